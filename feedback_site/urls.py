@@ -1,0 +1,22 @@
+"""Every address of the site: each app keeps its own list."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+urlpatterns = [
+    # /accounts/
+    path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
+    # /admin/
+    path("admin/", admin.site.urls),
+    # /api/
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/", include("labeling.api.urls")),
+    path("api/", include("training.api.urls")),
+    # /runs/
+    path("", include("training.urls")),
+    # /
+    path("", include("labeling.urls")),
+]

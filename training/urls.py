@@ -1,0 +1,6 @@
+"""Pages of training: runs to watch."""
+
+from django.urls import URLPattern
+
+app_name = "training"
+urlpatterns: list[URLPattern] = []
