@@ -1,0 +1,96 @@
+"""A model on disk: ``model.safetensors``, ``config.json``, ``tokenizer.json``. Nothing in it can run code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from training.gpt.config import ModelConfig
+from training.gpt.errors import InputError
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+
+def save_checkpoint(
+    folder: Path, model: GPT, tokenizer: Tokenizer, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model and its tokenizer into ``folder``; ``extra`` (plain values) goes into ``config.json``.
+
+    Each file appears whole or not at all, so that a killed process leaves the previous checkpoint readable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    if model.config.tied:
+        del tensors["head.weight"]  # the embedding, under a second name
+    config = {"architecture": "gpt", "model": model.config.to_dict(), "extra": dict(extra or {})}
+    _replace(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    _replace(folder / "tokenizer.json", tokenizer.save)
+    _replace(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GPT, Tokenizer]:
+    """Read what ``save_checkpoint`` wrote, ready for evaluation; raise ``InputError`` naming a bad file."""
+    config = ModelConfig.from_dict(read_config(folder)["model"])
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{folder / 'tokenizer.json'}: {tokenizer.vocab_size} tokens, but the model knows {config.vocab_size};"
+            " take the tokenizer that belongs to the model"
+        )
+    model = GPT(config)
+    load_weights(model, folder / "model.safetensors")
+    return model.to(device).eval(), tokenizer
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Content of ``config.json``: ``architecture``, ``model`` and ``extra``."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the folder of a saved model") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); copy the model again") from error
+    if (
+        not isinstance(config, dict)
+        or config.get("architecture") != "gpt"
+        or not isinstance(config.get("model"), dict)
+    ):
+        raise InputError(f"{path}: not the configuration of a model of this program")
+    return config
+
+
+def load_weights(model: GPT, path: Path) -> None:
+    """Fill ``model`` from a safetensors file; names and shapes must match exactly."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a model folder needs its weights in safetensors format")
+    wanted = model.state_dict()
+    if model.config.tied:
+        del wanted["head.weight"]
+    try:
+        with safe_open(path, framework="pt") as stored:
+            names = set(stored.keys())
+            wrong = sorted(names ^ wanted.keys())
+            if wrong:
+                raise InputError(
+                    f"{path}: tensor {wrong[0]!r} is {'unexpected' if wrong[0] in names else 'missing'}"
+                )
+            for name, target in wanted.items():
+                tensor = stored.get_tensor(name)
+                if tensor.shape != target.shape:
+                    raise InputError(
+                        f"{path}: {name} is {list(tensor.shape)}, but config.json says {list(target.shape)}"
+                    )
+                target.copy_(tensor)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); copy the model again") from error
+
+
+def _replace(path: Path, write: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    partial.replace(path)

@@ -1,0 +1,204 @@
+"""Every choice the language model leaves open, as frozen dataclasses. Imports no torch: web forms read them."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from training.gpt.errors import InputError
+from training.gpt.options import check_options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of one decoder-only transformer. Covers the GPT-2 layout, the Llama layout, and mixtures."""
+
+    vocab_size: int = field(metadata={"help": "number of token ids", "minimum": 2})
+    context: int = option(128, "longest sequence in tokens", minimum=2)
+    layers: int = option(4, "transformer blocks", minimum=1)
+    heads: int = option(4, "attention heads", minimum=1)
+    kv_heads: int = option(
+        0, "key and value heads, shared by groups of heads (0: as many as heads)", minimum=0
+    )
+    width: int = option(128, "size of the residual stream", minimum=2)
+    hidden: int = option(0, "inner size of the feed-forward layer (0: usual for the activation)", minimum=0)
+    norm: str = option("rms", "normalisation", choices=("rms", "layer"))
+    norm_eps: float = option(1e-5, "added to the variance before its root", minimum=0.0)
+    positions: str = option("rotary", "how positions enter", choices=("rotary", "learned"))
+    rotary_base: float = option(10_000.0, "base of the rotary wavelengths", minimum=1.0)
+    activation: str = option("relu2", "feed-forward activation", choices=("swiglu", "gelu", "relu2"))
+    qk_norm: bool = option(True, "normalise queries and keys per head (steadier at high learning rates)")
+    bias: bool = option(False, "biases in linear layers and layer norms")
+    tied: bool = option(True, "one matrix for embedding and output")
+    dropout: float = option(0.0, "share of activations dropped in training", minimum=0.0, maximum=0.9)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.width % self.heads:
+            raise InputError(f"heads: {self.heads} heads do not divide a width of {self.width}")
+        if self.head_width % 2 and self.positions == "rotary":
+            raise InputError(f"heads: rotary positions need an even width per head, not {self.head_width}")
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise InputError(f"kv_heads: {self.kv_heads} does not divide {self.heads} heads")
+        # 0 stands for the usual value; stored as that value, so that readers need not know the rule.
+        if not self.kv_heads:
+            object.__setattr__(self, "kv_heads", self.heads)
+        if not self.hidden:
+            # SwiGLU has three matrices where the others have two: 8/3 keeps the parameter count.
+            size = 4 * self.width if self.activation != "swiglu" else -(-8 * self.width // 3 // 16) * 16
+            object.__setattr__(self, "hidden", size)
+
+    @property
+    def head_width(self) -> int:
+        """Size of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters, in closed form; tied weights count once."""
+        norm = self.width * (2 if self.norm == "layer" and self.bias else 1)
+        head_norms = 2 * self.head_width if self.qk_norm else 0
+        projected = (self.heads + 2 * self.kv_heads) * self.head_width
+        attention = self.width * projected + self.width * self.width + head_norms
+        wide = self.hidden * (2 if self.activation == "swiglu" else 1)
+        feed_forward = self.width * wide + self.hidden * self.width
+        biases = (projected + self.width + wide + self.width) if self.bias else 0
+        embeddings = self.vocab_size * self.width * (1 if self.tied else 2)
+        learned = self.context * self.width if self.positions == "learned" else 0
+        return self.layers * (attention + feed_forward + biases + 2 * norm) + norm + embeddings + learned
+
+    @classmethod
+    def preset(cls, name: str, *, vocab_size: int, **changes: Any) -> Self:
+        """Build the preset called ``name`` for a vocabulary, with some fields changed."""
+        if name not in PRESETS:
+            raise InputError(f"preset: {name!r} is unknown; choose one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes, "vocab_size": vocab_size})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from ``to_dict``'s values; an unknown or missing field raises ``InputError``."""
+        unknown = set(values) - {entry.name for entry in fields(cls)}
+        if unknown:
+            raise InputError(
+                f"config.json: unknown field {sorted(unknown)[0]!r}; was it written by a newer version?"
+            )
+        if "vocab_size" not in values:
+            raise InputError("config.json: vocab_size is missing")
+        return cls(**values)
+
+
+_GPT2 = {
+    "context": 1024,
+    "norm": "layer",
+    "positions": "learned",
+    "activation": "gelu",
+    "qk_norm": False,
+    "bias": True,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Learns the story corpus in two minutes on two CPU cores.
+    "tiny": {"layers": 4, "heads": 4, "width": 128, "context": 128},
+    "small": {"layers": 6, "heads": 6, "width": 384, "context": 256},
+    "medium": {"layers": 8, "heads": 8, "width": 512, "context": 512},
+    "gpt2": {"layers": 12, "heads": 12, "width": 768, **_GPT2},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """How text becomes token ids."""
+
+    kind: str = option(
+        "bpe", "byte-level BPE, single characters, or whole words", choices=("bpe", "char", "word")
+    )
+    vocab_size: int = option(4096, "most token ids to use (a small corpus fills fewer)", minimum=4)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.kind == "bpe" and self.vocab_size < 260:  # noqa: PLR2004 - 256 bytes and the special tokens
+            raise InputError(
+                "vocab_size: byte-level BPE needs at least 260 (256 bytes and the special tokens)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Where the text comes from and how it is cut into documents."""
+
+    source: str = option("stories", "'stories' (built in), or text files and folders, joined by commas")
+    encoding: str = option("utf-8", "character encoding of the files, such as utf-8 or latin-1")
+    documents: str = option(
+        "auto",
+        "what one document is (auto: a file each if there are at least 10, else paragraphs if any, else lines)",
+        choices=("auto", "line", "paragraph", "file"),
+    )
+    stories: int = option(40_000, "how many stories to write, for the built-in corpus", minimum=1)
+    seed: int = option(0, "decides the stories and who goes into which split", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.source.strip():
+            raise InputError("source: give a text file, a folder, or 'stories'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """How a model learns a corpus from scratch."""
+
+    preset: str = option("tiny", "size of the model", choices=tuple(PRESETS))
+    context: int = option(0, "longest sequence in tokens (0: the preset's)", minimum=0)
+    dropout: float = option(
+        0.0, "share of activations dropped; helps where the corpus is small", minimum=0, maximum=0.9
+    )
+    minutes: float = option(2.0, "time budget (0: no limit)", minimum=0.0)
+    steps: int = option(0, "budget in optimiser steps (0: no limit)", minimum=0)
+    batch_size: int = option(32, "sequences per step", minimum=1)
+    learning_rate: float = option(4e-3, "peak learning rate", minimum=0.0)
+    warmup: float = option(
+        0.02, "share of the budget in which the learning rate rises", minimum=0.0, maximum=1.0
+    )
+    decay: float = option(
+        0.5, "share of the budget, at its end, in which it falls to 0", minimum=0.0, maximum=1.0
+    )
+    weight_decay: float = option(0.1, "AdamW's weight decay, on matrices", minimum=0.0)
+    clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
+    evaluate_every: int = option(200, "steps between validations", minimum=1)
+    evaluation_tokens: int = option(40_000, "validation tokens read each time (0: all)", minimum=0)
+    patience: int = option(0, "stop after so many validations without a new best (0: never)", minimum=0)
+    precision: str = option(
+        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
+    )
+    device: str = option(
+        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
+    )
+    seed: int = option(0, "decides initial weights and the order of batches", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.minutes and not self.steps:
+            raise InputError("minutes: give a budget, in minutes or in steps")
+        if self.warmup + self.decay > 1:
+            raise InputError(f"warmup: {self.warmup} and decay {self.decay} must not exceed 1 together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How a model writes."""
+
+    temperature: float = option(1.0, "divides the logits; 0 takes the likeliest token", minimum=0.0)
+    top_k: int = option(0, "sample from the k likeliest tokens only (0: all)", minimum=0)
+    top_p: float = option(
+        1.0, "sample from the likeliest tokens that hold this probability", minimum=0.0, maximum=1.0
+    )
+    max_new_tokens: int = option(48, "longest completion in tokens", minimum=1)
+    beams: int = option(1, "beam search over so many candidates (1: sampling)", minimum=1)
+    length_penalty: float = option(1.0, "beams are compared by log-probability / length ** this", minimum=0.0)
+    seed: int = option(-1, "same seed, same text (-1: different every time)", minimum=-1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.top_p == 0:
+            raise InputError("top_p: must be above 0; use temperature 0 for the likeliest token")
