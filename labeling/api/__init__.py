@@ -1,0 +1,1 @@
+"""The labelling half of the REST API."""
