@@ -1,0 +1,250 @@
+"""The cluster: a data folder, the server that runs on it, and the socket folder where that one listens."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from feedback_site.embedded_postgres.account import Account, ProcessAccount, server_account
+from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, copy_installation, runnable_by
+from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
+from feedback_site.embedded_postgres.log import LOG, open_log
+from feedback_site.embedded_postgres.postmaster import PORT, SIGNPOST, Postmaster, read_postmaster
+from feedback_site.embedded_postgres.processes import kill, server_processes, stop
+
+SUPERUSER = "hone"
+# Durable (fsync stays on), small, and silent: the program's own arguments, so that a change here reaches
+# clusters that exist already. Replication is off, and with it the WAL that only a replica would need.
+SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_size": "256MB",
+    "io_method": "sync",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+    "log_checkpoints": "off",
+    "cluster_name": "hone",
+}
+START_SECONDS = 600  # crash recovery may take its time; users stop waiting, and say so, long before
+ORPHAN_SECONDS = 5
+LOG_BYTES = 10_000_000
+SOCKET_FOLDER_BYTES = 80  # a socket's path may have 103 bytes (macOS) or 107; its name takes 16
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """The cluster of one home. Only the keeper makes and runs it, so nothing here need fear a second one."""
+
+    folder: Path  # HOME/postgres
+    installation: Path  # where PostgreSQL's bin/ lies
+    socket_folder: Path | None = None
+    programs: Path | None = None  # the installation that the server's account can run
+    data: Path = field(init=False)
+    log: Path = field(init=False)
+    account: Account | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = self.folder / "data"
+        self.log = self.folder / LOG
+        self.account = server_account(self.data)
+
+    def running(self) -> Postmaster | None:
+        """The server that runs on this data folder and was started by an earlier keeper, if there is one."""
+        postmaster = read_postmaster(self.data)
+        return postmaster if postmaster and postmaster.answers(self.data) else None
+
+    def adopt(self, postmaster: Postmaster) -> None:
+        """Take over a server whose keeper was killed."""
+        self.socket_folder = postmaster.socket_folder
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the server, on a new cluster if there is none yet; return when it answers."""
+        self._end_orphans()
+        if self.socket_folder is None:
+            self._place()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        version = (self.data / "PG_VERSION").read_text().strip()
+        if version != MAJOR_VERSION:
+            raise EmbeddedPostgresError(
+                f"{self.data} was made by PostgreSQL {version} and this is {MAJOR_VERSION}: dump it with the"
+                " old version and load it here, or move the folder away to begin anew."
+            )
+        return self._serve()
+
+    def _place(self) -> None:
+        """Choose the socket folder, and copy the programs there if the server's account cannot run them."""
+        last = read_postmaster(self.data)
+        if last and last.socket_folder and last.serves(self.data) and self._is_private(last.socket_folder):
+            # After a crash the address stays, so that a pool of connections finds the server again.
+            self.socket_folder = last.socket_folder
+            shutil.rmtree(self.socket_folder / "programs", ignore_errors=True)
+        else:
+            self.socket_folder = self._make_socket_folder()
+            (self.socket_folder / SIGNPOST).symlink_to(self.data)
+        if runnable_by(self.account, self.installation):
+            self.programs = self.installation
+        else:
+            self.programs = copy_installation(self.installation, self.socket_folder / "programs")
+
+    def _is_private(self, folder: Path) -> bool:
+        try:
+            status = folder.lstat()
+        except FileNotFoundError:
+            return False
+        owner = self.account.uid if self.account else os.geteuid()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == owner and not status.st_mode & 0o077
+
+    def _make_socket_folder(self) -> Path:
+        for base in dict.fromkeys(Path(name) for name in (tempfile.gettempdir(), "/tmp", "/var/tmp")):  # noqa: S108
+            if len(os.fsencode(base)) + len("/hone-12345678") > SOCKET_FOLDER_BYTES or "," in str(base):
+                continue
+            if not base.is_dir() or not os.access(base, os.W_OK | os.X_OK):
+                continue
+            if self.account and not self.account.can_reach(base / "socket"):
+                continue
+            folder = Path(tempfile.mkdtemp(prefix="hone-", dir=base))
+            if self.account:
+                os.chown(folder, self.account.uid, self.account.gid)
+            return folder
+        raise EmbeddedPostgresError(
+            "There is no temporary folder with a short name for the socket of PostgreSQL: set TMPDIR to one."
+        )
+
+    def _initialise(self) -> None:
+        """Make a new cluster aside and put it in place whole: one that was interrupted leaves no trace."""
+        for leftover in self.folder.glob("new-*"):
+            kill(server_processes(leftover))
+            shutil.rmtree(leftover, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
+        if self.account:
+            os.chown(draft, self.account.uid, self.account.gid)
+        made = subprocess.run(
+            [
+                *self._program("initdb", draft),
+                f"--username={SUPERUSER}",
+                "--auth-local=trust",  # the socket lies in a folder that only we can enter
+                "--auth-host=reject",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--no-instructions",
+            ],
+            cwd=draft,
+            env=environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            **self._identity(),
+        )
+        if made.returncode != 0:
+            shutil.rmtree(draft, ignore_errors=True)
+            lines = made.stdout.strip().splitlines() or ["it said nothing"]
+            reason = next((line for line in lines if "error:" in line), lines[-1])
+            raise EmbeddedPostgresError(f"PostgreSQL could not make a cluster in {self.folder}: {reason}")
+        draft.rename(self.data)
+        sync_folder(self.folder)
+
+    def _serve(self) -> "subprocess.Popen[bytes]":
+        stale = read_postmaster(self.data)
+        settings = {**SETTINGS, "unix_socket_directories": str(self.socket_folder)}
+        if self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with open_log(self.folder) as log:
+            begin = log.tell()
+            server = subprocess.Popen(
+                [
+                    *self._program("postgres", self.data),
+                    *(argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")),
+                ],
+                cwd=self.data,
+                # PostgreSQL takes a pid file for stale if its process is this grandparent. After a reboot the
+                # number may belong to anything; we know that no server of this cluster is alive.
+                env=environment({"PG_GRANDPARENT_PID": str(stale.pid)} if stale else {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._identity(),
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while server.poll() is None and time.monotonic() < deadline:
+            postmaster = read_postmaster(self.data)
+            if postmaster and postmaster.pid == server.pid and postmaster.ready:
+                return server
+            time.sleep(0.01)
+        if server.poll() is None:
+            stop(server.pid)
+            server.wait()
+        raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._complaint(begin)} ({self.log})")
+
+    def _complaint(self, begin: int) -> str:
+        """The line of the log, from byte `begin`, that says best why the server ended."""
+        with self.log.open("rb") as file:
+            file.seek(begin)
+            lines = file.read().decode(errors="replace").splitlines()
+        for line in reversed(lines):
+            if "FATAL:" in line or "PANIC:" in line:
+                return line.partition("FATAL:")[2].strip() or line.partition("PANIC:")[2].strip()
+        return lines[-1] if lines else "it said nothing"
+
+    def _program(self, name: str, data: Path) -> list[str]:
+        assert self.programs is not None
+        return [str(self.programs / "bin" / name), "-D", str(self._seen_by_server(data))]
+
+    def _seen_by_server(self, data: Path) -> Path:
+        """The data folder as the server names it: its working directory, if it may not cross the parents."""
+        if self.account and not self.account.can_reach(data):
+            if not sys.platform.startswith("linux"):
+                raise EmbeddedPostgresError(
+                    f"As root, PostgreSQL runs under another account, which cannot reach {data}:"
+                    " set HONE_HOME to a folder that everybody may traverse, or set DATABASE_URL."
+                )
+            return Path("/proc/self/cwd")
+        return data
+
+    def _identity(self) -> ProcessAccount:
+        return self.account.as_process() if self.account else {}
+
+    def _end_orphans(self) -> None:
+        """End what a killed server left: its processes end by themselves, save those deep in a query."""
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while (orphans := server_processes(self.data)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        kill(orphans)
+
+    def clear(self) -> None:
+        """Remove the socket folder of a server that has stopped."""
+        if self.socket_folder is not None:
+            shutil.rmtree(self.socket_folder, ignore_errors=True)
+
+
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """What PostgreSQL's programs get of our environment: no PGDATA, PGPORT or locale of the user's."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {"LC_ALL": "C", **kept, **more}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename within `folder` outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
