@@ -66,9 +66,8 @@ def beam_search(
             break
         cache.select(torch.tensor(parents, device=model.device))
         if len(living[0].tokens) < max_new_tokens:
-            logprobs = _next(
-                model, torch.tensor([[beam.tokens[-1]] for beam in living], device=model.device), cache
-            )
+            newest = torch.tensor([[beam.tokens[-1]] for beam in living], device=model.device)
+            logprobs = _next(model, newest, cache)
     return _best([*finished, *living], sampling, beams)
 
 
@@ -87,6 +86,6 @@ def _best(hypotheses: list[Hypothesis], sampling: SamplingConfig, count: int) ->
 def _may_improve(
     living: list[Hypothesis], finished: list[Hypothesis], sampling: SamplingConfig, longest: int
 ) -> bool:
-    """Whether a living beam could still beat the worst finished one: no token can raise its total, only its length."""
+    """Whether a living beam could still beat the worst finished one: more tokens add length, no total."""
     bound = max(sum(beam.logprobs) for beam in living) / longest**sampling.length_penalty
     return bound > finished[-1].score(sampling.length_penalty)

@@ -38,8 +38,8 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
-            f"{folder / 'tokenizer.json'}: {tokenizer.vocab_size} tokens, but the model knows {config.vocab_size};"
-            " take the tokenizer that belongs to the model"
+            f"{folder / 'tokenizer.json'}: {tokenizer.vocab_size} tokens, but the model knows"
+            f" {config.vocab_size}; take the tokenizer that belongs to the model"
         )
     model = GPT(config)
     load_weights(model, folder / "model.safetensors")

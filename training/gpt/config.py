@@ -1,4 +1,4 @@
-"""Every choice the language model leaves open, as frozen dataclasses. Imports no torch: web forms read them."""
+"""Every choice the language model leaves open, as frozen dataclasses; torch-free, as web forms read them."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -15,9 +15,7 @@ class ModelConfig:
     context: int = option(128, "longest sequence in tokens", minimum=2)
     layers: int = option(4, "transformer blocks", minimum=1)
     heads: int = option(4, "attention heads", minimum=1)
-    kv_heads: int = option(
-        0, "key and value heads, shared by groups of heads (0: as many as heads)", minimum=0
-    )
+    kv_heads: int = option(0, "key and value heads, shared by groups (0: as many as heads)", minimum=0)
     width: int = option(128, "size of the residual stream", minimum=2)
     hidden: int = option(0, "inner size of the feed-forward layer (0: usual for the activation)", minimum=0)
     norm: str = option("rms", "normalisation", choices=("rms", "layer"))
@@ -81,9 +79,7 @@ class ModelConfig:
         """Build from ``to_dict``'s values; an unknown or missing field raises ``InputError``."""
         unknown = set(values) - {entry.name for entry in fields(cls)}
         if unknown:
-            raise InputError(
-                f"config.json: unknown field {sorted(unknown)[0]!r}; was it written by a newer version?"
-            )
+            raise InputError(f"config.json: unknown field {min(unknown)!r}; is it from a newer version?")
         if "vocab_size" not in values:
             raise InputError("config.json: vocab_size is missing")
         return cls(**values)
@@ -118,7 +114,7 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.kind == "bpe" and self.vocab_size < 260:  # noqa: PLR2004 - 256 bytes and the special tokens
+        if self.kind == "bpe" and self.vocab_size < 260:
             raise InputError(
                 "vocab_size: byte-level BPE needs at least 260 (256 bytes and the special tokens)"
             )
@@ -132,7 +128,7 @@ class CorpusConfig:
     encoding: str = option("utf-8", "character encoding of the files, such as utf-8 or latin-1")
     documents: str = option(
         "auto",
-        "what one document is (auto: a file each if there are at least 10, else paragraphs if any, else lines)",
+        "what one document is (auto: files if there are at least 10, else paragraphs if any, else lines)",
         choices=("auto", "line", "paragraph", "file"),
     )
     stories: int = option(40_000, "how many stories to write, for the built-in corpus", minimum=1)

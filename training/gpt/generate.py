@@ -59,7 +59,16 @@ def generate(
     model.eval()
     try:
         if sampling.beams > 1:
-            return _beams(model, prompts, sampling, budget, eos_id, pad_id, samples_per_prompt, should_stop)
+            return _search(
+                model,
+                prompts,
+                sampling=sampling,
+                budget=budget,
+                eos_id=eos_id,
+                pad_id=pad_id,
+                samples_per_prompt=samples_per_prompt,
+                should_stop=should_stop,
+            )
         if generator is None and sampling.seed >= 0:
             generator = torch.Generator(model.device).manual_seed(sampling.seed)
         cache, logits = _prefill(model, prompts, pad_id=pad_id, room=budget)
@@ -67,7 +76,17 @@ def generate(
             copies = torch.arange(len(prompts), device=model.device).repeat_interleave(samples_per_prompt)
             cache.select(copies)
             logits = logits[copies]
-        return _sample(model, cache, logits, sampling, budget, eos_id, pad_id, generator, should_stop)
+        return _sample(
+            model,
+            cache,
+            logits,
+            sampling=sampling,
+            budget=budget,
+            eos_id=eos_id,
+            pad_id=pad_id,
+            generator=generator,
+            should_stop=should_stop,
+        )
     finally:
         model.train(was_training)
 
@@ -83,7 +102,7 @@ def generate_text(
     generator: torch.Generator | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> list[list[str]]:
-    """Complete each prompt; give for each a list of completions, exactly what follows it (leading space too)."""
+    """Complete each prompt; give for each a list of what exactly follows it (leading space too)."""
     if generator is None and sampling.seed >= 0:
         generator = torch.Generator(model.device).manual_seed(sampling.seed)
     written: list[list[str]] = []
@@ -137,10 +156,11 @@ def _prefill(
     return cache, model.logits(hidden[:, -1])
 
 
-def _sample(  # noqa: PLR0913
+def _sample(
     model: GPT,
     cache: KVCache,
     logits: Tensor,
+    *,
     sampling: SamplingConfig,
     budget: int,
     eos_id: int,
@@ -174,9 +194,10 @@ def _sample(  # noqa: PLR0913
     return Generation(tokens[:, :length], mask[:, :length], logprobs[:, :length], ended)
 
 
-def _beams(  # noqa: PLR0913
+def _search(
     model: GPT,
     prompts: Sequence[Sequence[int]],
+    *,
     sampling: SamplingConfig,
     budget: int,
     eos_id: int,

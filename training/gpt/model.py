@@ -16,7 +16,7 @@ Rotation = tuple[Tensor, Tensor]
 
 
 class KVCache:
-    """Keys and values of the tokens already read, preallocated for ``capacity`` tokens of ``rows`` sequences."""
+    """Keys and values of the tokens already read, with room for ``capacity`` tokens of ``rows`` sequences."""
 
     def __init__(self, model: "GPT", *, rows: int, capacity: int, padding: Tensor | None = None) -> None:
         config, weight = model.config, model.embedding.weight
@@ -232,7 +232,7 @@ def attention_mask(start: int, length: int, *, padding: Tensor | None, device: t
 
 
 def rotary_tables(config: ModelConfig) -> Rotation:
-    """Cosines and sines [context, head width] of the rotary embedding (Su et al. 2021, halves layout of Llama)."""
+    """Cosines and sines [context, head width] of the rotary embedding (Su et al. 2021; Llama's layout)."""
     half = config.head_width // 2
     frequencies = config.rotary_base ** (-torch.arange(half, dtype=torch.float32) / half)
     angles = torch.outer(torch.arange(config.context, dtype=torch.float32), frequencies).repeat(1, 2)

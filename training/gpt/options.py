@@ -1,6 +1,6 @@
 """Options: fields of a config dataclass that carry their own help and limits.
 
-Forms, commands and the API read the same metadata, so that a limit is stated once. Nothing here imports torch.
+Forms, commands and the API read the same metadata, so that a limit is stated once. Imports no torch.
 """
 
 import math
@@ -27,7 +27,7 @@ def option(
 
 
 def check_options(config: Any) -> None:
-    """Check every field of a config against its type and limits; raise ``InputError`` naming the first bad one.
+    """Check every field of a config against its type and limits; ``InputError`` names the first bad one.
 
     An int is accepted where a float is asked for and stored as one; nothing else is converted.
     """

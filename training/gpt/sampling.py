@@ -11,8 +11,8 @@ def choose(
 ) -> tuple[Tensor, Tensor]:
     """Pick a token for each row of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
-    The log-probability is that of the whole distribution at this temperature (1 when greedy), before top-k and
-    top-p cut it: what a forward pass over the same text says.
+    The log-probability is that of the whole distribution at this temperature (1 when greedy), before top-k
+    and top-p cut it: what a forward pass over the same text says.
     """
     logits = logits.float()
     if sampling.temperature == 0:
@@ -26,8 +26,8 @@ def choose(
 def truncate(logprobs: Tensor, *, top_k: int, top_p: float) -> Tensor:
     """Set to -inf what is not among the ``top_k`` likeliest tokens (0: all), nor in the ``top_p`` nucleus.
 
-    The nucleus is the smallest set of likeliest tokens whose probability reaches ``top_p``, taken after top-k has
-    been renormalised (Holtzman et al. 2020). The likeliest token always stays. [R, V] in and out.
+    The nucleus is the smallest set of likeliest tokens whose probability reaches ``top_p``, taken after top-k
+    has been renormalised (Holtzman et al. 2020). The likeliest token always stays. [R, V] in and out.
     """
     if 0 < top_k < logprobs.shape[-1]:
         # By index and not by value, so that equal logits cannot let more than k through.
@@ -42,7 +42,7 @@ def truncate(logprobs: Tensor, *, top_k: int, top_p: float) -> Tensor:
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Sample an index for each row of ``weights`` [R, V] (>= 0, any positive sum) by inverting its running sum.
+    """Sample an index per row of ``weights`` [R, V] (>= 0, any positive sum) by inverting their running sum.
 
     Several times as fast on a CPU as ``torch.multinomial``.
     """
