@@ -105,9 +105,13 @@ class Project(models.Model):
         return reverse("labeling:work", args=[self.slug])
 
     def clean(self) -> None:
-        """A ranking needs something to rank against."""
-        if self.samples_per_task is not None and self.samples_per_task < self.kind.fewest_samples:
+        """A ranking needs something to rank against, and answers keep the kind they were given in."""
+        ranks = self.feedback == self.FeedbackKind.RANK
+        if ranks and self.samples_per_task is not None and self.samples_per_task < Rank.fewest_samples:
             raise ValidationError({"samples_per_task": "A ranking needs at least 2 samples."})
+        stored = Project.objects.filter(pk=self.pk).exclude(feedback=self.feedback)
+        if stored.filter(tasks__isnull=False).exists():
+            raise ValidationError({"feedback": "The project has tasks: its kind of feedback stays."})
 
     @property
     def kind(self) -> Feedback:
