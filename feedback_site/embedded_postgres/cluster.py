@@ -14,7 +14,7 @@ from feedback_site.embedded_postgres.account import Account, ProcessAccount, ser
 from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, copy_installation, runnable_by
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.log import LOG, open_log
-from feedback_site.embedded_postgres.postmaster import PORT, SIGNPOST, Postmaster, read_postmaster
+from feedback_site.embedded_postgres.postmaster import PORT, SIGNPOST, SOCKET, Postmaster, read_postmaster
 from feedback_site.embedded_postgres.processes import kill, server_processes, stop
 
 SUPERUSER = "hone"
@@ -39,7 +39,7 @@ SETTINGS = {
     "cluster_name": "hone",
 }
 START_SECONDS = 600  # crash recovery may take its time; users stop waiting, and say so, long before
-ORPHAN_SECONDS = 5
+ORPHAN_SECONDS = 2
 LOG_BYTES = 10_000_000
 SOCKET_FOLDER_BYTES = 80  # a socket's path may have 103 bytes (macOS) or 107; its name takes 16
 
@@ -163,6 +163,9 @@ class Cluster:
 
     def _serve(self) -> "subprocess.Popen[bytes]":
         stale = read_postmaster(self.data)
+        assert self.socket_folder is not None
+        for name in (SOCKET, f"{SOCKET}.lock"):
+            (self.socket_folder / name).unlink(missing_ok=True)
         settings = {**SETTINGS, "unix_socket_directories": str(self.socket_folder)}
         if self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))

