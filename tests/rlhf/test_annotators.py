@@ -1,0 +1,77 @@
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import permutations
+
+import pytest
+
+from training.rlhf.annotators import SimulatedAnnotator, simulated_annotators
+from training.rlhf.config import AnnotatorsConfig
+
+SCORES = {"a": 1.2, "b": 0.4, "c": -0.5}
+
+
+def taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+    return [SCORES[completion] for completion in completions]
+
+
+def person(
+    name: str = "ann", *, noise: float, tie_margin: float = 0.0, deviation: float = 1.0
+) -> SimulatedAnnotator:
+    return SimulatedAnnotator(
+        name=name, scorer=taste, noise=noise, seed=0, tie_margin=tie_margin, deviation=deviation
+    )
+
+
+def test_without_noise_the_ranking_is_the_taste() -> None:
+    assert person(noise=0.0).rank("p", ["b", "c", "a"]) == [2, 3, 1]
+
+
+def test_win_frequencies_match_bradley_terry() -> None:
+    noise, deviation, count = 0.5, 2.0, 4000
+    ann = person(noise=noise, deviation=deviation)
+    wins = sum(ann.rank(str(task), ["a", "b"]) == [1, 2] for task in range(count))
+    expected = 1 / (1 + math.exp(-(SCORES["a"] - SCORES["b"]) / (noise * deviation)))
+    assert wins / count == pytest.approx(expected, abs=4 * math.sqrt(0.25 / count))
+
+
+def test_rankings_match_plackett_luce() -> None:
+    noise, count = 0.8, 6000
+    ann = person(noise=noise)
+    seen = Counter(tuple(ann.rank(str(task), ["a", "b", "c"])) for task in range(count))
+    weights = {name: math.exp(score / noise) for name, score in SCORES.items()}
+    for order in permutations("abc"):
+        left, probability = sum(weights.values()), 1.0
+        for name in order:
+            probability *= weights[name] / left
+            left -= weights[name]
+        ranks = tuple(order.index(name) + 1 for name in "abc")
+        assert seen[ranks] / count == pytest.approx(probability, abs=4 * math.sqrt(0.25 / count))
+
+
+def test_the_same_person_answers_the_same_again_in_any_order() -> None:
+    ann = person(noise=2.0)
+    for task in range(50):
+        a, b, c = ann.rank(str(task), ["a", "b", "c"])
+        assert person(noise=2.0).rank(str(task), ["c", "a", "b"]) == [c, a, b]
+
+
+def test_two_people_differ() -> None:
+    first, second = person("ann", noise=2.0), person("bob", noise=2.0)
+    tasks = [str(task) for task in range(50)]
+    assert [first.rank(task, ["a", "b", "c"]) for task in tasks] != [
+        second.rank(task, ["a", "b", "c"]) for task in tasks
+    ]
+
+
+def test_what_lies_within_the_margin_of_the_best_is_a_tie_and_no_chain() -> None:
+    # a and b are 0.8 apart, b and c 0.9: neither pair may join the other into one rank.
+    assert person(noise=0.0, tie_margin=0.85).rank("p", ["a", "b", "c"]) == [1, 1, 2]
+    assert person(noise=0.0, tie_margin=0.95).rank("p", ["a", "b", "c"]) == [1, 1, 2]
+    assert person(noise=0.0, tie_margin=0.5).rank("p", ["a", "b", "c"]) == [1, 2, 3]
+
+
+def test_the_config_makes_that_many_different_people() -> None:
+    people = simulated_annotators(AnnotatorsConfig(count=3, noise=0.5), taste)
+    assert [ann.name for ann in people] == ["simulated-1", "simulated-2", "simulated-3"]
+    assert {ann.noise for ann in people} == {0.5}

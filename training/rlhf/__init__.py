@@ -1,0 +1,1 @@
+"""Learning from preferences: a reward model from comparisons, a policy tuned against it. No Django."""

@@ -1,0 +1,65 @@
+"""What the figures of a fine-tune say about its health, in words a person can act on."""
+
+from collections.abc import Mapping
+
+# fp32 differs by 1e-4 or so between sampling token by token and reading the whole text.
+_SAME_LOGPROB = 1e-2
+
+
+class Diagnosis:
+    """Watches the metrics of each step; says at the end what was wrong, if anything."""
+
+    def __init__(self, *, kl_budget: float) -> None:
+        self.kl_budget = kl_budget
+        self.steps = 0
+        self.lowest_kl = 0.0
+        self.highest_kl = 0.0
+        self.logprob_error = 0.0
+        self.flat = 0.0
+        self.clipped = 0.0
+
+    def see(self, metrics: Mapping[str, float]) -> None:
+        """Take in one step."""
+        self.steps += 1
+        self.lowest_kl = min(self.lowest_kl, metrics["kl"])
+        self.highest_kl = max(self.highest_kl, metrics["kl"])
+        self.logprob_error = max(self.logprob_error, metrics["logprob_error"])
+        self.flat += metrics["frac_reward_zero_std"]
+        self.clipped += metrics["completions/clipped_ratio"]
+
+    def notes(self, *, best_step: int, stopped: str) -> list[str]:
+        """A sentence for each thing amiss."""
+        notes = []
+        if self.logprob_error > _SAME_LOGPROB:
+            notes.append(
+                f"The policy read its own samples {self.logprob_error:.3f} nats off what it sampled them with: "
+                "look for dropout, padding, or a temperature that is not the same in both."
+            )
+        # The mean of k1 over a batch is noisy around 0, and only around 0.
+        if self.lowest_kl < -1.0:
+            notes.append(
+                f"KL went negative ({self.lowest_kl:.1f} nats a sequence): sampling and reference do not use "
+                "the same temperature, or top-k, top-p, padding or dropout came in."
+            )
+        if self.highest_kl > 2 * self.kl_budget:
+            notes.append(
+                f"KL reached {self.highest_kl:.0f} nats a sequence, over twice the budget of "
+                f"{self.kl_budget:g}: lower learning_rate, or raise kl_coefficient."
+            )
+        if self.steps and self.flat / self.steps > 0.5:
+            notes.append(
+                f"In {self.flat / self.steps:.0%} of the groups all samples scored the same, which teaches "
+                "nothing: the scorer is too coarse, or the policy says one thing only."
+            )
+        if self.steps and self.clipped / self.steps > 0.5:
+            notes.append(
+                f"{self.clipped / self.steps:.0%} of the completions did not end: raise max_new_tokens."
+            )
+        if stopped == "diverged":
+            notes.append("The gradient became infinite; lower learning_rate.")
+        if best_step == 0 and self.steps:
+            notes.append(
+                "No version inside the KL budget scored higher on held-out prompts than the policy it started "
+                "from, so that one was kept: give more steps, or look at the reward model's accuracy."
+            )
+        return notes

@@ -1,0 +1,150 @@
+"""Comparisons: the one form in which every kind of feedback reaches the reward model.
+
+Torch-free. A ranking becomes all its pairs; a file of `{"prompt", "chosen", "rejected"}` lines, one JSON
+object a line, is read with the line named in every complaint.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from training.gpt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One completion chosen over another for the same prompt, or (`tie`) neither over the other.
+
+    The text judged is `prompt + completion`: a completion carries its own leading space. `margin` is how much
+    better, in units of reward. `group` names the ranking the pair came from, so that a ranking of K, which
+    gives K(K-1)/2 pairs, weighs no more than one pair does.
+    """
+
+    prompt: str
+    chosen: str
+    rejected: str
+    tie: bool = False
+    margin: float = 0.0
+    group: str = ""
+    annotator: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What may not be torn apart, neither by the split nor by a batch: the prompt, if there is one."""
+        return self.prompt or self.group or self.chosen
+
+
+def ranking_to_comparisons(
+    *, prompt: str, completions: Sequence[str], ranks: Sequence[int], group: str = "", annotator: str = ""
+) -> list[Comparison]:
+    """All pairs of one ranking (1 is best, equal ranks are ties), the better completion as `chosen`."""
+    if len(completions) != len(ranks):
+        raise InputError(f"ranks: {len(ranks)} given for {len(completions)} completions; give one for each.")
+    pairs = []
+    for i, j in combinations(range(len(ranks)), 2):
+        best, worst = (i, j) if ranks[i] <= ranks[j] else (j, i)
+        pairs.append(
+            Comparison(
+                prompt=prompt,
+                chosen=completions[best],
+                rejected=completions[worst],
+                tie=ranks[i] == ranks[j],
+                group=group,
+                annotator=annotator,
+            )
+        )
+    return pairs
+
+
+def read_preferences(path: str | Path) -> list[Comparison]:
+    """The comparisons of a JSON Lines file; blank lines are skipped.
+
+    Each line is an object with the strings `chosen` and `rejected`, and optionally `prompt`, `tie`, `margin`,
+    `group` and `annotator`. Raises InputError that names the file and the line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
+    comparisons = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            comparisons.append(_comparison(json.loads(line)))
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: not UTF-8 (byte {error.start}); save it as UTF-8."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); "
+                'write {"prompt": "...", "chosen": "...", "rejected": "..."} on one line.'
+            ) from error
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+    if not comparisons:
+        raise InputError(f'{path}: no comparison in it; write one {{"prompt", "chosen", "rejected"}} a line.')
+    return comparisons
+
+
+def _comparison(row: Any) -> Comparison:
+    if not isinstance(row, dict):
+        raise ValueError('not a JSON object; write {"prompt": "...", "chosen": "...", "rejected": "..."}.')
+    for name in ("chosen", "rejected"):
+        if name not in row:
+            raise ValueError(f'no "{name}"; each line needs "prompt", "chosen" and "rejected".')
+    texts = {name: row.get(name, "") for name in ("prompt", "chosen", "rejected", "group", "annotator")}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f'"{name}" is not a string; write plain text there.')
+    tie, margin = row.get("tie", False), row.get("margin", 0.0)
+    if not isinstance(tie, bool):
+        raise ValueError('"tie" is neither true nor false; write one of them, or leave it out.')
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+        raise ValueError('"margin" is not a finite number; write one, or leave it out.')
+    return Comparison(**texts, tie=tie, margin=float(margin))
+
+
+def split_by_prompt(
+    comparisons: Iterable[Comparison], *, heldout: float, seed: int
+) -> tuple[list[Comparison], list[Comparison]]:
+    """(train, held out): about the share `heldout` of the prompts, chosen by hash, so that a prompt stays on
+    its side as more comparisons arrive.
+
+    Pairs without a prompt are split by group or by their chosen text, and those that share a text with a
+    held-out pair are left out of training: nothing held out is ever seen.
+    """
+    comparisons = list(comparisons)
+    shares = {unit: _share(unit, seed) for unit in {comparison.unit for comparison in comparisons}}
+    if heldout <= 0 or len(shares) < 2:
+        return comparisons, []
+    # At least one unit on each side, however few there are.
+    first, *_, last = sorted(shares.values())
+    limit = min(max(heldout, math.nextafter(first, 1.0)), last)
+    kept_back = [comparison for comparison in comparisons if shares[comparison.unit] < limit]
+    seen = {(side.prompt, text) for side in kept_back for text in (side.chosen, side.rejected)}
+    train = [
+        comparison
+        for comparison in comparisons
+        if shares[comparison.unit] >= limit
+        and (comparison.prompt, comparison.chosen) not in seen
+        and (comparison.prompt, comparison.rejected) not in seen
+    ]
+    if not train:
+        raise InputError(
+            "preferences: every pair shares a text with a held-out one; give pairs a prompt, or more texts."
+        )
+    return train, kept_back
+
+
+def _share(unit: str, seed: int) -> float:
+    """A number in [0, 1) that depends on nothing but the unit and the seed."""
+    digest = hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
