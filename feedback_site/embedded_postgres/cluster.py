@@ -14,7 +14,14 @@ from feedback_site.embedded_postgres.account import Account, ProcessAccount, ser
 from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, copy_installation, runnable_by
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.log import LOG, open_log
-from feedback_site.embedded_postgres.postmaster import PORT, SIGNPOST, SOCKET, Postmaster, read_postmaster
+from feedback_site.embedded_postgres.postmaster import (
+    PORT,
+    SIGNPOST,
+    SOCKET,
+    Postmaster,
+    leads_to,
+    read_postmaster,
+)
 from feedback_site.embedded_postgres.processes import kill, server_processes, stop
 
 SUPERUSER = "hone"
@@ -74,7 +81,9 @@ class Cluster:
         """Start the server, on a new cluster if there is none yet; return when it answers."""
         self._end_orphans()
         if self.socket_folder is None:
-            self._place()
+            self.socket_folder = self._choose_socket_folder()
+        if self.programs is None:
+            self.programs = self._choose_programs(self.socket_folder / "programs")
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         version = (self.data / "PG_VERSION").read_text().strip()
@@ -85,20 +94,21 @@ class Cluster:
             )
         return self._serve()
 
-    def _place(self) -> None:
-        """Choose the socket folder, and copy the programs there if the server's account cannot run them."""
+    def _choose_socket_folder(self) -> Path:
         last = read_postmaster(self.data)
         if last and last.socket_folder and last.serves(self.data) and self._is_private(last.socket_folder):
             # After a crash the address stays, so that a pool of connections finds the server again.
-            self.socket_folder = last.socket_folder
-            shutil.rmtree(self.socket_folder / "programs", ignore_errors=True)
-        else:
-            self.socket_folder = self._make_socket_folder()
-            (self.socket_folder / SIGNPOST).symlink_to(self.data)
+            return last.socket_folder
+        folder = self._make_socket_folder()
+        (folder / SIGNPOST).symlink_to(self.data)
+        return folder
+
+    def _choose_programs(self, place_for_copy: Path) -> Path:
+        """The installation, or a copy of it if the server's account cannot run it where it is."""
         if runnable_by(self.account, self.installation):
-            self.programs = self.installation
-        else:
-            self.programs = copy_installation(self.installation, self.socket_folder / "programs")
+            return self.installation
+        shutil.rmtree(place_for_copy, ignore_errors=True)
+        return copy_installation(self.installation, place_for_copy)
 
     def _is_private(self, folder: Path) -> bool:
         try:
@@ -116,6 +126,9 @@ class Cluster:
                 continue
             if self.account and not self.account.can_reach(base / "socket"):
                 continue
+            for left in base.glob("hone-*"):  # by a keeper that was killed
+                if self._is_private(left) and leads_to(left, self.data):
+                    shutil.rmtree(left, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(prefix="hone-", dir=base))
             if self.account:
                 os.chown(folder, self.account.uid, self.account.gid)

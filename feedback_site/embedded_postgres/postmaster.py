@@ -20,12 +20,7 @@ class Postmaster:
 
     def serves(self, data: Path) -> bool:
         """Whether the socket folder is the one made for this data folder, not for one it was copied from."""
-        if self.socket_folder is None:
-            return False
-        try:
-            return (self.socket_folder / SIGNPOST).readlink() == data
-        except OSError:
-            return False
+        return self.socket_folder is not None and leads_to(self.socket_folder, data)
 
     def answers(self, data: Path) -> bool:
         """Whether a server for `data` takes connections at the socket; it may still refuse to serve them."""
@@ -38,6 +33,14 @@ class Postmaster:
             except OSError:
                 return False
         return True
+
+
+def leads_to(socket_folder: Path, data: Path) -> bool:
+    """Whether the signpost in a socket folder points to `data`."""
+    try:
+        return (socket_folder / SIGNPOST).readlink() == data
+    except OSError:
+        return False
 
 
 def read_postmaster(data: Path) -> Postmaster | None:

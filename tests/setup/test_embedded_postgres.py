@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,9 @@ def test_a_server_that_lost_keeper_and_users_is_adopted(home: Path, start_user: 
     user = start_user(home)
     assert user.do("add") == 3
     assert postmaster(home).pid == server
+    kill(server)  # the new keeper looks after it as the old one did
+    assert user.do("reconnect") == 4
+    server = postmaster(home).pid
     user.leave()
     assert not alive(server)
 
@@ -151,6 +155,8 @@ def test_a_cluster_that_was_half_made_is_made_again(new_home: Path, start_user: 
     assert not (new_home / "postgres" / "data").exists()
     assert start_user(new_home).do("add") == 1
     assert not list((new_home / "postgres").glob("new-*"))
+    signposts = Path(tempfile.gettempdir()).glob("hone-*/data")
+    assert len([post for post in signposts if post.readlink() == new_home / "postgres" / "data"]) == 1
 
 
 def test_a_pid_file_that_names_a_stranger_is_seen_to_be_stale(home: Path, start_user: StartUser) -> None:
