@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlsplit
 
 from django.contrib.auth.models import User
@@ -27,16 +27,16 @@ class UserRequest(HttpRequest):
 
 def annotator_required(
     view: Callable[Concatenate[UserRequest, P], HttpResponse],
-) -> Callable[Concatenate[UserRequest, P], HttpResponse]:
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """Send strangers to the sign-in page and refuse people without the right to label."""
 
     @wraps(view)
-    def guarded(request: UserRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not request.user.is_authenticated:
-            return _sign_in(request)
+            return _sign_in(cast(UserRequest, request))
         if not request.user.has_perm("labeling.label"):
             raise PermissionDenied
-        return view(request, *args, **kwargs)
+        return view(cast(UserRequest, request), *args, **kwargs)
 
     return guarded
 

@@ -5,7 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -22,10 +23,10 @@ from labeling.queue import LeaseLost
 RENEWALS_A_LEASE = 3
 
 
-def answered_today(request: HttpRequest, project: Project) -> int:
+def answered_today(user: User, project: Project) -> int:
     """How many of the project's tasks this person has answered since midnight."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    answered = Assignment.objects.submitted().filter(annotator=request.user, project=project)
+    answered = Assignment.objects.submitted().filter(annotator=user, project=project)
     return answered.filter(finished__gte=midnight).count()
 
 
@@ -38,7 +39,7 @@ def projects(request: UserRequest) -> HttpResponse:
         {
             "project": project,
             "waiting": Task.objects.filter(project=project).waiting_for(request.user).count(),
-            "today": answered_today(request, project),
+            "today": answered_today(request.user, project),
         }
         for project in Project.objects.for_annotator(request.user)
     ]
@@ -118,12 +119,13 @@ def _task_context(request: UserRequest, project: Project) -> dict[str, Any]:
     context: dict[str, Any] = {
         "project": project,
         "assignment": assignment,
-        "today": answered_today(request, project),
+        "today": answered_today(request.user, project),
     }
     if assignment is not None:
         context |= {
             "prompt": assignment.task.prompt.text,
-            "samples": [sample.text for sample in assignment.shown_samples()],
+            # The space that joins a completion to its prompt would only look like an indent.
+            "samples": [sample.text.removeprefix(" ") for sample in assignment.shown_samples()],
             "scale": range(1, project.scale + 1),
             "client_key": uuid4().hex,
             "renew_seconds": project.lease_minutes * 60 // RENEWALS_A_LEASE,
@@ -131,9 +133,7 @@ def _task_context(request: UserRequest, project: Project) -> dict[str, Any]:
     return context
 
 
-def _notice(
-    request: UserRequest, assignment: Assignment, *, status: int, error: str = ""
-) -> HttpResponse:
+def _notice(request: UserRequest, assignment: Assignment, *, status: int, error: str = "") -> HttpResponse:
     """Say what went wrong beside the task, which stays on the page with its draft."""
     context = {"project": assignment.project, "error": error}
     response = render(request, "labeling/notice.html", context, status=status)

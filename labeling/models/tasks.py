@@ -16,11 +16,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(open__gt=0)
 
     def waiting_for(self, user: User) -> "TaskQuerySet":
-        """Tasks this person could still be given."""
-        theirs = Assignment.objects.filter(task=OuterRef("pk"), annotator=user).exclude(
-            state__in=Assignment.OFFERED_AGAIN
-        )
-        return self.waiting().filter(~Exists(theirs))
+        """Tasks this person holds or could still be given."""
+        theirs = Assignment.objects.filter(task=OuterRef("pk"), annotator=user)
+        spent = theirs.exclude(state__in=Assignment.OFFERED_AGAIN)
+        return self.filter((Q(open__gt=0) & ~Exists(spent)) | Exists(theirs.leased()))
 
 
 class Task(models.Model):

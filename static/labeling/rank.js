@@ -46,7 +46,7 @@ export class Ranking {
   // Each step returns what to tell somebody who cannot see it.
 
   digit(number) {
-    return number <= this.cards.length ? this.place(number - 1) : "";
+    return number <= this.cards.length ? this.act("place", number - 1) : "";
   }
 
   act(name, sample) {
@@ -61,9 +61,6 @@ export class Ranking {
   }
 
   place(sample) {
-    if (this.groupOf(sample) >= 0) {
-      return `Sample ${sample + 1} is already ${this.standing(sample)}.`;
-    }
     this.remember();
     if (this.joining && this.groups.length) this.groups.at(-1).push(sample);
     else this.groups.push([sample]);

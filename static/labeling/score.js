@@ -4,7 +4,7 @@ export class Scoring {
   constructor(task, changed) {
     this.cards = [...task.querySelectorAll(".sample")];
     this.lines = [...task.querySelectorAll(".scale")];
-    this.counter = task.querySelector(".left");
+    this.counter = task.querySelector(".left span");
     this.current = 0;
     this.past = [];
     this.values = this.lines.map(() => null);
@@ -107,6 +107,6 @@ export class Scoring {
       card.classList.toggle("placed", own.every((at) => this.values[at] !== null));
     }
     const done = this.values.filter((value) => value !== null).length;
-    this.counter.textContent = `${done} of ${this.lines.length} scores`;
+    this.counter.textContent = `${done} of ${this.lines.length} scores given`;
   }
 }

@@ -1,0 +1,111 @@
+"""What the labelling API takes and gives. Samples come without a word on who wrote them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from labeling.feedback import Answer, AnswerError, parse_answer
+from labeling.models import Assignment, Project, Task
+from labeling.queue import LONGEST_CLIENT_KEY, LONGEST_REASON
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    """A project in which one may label."""
+
+    guidelines = serializers.SerializerMethodField(help_text="Markdown.")
+    waiting = serializers.SerializerMethodField(help_text="Tasks that you hold or could claim now.")
+
+    class Meta:
+        model = Project
+        fields = ["slug", "name", "feedback", "scale", "criteria", "guidelines", "waiting"]
+
+    def get_guidelines(self, project: Project) -> str:
+        """The version in force."""
+        guidelines = project.guidelines
+        return guidelines.text if guidelines else ""
+
+    def get_waiting(self, project: Project) -> int:
+        """For the person who asks."""
+        tasks = Task.objects.filter(project=project)
+        return tasks.waiting_for(self.context["request"].user).count()
+
+
+class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
+    """A leased task. Answers are given in the order of `samples`."""
+
+    project = serializers.CharField(source="project.slug", read_only=True)
+    feedback = serializers.CharField(source="project.feedback", read_only=True)
+    scale = serializers.IntegerField(source="project.scale", read_only=True)
+    criteria = serializers.ListField(source="project.criteria", child=serializers.CharField(), read_only=True)
+    prompt = serializers.CharField(source="task.prompt.text", read_only=True)
+    samples = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Assignment
+        fields = ["id", "project", "feedback", "scale", "criteria", "prompt", "samples", "lease_until"]
+
+    def get_samples(self, assignment: Assignment) -> list[str]:
+        """The texts in the order drawn for this person."""
+        return [sample.text for sample in assignment.shown_samples()]
+
+
+class SubmitSerializer(serializers.Serializer[Answer]):
+    """An answer, in the order in which the samples were given."""
+
+    client_key = serializers.CharField(
+        max_length=LONGEST_CLIENT_KEY, help_text="Any text of your own; the same when you retry."
+    )
+    ranks = serializers.ListField(
+        child=serializers.IntegerField(), required=False, help_text="1 is best; equal ranks are ties."
+    )
+    scores = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="1 is worst.")
+    criteria = serializers.ListField(
+        child=serializers.DictField(child=serializers.IntegerField()),
+        required=False,
+        help_text="For each sample a score by criterion.",
+    )
+    all_bad = serializers.BooleanField(required=False, help_text="None is worth choosing.")
+    flagged = serializers.BooleanField(required=False)
+    comment = serializers.CharField(required=False, allow_blank=True)
+    seconds = serializers.FloatField(required=False, help_text="Time spent.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Let the feedback module judge, which the pages use as well."""
+        given = {name: value for name, value in attrs.items() if name != "client_key"}
+        try:
+            answer = parse_answer(given)
+        except AnswerError as error:
+            raise serializers.ValidationError(str(error)) from None
+        return {"client_key": attrs["client_key"], "answer": answer}
+
+
+class StoredSerializer(serializers.Serializer[Any]):
+    """An answer that is stored."""
+
+    annotation = serializers.IntegerField(source="pk", read_only=True)
+    revision = serializers.IntegerField(read_only=True)
+
+
+class SkipSerializer(serializers.Serializer[Any]):
+    """Why a task is left to others."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_REASON, default="")
+
+
+class ComparisonSerializer(serializers.Serializer[Any]):
+    """One line of the export."""
+
+    prompt = serializers.CharField()
+    chosen = serializers.CharField()
+    rejected = serializers.CharField()
+    tie = serializers.BooleanField(help_text="Neither is better: chosen and rejected have no order.")
+    margin = serializers.FloatField(help_text="How much better; 0 where nobody was asked.")
+    group = serializers.CharField(help_text="The answer it comes from.")
+    annotator = serializers.CharField(help_text="A number that stays the same for one person.")
+    split = serializers.ChoiceField(choices=["train", "heldout"])
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """What went wrong, in one line."""
+
+    detail = serializers.CharField(read_only=True)
