@@ -113,7 +113,7 @@ class FirstPage:
     def __init__(self, listener: socket.socket) -> None:
         host, port = reachable(listener)
         self._connection: socket.socket | None = socket.create_connection((host, port))
-        self._connection.sendall(f"HEAD / HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        self._connection.sendall(f"GET / HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
         self._connection.setblocking(False)
 
     def arrived(self) -> bool:

@@ -1,0 +1,219 @@
+"""`manage.py up`: the real site with web, worker and embedded database, started and ended in every way."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from feedback_site.embedded_postgres.processes import alive, server_processes
+from tests.setup.conftest import PROJECT, kill
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Ours, with this home and no other database, so that a process can be told by it."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DEBUG"}}
+    return {**kept, "HONE_HOME": str(home)}
+
+
+def processes(home: Path, words: str = "") -> list[int]:
+    """Every process that works for `home`; with `words`, those that have them in their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if f"HONE_HOME={home}".encode() in variables and words in command:
+            found.append(int(entry.name))
+    return [pid for pid in (*found, *server_processes(home / "postgres" / "data")) if alive(pid)]
+
+
+def eventually(happens: Callable[[], bool], *, seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class Site:
+    """`manage.py up` as a terminal starts it: in a process group of its own."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", "0", *options],
+            cwd=PROJECT,
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.said = ""
+
+    def wait_for(self, pattern: str) -> str:
+        """Read what it says until `pattern` comes; returns what its group matched."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said += line
+            if found := re.search(pattern, line):
+                return found[1]
+        raise AssertionError(self.said)
+
+    def end(self) -> int:
+        """Read the rest and wait; returns the exit status."""
+        with self.process as process:
+            assert process.stdout
+            self.said += process.stdout.read()
+            return process.wait(60)
+
+
+ADDRESS = r"Hone is at (http://\S+/) "
+StartSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="session")
+def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("migrated")
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=PROJECT, env=environment(home), check=True)
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def site_home(migrated_home: Path, tmp_path: Path) -> Iterator[Path]:
+    home = tmp_path / "var"
+    subprocess.run(["cp", "-a", migrated_home, home], check=True)
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def start_site(site_home: Path) -> Iterator[StartSite]:
+    sites: list[Site] = []
+
+    def start(*options: str) -> Site:
+        sites.append(Site(site_home, *options))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        if site.process.returncode is None:
+            site.process.kill()
+            site.end()
+    assert eventually(lambda: not processes(site_home))
+
+
+def test_ctrl_c_leaves_nothing_behind(start_site: StartSite, site_home: Path) -> None:
+    site = start_site()
+    address = site.wait_for(ADDRESS)
+    with urllib.request.urlopen(address, timeout=10) as page:
+        assert page.status == 200
+    watched = processes(site_home)
+    assert len(watched) >= 6  # up, keeper, postgres, gunicorn and its child, worker
+    os.killpg(site.process.pid, signal.SIGINT)
+    assert site.end() == 0
+    assert not [pid for pid in watched if alive(pid)]
+    assert not processes(site_home)
+    assert "Traceback" not in site.said
+
+
+def test_ctrl_c_stops_a_run_in_progress(start_site: StartSite, site_home: Path) -> None:
+    site = start_site("--demo")
+    site.wait_for(ADDRESS)
+    assert eventually(lambda: bool(processes(site_home, "execute_run")))
+    os.killpg(site.process.pid, signal.SIGINT)
+    assert site.end() == 0
+    assert not processes(site_home)
+    assert "Traceback" not in site.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_it_as_ctrl_c_does(
+    start_site: StartSite, site_home: Path, number: signal.Signals
+) -> None:
+    site = start_site()
+    site.wait_for(ADDRESS)
+    site.process.send_signal(number)
+    assert site.end() == 0
+    assert not processes(site_home)
+
+
+def test_ctrl_c_while_the_database_is_prepared_stops_it(start_site: StartSite, site_home: Path) -> None:
+    site = start_site()
+    site.wait_for(r"(preparing)")
+    os.killpg(site.process.pid, signal.SIGINT)
+    assert site.end() == 130
+    assert not processes(site_home)
+    assert "Traceback" not in site.said
+
+
+def test_killing_it_takes_everything_with_it(start_site: StartSite, site_home: Path) -> None:
+    site = start_site()
+    site.wait_for(ADDRESS)
+    kill(site.process.pid)
+    assert eventually(lambda: not processes(site_home))
+
+
+def test_the_web_dying_stops_the_rest_and_is_said(start_site: StartSite, site_home: Path) -> None:
+    site = start_site()
+    site.wait_for(ADDRESS)
+    for pid in processes(site_home, "gunicorn"):
+        os.kill(pid, signal.SIGKILL)
+    assert site.end() == 1
+    assert "web was ended by SIGKILL" in site.said
+    assert not processes(site_home)
+
+
+def test_the_site_outlives_a_kill_of_its_database(start_site: StartSite, site_home: Path) -> None:
+    site = start_site()
+    address = site.wait_for(ADDRESS)
+    (postmaster,) = (
+        pid
+        for pid in server_processes(site_home / "postgres" / "data")
+        if os.getsid(pid) == pid and has_data(pid)
+    )
+    kill(postmaster)
+    assert eventually(lambda: answers(f"{address}accounts/login/"))
+    assert site.process.poll() is None
+
+
+def test_a_busy_port_is_told_in_one_line(site_home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "manage.py", "up", "--port", port]
+        ended = subprocess.run(
+            command, cwd=PROJECT, env=environment(site_home), capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert re.fullmatch(rf"CommandError: .* port {port}: address already in use.*--port.*\n", ended.stderr)
+    assert not processes(site_home)
+
+
+def has_data(pid: int) -> bool:
+    """Whether this is PostgreSQL's main process: its helpers write other words over their command line."""
+    return b"\0-D\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as page:
+            return bool(page.status == 200)
+    except OSError:
+        return False
