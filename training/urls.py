@@ -1,6 +1,14 @@
 """Pages of training: runs to watch."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from training import views
 
 app_name = "training"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    # /runs/
+    path("runs/", views.run_list, name="runs"),
+    path("runs/<int:pk>/", views.run_detail, name="run"),
+    path("runs/<int:pk>/progress/", views.run_progress, name="progress"),
+    path("runs/<int:pk>/cancel/", views.cancel_run, name="cancel"),
+]

@@ -1,5 +1,12 @@
 """The training half of the REST API."""
 
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from training.api.views import ModelVersionViewSet, RunViewSet
+
+router = SimpleRouter()
+router.register("models", ModelVersionViewSet, basename="model")
+router.register("runs", RunViewSet, basename="run")
+
+# /api/models/, /api/models/NAME/, /api/runs/, /api/runs/ID/, /api/runs/ID/cancel/
+urlpatterns = router.urls

@@ -1,0 +1,53 @@
+"""Runs and model versions as the API shows them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from training.forms import FORMS, RunForm
+from training.models import ModelVersion, Run
+
+
+class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    parent = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = ["name", "kind", "stage", "parent", "run", "metrics", "artifact_hash", "created_at"]
+        read_only_fields = fields
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    policy = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
+    reward = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
+    version = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True, default=None)
+
+    class Meta:
+        model = Run
+        fields = [
+            "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy", "reward",
+            "version", "metrics", "created_at", "started_at", "finished_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class StartRunSerializer(serializers.Serializer[Run]):
+    """A kind of run and its parameters, which are those of the command of the same name."""
+
+    kind = serializers.ChoiceField(choices=[str(kind) for kind in FORMS])
+    parameters = serializers.DictField(default=dict)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        form_class = FORMS[attrs["kind"]]
+        unknown = sorted(set(attrs["parameters"]) - set(form_class().fields))
+        if unknown:
+            known = ", ".join(form_class().fields)
+            raise serializers.ValidationError(
+                {"parameters": [f"{unknown[0]} is not one of {attrs['kind']}; there are: {known}."]}
+            )
+        form: RunForm = form_class(attrs["parameters"])
+        if not form.is_valid():
+            raise serializers.ValidationError({"parameters": form.errors.get_json_data()})
+        attrs["form"] = form
+        return attrs

@@ -1,0 +1,135 @@
+"""One attempt at a run: its heartbeat, its metrics, and the cues to stop."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import TracebackType
+from typing import Any, Self
+
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from training.models import HEARTBEAT, Point, Run
+
+FLUSH_SECONDS = 0.5
+
+Observer = Callable[[float, str, dict[str, float]], None]
+"""Called as a run goes on with its progress (0 to 1), what it is doing, and the latest metrics."""
+
+
+class Stop(Enum):
+    """Why an attempt has to stop before its end."""
+
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Stopped(Exception):  # noqa: N818 -- a cue, not an error
+    """Raised where an attempt that was told to stop has nothing more to do."""
+
+
+def no_observer(progress: float, message: str, metrics: dict[str, float]) -> None:
+    """Watch nothing."""
+
+
+class Attempt:
+    """A context in which a run is executed. A thread beats its heart and hears of cancellation.
+
+    The training code gets `on_step` and `should_stop`; everything else about runs stays out of it.
+    """
+
+    def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
+        self.run = run
+        self.observer = observer
+        self.reason: Stop | None = None
+        self._progress, self._message = 0.0, ""
+        self._points: list[Point] = []
+        self._flushed = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def stop(self, reason: Stop) -> None:
+        """Ask the attempt to stop at its next step; the first reason stands."""
+        self.reason = self.reason or reason
+
+    def should_stop(self) -> bool:
+        return self.reason is not None
+
+    def check(self) -> None:
+        """Raise Stopped if the attempt was told to stop."""
+        if self.should_stop():
+            raise Stopped
+
+    def say(self, message: str, *, progress: float | None = None) -> None:
+        """Show what is being done, and how far the run is."""
+        self._message = message
+        if progress is not None:
+            self._progress = progress
+        self.observer(self._progress, message, {})
+
+    def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
+        """Keep one step's metrics (a row per step) and show them."""
+        self._progress, self._message = progress, f"step {step}"
+        self._points.append(Point(run=self.run, step=step, values=rounded(metrics)))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+        self.observer(progress, self._message, metrics)
+
+    def flush(self) -> None:
+        """Write the metrics that are not yet in the database. A second row for a step replaces the first."""
+        rows = {point.step: point for point in self._points}
+        Point.objects.bulk_create(
+            rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["values"]
+        )
+        self._points.clear()
+        self._flushed = time.monotonic()
+
+    def _beat(self) -> None:
+        failing_since: float | None = None
+        try:
+            while not self._ended.wait(HEARTBEAT.total_seconds()):
+                try:
+                    alive = self.run.beat(progress=self._progress, message=self._message)
+                except DatabaseError:
+                    # The database may come back before anyone takes this run to be dead.
+                    connection.close()
+                    failing_since = failing_since or time.monotonic()
+                    if time.monotonic() - failing_since > 60:
+                        self.stop(Stop.INTERRUPTED)
+                    continue
+                failing_since = None
+                if not alive:
+                    cancelled = Run.objects.filter(
+                        pk=self.run.pk, attempt=self.run.attempt, cancel_requested=True
+                    ).exists()
+                    self.stop(Stop.CANCELLED if cancelled else Stop.LOST)
+                    # Goes on beating while the cancelled attempt winds up; a lost one has nothing to beat for.
+                    if not cancelled:
+                        return
+        finally:
+            connection.close()
+
+
+def rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as JSON keeps them: seven digits of each float, None for one that is not finite."""
+    return {
+        name: seven_digits(value) if isinstance(value, float) else value for name, value in metrics.items()
+    }
+
+
+def seven_digits(value: float) -> float | None:
+    """A float at about the precision it was computed in; None for infinities and NaN, which JSON lacks."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None

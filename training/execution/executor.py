@@ -1,0 +1,120 @@
+"""Execute a run from its beginning to its end, whatever its kind: the one path behind all three doors."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from django.db import transaction
+
+from training import artifacts, runs
+from training.artifacts import ArtifactError
+from training.execution.attempt import Attempt, Observer, Stop, Stopped, no_observer, rounded
+from training.execution.outcome import Outcome
+from training.gpt.errors import InputError
+from training.models import ModelVersion, Run
+
+logger = logging.getLogger(__name__)
+
+Executor = Callable[[Run, Attempt, Path], Outcome]
+OnAttempt = Callable[[Attempt], object]
+
+
+def executor_of(kind: str) -> Executor:
+    """The `execute(run, attempt, folder)` of the module named as the kind of run."""
+    execute: Executor = import_module(f"training.execution.{kind}").execute
+    return execute
+
+
+def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt = lambda _: None) -> bool:
+    """Execute a queued run, and the runs that follow from it if this process is theirs.
+
+    `on_attempt` receives the attempt before the work begins, to be told of signals. What came of the run
+    stands in its row: True if it succeeded, False if it did not or was another process's.
+    """
+    if not run.begin():
+        return False
+    with (
+        Attempt(run, observer=observer) as attempt,
+        tempfile.TemporaryDirectory(prefix="hone-run-") as temporary,
+    ):
+        on_attempt(attempt)
+        following: Run | None = None
+        try:
+            outcome = executor_of(run.kind)(run, attempt, Path(temporary))
+            attempt.flush()
+            attempt.check()
+            following = conclude(run, outcome)
+        except (Stopped, KeyboardInterrupt):
+            wind_up(run, attempt)
+        except (InputError, ArtifactError) as error:
+            attempt.flush()
+            run.finish(Run.Status.FAILED, error=str(error))
+            if not run.detached and not run.points.exists():
+                # Refused before it began, and the person at the terminal is told: nothing worth a row.
+                run.delete()
+        except MemoryError:
+            run.finish(Run.Status.FAILED, error="Out of memory: try a smaller batch_size or preset.")
+        except Exception as error:
+            logger.exception("%s failed", run)
+            run.finish(Run.Status.FAILED, error=f"{type(error).__name__}: {error}")
+    if following is not None and not following.detached:
+        execute(following, observer=observer, on_attempt=on_attempt)
+    return run.status == Run.Status.SUCCEEDED
+
+
+def wind_up(run: Run, attempt: Attempt) -> None:
+    """End an attempt that was told to stop."""
+    if attempt.reason is not Stop.LOST:
+        attempt.flush()
+    if attempt.reason is Stop.INTERRUPTED and run.detached:
+        run.release()
+    elif attempt.reason is not Stop.LOST:
+        run.finish(Run.Status.CANCELLED)
+
+
+def conclude(run: Run, outcome: Outcome) -> Run | None:
+    """Write all that the run leaves, at once or not at all; returns the run that follows, if one does."""
+    place = digest = ""
+    metrics = rounded(outcome.metrics)
+    name = run.parameters.get("name", "")
+    if outcome.version is not None:
+        place, digest = artifacts.store(outcome.version.folder, name=name)
+    try:
+        with transaction.atomic():
+            version = None
+            if outcome.version is not None:
+                version = ModelVersion.objects.publish(
+                    name=name,
+                    kind=outcome.version.kind,
+                    parent=outcome.version.parent,
+                    run=run,
+                    artifact=place,
+                    artifact_hash=digest,
+                    metrics=metrics,
+                )
+            outcome.record()
+            if outcome.snapshot is not None:
+                Run.objects.filter(pk=run.pk).update(snapshot=outcome.snapshot)
+            if not run.finish(Run.Status.SUCCEEDED, metrics=metrics):
+                raise Stopped
+            return open_tasks(run, version)
+    except BaseException:
+        if place:
+            artifacts.discard(place)
+        raise
+
+
+def open_tasks(run: Run, version: ModelVersion | None) -> Run | None:
+    """The sampling run that `tasks` asks for, so that the new version goes back to the people."""
+    if version is None or version.kind != ModelVersion.Kind.POLICY or not run.parameters.get("tasks"):
+        return None
+    form = runs.form_for(
+        Run.Kind.SAMPLE,
+        {"project": run.parameters["project"], "policy": version.name, "tasks": run.parameters["tasks"]},
+    )
+    if not form.is_valid():
+        logger.warning("%s opened no tasks: %s", run, form.errors.as_text())
+        return None
+    return runs.start(form, owner=run.owner, detached=run.detached)

@@ -1,0 +1,28 @@
+"""What an executor gives back: figures, and the files of a new version if it made one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labeling.models import PreferenceSnapshot
+from training.models import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """Files in a local folder that are to become a model version."""
+
+    folder: Path
+    kind: ModelVersion.Kind
+    parent: ModelVersion | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The result of a run. `record` writes the rows it leaves, in the transaction that ends the run."""
+
+    metrics: dict[str, Any]
+    version: NewVersion | None = None
+    snapshot: PreferenceSnapshot | None = None
+    record: Callable[[], object] = field(default=lambda: None)

@@ -1,0 +1,40 @@
+"""Train a language model from scratch on a corpus."""
+
+from pathlib import Path
+
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.execution.outcome import NewVersion, Outcome
+from training.gpt.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from training.gpt.corpus import prepare, read_documents, split_documents
+from training.gpt.pretraining import pretrain
+from training.gpt.tokenizer import Tokenizer
+from training.models import ModelVersion, Run
+
+
+def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+    """Corpus to splits to tokens to a model; the best version by validation loss is the one kept."""
+    attempt.say("reading the corpus")
+    corpus = config_of(CorpusConfig, run)
+    documents = list(read_documents(corpus))
+    splits = split_documents(documents, seed=corpus.seed)
+    attempt.check()
+    attempt.say("building the vocabulary")
+    tokenizer = Tokenizer.train(splits.train, config_of(TokenizerConfig, run))
+    attempt.check()
+    attempt.say("tokenizing")
+    shards = prepare(splits, tokenizer, folder / "shards")
+    attempt.check()
+    result = pretrain(
+        splits=shards,
+        tokenizer=tokenizer,
+        config=config_of(PretrainConfig, run),
+        folder=folder / "model",
+        on_step=attempt.on_step,
+        should_stop=attempt.should_stop,
+    )
+    attempt.check()
+    return Outcome(
+        metrics={**result.metrics, "documents": len(documents), "stopped": result.stopped},
+        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=None),
+    )

@@ -1,0 +1,83 @@
+"""Let a policy write for a project's prompts, and open tasks with what it wrote."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.db.models import Count
+
+from labeling.models import Project, Prompt
+from labeling.tasks import create_tasks
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.execution.outcome import Outcome
+from training.execution.versions import load_policy
+from training.gpt.config import SamplingConfig
+from training.gpt.generate import generate_text
+from training.models import Run
+
+SPARE = 2
+"""Samples written beyond those a task needs, so that it seldom shows the same text twice."""
+
+PROMPTS_AT_ONCE = 32
+
+
+def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001
+    """One task for each of the prompts that have had the fewest, in an order drawn by chance."""
+    project, policy = run.project, run.policy
+    assert project is not None
+    assert policy is not None
+    attempt.say("loading the policy")
+    model, tokenizer = load_policy(policy)
+    prompts = prompts_for(project, count=run.parameters["tasks"])
+    sampling = config_of(SamplingConfig, run)
+    completions: dict[Prompt, list[str]] = {}
+    for first in range(0, len(prompts), PROMPTS_AT_ONCE):
+        attempt.check()
+        some = prompts[first : first + PROMPTS_AT_ONCE]
+        written = generate_text(
+            model,
+            tokenizer,
+            [prompt.text for prompt in some],
+            seeded(sampling, first),
+            samples_per_prompt=project.samples_per_task + SPARE,
+            should_stop=attempt.should_stop,
+        )
+        attempt.check()
+        for prompt, texts in zip(some, written, strict=True):
+            completions[prompt] = most_different(texts, count=project.samples_per_task)
+        done = len(completions)
+        attempt.say(f"{done} of {len(prompts)} prompts", progress=done / len(prompts))
+    return Outcome(
+        metrics={"tasks": len(completions), "samples": sum(map(len, completions.values()))},
+        record=lambda: create_tasks(
+            project=project,
+            generator=policy.generator,
+            completions=completions,
+            parameters={
+                name: run.parameters[name] for name in ("temperature", "top_k", "top_p", "max_new_tokens")
+            },
+        ),
+    )
+
+
+def prompts_for(project: Project, *, count: int) -> list[Prompt]:
+    """At most `count` training prompts of the project, those with the fewest tasks first."""
+    prompts = project.prompts.filter(split="train").annotate(had=Count("tasks"))
+    return list(prompts.order_by("had", "?")[:count])
+
+
+def seeded(sampling: SamplingConfig, offset: int) -> SamplingConfig:
+    """The same sampling with a seed of its own for each batch; unseeded stays unseeded."""
+    return dataclasses.replace(sampling, seed=sampling.seed + offset) if sampling.seed >= 0 else sampling
+
+
+def most_different(texts: Sequence[str], *, count: int) -> list[str]:
+    """`count` of the texts, each once as long as there are enough different ones, in the order written."""
+    # PostgreSQL cannot store NUL, which a byte-level vocabulary lets a model write.
+    texts = [text.replace("\x00", "") for text in texts]
+    distinct = list(dict.fromkeys(texts))
+    repeats = iter(texts)
+    while len(distinct) < count:
+        distinct.append(next(repeats))
+    return distinct[:count]

@@ -1,0 +1,29 @@
+"""Model versions as the things they are in memory: policies, reward models, tastes."""
+
+from training import artifacts
+from training.forms import STORY_TASTE
+from training.gpt.checkpoint import load_checkpoint
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+from training.models import ModelVersion
+from training.rlhf.reward import RewardModel, load_reward_model
+from training.rlhf.scorers import Scorer, story_taste
+
+
+def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
+    """The model and the tokenizer of a policy version, its files' hash checked."""
+    with artifacts.opened(version) as folder:
+        return load_checkpoint(folder)
+
+
+def load_reward(version: ModelVersion) -> RewardModel:
+    """The reward model of a version, its files' hash checked."""
+    with artifacts.opened(version) as folder:
+        return load_reward_model(folder)
+
+
+def load_taste(name: str) -> Scorer:
+    """A scorer by name: the built-in taste for stories, or a reward model."""
+    if name == STORY_TASTE:
+        return story_taste
+    return load_reward(ModelVersion.objects.rewards().get(name=name)).score

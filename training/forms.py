@@ -1,0 +1,421 @@
+"""What can be asked of each kind of run. A command, the admin and the API all validate through these.
+
+The options of a stage are the fields of its config dataclass; a form adds what only the database knows:
+names of projects and versions.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from django import forms
+from django.db.models import Model, QuerySet
+
+from labeling.models import Project
+from training.gpt.config import CorpusConfig, PretrainConfig, SamplingConfig, TokenizerConfig
+from training.gpt.errors import InputError
+from training.models import ModelVersion, Run, version_name
+from training.rlhf.config import FinetuneConfig, RewardConfig
+
+Config = TypeVar("Config")
+
+STORY_TASTE = "story-taste"
+"""The built-in taste: kind, ends well, no repetition."""
+
+
+def config_field(option: "dataclasses.Field[Any]") -> forms.Field:
+    """The form field of one field of a config dataclass; left empty, it means the dataclass's default."""
+    help_text = option.metadata.get("help", "")
+    common = {"required": False, "initial": option.default, "help_text": help_text}
+    if choices := option.metadata.get("choices"):
+        unknown = {"invalid_choice": f"“%(value)s” is unknown; choose one of {', '.join(map(str, choices))}."}
+        return forms.ChoiceField(
+            choices=[(choice, choice) for choice in choices], error_messages=unknown, **common
+        )
+    if isinstance(option.default, bool):
+        return forms.BooleanField(**common)
+    if isinstance(option.default, int):
+        return forms.IntegerField(**common)
+    if isinstance(option.default, float):
+        return forms.FloatField(**common)
+    return forms.CharField(**common)
+
+
+class NamedChoiceField(forms.ModelChoiceField):
+    """A choice of a row by its name, whose error says what names there are."""
+
+    def __init__(self, queryset: QuerySet[Any], *, by: str, missing: str = "", **options: Any) -> None:
+        super().__init__(queryset, to_field_name=by, blank=True, **options)
+        self.by = by
+        if missing:
+            self.error_messages["required"] = missing
+
+    def to_python(self, value: Any) -> Model | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:
+            assert self.queryset is not None
+            names = list(self.queryset.values_list(self.by, flat=True)[:8])
+            there = f"there are: {', '.join(names)}" if names else "there is none yet"
+            raise forms.ValidationError(f"there is no “{value}”; {there}.") from None
+
+
+class ConfigForm(forms.Form):
+    """A form whose fields are those of the dataclasses in `configs`, and others declared as usual."""
+
+    configs: ClassVar[tuple[type[Any], ...]] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for config in self.configs:
+            for option in dataclasses.fields(config):
+                if option.name not in self.fields:
+                    self.fields[option.name] = config_field(option)
+
+    def clean(self) -> dict[str, Any]:
+        """Put the defaults where nothing was given, and let the dataclasses check what was."""
+        cleaned = super().clean() or {}
+        for name, field in self.fields.items():
+            if name in cleaned and cleaned[name] in (None, "") and field.initial is not None:
+                cleaned[name] = field.initial
+        for config in self.configs_in_use(cleaned):
+            if all(option.name in cleaned for option in dataclasses.fields(config)):
+                try:
+                    self.config(config)
+                except InputError as error:
+                    name, _, message = str(error).partition(": ")
+                    self.add_error(name if name in self.fields and message else None, message or str(error))
+        return cleaned
+
+    def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:  # noqa: ARG002
+        """The dataclasses that what was asked will be read as."""
+        return self.configs
+
+    def config(self, kind: type[Config]) -> Config:
+        """The dataclass `kind`, filled from the cleaned values."""
+        names = [option.name for option in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        return kind(**{name: self.cleaned_data[name] for name in names})
+
+
+class RunForm(ConfigForm):
+    """Base of the forms of runs."""
+
+    kind: ClassVar[Run.Kind]
+    summary: ClassVar[str]
+
+    def relations(self) -> dict[str, Any]:
+        """The cleaned values that are rows: columns of the run."""
+        return {
+            name: self.cleaned_data[name]
+            for name in ("project", "policy", "reward")
+            if isinstance(self.cleaned_data.get(name), Model)
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """All cleaned values in a form that JSON keeps; rows by their names."""
+        return {
+            name: str(getattr(value, self.fields[name].by)) if isinstance(value, Model) else value  # type: ignore[attr-defined]
+            for name, value in self.cleaned_data.items()
+        }
+
+
+def checked_paths(source: str) -> str:
+    """A corpus whose files and folders exist, or the built-in one."""
+    for name in filter(None, map(str.strip, source.split(","))):
+        if name != "stories" and not Path(name).expanduser().exists():
+            raise forms.ValidationError(
+                f"{name}: there is no such file or folder; the built-in corpus is called “stories”."
+            )
+    return source
+
+
+def required_project() -> NamedChoiceField:
+    return NamedChoiceField(
+        Project.objects.all(),
+        by="slug",
+        missing="name a project (its slug).",
+        help_text="The project, by its slug.",
+    )
+
+
+def required_policy(help_text: str) -> NamedChoiceField:
+    return NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        missing="name a policy; `manage.py pretrain` makes the first.",
+        help_text=help_text,
+    )
+
+
+class NewVersionForm(RunForm):
+    """A run that makes a model version."""
+
+    name = forms.CharField(
+        required=False, max_length=80, validators=[version_name], help_text="Name of the new version."
+    )
+
+    def default_name(self) -> str:
+        """The name of the new version where none is given."""
+        raise NotImplementedError
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name and name_is_taken(name):
+            raise forms.ValidationError(f"“{name}” is taken; choose another name for the new version.")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if not self.errors and not cleaned.get("name"):
+            cleaned["name"] = next_free(self.default_name())
+        return cleaned
+
+
+def name_is_taken(name: str) -> bool:
+    return (
+        ModelVersion.objects.filter(name=name).exists()
+        or Run.objects.active().filter(parameters__name=name).exists()
+    )
+
+
+def next_free(name: str) -> str:
+    """`name` if it is free, else with the first free number behind it: stories, stories-2, stories-3."""
+    stem, _, tail = name.rpartition("-")
+    number = int(tail) if stem and tail.isdigit() else 1
+    base = stem if stem and tail.isdigit() else name
+    while name_is_taken(name):
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+class OpensTasksMixin(forms.Form):
+    """A run after which the new version's samples go to the annotators."""
+
+    tasks = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100_000,
+        initial=0,
+        help_text="When it is done, open this many tasks in the project with the new version's samples.",
+    )
+
+
+class PretrainForm(OpensTasksMixin, NewVersionForm):
+    kind = Run.Kind.PRETRAIN
+    summary = "Train a language model from scratch on a corpus."
+    configs = (CorpusConfig, TokenizerConfig, PretrainConfig)
+
+    project = NamedChoiceField(
+        Project.objects.all(), by="slug", required=False, help_text="Where --tasks are opened."
+    )
+
+    def clean_source(self) -> str:
+        return checked_paths(self.cleaned_data["source"])
+
+    def default_name(self) -> str:
+        return "stories" if self.cleaned_data.get("source") == "stories" else "base"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if cleaned.get("tasks") and not cleaned.get("project"):
+            self.add_error("project", "say in which project the tasks are to be opened.")
+        return cleaned
+
+
+class SampleForm(RunForm):
+    kind = Run.Kind.SAMPLE
+    summary = "Let a policy write samples for a project's prompts, and open tasks with them."
+    configs = (SamplingConfig,)
+
+    project = required_project()
+    policy = required_policy("The version that writes.")
+    tasks = forms.IntegerField(
+        required=False, min_value=1, max_value=100_000, initial=100, help_text="Tasks to open."
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        project = cleaned.get("project")
+        if project is not None:
+            require_prompts(self, project)
+        return cleaned
+
+
+def require_prompts(form: forms.Form, project: Project) -> None:
+    if not project.prompts.filter(split="train").exists():
+        form.add_error(
+            "project",
+            f"“{project.slug}” has no prompts to train on; add some with `manage.py add_prompts "
+            f"{project.slug} --file FILE` or in the admin.",
+        )
+
+
+class TrainRewardForm(NewVersionForm):
+    kind = Run.Kind.TRAIN_REWARD
+    summary = "Train a reward model from a project's annotations, or from a file of preferences."
+    configs = (RewardConfig,)
+
+    policy = required_policy("The policy whose weights the reward model begins from.")
+    project = NamedChoiceField(
+        Project.objects.all(), by="slug", required=False, help_text="Learn from this project's annotations."
+    )
+    preferences = forms.CharField(
+        required=False,
+        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"} on each line.',
+    )
+    gold = forms.CharField(
+        required=False,
+        help_text="Measure held-out accuracy against this taste as well: a reward model's name, "
+        f"or {STORY_TASTE}.",
+    )
+
+    def clean_preferences(self) -> str:
+        name: str = self.cleaned_data["preferences"]
+        if name and not Path(name).is_file():
+            raise forms.ValidationError(f"{name}: there is no such file.")
+        return name
+
+    def clean_gold(self) -> str:
+        return checked_taste(self.cleaned_data["gold"])
+
+    def default_name(self) -> str:
+        project = self.cleaned_data.get("project")
+        return f"{project.slug}-reward" if project else "reward"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if not self.errors and bool(cleaned.get("project")) == bool(cleaned.get("preferences")):
+            self.add_error(
+                "preferences",
+                "give either a project (its annotations) or a file of preferences, and not both.",
+            )
+        return cleaned
+
+
+def checked_taste(name: str) -> str:
+    """The name of a taste that exists; raises ValidationError with those that do."""
+    if name and name != STORY_TASTE and not ModelVersion.objects.rewards().filter(name=name).exists():
+        names = [STORY_TASTE, *ModelVersion.objects.rewards().values_list("name", flat=True)[:7]]
+        raise forms.ValidationError(f"there is no reward model “{name}”; there are: {', '.join(names)}.")
+    return name
+
+
+class FinetuneForm(OpensTasksMixin, NewVersionForm):
+    kind = Run.Kind.FINETUNE
+    summary = "Tune a policy against a reward model by policy gradient."
+    configs = (FinetuneConfig,)
+
+    project = required_project()
+    policy = required_policy("The policy to tune; it is also the reference that KL is measured from.")
+    reward = NamedChoiceField(
+        ModelVersion.objects.rewards(),
+        by="name",
+        missing="name a reward model; `manage.py train_reward` makes one from people's answers.",
+        help_text="The reward model to tune against.",
+    )
+
+    def default_name(self) -> str:
+        return next_free(self.cleaned_data["policy"].name)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        project = cleaned.get("project")
+        if project is not None:
+            require_prompts(self, project)
+            if not project.prompts.filter(split="heldout").exists():
+                self.add_error(
+                    "project",
+                    f"“{project.slug}” has no held-out prompts to evaluate on; add some with "
+                    f"`manage.py add_prompts {project.slug} --file FILE --heldout 0.2`.",
+                )
+        return cleaned
+
+
+class EvaluateForm(RunForm):
+    kind = Run.Kind.EVALUATE
+    summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
+    configs = (CorpusConfig,)
+
+    policy = required_policy("The version to measure.")
+    source = forms.CharField(
+        required=False, help_text="Measure perplexity on this corpus: files, folders, or “stories”."
+    )
+    split = forms.ChoiceField(
+        required=False,
+        initial="test",
+        choices=[(name, name) for name in ("train", "validation", "test", "all")],
+        help_text="Which part of the corpus, as pretraining split it",
+    )
+    against = NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        required=False,
+        help_text="Measure the win rate over this version, on the project's held-out prompts.",
+    )
+    project = NamedChoiceField(
+        Project.objects.all(), by="slug", required=False, help_text="The project whose prompts are used."
+    )
+    judge = forms.CharField(
+        required=False, help_text=f"Who decides: a reward model's name, or {STORY_TASTE}."
+    )
+    prompts = forms.IntegerField(
+        required=False, min_value=1, initial=200, help_text="Held-out prompts used, at most."
+    )
+    max_new_tokens = forms.IntegerField(
+        required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
+    )
+    temperature = forms.FloatField(required=False, min_value=0, initial=1.0, help_text="Of sampling.")
+
+    def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:
+        return self.configs if cleaned.get("source") else ()
+
+    def clean_source(self) -> str:
+        return checked_paths(self.cleaned_data["source"])
+
+    def clean_judge(self) -> str:
+        return checked_taste(self.cleaned_data["judge"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        if not cleaned["source"] and not cleaned["against"]:
+            self.add_error(
+                "source", "say what to measure: a corpus (--source) or another version (--against)."
+            )
+        if cleaned["against"]:
+            for name, what in (("project", "whose held-out prompts to use"), ("judge", "who decides")):
+                if not cleaned[name]:
+                    self.add_error(name, f"say {what}.")
+            project = cleaned["project"]
+            if project and not project.prompts.filter(split="heldout").exists():
+                self.add_error("project", f"“{project.slug}” has no held-out prompts.")
+        return cleaned
+
+
+class GenerateForm(ConfigForm):
+    """What `manage.py generate` can be asked; it is no run."""
+
+    configs = (SamplingConfig,)
+
+    policy = NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        required=False,
+        help_text="The version that writes (default: the newest policy).",
+    )
+    samples = forms.IntegerField(
+        required=False, min_value=1, max_value=1000, initial=1, help_text="Completions of each prompt."
+    )
+
+    def clean_policy(self) -> ModelVersion:
+        policy = self.cleaned_data["policy"] or ModelVersion.objects.policies().first()
+        if policy is None:
+            raise forms.ValidationError("there is no policy yet; `manage.py pretrain` makes the first.")
+        return policy
+
+
+FORMS: dict[str, type[RunForm]] = {
+    form.kind: form for form in (PretrainForm, SampleForm, TrainRewardForm, FinetuneForm, EvaluateForm)
+}

@@ -1,0 +1,51 @@
+"""`manage.py add_prompts PROJECT --file FILE`: prompts for a project, from a file or cut from documents."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from labeling.models import Project
+from training.gpt.errors import InputError
+from training.projects import fill_project, read_prompts
+
+
+class Command(BaseCommand):
+    help = 'Add prompts to a project from a text file (one a line) or JSON Lines ({"prompt": …}).'
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("project", help="The project's slug.")
+        parser.add_argument("--file", type=Path, required=True, help="The prompts, one on each line.")
+        parser.add_argument("--encoding", default="utf-8", help="Of the file (default: utf-8).")
+        parser.add_argument(
+            "--words",
+            type=int,
+            default=0,
+            help="Cut each line to this many words (default: 0, the whole line).",
+        )
+        parser.add_argument(
+            "--heldout", type=float, default=0.2, help="Share kept back for evaluation (default: 0.2)."
+        )
+
+    def handle(
+        self,
+        *,
+        project: str,
+        file: Path,
+        encoding: str,
+        words: int,
+        heldout: float,
+        **options: Any,  # noqa: ARG002
+    ) -> None:
+        found = Project.objects.filter(slug=project).first()
+        if found is None:
+            raise CommandError(f"there is no project “{project}”; make it in the admin first.")
+        try:
+            prompts = read_prompts(file, encoding=encoding, words=words)
+            added = fill_project(found, prompts, heldout=heldout)
+        except InputError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(
+            f"{added} prompts added to {found.slug}, {len(prompts) - added} were there already."
+        )

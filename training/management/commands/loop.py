@@ -1,0 +1,264 @@
+"""`manage.py loop`: whole rounds of sample, label, reward, fine-tune and evaluate."""
+
+import json
+import textwrap
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
+from tqdm import tqdm
+
+from labeling.models import Annotation, Project
+from training.forms import FORMS, STORY_TASTE, ConfigForm, NamedChoiceField, checked_taste
+from training.gpt.errors import InputError
+from training.management.options import add_options, given, valid
+from training.management.run_command import perform
+from training.models import ModelVersion, Run
+from training.projects import STORIES, fill_project, read_prompts, story_project
+from training.rlhf.config import AnnotatorsConfig
+
+SIMULATED = "simulated"
+HUMAN = "human"
+
+
+class LoopForm(ConfigForm):
+    """What a loop can be asked."""
+
+    configs = (AnnotatorsConfig,)
+
+    project = forms.SlugField(
+        required=False, initial=STORIES, help_text="The project, by its slug; made if it is new."
+    )
+    policy = NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        required=False,
+        help_text="The policy to begin from (default: the project's newest; stories train one).",
+    )
+    prompts = forms.CharField(
+        required=False, help_text="Add the prompts in this file to the project, one a line."
+    )
+    annotators = forms.CharField(
+        required=False,
+        initial=f"{SIMULATED}:{STORY_TASTE}",
+        help_text=f"Who answers: {HUMAN}, or {SIMULATED}:NAME of a reward model or {STORY_TASTE}.",
+    )
+    rounds = forms.IntegerField(required=False, min_value=1, initial=1, help_text="Rounds of the loop.")
+    tasks = forms.IntegerField(
+        required=False, min_value=1, initial=400, help_text="Tasks opened in each round."
+    )
+    annotations = forms.IntegerField(
+        required=False,
+        min_value=1,
+        help_text=f"With --annotators {HUMAN}: go on after so many answers (default: one a task).",
+    )
+    steps = forms.IntegerField(required=False, min_value=1, help_text="Updates of the policy in each round.")
+    minutes = forms.FloatField(required=False, min_value=0, help_text="Limit on each fine-tune, in minutes.")
+    max_new_tokens = forms.IntegerField(
+        required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
+    )
+    report = forms.CharField(required=False, help_text="Write the figures of every round to this JSON file.")
+
+    def clean_annotators(self) -> str:
+        who: str = self.cleaned_data["annotators"] or self.fields["annotators"].initial
+        kind, _, name = who.partition(":")
+        if who != HUMAN and (kind != SIMULATED or not name):
+            raise forms.ValidationError(f"“{who}” is neither {HUMAN} nor {SIMULATED}:NAME.")
+        checked_taste(name)
+        return who
+
+    def clean_report(self) -> str:
+        report: str = self.cleaned_data["report"]
+        if report and not Path(report).resolve().parent.is_dir():
+            raise forms.ValidationError(f"{report}: its folder does not exist; make it first.")
+        return report
+
+
+class Command(BaseCommand):
+    help = "Run whole rounds: sample, label, train a reward model, fine-tune against it, evaluate."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_options(parser, LoopForm())
+
+    def handle(self, **options: Any) -> None:
+        form = valid(LoopForm(given(LoopForm(), options)))
+        loop = Loop(form, write=self.stdout.write)
+        rounds = []
+        for number in range(1, form.cleaned_data["rounds"] + 1):
+            rounds.append(loop.round(number))
+            # After each round, so that what is done is not lost with what is not.
+            if report := form.cleaned_data["report"]:
+                report_of = {"project": loop.project.slug, "rounds": rounds}
+                Path(report).write_text(json.dumps(report_of, indent=2) + "\n", encoding="utf-8")
+
+
+class Loop:
+    """The rounds of one project; each begins from the policy that the one before made."""
+
+    def __init__(self, form: LoopForm, *, write: Any) -> None:
+        self.asked = form.cleaned_data
+        self.write = write
+        self.people = form.config(AnnotatorsConfig)
+        self.taste = self.asked["annotators"].partition(":")[2]
+        self.project = self.ready_project()
+        self.policy = self.asked["policy"] or self.newest_policy() or self.first_policy()
+        self.seconds: dict[str, float] = {}
+
+    def ready_project(self) -> Project:
+        """The project with its prompts."""
+        slug = self.asked["project"]
+        prompts: list[str] = []
+        if self.asked["prompts"]:
+            try:
+                prompts = read_prompts(Path(self.asked["prompts"]))
+            except InputError as error:
+                raise CommandError(f"--prompts: {error}") from None
+        elif slug == STORIES:
+            return story_project()
+        project = Project.objects.filter(slug=slug).first()
+        if project is None and not prompts:
+            raise CommandError(f"--project: there is no project “{slug}”; give --prompts FILE to make it.")
+        if project is None:
+            project = Project.objects.create(slug=slug, name=slug.replace("-", " ").capitalize())
+        fill_project(project, prompts, heldout=0.2)
+        return project
+
+    def newest_policy(self) -> ModelVersion | None:
+        """The last policy made for the project, or that wrote samples for it."""
+        mine = Q(run__project=self.project) | Q(generator__samples__prompt__project=self.project)
+        return ModelVersion.objects.policies().filter(mine).first()
+
+    def first_policy(self) -> ModelVersion:
+        if self.project.slug != STORIES:
+            raise CommandError("--policy: name the policy to begin from; `manage.py pretrain` makes one.")
+        self.write("There is no story model yet: training one (about two minutes).")
+        return self.perform(Run.Kind.PRETRAIN, project=STORIES).version
+
+    def perform(self, kind: Run.Kind, **parameters: Any) -> Run:
+        return perform(FORMS[kind]({name: value for name, value in parameters.items() if value is not None}))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[stage] = round(time.monotonic() - began, 1)
+
+    def round(self, number: int) -> dict[str, Any]:
+        """One round; returns its figures as the report has them."""
+        self.seconds = {}
+        slug, before = self.project.slug, self.policy
+        self.write(f"Round {number}: {slug}, from {before.name}")
+        answers = Annotation.objects.of(self.project).counting()
+        answered_before = answers.count()
+        with self.timed("sample"):
+            sampled = self.perform(
+                Run.Kind.SAMPLE,
+                project=slug,
+                policy=before.name,
+                tasks=self.asked["tasks"],
+                max_new_tokens=self.asked["max_new_tokens"],
+                seed=number,
+            )
+        self.write(f"  sample     {sampled.metrics['tasks']} tasks opened")
+        with self.timed("label"):
+            self.label(answered_before, tasks=sampled.metrics["tasks"])
+        annotations = answers.count() - answered_before
+        self.write(f"  label      {annotations} answers")
+        with self.timed("reward"):
+            rewarded = self.perform(
+                Run.Kind.TRAIN_REWARD, project=slug, policy=before.name, gold=self.taste or None, seed=number
+            )
+        accuracy = rewarded.metrics.get("gold_accuracy", rewarded.metrics.get("accuracy"))
+        comparisons = rewarded.metrics["comparisons"]
+        self.write(f"  reward     {comparisons} comparisons, held-out accuracy {figure(accuracy)}")
+        with self.timed("finetune"):
+            tuned = self.perform(
+                Run.Kind.FINETUNE,
+                project=slug,
+                policy=before.name,
+                reward=rewarded.version.name,
+                steps=self.asked["steps"],
+                minutes=self.asked["minutes"],
+                max_new_tokens=self.asked["max_new_tokens"],
+                seed=number,
+            )
+        self.policy = tuned.version
+        self.write(f"  finetune   {self.policy.name}, KL {figure(tuned.metrics.get('kl'))} nats per sequence")
+        with self.timed("evaluate"):
+            evaluated = self.perform(
+                Run.Kind.EVALUATE,
+                policy=self.policy.name,
+                against=before.name,
+                project=slug,
+                judge=self.taste or rewarded.version.name,
+                max_new_tokens=self.asked["max_new_tokens"],
+                seed=number,
+            )
+        result = evaluated.metrics
+        judge = (
+            self.taste or f"{rewarded.version.name} (there is no taste to ask but the reward model itself)"
+        )
+        self.write(
+            f"  evaluate   wins {result['win_rate']:.0%} of {result['prompts']} held-out prompts "
+            f"({result['win_rate_low']:.0%} to {result['win_rate_high']:.0%}); score "
+            f"{result['score_against']:.2f} before, {result['score']:.2f} after; judged by {judge}"
+        )
+        self.show_examples(result["examples"])
+        gold = bool(self.taste)
+        return {
+            "round": number,
+            "tasks": sampled.metrics["tasks"],
+            "annotations": annotations,
+            "comparisons": rewarded.metrics["comparisons"],
+            "reward_accuracy": accuracy,
+            "gold_before": result["score_against"] if gold else None,
+            "gold_after": result["score"] if gold else None,
+            "gold_win_rate": result["win_rate"] if gold else None,
+            "kl": tuned.metrics.get("kl"),
+            "seconds": self.seconds,
+        }
+
+    def label(self, answered_before: int, *, tasks: int) -> None:
+        """Have the open tasks answered: by simulated people now, by people in their own time."""
+        wanted = self.asked["annotations"] or tasks * self.project.annotations_per_task
+        answers = Annotation.objects.of(self.project).counting()
+        bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
+        with bar:
+            if self.taste:
+                from training.execution.simulated_people import answer_open_tasks
+                from training.execution.versions import load_taste
+
+                answer_open_tasks(
+                    self.project, load_taste(self.taste), self.people, on_answer=lambda _: bar.update()
+                )
+                return
+            self.write(f"  label      waiting for {wanted} answers at {self.project.get_absolute_url()}")
+            while (done := answers.count() - answered_before) < wanted:
+                bar.update(done - bar.n)
+                time.sleep(2)
+
+    def show_examples(self, examples: list[dict[str, Any]]) -> None:
+        """Before and after, for a person to read."""
+        for example in examples:
+            self.write("")
+            self.write(paragraph("prompt", example["prompt"]))
+            self.write(paragraph(f"before {example['score_against']:+.1f}", example["against"]))
+            self.write(paragraph(f"after  {example['score']:+.1f}", example["completion"]))
+
+
+def figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def paragraph(label: str, text: str) -> str:
+    """Text beside its label, wrapped to a terminal's width."""
+    indent = f"  {label:<12} "
+    return textwrap.fill(
+        " ".join(text.split()) or "(nothing)", 100, initial_indent=indent, subsequent_indent=" " * len(indent)
+    )

@@ -1,0 +1,39 @@
+"""Forms at the command line: a form's fields as options, its first error as one line."""
+
+from argparse import ArgumentParser, BooleanOptionalAction
+from typing import Any, TypeVar
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.management.base import CommandError
+
+Form = TypeVar("Form", bound=forms.Form)
+
+
+def add_options(parser: ArgumentParser, form: forms.Form) -> None:
+    """An option for each field of a form. Argparse takes words; the form checks them."""
+    for name, field in form.fields.items():
+        options: dict[str, Any] = {"dest": name, "default": None, "metavar": name.rpartition("_")[2].upper()}
+        text = str(field.help_text).replace("%", "%%").rstrip(".")
+        if isinstance(field, forms.BooleanField):
+            options |= {"action": BooleanOptionalAction}
+            del options["metavar"]
+        elif isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
+            text += f": {', '.join(str(key) for key, _ in field.choices)}"
+        if field.initial not in (None, ""):
+            text += f" (default: {field.initial})"
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+
+
+def given(form: forms.Form, options: dict[str, Any]) -> dict[str, Any]:
+    """The values of the form's fields that were given on the command line."""
+    return {name: options[name] for name in form.fields if options.get(name) is not None}
+
+
+def valid(form: Form) -> Form:
+    """The form, if what was given is valid; else CommandError with one line that names the option."""
+    if form.is_valid():
+        return form
+    name, messages = next(iter(form.errors.items()))
+    where = "" if name == NON_FIELD_ERRORS else f"--{name.replace('_', '-')}: "
+    raise CommandError(f"{where}{messages[0]}")

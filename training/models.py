@@ -1,0 +1,320 @@
+"""Runs and what they leave behind: model versions and metrics. The `Run` row is the truth.
+
+A run is executed in attempts. Each attempt holds a token, and everything it writes is conditional on that
+token, so that a run which was given to another process can no longer be touched by the one that lost it.
+"""
+
+import math
+import uuid
+from datetime import timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models, transaction
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils import timezone
+
+from labeling.models import Generator, PreferenceSnapshot, Project
+
+HEARTBEAT = timedelta(seconds=2)
+SILENCE = timedelta(seconds=20)
+"""An attempt that has not beaten its heart for this long is taken to be dead."""
+
+version_name = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+    "A name begins with a letter or digit and goes on with letters, digits, '.', '_' and '-'.",
+)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> Self:
+        """Runs that are waiting or being executed."""
+        return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+
+    def silent(self) -> Self:
+        """Runs whose attempt died: running, but no heartbeat for `SILENCE`."""
+        return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - SILENCE)
+
+
+class Run(models.Model):
+    """One execution of a stage: what was asked, how far it is, what came of it."""
+
+    class Kind(models.TextChoices):
+        PRETRAIN = "pretrain", "Pretrain"
+        SAMPLE = "sample", "Sample"
+        TRAIN_REWARD = "train_reward", "Train a reward model"
+        FINETUNE = "finetune", "Fine-tune"
+        EVALUATE = "evaluate", "Evaluate"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    parameters = models.JSONField(default=dict, help_text="What was asked, after validation.")
+    project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="runs")
+    policy = models.ForeignKey(
+        "ModelVersion",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs_as_policy",
+        help_text="The policy this run begins from.",
+    )
+    reward = models.ForeignKey(
+        "ModelVersion",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs_as_reward",
+        help_text="The reward model it learns from.",
+    )
+    snapshot = models.ForeignKey(
+        PreferenceSnapshot,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs",
+        help_text="The frozen comparisons it learned from.",
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    detached = models.BooleanField(
+        default=True, help_text="Executed by a worker; otherwise by the command that made it."
+    )
+
+    progress = models.FloatField(default=0.0, help_text="0 to 1.")
+    message = models.CharField(max_length=200, blank=True, help_text="What it is doing now.")
+    metrics = models.JSONField(default=dict, help_text="The figures that remain when it is done.")
+    error = models.TextField(blank=True)
+
+    attempt = models.UUIDField(null=True, blank=True, editable=False)
+    attempts = models.PositiveIntegerField(default=0, editable=False)
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
+    cancel_requested = models.BooleanField(default=False, editable=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="run_progress_is_a_share",
+                condition=models.Q(progress__gte=0.0, progress__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="run_has_a_token_while_it_runs",
+                condition=models.Q(status="running", attempt__isnull=False)
+                | (~models.Q(status="running") & models.Q(attempt__isnull=True)),
+            ),
+        ]
+        indexes = [
+            models.Index("status", name="run_active", condition=models.Q(status__in=("queued", "running"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} #{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("training:run", args=[self.pk])
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in {self.Status.QUEUED, self.Status.RUNNING}
+
+    @property
+    def is_cancelable(self) -> bool:
+        return self.is_active and not self.cancel_requested
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last attempt took, or has taken so far; None if none began."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Time to go at the pace so far; None while there is too little to tell from."""
+        if self.status != self.Status.RUNNING or self.seconds is None or self.progress < 0.02:
+            return None
+        return self.seconds * (1 - self.progress) / self.progress
+
+    @property
+    def percent(self) -> int:
+        """Progress in whole percent; 100 only when all is done."""
+        return math.floor(self.progress * 100)
+
+    @property
+    def took(self) -> str:
+        """`seconds` as people say it."""
+        return duration(self.seconds)
+
+    @property
+    def remaining(self) -> str:
+        """`remaining_seconds` as people say it."""
+        return duration(self.remaining_seconds)
+
+    @property
+    def _mine(self) -> RunQuerySet:
+        """This row, as long as the attempt held in this instance is still the one in the database."""
+        return Run.objects.filter(pk=self.pk, status=self.Status.RUNNING, attempt=self.attempt)
+
+    def begin(self) -> bool:
+        """Take a queued run for a new attempt; False if another process got there first."""
+        token = uuid.uuid4()
+        with transaction.atomic():
+            taken = Run.objects.filter(pk=self.pk, status=self.Status.QUEUED).update(
+                status=self.Status.RUNNING,
+                attempt=token,
+                attempts=models.F("attempts") + 1,
+                started_at=Now(),
+                heartbeat_at=Now(),
+                progress=0.0,
+                message="",
+                error="",
+            )
+            if taken:
+                # What an earlier attempt measured would stand beside what this one measures.
+                self.points.all().delete()
+        if taken:
+            self.refresh_from_db()
+        return bool(taken)
+
+    def beat(self, *, progress: float, message: str) -> bool:
+        """Say that the attempt lives. False if it is no longer this run's, or was asked to stop."""
+        mine = self._mine.update(
+            heartbeat_at=Now(), progress=min(max(progress, 0.0), 1.0), message=message[:200]
+        )
+        return bool(mine) and not Run.objects.filter(pk=self.pk, cancel_requested=True).exists()
+
+    def finish(self, status: "Run.Status", *, metrics: dict[str, Any] | None = None, error: str = "") -> bool:
+        """End the attempt. False, and nothing written, if the run is no longer this attempt's."""
+        changes: dict[str, Any] = {
+            "status": status,
+            "attempt": None,
+            "finished_at": Now(),
+            "error": error,
+            "message": "",
+        }
+        if status == self.Status.SUCCEEDED:
+            changes |= {"progress": 1.0, "metrics": metrics or {}}
+        done = self._mine.update(**changes)
+        self.refresh_from_db()
+        return bool(done)
+
+    def release(self) -> bool:
+        """Give an interrupted attempt back to the queue."""
+        released = self._mine.update(status=self.Status.QUEUED, attempt=None, progress=0.0, message="")
+        self.refresh_from_db()
+        return bool(released)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as `45 s`, `2 min 5 s` or `1 h 20 min`; empty for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Point(models.Model):
+    """The metrics of one step of a run."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="points")
+    step = models.PositiveIntegerField()
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ["run", "step"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "step"], name="point_once_per_step"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run}, step {self.step}"
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def policies(self) -> Self:
+        return self.filter(kind=ModelVersion.Kind.POLICY)
+
+    def rewards(self) -> Self:
+        return self.filter(kind=ModelVersion.Kind.REWARD)
+
+    def publish(self, *, name: str, kind: "ModelVersion.Kind", **fields: Any) -> "ModelVersion":
+        """Make a version; a policy becomes known as a writer of samples under the same name."""
+        generator = None
+        if kind == ModelVersion.Kind.POLICY:
+            generator = Generator.objects.create(name=name)
+        return self.create(name=name, kind=kind, generator=generator, **fields)
+
+
+class ModelVersion(models.Model):
+    """A trained model: where it came from, where its files are, how good it is."""
+
+    class Kind(models.TextChoices):
+        POLICY = "policy"
+        REWARD = "reward"
+
+    class Stage(models.TextChoices):
+        CANDIDATE = "candidate"
+        PRODUCTION = "production"
+        ARCHIVED = "archived"
+
+    name = models.CharField(max_length=80, unique=True, validators=[version_name])
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The version its weights began from.",
+    )
+    run = models.OneToOneField(
+        Run, models.PROTECT, null=True, blank=True, related_name="version", help_text="The run that made it."
+    )
+    generator = models.OneToOneField(
+        Generator,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="model_version",
+        help_text="Its name among the writers of samples; reward models write none.",
+    )
+    artifact = models.CharField(max_length=200, unique=True, help_text="Folder in the artifact storage.")
+    artifact_hash = models.CharField(max_length=64)
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="version_policy_has_a_generator",
+                condition=models.Q(kind="policy", generator__isnull=False)
+                | models.Q(kind="reward", generator__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:training_modelversion_change", args=[self.pk])

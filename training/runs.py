@@ -1,0 +1,87 @@
+"""Starting, cancelling and mending runs: what the three doors (command, admin, API) share."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+from django.db.models.functions import Now
+from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import AlreadyEnqueued
+
+from labeling.models import PreferenceSnapshot
+from training.forms import FORMS, RunForm
+from training.models import Run
+
+EXECUTE = "training.jobs.execute"
+QUEUE = "runs"
+
+
+def start(
+    form: RunForm,
+    *,
+    owner: User | AnonymousUser | None = None,
+    detached: bool = True,
+    snapshot: PreferenceSnapshot | None = None,
+) -> Run:
+    """Make the run that a valid form asks for, and wake a worker unless the caller executes it himself."""
+    with transaction.atomic():
+        run = Run.objects.create(
+            kind=form.kind,
+            parameters=form.parameters(),
+            owner=owner if isinstance(owner, User) else None,
+            detached=detached,
+            snapshot=snapshot,
+            **form.relations(),
+        )
+        if detached:
+            wake_worker(run)
+    return run
+
+
+def form_for(kind: str, data: dict[str, Any]) -> RunForm:
+    """The bound form of a kind of run; `data` holds plain values by field name."""
+    return FORMS[kind](data)
+
+
+def wake_worker(run: Run) -> None:
+    """Put a job for the run in the queue. The job is only a wake-up: a second one finds nothing to do."""
+    lock = f"run-{run.pk}"
+    if ProcrastinateJob.objects.filter(queueing_lock=lock, status="todo").exists():
+        return
+    task = app.configure_task(EXECUTE, queue=QUEUE, queueing_lock=lock)
+    try:
+        # In a savepoint: the refusal of a second waiting job must not spoil the caller's transaction.
+        with transaction.atomic():
+            task.defer(run_id=run.pk)
+    except AlreadyEnqueued:
+        pass
+
+
+def cancel(run: Run) -> bool:
+    """Cancel a run: at once if it waits, at its next step if it is being executed. False if it had ended."""
+    waiting = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).update(
+        status=Run.Status.CANCELLED, cancel_requested=True, finished_at=Now()
+    )
+    going = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING)
+    told = waiting or going.update(cancel_requested=True)
+    run.refresh_from_db()
+    return bool(told)
+
+
+def mend() -> int:
+    """Give back to the queue what dead processes left, and wake a worker for all that waits.
+
+    Returns how many runs were found dead. A dead foreground run has nobody to take it up again: it failed.
+    """
+    dead = 0
+    for run in Run.objects.silent():
+        if run.cancel_requested:
+            dead += run.finish(Run.Status.CANCELLED)
+        elif run.detached:
+            dead += run.release()
+        else:
+            dead += run.finish(Run.Status.FAILED, error="The command that executed this run was killed.")
+    for run in Run.objects.filter(status=Run.Status.QUEUED, detached=True):
+        wake_worker(run)
+    return dead
