@@ -15,9 +15,9 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of inputs and targets [batch_size, context], in an order that ``seed`` decides.
 
-    Where every document fits in a context, each window starts at a document, so that the model sees whole texts
-    from their first token, as it does when it writes. Else the corpus is cut into windows at a new place in
-    every epoch.
+    Where every document fits in a context, each window starts at a document, so that the model sees whole
+    texts from their first token, as it does when it writes. Else the corpus is cut into windows at a new
+    place in every epoch.
     """
     rng = np.random.default_rng(seed)
     starts = _endless(split, context, eos_id, rng)

@@ -49,7 +49,8 @@ def beam_search(
         # Of 2 * beams candidates at most ``beams`` end, so enough are left to go on.
         wanted = min(2 * beams, logprobs.numel())
         best = (totals[:, None] + logprobs).flatten().topk(wanted).indices
-        following, parents = [], []
+        following: list[Hypothesis] = []
+        parents: list[int] = []
         for place in best.tolist():
             parent, token = divmod(place, logprobs.shape[1])
             grown = _grow(living[parent], token, float(logprobs[parent, token]), ended=token == eos_id)
@@ -87,5 +88,5 @@ def _may_improve(
     living: list[Hypothesis], finished: list[Hypothesis], sampling: SamplingConfig, longest: int
 ) -> bool:
     """Whether a living beam could still beat the worst finished one: more tokens add length, no total."""
-    bound = max(sum(beam.logprobs) for beam in living) / longest**sampling.length_penalty
+    bound: float = max(sum(beam.logprobs) for beam in living) / longest**sampling.length_penalty
     return bound > finished[-1].score(sampling.length_penalty)

@@ -1,7 +1,7 @@
 """A model on disk: ``model.safetensors``, ``config.json``, ``tokenizer.json``. Nothing in it can run code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def load_weights(model: GPT, path: Path) -> None:
         raise InputError(f"{path}: not a whole safetensors file ({error}); copy the model again") from error
 
 
-def _replace(path: Path, write: Any) -> None:
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(path.name + ".partial")
     write(partial)
     partial.replace(path)

@@ -23,7 +23,7 @@ class ModelConfig:
     positions: str = option("rotary", "how positions enter", choices=("rotary", "learned"))
     rotary_base: float = option(10_000.0, "base of the rotary wavelengths", minimum=1.0)
     activation: str = option("relu2", "feed-forward activation", choices=("swiglu", "gelu", "relu2"))
-    qk_norm: bool = option(True, "normalise queries and keys per head (steadier at high learning rates)")
+    qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
     bias: bool = option(False, "biases in linear layers and layer norms")
     tied: bool = option(True, "one matrix for embedding and output")
     dropout: float = option(0.0, "share of activations dropped in training", minimum=0.0, maximum=0.9)
@@ -53,9 +53,8 @@ class ModelConfig:
     def parameters(self) -> int:
         """Number of trainable parameters, in closed form; tied weights count once."""
         norm = self.width * (2 if self.norm == "layer" and self.bias else 1)
-        head_norms = 2 * self.head_width if self.qk_norm else 0
         projected = (self.heads + 2 * self.kv_heads) * self.head_width
-        attention = self.width * projected + self.width * self.width + head_norms
+        attention = self.width * projected + self.width * self.width
         wide = self.hidden * (2 if self.activation == "swiglu" else 1)
         feed_forward = self.width * wide + self.hidden * self.width
         biases = (projected + self.width + wide + self.width) if self.bias else 0

@@ -26,7 +26,7 @@ _TENTHS: tuple[SplitName, ...] = ("train",) * 8 + ("validation", "test")
 
 
 def read_documents(config: CorpusConfig) -> Iterator[str]:
-    """Every document of a corpus, stripped, empty ones left out; ``InputError`` if there is none at all."""
+    """Every document of a corpus, stripped, without empty ones; ``InputError`` if there is none at all."""
     if config.source == "stories":
         return iter(write_stories(config.stories, config.seed))
     try:
@@ -36,7 +36,9 @@ def read_documents(config: CorpusConfig) -> Iterator[str]:
     documents = _read_files(find_files(config.source), config)
     first = next(documents, None)
     if first is None:
-        raise InputError(f"{config.source}: holds no text; give a file or folder with something to learn from")
+        raise InputError(
+            f"{config.source}: holds no text; give a file or folder with something to learn from"
+        )
     return chain([first], documents)
 
 
@@ -132,18 +134,19 @@ class Shards:
 
 
 def prepare(splits: Splits, tokenizer: Tokenizer, folder: Path) -> Shards:
-    """Tokenise each split into ``folder``; ``InputError`` if there is nothing to learn from or to validate on."""
+    """Tokenise each split into ``folder``; ``InputError`` if none is left to learn from or to validate on."""
+    named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     for name in ("train", "validation"):
-        if not getattr(splits, name):
-            count = len(splits.train) + len(splits.validation) + len(splits.test)
+        if not named[name]:
             raise InputError(
-                f"corpus: none of its {count} documents fell to the {name} split; give more text, or cut it into"
-                " smaller documents (documents: line)"
+                f"corpus: none of its {sum(map(len, named.values()))} documents fell to the {name} split;"
+                " give more text, or cut it into smaller documents (documents: line)"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    named = {"train": splits.train, "validation": splits.validation, "test": splits.test}.items()
     kind = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
-    sizes = {name: _write(documents, tokenizer, folder / f"{name}.bin", kind) for name, documents in named}
+    sizes = {
+        name: _write(documents, tokenizer, folder / f"{name}.bin", kind) for name, documents in named.items()
+    }
     summary = {"dtype": kind, "vocab_size": tokenizer.vocab_size, "splits": sizes}
     (folder / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
     return load_shards(folder)

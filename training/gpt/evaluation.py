@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from training.gpt.corpus import TokenizedSplit
 from training.gpt.devices import autocast
@@ -28,8 +28,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Read ``split`` in windows of one context, each token predicted once (the first ``max_tokens``; 0: all).
 
-    Gives ``loss`` (nats per token), ``perplexity``, ``accuracy`` (share of tokens guessed right), ``bits_per_byte``
-    (of UTF-8 text, which compares tokenizers) and ``tokens``.
+    Gives ``loss`` (nats per token), ``perplexity``, ``accuracy`` (share of tokens guessed right),
+    ``bits_per_byte`` (of UTF-8 text, so that tokenizers compare) and ``tokens``.
     """
     count = len(split.tokens) - 1
     if count < 1:

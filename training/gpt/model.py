@@ -44,12 +44,13 @@ class KVCache:
 class Norm(nn.Module):
     """RMSNorm or LayerNorm over the last dimension."""
 
-    def __init__(self, config: ModelConfig, size: int, *, kind: str) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.eps = config.norm_eps
-        self.kind = kind
-        self.weight = nn.Parameter(torch.ones(size))
-        self.bias = nn.Parameter(torch.zeros(size)) if kind == "layer" and config.bias else None
+        self.kind = config.norm
+        self.weight = nn.Parameter(torch.ones(config.width))
+        with_bias = config.norm == "layer" and config.bias
+        self.bias = nn.Parameter(torch.zeros(config.width)) if with_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "rms":
@@ -68,19 +69,19 @@ class Attention(nn.Module):
         self.dropout = config.dropout
         self.qkv = nn.Linear(config.width, sum(self.split) * config.head_width, bias=config.bias)
         self.out = nn.Linear(config.width, config.width, bias=config.bias)
-        self.query_norm = Norm(config, config.head_width, kind="rms") if config.qk_norm else None
-        self.key_norm = Norm(config, config.head_width, kind="rms") if config.qk_norm else None
+        self.norm_eps = config.norm_eps if config.qk_norm else None
 
     def forward(
         self, x: Tensor, *, rotation: Rotation | None, mask: Tensor | None, cache: KVCache | None
     ) -> Tensor:
         batch, length, width = x.shape
-        heads = self.qkv(x).view(batch, length, -1, self.head_width).transpose(1, 2)
-        query, key, value = heads.split(self.split, dim=1)
-        if self.query_norm is not None and self.key_norm is not None:
-            query, key = self.query_norm(query), self.key_norm(key)
+        heads = self.qkv(x).view(batch, length, sum(self.split), self.head_width)
+        turned, value = heads[:, :, : -self.split[2]], heads[:, :, -self.split[2] :].transpose(1, 2)
+        if self.norm_eps is not None:
+            turned = F.rms_norm(turned, (self.head_width,), eps=self.norm_eps)
         if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
+            turned = rotate(turned, rotation)
+        query, key = turned.transpose(1, 2).split(self.split[:2], dim=1)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
         mixed = F.scaled_dot_product_attention(
@@ -123,9 +124,9 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = Norm(config, config.width, kind=config.norm)
+        self.attention_norm = Norm(config)
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = Norm(config, config.width, kind=config.norm)
+        self.feed_forward_norm = Norm(config)
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -151,7 +152,7 @@ class GPT(nn.Module):
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.final_norm = Norm(config, config.width, kind=config.norm)
+        self.final_norm = Norm(config)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         if config.tied:
             self.head.weight = self.embedding.weight
@@ -159,9 +160,10 @@ class GPT(nn.Module):
         self.register_buffer("rotary_cos", cos, persistent=False)
         self.register_buffer("rotary_sin", sin, persistent=False)
         self.apply(self._initialise)
-        for block in self.blocks:  # each block adds to the stream twice: keep the sum's variance (GPT-2)
-            for residual in (block.attention.out, block.feed_forward.down):
-                nn.init.normal_(residual.weight, std=0.02 / math.sqrt(2 * config.layers))
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.out.weight", "feed_forward.down.weight")):
+                # Every block adds to the stream twice: keep the variance of the sum (GPT-2).
+                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.layers))
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
@@ -193,7 +195,7 @@ class GPT(nn.Module):
             x = x + self.position_embedding(places)
             rotation = None
         else:
-            rotation = self.rotary_cos[places].unsqueeze(-3), self.rotary_sin[places].unsqueeze(-3)
+            rotation = self.rotary_cos[places].unsqueeze(-2), self.rotary_sin[places].unsqueeze(-2)
         mask = attention_mask(start, length, padding=padding, device=tokens.device)
         x = self.dropout(x)
         for block in self.blocks:
@@ -240,7 +242,7 @@ def rotary_tables(config: ModelConfig) -> Rotation:
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn each pair (i, i + half) of ``x`` [B, H, T, head width] by its position's angle."""
+    """Turn each pair (i, i + half) of ``x`` [B, T, heads, head width] by its position's angle."""
     cos, sin = rotation
     left, right = x.chunk(2, dim=-1)
     return (x * cos + torch.cat((-right, left), dim=-1) * sin).to(x.dtype)

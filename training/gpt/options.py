@@ -6,7 +6,7 @@ Forms, commands and the API read the same metadata, so that a limit is stated on
 import math
 from collections.abc import Sequence
 from dataclasses import field, fields
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from training.gpt.errors import InputError
 
@@ -23,7 +23,8 @@ def option(
 ) -> Value:
     """Declare a dataclass field with its help text and its limits (both ends belong to the range)."""
     metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return cast("Value", field(default=default, metadata=metadata))
+    declared: Any = field(default=default, metadata=metadata)
+    return declared  # type: ignore[no-any-return]
 
 
 def check_options(config: Any) -> None:

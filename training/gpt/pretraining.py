@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
 from training.gpt.batches import batches
@@ -46,12 +46,12 @@ def pretrain(
     on_step: OnStep,
     should_stop: Callable[[], bool] = never,
 ) -> PretrainResult:
-    """Train a new model of ``config.preset`` on ``splits.train``; keep in ``folder`` the best by validation loss.
+    """Train a new model of ``config.preset``; keep in ``folder`` the best by validation loss.
 
-    ``on_step`` gets ``loss``, ``learning_rate``, ``gradient_norm`` and ``tokens_per_second`` at each step, and at
-    each validation (one stands before the first step) ``validation_loss``, ``perplexity``, ``accuracy`` and
-    ``bits_per_byte``. On one machine's CPU, equal seeds and a budget in steps give equal weights. Raises
-    ``InputError`` for a corpus shorter than one context, and when the loss stops being a number.
+    ``on_step`` gets ``loss``, ``learning_rate``, ``gradient_norm`` and ``tokens_per_second`` at each step,
+    and at each validation (one stands before the first step) ``validation_loss``, ``perplexity``,
+    ``accuracy`` and ``bits_per_byte``. On one machine's CPU, equal seeds and a budget in steps give equal weights.
+    Raises ``InputError`` for a corpus shorter than one context, and when the loss is no number any more.
     """
     keep_heap()
     device = choose_device(config.device)
@@ -78,20 +78,24 @@ def build_optimizer(model: GPT, *, learning_rate: float, weight_decay: float) ->
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
 
 
+@dataclass
 class _Training:
     """The state of one training, from its first step to its last."""
 
-    def __init__(
-        self, model: GPT, splits: Shards, tokenizer: Tokenizer, config: PretrainConfig, folder: Path
-    ) -> None:
-        self.model, self.splits, self.tokenizer, self.config, self.folder = model, splits, tokenizer, config, folder
-        self.precision = choose_precision(config.precision, model.device)
+    model: GPT
+    splits: Shards
+    tokenizer: Tokenizer
+    config: PretrainConfig
+    folder: Path
+    best: dict[str, float] = field(default_factory=lambda: {"validation_loss": math.inf})
+    best_step: int = 0
+    fruitless: int = 0  # validations since the best
+
+    def __post_init__(self) -> None:
+        self.precision = choose_precision(self.config.precision, self.model.device)
         self.optimizer = build_optimizer(
-            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            self.model, learning_rate=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
-        self.best: dict[str, float] = {"loss": math.inf}
-        self.best_step = 0
-        self.fruitless = 0  # validations since the best
 
     def run(self, on_step: OnStep, should_stop: Callable[[], bool]) -> PretrainResult:
         config = self.config
@@ -138,7 +142,7 @@ class _Training:
                 f" {self.config.learning_rate:g}), or choose precision fp32"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip or math.inf)
         self.optimizer.step()
         return {"loss": loss.item(), "learning_rate": rate, "gradient_norm": float(norm)}
@@ -151,25 +155,24 @@ class _Training:
             max_tokens=self.config.evaluation_tokens,
             precision=self.precision,
         )
-        if found["loss"] < self.best["loss"]:
-            self.best, self.best_step, self.fruitless = found, step, 0
-            save_checkpoint(self.folder, self.model, self.tokenizer, {"step": step, "validation": found})
+        metrics = {name: found[name] for name in ("perplexity", "accuracy", "bits_per_byte")}
+        metrics["validation_loss"] = found["loss"]
+        if metrics["validation_loss"] < self.best["validation_loss"]:
+            self.best, self.best_step, self.fruitless = metrics, step, 0
+            save_checkpoint(self.folder, self.model, self.tokenizer, {"step": step, **metrics})
         else:
             self.fruitless += 1
-        return {"validation_loss": found["loss"], **{k: found[k] for k in ("perplexity", "accuracy", "bits_per_byte")}}
+        return metrics
 
     def result(self, steps: int, stopped: str, seconds: float) -> PretrainResult:
         tokens = steps * self.config.batch_size * self.model.config.context
         return PretrainResult(
-            best_validation_loss=self.best["loss"],
+            best_validation_loss=self.best["validation_loss"],
             perplexity=self.best["perplexity"],
             steps=steps,
             stopped=stopped,
             metrics={
-                "validation_loss": self.best["loss"],
-                "perplexity": self.best["perplexity"],
-                "accuracy": self.best["accuracy"],
-                "bits_per_byte": self.best["bits_per_byte"],
+                **self.best,
                 "best_step": self.best_step,
                 "tokens": tokens,
                 "seconds": seconds,
@@ -182,6 +185,6 @@ def _check_length(splits: Shards, *, context: int) -> None:
     count = len(splits.train.tokens)
     if count < context + 1:
         raise InputError(
-            f"corpus: its {count} training tokens are fewer than one context of {context}; give more text or a"
-            " smaller context"
+            f"corpus: its {count} training tokens are fewer than one context of {context};"
+            " give more text or a smaller context"
         )

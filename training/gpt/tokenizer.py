@@ -114,6 +114,7 @@ def _word(vocab_size: int) -> Built:
     backend.normalizer = normalizers.Sequence(
         [
             normalizers.Lowercase(),
+            normalizers.Replace("<|", "< |"),  # a word of the text must not be a special token
             normalizers.Replace("<br />", " "),
             normalizers.Replace('"', ""),
             normalizers.Replace(Regex("[;:]"), " "),

@@ -1,0 +1,34 @@
+"""Small models and vocabularies that the tests share."""
+
+from typing import Any
+
+import torch
+
+from training.gpt.config import ModelConfig, TokenizerConfig
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "modern": {},
+    "gpt2": {"norm": "layer", "positions": "learned", "activation": "gelu", "bias": True, "qk_norm": False},
+    "llama": {"activation": "swiglu", "qk_norm": False, "kv_heads": 2, "tied": False},
+}
+
+
+def tiny_model(**changes: Any) -> GPT:
+    """A random two-layer model whose logits are far from uniform, ready for evaluation."""
+    values = {"vocab_size": 23, "context": 32, "layers": 2, "heads": 4, "width": 32, **changes}
+    torch.manual_seed(7)
+    model = GPT(ModelConfig(**values))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.mul_(8)
+            else:
+                weight.add_(torch.randn_like(weight) * 0.2)
+    return model.eval()
+
+
+def tiny_tokenizer(*texts: str, kind: str = "bpe") -> Tokenizer:
+    """A vocabulary of ``texts``."""
+    return Tokenizer.train(texts or ("the cat sat on the mat",), TokenizerConfig(kind=kind, vocab_size=300))

@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from tests.gpt.examples import LAYOUTS, tiny_model
+from training.gpt.generate import pad_left
+from training.gpt.model import GPT, KVCache
+
+layouts = pytest.mark.parametrize("layout", LAYOUTS)
+
+
+def some_tokens(rows: int, length: int) -> torch.Tensor:
+    return torch.randint(23, (rows, length), generator=torch.Generator().manual_seed(1))
+
+
+@layouts
+def test_the_number_of_parameters_has_a_closed_form(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    assert model.config.parameters == sum(weight.numel() for weight in model.parameters())
+
+
+@layouts
+@torch.inference_mode()
+def test_no_token_sees_a_later_one(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    tokens = some_tokens(2, 20)
+    changed = tokens.clone()
+    changed[:, 12] = (changed[:, 12] + 1) % 23
+    before, after = model(tokens), model(changed)
+    torch.testing.assert_close(before[:, :12], after[:, :12])
+    assert not torch.allclose(before[:, 12:], after[:, 12:], atol=1e-2)
+
+
+@layouts
+@torch.inference_mode()
+def test_order_matters(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    one, other = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[4, 3, 5, 6]])
+    assert not torch.allclose(model(one)[:, -1], model(other)[:, -1], atol=1e-2)
+
+
+@layouts
+@pytest.mark.parametrize("chunks", [[20], [1] * 20, [7, 1, 1, 9, 2]])
+@torch.inference_mode()
+def test_cached_logits_equal_uncached_ones(layout: str, chunks: list[int]) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    tokens = some_tokens(3, 20)
+    cache = KVCache(model, rows=3, capacity=20)
+    pieces = [model(piece, cache=cache) for piece in tokens.split(chunks, dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(tokens), atol=1e-4, rtol=1e-4)
+    assert cache.length == 20
+
+
+@layouts
+@torch.inference_mode()
+def test_padded_logits_equal_unpadded_ones(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    rows = [some_tokens(1, length)[0].tolist() for length in (3, 11, 1, 17)]
+    tokens, padding = pad_left(rows, pad_id=1, device=model.device)
+    together = model(tokens, padding=padding)
+    assert together.isfinite().all()
+    for row, pads, logits in zip(rows, padding, together, strict=True):
+        torch.testing.assert_close(logits[pads:], model(torch.tensor([row]))[0], atol=1e-4, rtol=1e-4)
+
+
+@layouts
+@torch.inference_mode()
+def test_a_padded_cache_can_be_read_on_and_rearranged(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    rows = [some_tokens(1, length)[0].tolist() for length in (4, 9)]
+    tokens, padding = pad_left(rows, pad_id=1, device=model.device)
+    cache = KVCache(model, rows=2, capacity=12)
+    model(tokens, cache=cache, padding=padding)
+    cache.select(torch.tensor([1, 0, 0]))
+    after = model(torch.tensor([[5], [6], [7]]), cache=cache)[:, -1]
+    for row, token, logits in zip([rows[1], rows[0], rows[0]], [5, 6, 7], after, strict=True):
+        torch.testing.assert_close(logits, model(torch.tensor([[*row, token]]))[0, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_grouped_heads_equal_full_heads_with_repeated_keys_and_values() -> None:
+    grouped = tiny_model(kv_heads=2)
+    full = tiny_model()
+    weights = grouped.state_dict()
+    for name in [name for name in weights if name.endswith("qkv.weight")]:
+        query, key, value = weights[name].split([32, 16, 16])
+        wide = [part.view(2, 8, 32).repeat_interleave(2, dim=0).reshape(32, 32) for part in (key, value)]
+        weights[name] = torch.cat([query, *wide])
+    full.load_state_dict(weights)
+    tokens = some_tokens(2, 9)
+    torch.testing.assert_close(full(tokens), grouped(tokens), atol=1e-4, rtol=1e-4)
+
+
+def test_tied_embeddings_are_one_tensor() -> None:
+    model = tiny_model()
+    assert model.head.weight is model.embedding.weight
+    assert tiny_model(tied=False).head.weight is not tiny_model(tied=False).embedding.weight
+
+
+def test_rotary_attention_knows_only_distances() -> None:
+    model = tiny_model()
+    tokens = some_tokens(1, 6)
+    before = model(tokens)
+    # The same text five places further on.
+    model.rotary_cos, model.rotary_sin = model.rotary_cos.roll(-5, 0), model.rotary_sin.roll(-5, 0)
+    torch.testing.assert_close(model(tokens), before, atol=1e-4, rtol=1e-4)
+
+
+def test_more_tokens_than_the_context_are_refused() -> None:
+    with pytest.raises(ValueError, match="33 tokens do not fit a context of 32"):
+        tiny_model()(some_tokens(1, 33))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model: GPT = tiny_model(dropout=0.5)
+    tokens = some_tokens(1, 8)
+    assert torch.equal(model(tokens), model(tokens))
+    model.train()
+    assert not torch.equal(model(tokens), model(tokens))
