@@ -26,8 +26,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
         fields = [
-            "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy", "reward",
-            "version", "metrics", "created_at", "started_at", "finished_at",
+            "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy",
+            "reward", "version", "metrics", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -7,6 +7,7 @@ from training.execution.configs import config_of
 from training.execution.outcome import NewVersion, Outcome
 from training.gpt.config import CorpusConfig, PretrainConfig, TokenizerConfig
 from training.gpt.corpus import prepare, read_documents, split_documents
+from training.gpt.errors import InputError
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
@@ -14,6 +15,15 @@ from training.models import ModelVersion, Run
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """Corpus to splits to tokens to a model; the best version by validation loss is the one kept."""
+    try:
+        return learn(run, attempt, folder)
+    except InputError as error:
+        # Beyond the reading, the training knows only "the corpus"; the person gave it a name.
+        raise InputError(str(error).replace("corpus: ", f"{run.parameters['source']}: ", 1)) from error
+
+
+def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+    """What `execute` does."""
     attempt.say("reading the corpus")
     corpus = config_of(CorpusConfig, run)
     documents = list(read_documents(corpus))

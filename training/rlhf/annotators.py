@@ -19,8 +19,9 @@ class SimulatedAnnotator:
     """One person: a name, the taste, and how unsteadily it is applied.
 
     `noise` is the temperature T in units of `deviation`, the standard deviation of the taste over the samples
-    to be judged: at noise 1, a completion one deviation better wins 73 % of the time; at 0.5, 88 %; 0 is exact.
-    Completions whose blurred scores lie within `tie_margin` deviations of the best of their rank are ties.
+    to be judged: at noise 1, a completion one deviation better wins 73 % of the time, at 0.5 88 %, at 0
+    always. Completions whose blurred scores lie within `tie_margin` deviations of the best of their rank are
+    ties.
 
     The blur belongs to (seed, name, prompt, completion), so the same person asked again, in whatever order,
     answers the same, and two people differ.
@@ -34,7 +35,7 @@ class SimulatedAnnotator:
     deviation: float = 1.0
 
     def rank(self, prompt: str, completions: Sequence[str]) -> list[int]:
-        """A rank for each completion: 1 is best, equal ranks are ties, and the next rank follows without a gap."""
+        """A rank for each completion: 1 is best, equal ranks are ties, and none is left out."""
         scores = self.scorer([prompt] * len(completions), completions)
         felt = [
             score / self.deviation + self._blur(prompt, completion)

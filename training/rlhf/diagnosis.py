@@ -32,8 +32,8 @@ class Diagnosis:
         notes = []
         if self.logprob_error > _SAME_LOGPROB:
             notes.append(
-                f"The policy read its own samples {self.logprob_error:.3f} nats off what it sampled them with: "
-                "look for dropout, padding, or a temperature that is not the same in both."
+                f"The policy read its own samples {self.logprob_error:.3f} nats off what it sampled them "
+                "with: look for dropout, padding, or a temperature that is not the same in both."
             )
         # The mean of k1 over a batch is noisy around 0, and only around 0.
         if self.lowest_kl < -1.0:
@@ -59,7 +59,7 @@ class Diagnosis:
             notes.append("The gradient became infinite; lower learning_rate.")
         if best_step == 0 and self.steps:
             notes.append(
-                "No version inside the KL budget scored higher on held-out prompts than the policy it started "
-                "from, so that one was kept: give more steps, or look at the reward model's accuracy."
+                "No version inside the KL budget scored higher on held-out prompts than the policy it "
+                "started from, so that one was kept: give more steps, or look at the reward model's accuracy."
             )
         return notes

@@ -7,8 +7,8 @@ from torch.nn.functional import logsigmoid
 def bradley_terry_loss(difference: Tensor, *, margin: Tensor, tie: Tensor) -> Tensor:
     """-log sigma(r_chosen - r_rejected - margin); for a tie, half of each direction. [C] -> [C], in nats.
 
-    `difference` is r_chosen - r_rejected, `margin` how much better the annotator said it is, `tie` a bool mask.
-    A tie has its minimum, log 2, at equal rewards.
+    `difference` is r_chosen - r_rejected, `margin` how much better the annotator said it is, `tie` a bool
+    mask. A tie has its minimum, log 2, at equal rewards.
     """
     won = logsigmoid(difference - margin)
     drawn = (logsigmoid(difference) + logsigmoid(-difference)) / 2

@@ -81,7 +81,7 @@ def finetune(
 ) -> FinetuneResult:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
-    `scorer` should have deviation about 1 on the policy's samples, or the KL coefficient means something else.
+    `scorer` should have deviation about 1 on the policy's samples: the KL coefficient is in its unit.
     `on_step` gets `reward`, `reward_std`, `score`, `kl`, `kl_coefficient`, `entropy`, `frac_reward_zero_std`,
     `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `learning_rate`, `gradient_norm` and
     `step_time`, and at each evaluation `heldout/reward` and `heldout/kl`. Raises InputError without prompts.
@@ -97,7 +97,7 @@ def finetune(
 class _Tuning:
     """The state of one fine-tune, from its first step to its last."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as finetune names them
         self,
         policy: GPT,
         tokenizer: Tokenizer,
@@ -114,7 +114,7 @@ class _Tuning:
         self.order = _endless(prompts, rng)
         self.heldout = rng.sample(list(heldout_prompts), min(len(heldout_prompts), config.heldout_prompts))
         self.generator = torch.Generator(policy.device).manual_seed(config.seed)
-        # Top-k and top-p off: they would sample from another distribution than the log-probabilities describe.
+        # Top-k and top-p stay off: log-probabilities would describe another distribution than was sampled.
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5)
         self.coefficient = AdaptiveCoefficient(
@@ -173,7 +173,7 @@ class _Tuning:
         """One batch, one update. Shapes: P prompts, K samples of each, N = P x K sequences, L tokens at most."""
         config, begun = self.config, time.monotonic()
 
-        # 1. Rollouts; the log-probabilities come with them, so the policy need not read its own text again.
+        # 1. Rollouts; their log-probabilities come with them.
         chosen = [next(self.order) for _ in range(config.prompts_per_step)]
         rollouts = self.sample(chosen, samples=config.samples_per_prompt, generator=self.generator)
         generation = rollouts.generation
@@ -183,8 +183,8 @@ class _Tuning:
         with torch.no_grad():
             expected = completion_logprobs(self.reference, rollouts, temperature=config.temperature)
 
-        # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL. k1 belongs
-        #    here: unbiased, and summed over the sequence since nothing is discounted.
+        # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL. k1 is
+        #    unbiased, and summed over the sequence since nothing is discounted.
         scores = torch.tensor(self.scorer(*rollouts.texts), device=mask.device)  # [N]
         kl = k1(logprobs=sampled, reference_logprobs=expected).sum(dim=1)  # [N], 0 outside the mask
         penalty = config.missing_eos_penalty * (~generation.ended).float()
@@ -203,7 +203,7 @@ class _Tuning:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.clip or math.inf)
         if norm.isfinite():
             self.optimizer.step()

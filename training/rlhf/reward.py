@@ -102,8 +102,8 @@ class RewardModel(nn.Module):
     def normalise(self, rewards: Tensor) -> None:
         """Set gain and bias so that texts with these rewards come out with mean 0 and deviation 1.
 
-        Then a KL coefficient means the same from one reward model to the next (Ziegler et al. 2019). A constant
-        reward keeps its gain.
+        Then a KL coefficient means the same from one reward model to the next (Ziegler et al. 2019). A
+        constant reward keeps its gain.
         """
         mean, deviation = rewards.mean(), rewards.std(correction=0)
         scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), torch.ones_like(deviation))

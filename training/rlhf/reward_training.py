@@ -53,8 +53,8 @@ def train_reward_model(
 ) -> RewardResult:
     """Train on a copy of `trunk` (a policy's) by the Bradley-Terry loss; see `losses.bradley_terry_loss`.
 
-    The model is normalised to mean 0 and deviation 1 on `reference_samples`, (prompt, completion) pairs from the
-    policy that will be tuned: give 256 or more. Without any, the texts trained on stand in.
+    The model is normalised to mean 0 and deviation 1 on `reference_samples`, (prompt, completion) pairs from
+    the policy that will be tuned: give 256 or more. Without any, the texts trained on stand in.
 
     `on_step` gets `loss`, `accuracy` and `margin` of each batch, and `learning_rate`. Raises InputError when
     there is nothing to learn from.
@@ -77,7 +77,7 @@ def train_reward_model(
 
 
 class _Pairs:
-    """Comparisons as indices into a table of their different texts, so that each text is read once a batch."""
+    """Comparisons as indices into a table of their different texts, each read once a batch."""
 
     def __init__(self, model: RewardModel, comparisons: Sequence[Comparison]) -> None:
         texts = {
@@ -148,7 +148,8 @@ def _fit(
         if should_stop():
             return "cancelled"
         batch = next(order)  # [C] comparisons
-        texts, places = torch.cat((pairs.chosen[batch], pairs.rejected[batch])).unique(return_inverse=True)
+        both = torch.cat((pairs.chosen[batch], pairs.rejected[batch]))
+        texts, places = torch.unique(both, return_inverse=True)
         with autocast(model.trunk.device, precision):
             if states is None:
                 rewards = model([pairs.rows[text] for text in texts.tolist()])
@@ -164,7 +165,7 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1

@@ -16,9 +16,9 @@ class Scorer(Protocol):
 def story_taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
     """The built-in taste: somebody is kind, it ends well, and no word is said twice.
 
-    Kindness and ending count alike, repetition (the share of words that stood earlier in the completion) less,
-    but enough to choose between two stories that are alike in both. Centred and scaled so that stories straight
-    from the corpus have mean 0 and deviation 1. Nothing written pleases nobody.
+    Kindness and ending count alike, repetition (the share of words that stood earlier in the completion)
+    less, but enough to choose between two stories that are alike in both. Centred and scaled so that stories
+    straight from the corpus have mean 0 and deviation 1.
     """
     del prompts  # what was given is not the writer's merit
     return [_story_score(completion) for completion in completions]

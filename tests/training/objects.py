@@ -1,0 +1,87 @@
+"""Plain objects that the training tests start from: real files, real rows, small enough to be quick."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from django.contrib.auth.models import Group, User
+
+from labeling.models import Project
+from labeling.prompts import add_prompts
+from training import artifacts, runs
+from training.execution.executor import execute
+from training.gpt.checkpoint import save_checkpoint
+from training.gpt.config import ModelConfig, TokenizerConfig
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+from training.models import ModelVersion, Run
+from training.rlhf.reward import RewardModel
+
+LETTERS = "abcdefgh"
+
+
+def admin(name: str = "ada") -> User:
+    user = User.objects.create_user(name, password="a-long-pass-word", is_staff=True)
+    user.groups.add(Group.objects.get(name="admins"))
+    return user
+
+
+def annotator(name: str = "ann") -> User:
+    user = User.objects.create_user(name, password="a-long-pass-word")
+    user.groups.add(Group.objects.get(name="annotators"))
+    return user
+
+
+def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) -> Project:
+    """A project whose prompts are short strings of letters."""
+    project = Project.objects.create(slug=slug, name=slug.title(), samples_per_task=3)
+    words = [f"{a}{b}{c}" for a in LETTERS for b in LETTERS for c in LETTERS]
+    add_prompts(project, words[:train], "train")
+    add_prompts(project, words[train : train + heldout], "heldout")
+    return project
+
+
+def letter_model() -> tuple[GPT, Tokenizer]:
+    """A policy of random weights over the letters a to h, each a token."""
+    tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(kind="char", vocab_size=16))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = ModelConfig(vocab_size=tokenizer.vocab_size, context=32, layers=1, heads=2, width=32)
+        return GPT(config).eval(), tokenizer
+
+
+def make_policy(name: str = "base") -> ModelVersion:
+    """A policy version with its files, as a run would have left it."""
+    model, tokenizer = letter_model()
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), model, tokenizer)
+        place, digest = artifacts.store(Path(folder), name=name)
+    return ModelVersion.objects.publish(
+        name=name, kind=ModelVersion.Kind.POLICY, artifact=place, artifact_hash=digest
+    )
+
+
+def make_reward(name: str = "taste") -> ModelVersion:
+    """A reward model of random weights."""
+    model, tokenizer = letter_model()
+    with tempfile.TemporaryDirectory() as folder:
+        RewardModel.from_policy(model, tokenizer, seed=1).save(Path(folder))
+        place, digest = artifacts.store(Path(folder), name=name)
+    return ModelVersion.objects.publish(
+        name=name, kind=ModelVersion.Kind.REWARD, artifact=place, artifact_hash=digest
+    )
+
+
+def start(kind: str, *, detached: bool = False, **parameters: object) -> Run:
+    """A queued run, its parameters validated."""
+    form = runs.form_for(kind, parameters)
+    assert form.is_valid(), form.errors
+    return runs.start(form, detached=detached)
+
+
+def executed(kind: str, **parameters: object) -> Run:
+    """A run executed in this process, which must succeed."""
+    run = start(kind, **parameters)
+    assert execute(run), run.error
+    run.refresh_from_db()
+    return run

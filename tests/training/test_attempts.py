@@ -1,0 +1,129 @@
+"""A run belongs to one attempt at a time, and what a lost attempt writes is refused."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from training import runs
+from training.models import SILENCE, Point, Run
+
+pytestmark = pytest.mark.django_db
+
+
+def queued(**fields: object) -> Run:
+    return Run.objects.create(kind=Run.Kind.PRETRAIN, **fields)
+
+
+def silent_since_long(run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - SILENCE - timedelta(seconds=1))
+
+
+def waiting_jobs(run: Run) -> int:
+    return ProcrastinateJob.objects.filter(queueing_lock=f"run-{run.pk}", status="todo").count()
+
+
+def test_only_one_of_two_processes_begins_a_run() -> None:
+    run = queued()
+    other = Run.objects.get(pk=run.pk)
+    assert run.begin()
+    assert not other.begin()
+
+
+def test_a_new_attempt_drops_the_metrics_of_the_one_before() -> None:
+    run = queued()
+    run.begin()
+    Point.objects.create(run=run, step=1, values={"loss": 1.0})
+    run.release()
+    run.begin()
+    assert run.attempts == 2
+    assert not run.points.exists()
+
+
+def test_a_lost_attempt_can_neither_beat_nor_finish() -> None:
+    lost = queued()
+    lost.begin()
+    winner = Run.objects.get(pk=lost.pk)
+    winner.release()
+    winner.begin()
+    assert not lost.beat(progress=0.9, message="still here")
+    assert not lost.finish(Run.Status.SUCCEEDED, metrics={"loss": 0.0})
+    winner.refresh_from_db()
+    assert winner.status == Run.Status.RUNNING
+    assert winner.metrics == {}
+
+
+def test_a_beat_says_when_cancelling_was_asked_for() -> None:
+    run = queued()
+    run.begin()
+    assert run.beat(progress=0.5, message="step 5")
+    runs.cancel(Run.objects.get(pk=run.pk))
+    assert not run.beat(progress=0.6, message="step 6")
+
+
+def test_a_waiting_run_is_cancelled_at_once() -> None:
+    run = queued()
+    assert runs.cancel(run)
+    assert run.status == Run.Status.CANCELLED
+    assert not run.begin()
+
+
+def test_a_run_that_ended_cannot_be_cancelled() -> None:
+    run = queued()
+    run.begin()
+    run.finish(Run.Status.SUCCEEDED)
+    assert not runs.cancel(run)
+    assert run.status == Run.Status.SUCCEEDED
+
+
+def test_a_run_with_a_silent_attempt_goes_back_to_the_queue_and_wakes_a_worker() -> None:
+    run = queued(detached=True)
+    run.begin()
+    silent_since_long(run)
+    assert runs.mend() == 1
+    run.refresh_from_db()
+    assert run.status == Run.Status.QUEUED
+    assert waiting_jobs(run) == 1
+
+
+def test_mending_again_and_again_keeps_one_job_a_run() -> None:
+    run = queued(detached=True)
+    for _ in range(3):
+        runs.mend()
+    assert waiting_jobs(run) == 1
+
+
+def test_a_run_that_beats_is_left_alone() -> None:
+    run = queued(detached=True)
+    run.begin()
+    assert runs.mend() == 0
+    run.refresh_from_db()
+    assert run.status == Run.Status.RUNNING
+
+
+def test_a_silent_foreground_run_failed() -> None:
+    run = queued(detached=False)
+    run.begin()
+    silent_since_long(run)
+    runs.mend()
+    run.refresh_from_db()
+    assert run.status == Run.Status.FAILED
+    assert "killed" in run.error
+
+
+def test_a_silent_run_that_was_to_be_cancelled_is_cancelled() -> None:
+    run = queued(detached=True)
+    run.begin()
+    runs.cancel(run)
+    silent_since_long(run)
+    runs.mend()
+    run.refresh_from_db()
+    assert run.status == Run.Status.CANCELLED
+
+
+def test_the_database_refuses_a_running_run_without_a_token() -> None:
+    run = queued()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(status=Run.Status.RUNNING)

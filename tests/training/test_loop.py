@@ -1,0 +1,85 @@
+"""`manage.py loop`: a whole round from nothing, in one process, on the story corpus."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from labeling.models import Annotation, Project
+from tests.training.test_stages import QUICK_PRETRAIN
+from training.models import ModelVersion, Run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+
+
+def options(**values: object) -> list[str]:
+    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def test_two_rounds_leave_a_lineage_and_a_report(tmp_path: Path) -> None:
+    call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
+    report, out = tmp_path / "report.json", StringIO()
+    call_command(
+        "loop",
+        *options(policy="stories", rounds=2, tasks=8, steps=2, max_new_tokens=8, count=2, report=report),
+        stdout=out,
+    )
+    written = json.loads(report.read_text())
+    assert written["project"] == "stories"
+    first, second = written["rounds"]
+    assert set(first) == {
+        "round", "tasks", "annotations", "comparisons", "reward_accuracy", "gold_before", "gold_after",
+        "gold_win_rate", "kl", "seconds",
+    }  # fmt: skip
+    assert set(first["seconds"]) == {"sample", "label", "reward", "finetune", "evaluate"}
+    assert first["tasks"] == first["annotations"] == 8
+    assert second["comparisons"] > first["comparisons"]
+    lineage = list(ModelVersion.objects.policies().order_by("pk").values_list("name", "parent__name"))
+    assert lineage == [("stories", None), ("stories-2", "stories"), ("stories-3", "stories-2")]
+    assert Annotation.objects.of(Project.objects.get(slug="stories")).count() == 16
+    names = set(Annotation.objects.values_list("assignment__annotator__username", flat=True))
+    assert names == {"simulated-1", "simulated-2"}
+    assert set(Run.objects.values_list("status", flat=True)) == {"succeeded"}
+    text = out.getvalue()
+    assert text.count("before") >= 5
+    assert text.count("after") >= 5
+
+
+def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Path) -> None:
+    """The people here are a thread that answers through the queue while the loop waits."""
+    from threading import Thread
+
+    from django.db import connection
+
+    from training.execution.simulated_people import answer_open_tasks
+    from training.rlhf.config import AnnotatorsConfig
+    from training.rlhf.scorers import story_taste
+
+    call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
+    out = StringIO()
+
+    def people() -> None:
+        import time
+
+        try:
+            while "waiting for" not in out.getvalue():
+                time.sleep(0.1)
+            project = Project.objects.get(slug="stories")
+            answer_open_tasks(project, story_taste, AnnotatorsConfig(count=1))
+        finally:
+            connection.close()
+
+    thread = Thread(target=people)
+    thread.start()
+    report = tmp_path / "report.json"
+    call_command(
+        "loop",
+        *options(policy="stories", annotators="human", tasks=8, steps=2, max_new_tokens=8, report=report),
+        stdout=out,
+    )
+    thread.join()
+    (only,) = json.loads(report.read_text())["rounds"]
+    assert only["annotations"] == 8
+    assert only["gold_win_rate"] is None
