@@ -55,7 +55,7 @@ class GuidelinesInline(ReadOnly, admin.TabularInline):
     """The versions so far."""
 
     model = Guidelines
-    fields = ["version", "text", "author", "created"]
+    fields = readonly_fields = ["version", "text", "author", "created"]
     verbose_name_plural = "earlier and present guidelines"
     classes = ["collapse"]
     extra = 0

@@ -6,7 +6,7 @@ look at users, but change neither users nor groups, so that nobody on the staff 
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
@@ -21,8 +21,9 @@ def grant_rights(sender: AppConfig, **options: Any) -> None:
     if sender.label not in APPS:
         return
     using = options.get("using", "default")
-    # Django's own handler that makes the permissions may be connected after this one.
-    create_permissions(sender, verbosity=0, using=using)
+    # Django's own handler, which makes the permissions, may come after this one.
+    for app in (sender, apps.get_app_config("auth")):
+        create_permissions(app, verbosity=0, using=using)
     annotators, _ = Group.objects.using(using).get_or_create(name=ANNOTATORS)
     admins, _ = Group.objects.using(using).get_or_create(name=ADMINS)
     permissions = Permission.objects.using(using)

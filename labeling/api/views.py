@@ -11,7 +11,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -128,8 +128,8 @@ class Skip(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class JsonLines(BaseRenderer):
-    """Lets clients ask for JSON Lines; the view streams them itself."""
+class JsonLines(JSONRenderer):
+    """Lets clients ask for JSON Lines. The view streams them itself: only errors are rendered, one line."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"

@@ -549,7 +549,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("project", "hash"),
                 name="labeling_prompt_once_a_project",
-                violation_error_message="This project has this prompt already.",
             ),
         ),
         migrations.AddConstraint(

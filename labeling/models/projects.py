@@ -188,11 +188,7 @@ class Prompt(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["project", "hash"],
-                name="labeling_prompt_once_a_project",
-                violation_error_message="This project has this prompt already.",
-            ),
+            models.UniqueConstraint(fields=["project", "hash"], name="labeling_prompt_once_a_project"),
             models.CheckConstraint(
                 name="labeling_prompt_split_known", condition=Q(split__in=["train", "heldout"])
             ),
@@ -208,8 +204,10 @@ class Prompt(models.Model):
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """Let forms find a prompt that the project has already."""
-        self.hash = prompt_hash(self.text)
+        """Find a prompt that the project has already: forms do not know the hash."""
+        same = Prompt.objects.filter(project_id=self.project_id, hash=prompt_hash(self.text))
+        if same.exclude(pk=self.pk).exists():
+            raise ValidationError("This project has this prompt already.")
 
 
 class Generator(models.Model):

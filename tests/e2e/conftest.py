@@ -1,0 +1,100 @@
+"""A real browser on a real server. A console error or a policy violation fails the test that caused it."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+# Playwright's synchronous interface runs an event loop in this thread, where Django would refuse queries.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+PASSWORD = "a pass phrase"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+class Problems(list[str]):
+    """What browsers complained about. A test may expect some of it: `problems.expected = "409"`."""
+
+    expected = ""
+
+    def unexpected(self) -> list[str]:
+        """Whatever the pattern `expected` does not match."""
+        return [text for text in self if not (self.expected and re.search(self.expected, text))]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests: the one at CHROMIUM, else Playwright's own."""
+    with sync_playwright() as playwright:
+        path = CHROMIUM if Path(CHROMIUM).exists() else None
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def problems() -> Iterator[Problems]:
+    """Filled by every page of the test; checked at its end."""
+    found = Problems()
+    yield found
+    assert found.unexpected() == []
+
+
+@pytest.fixture
+def open_context(
+    browser: Browser, live_server: LiveServer, problems: Problems
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes browser contexts (one for each person) whose complaints are collected."""
+    contexts = []
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            problems.append(f"{message.text} ({message.location.get('url')})")
+
+    def open_one(**options: object) -> BrowserContext:
+        context = browser.new_context(base_url=live_server.url, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        context.add_init_script(REPORT_VIOLATIONS)
+        context.on("console", complain)
+        context.on("weberror", lambda error: problems.append(str(error.error)))
+        contexts.append(context)
+        return context
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(open_context: Callable[..., BrowserContext]) -> Page:
+    """A page at 1440 by 900."""
+    return open_context(viewport={"width": 1440, "height": 900}).new_page()
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Settings) -> None:
+    """Real hashing is slow on purpose."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def sign_in(page: Page, user: User) -> None:
+    """Sign in with the keyboard, as a person does, and arrive at the first page."""
+    user.set_password(PASSWORD)
+    user.save()
+    page.goto("/accounts/login/")
+    page.keyboard.type(user.get_username())
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/accounts/" not in url)

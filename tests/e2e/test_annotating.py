@@ -1,0 +1,294 @@
+"""An annotator at work."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from labeling import queue
+from labeling.models import Annotation, Assignment
+from tests.e2e.conftest import Problems, sign_in
+from tests.labeling.objects import annotator, make_project, make_tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def start(page: Page, slug: str = "stories") -> None:
+    page.goto(f"/projects/{slug}/work/")
+    expect(page.locator("#task")).to_be_visible()
+
+
+def digits(page: Page) -> dict[str, str]:
+    """The digit of each sample by its letter: the server draws the order."""
+    texts = page.locator(".sample > .text").all_inner_texts()
+    return {text[0]: str(number) for number, text in enumerate(texts, start=1)}
+
+
+def card(page: Page, letter: str) -> Locator:
+    return page.locator(".sample").nth(int(digits(page)[letter]) - 1)
+
+
+def rank(page: Page, order: str) -> None:
+    """Press the digits for an order such as "CAB=D"."""
+    keys = digits(page)
+    for at, letter in enumerate(order):
+        if letter == "=":
+            page.keyboard.press("t")
+        else:
+            page.keyboard.press(keys[letter])
+            expect(page.locator(".order .chip")).to_have_count(len(order[: at + 1].replace("=", "")))
+
+
+def stored(annotation: Annotation) -> dict[str, int | None]:
+    return {item.sample.text[0]: item.rank for item in annotation.judgements.select_related("sample")}
+
+
+def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
+    make_tasks(make_project(), 3, samples=4)
+    sign_in(page, annotator())
+    start_link = page.get_by_role("link", name="Start")
+    while not start_link.evaluate("link => link === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".prompt .text")).to_have_text("Prompt 0")
+    rank(page, "CAB=D")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
+    expect(page.locator(".today")).to_have_text("1 today")
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".prompt .text")).to_have_text("Prompt 2")
+    page.keyboard.press("s")
+    page.keyboard.type("not my language")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", name="Nothing to rank at the moment")).to_be_visible()
+    ranking, all_bad = Annotation.objects.order_by("id")
+    assert stored(ranking) == {"C": 1, "A": 2, "B": 3, "D": 3}
+    assert not ranking.all_bad
+    assert ranking.seconds
+    assert all_bad.all_bad
+    assert stored(all_bad) == {}
+    skipped = Assignment.objects.get(state="skipped")
+    assert skipped.skip_reason == "not my language"
+    assert not skipped.annotations.exists()
+    assert [item.task.prompt.text for item in (ranking.assignment, all_bad.assignment, skipped)] == [
+        "Prompt 0",
+        "Prompt 1",
+        "Prompt 2",
+    ]
+
+
+def test_arrow_keys_move_a_sample_through_ties_and_say_so(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    rank(page, "ABC")
+    card(page, "C").focus()
+    said = page.locator("#announcement")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_contain_text("tied 2nd")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_contain_text(": 2nd")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_contain_text("tied 1st")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_contain_text(": 1st")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#idle")).to_be_visible()
+    assert stored(Annotation.objects.get()) == {"A": 1, "C": 1, "B": 2}
+
+
+def test_by_mouse_alone_with_a_drag(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    card(page, "A").get_by_role("button", name="Rank next").click()
+    card(page, "B").get_by_role("button", name="Rank next").click()
+    card(page, "C").locator(".number").drag_to(page.locator(".order .gap").first)
+    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    page.locator(".order .chip").last.drag_to(page.locator(".order .group").nth(1))
+    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#idle")).to_be_visible()
+    assert stored(Annotation.objects.get()) == {"C": 1, "A": 2, "B": 2}
+
+
+def test_by_touch_on_a_phone(open_context: Callable[..., BrowserContext]) -> None:
+    make_tasks(make_project())
+    page = open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).new_page()
+    sign_in(page, annotator())
+    start(page)
+    for letter in "BAC":
+        card(page, letter).get_by_role("button", name="Rank next").tap()
+    card(page, "C").get_by_role("button", name="better").tap()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.get_by_role("button", name="Submit").tap()
+    expect(page.locator("#idle")).to_be_visible()
+    assert stored(Annotation.objects.get()) == {"B": 1, "A": 2, "C": 2}
+
+
+def test_scores_by_keyboard_alone(page: Page) -> None:
+    make_tasks(make_project(feedback="score", criteria=["kind"], samples_per_task=2), samples=2)
+    sign_in(page, annotator())
+    start(page)
+    first = page.locator(".sample > .text").first.inner_text()[0]
+    for key in "4351":
+        page.keyboard.press(key)
+    expect(page.locator(".left")).to_contain_text("4 of 4")
+    page.keyboard.press("u")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#idle")).to_be_visible()
+    given = {
+        item.sample.text[0]: (item.score, item.criteria) for item in Annotation.objects.get().judgements.all()
+    }
+    other = "B" if first == "A" else "A"
+    assert given == {first: (4, {"kind": 3}), other: (5, {"kind": 2})}
+
+
+def test_scores_by_mouse(page: Page) -> None:
+    make_tasks(make_project(feedback="score", samples_per_task=1), samples=1)
+    sign_in(page, annotator())
+    start(page)
+    page.get_by_role("radio", name="4").check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#idle")).to_be_visible()
+    assert Annotation.objects.get().judgements.get().score == 4
+
+
+def test_an_unfinished_order_is_not_sent_and_says_what_is_missing(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Nothing is ranked yet")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_have_text("Samples 1 and 3 are not ranked yet.")
+    assert not Annotation.objects.exists()
+
+
+def test_undo_takes_back_the_last_step(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    rank(page, "AB")
+    page.keyboard.press("u")
+    expect(page.locator(".order .chip")).to_have_count(1)
+    page.keyboard.press("b")
+    page.keyboard.press("u")
+    expect(page.locator("#task")).not_to_have_class("all-bad")
+    expect(page.locator(".order .chip")).to_have_count(1)
+
+
+def test_keys_are_only_letters_in_a_text_field(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    page.keyboard.press("c")
+    page.keyboard.type("1 bad story? see")
+    page.keyboard.press("Enter")
+    expect(page.locator("#comment")).to_have_value("1 bad story? see\n")
+    expect(page.locator(".order .chip")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    rank(page, "ABC")
+    page.keyboard.press("Enter")
+    expect(page.locator("#idle")).to_be_visible()
+    annotation = Annotation.objects.get()
+    assert annotation.comment == "1 bad story? see"
+    assert annotation.flagged
+
+
+def test_guidelines_and_help_are_one_key_away(page: Page) -> None:
+    project = make_project()
+    project.revise_guidelines("Be **kind**.")
+    make_tasks(project)
+    sign_in(page, annotator())
+    start(page)
+    page.keyboard.press("g")
+    expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Be kind.")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Enter")
+    rank(page, "A")
+
+
+def test_a_draft_survives_a_reload(page: Page) -> None:
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    rank(page, "CA")
+    page.keyboard.press("c")
+    page.keyboard.type("odd")
+    page.reload()
+    expect(page.locator(".order .chip")).to_have_count(2)
+    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    expect(page.locator("#comment")).to_have_value("odd")
+
+
+def test_a_lost_lease_keeps_the_draft_and_can_be_claimed_again(page: Page, problems: Problems) -> None:
+    problems.expected = "409"
+    make_tasks(make_project(), 2)
+    sign_in(page, annotator())
+    start(page)
+    rank(page, "BAC")
+    queue.release(Assignment.objects.get())
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("no longer held for you")
+    expect(page.locator(".order .chip")).to_have_count(3)
+    page.get_by_role("button", name="Claim it again").click()
+    expect(page.locator("#notice")).to_contain_text("as you left it")
+    page.keyboard.press("Enter")
+    expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
+    assert stored(Annotation.objects.get()) == {"B": 1, "A": 2, "C": 3}
+
+
+def test_a_lost_connection_keeps_the_answer(page: Page, problems: Problems) -> None:
+    problems.expected = "ERR_|SendError|htmx"
+    make_tasks(make_project())
+    sign_in(page, annotator())
+    start(page)
+    rank(page, "BAC")
+    page.context.set_offline(True)
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("No connection")
+    page.context.set_offline(False)
+    page.keyboard.press("Enter")
+    expect(page.locator("#idle")).to_be_visible()
+    assert stored(Annotation.objects.get()) == {"B": 1, "A": 2, "C": 3}
+
+
+def test_a_waiting_page_shows_the_next_task_by_itself(page: Page) -> None:
+    project = make_project()
+    sign_in(page, annotator())
+    page.goto("/projects/stories/work/")
+    expect(page.locator("#idle")).to_be_visible()
+    make_tasks(project)
+    expect(page.locator("#task")).to_be_visible(timeout=8_000)
+    rank(page, "ABC")
+
+
+def test_two_tabs_hold_one_task(page: Page, problems: Problems) -> None:
+    problems.expected = "409"
+    make_tasks(make_project(), 2)
+    sign_in(page, annotator())
+    start(page)
+    other = page.context.new_page()
+    start(other)
+    assert page.locator("#task").get_attribute("data-assignment") == other.locator("#task").get_attribute(
+        "data-assignment"
+    )
+    rank(page, "ABC")
+    page.keyboard.press("Enter")
+    expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
+    rank(other, "CBA")
+    other.keyboard.press("Enter")
+    expect(other.locator("#notice")).to_contain_text("no longer held for you")
+    assert stored(Annotation.objects.get()) == {"A": 1, "B": 2, "C": 3}

@@ -1,0 +1,196 @@
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from labeling import queue
+from labeling.feedback import Answer
+from labeling.models import (
+    Annotation,
+    Assignment,
+    Generator,
+    PreferenceSnapshot,
+    Project,
+    Prompt,
+    Sample,
+    Task,
+)
+from labeling.preferences import freeze
+from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Project, Prompt, Generator, Sample, Task, Assignment, Annotation, PreferenceSnapshot]
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(admin())
+    return client
+
+
+def project_form(**changes: object) -> dict[str, object]:
+    return {
+        "name": "Stories",
+        "slug": "stories",
+        "is_active": "on",
+        "feedback": "rank",
+        "scale": 5,
+        "criteria": "[]",
+        "samples_per_task": 4,
+        "annotations_per_task": 1,
+        "lease_minutes": 12,
+        "guidelines_text": "",
+        "new_prompts": "",
+        "new_prompts_split": "train",
+        "guidelines_versions-TOTAL_FORMS": 0,
+        "guidelines_versions-INITIAL_FORMS": 0,
+        **changes,
+    }
+
+
+def answered_project() -> Project:
+    project = make_project()
+    make_tasks(project)
+    queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 3)), client_key="k")
+    freeze(project)
+    return project
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_list_and_every_row_can_be_looked_at(ada: Client, model: type) -> None:
+    answered_project()
+    address = f"/admin/labeling/{model._meta.model_name}/"
+    assert ada.get(address).status_code == 200
+    assert ada.get(address, {"q": "e"}).status_code == 200
+    assert ada.get(f"{address}{model.objects.first().pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize("model", [Sample, Task, Assignment, Annotation, PreferenceSnapshot])
+def test_what_the_site_writes_cannot_be_added_by_hand(ada: Client, model: type) -> None:
+    assert ada.get(f"/admin/labeling/{model._meta.model_name}/add/").status_code == 403
+
+
+@pytest.mark.parametrize("model", [Sample, Assignment, Annotation, PreferenceSnapshot])
+def test_what_was_written_cannot_be_changed_or_deleted(client: Client, model: type) -> None:
+    answered_project()
+    client.force_login(User.objects.create_superuser("root"))
+    address = f"/admin/labeling/{model._meta.model_name}/{model.objects.first().pk}"
+    assert client.post(f"{address}/change/").status_code == 403
+    assert client.post(f"{address}/delete/").status_code == 403
+
+
+def test_a_project_is_set_up_on_one_page(ada: Client) -> None:
+    form = project_form(guidelines_text="Be kind.", new_prompts="Once\n\nTwice  \nOnce\n")
+    assert ada.post("/admin/labeling/project/add/", form).status_code == 302
+    project = Project.objects.get()
+    assert project.guidelines is not None
+    assert project.guidelines.text == "Be kind."
+    assert sorted(project.prompts.values_list("text", flat=True)) == ["Once", "Twice"]
+
+
+def test_a_project_without_prompts_is_told_so(ada: Client) -> None:
+    page = ada.post("/admin/labeling/project/add/", project_form(), follow=True).text
+    assert "has no prompts yet" in page
+    assert "none yet" in ada.get("/admin/labeling/project/").text
+
+
+def test_changed_guidelines_are_a_new_version(ada: Client) -> None:
+    project = make_project()
+    project.revise_guidelines("Be kind.")
+    form = project_form(guidelines_text="Be brief.")
+    address = f"/admin/labeling/project/{project.pk}/change/"
+    ada.post(address, form)
+    ada.post(address, form)
+    assert [row.text for row in project.guidelines_versions.order_by("version")] == ["Be kind.", "Be brief."]
+    latest = project.guidelines
+    assert latest is not None
+    assert latest.author is not None
+    assert latest.author.username == "ada"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"criteria": '["a", "a"]'}, "each named once"),
+        ({"criteria": '["a", "b", "c", "d", "e"]'}, "At most 4"),
+        ({"criteria": "5"}, "A list is wanted"),
+        ({"criteria": '[{"a": 1}]'}, "list of names"),
+        ({"samples_per_task": 1}, "at least 2 samples"),
+        ({"samples_per_task": 10}, "less than or equal to 9"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    ada: Client, changes: dict[str, object], message: str
+) -> None:
+    page = ada.post("/admin/labeling/project/add/", project_form(**changes)).text
+    assert message in page
+    assert not Project.objects.exists()
+
+
+def test_the_kind_of_feedback_stays_once_there_are_tasks(ada: Client) -> None:
+    project = answered_project()
+    page = ada.post(f"/admin/labeling/project/{project.pk}/change/", project_form(feedback="score")).text
+    assert "its kind of feedback stays" in page
+
+
+def test_a_prompt_is_not_stored_twice(ada: Client) -> None:
+    project = make_project()
+    form = {"project": project.pk, "text": "Once", "split": "train"}
+    ada.post("/admin/labeling/prompt/add/", form)
+    assert "has this prompt already" in ada.post("/admin/labeling/prompt/add/", form).text
+    assert Prompt.objects.count() == 1
+
+
+def test_a_task_can_be_made_urgent(ada: Client) -> None:
+    project = make_project()
+    _first, second = make_tasks(project, 2)
+    form = {"priority": -3}
+    for prefix in ("places", "assignments"):
+        form |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
+    ada.post(f"/admin/labeling/task/{second.pk}/change/", form)
+    assert claimed(annotator(), project).task == second
+
+
+# -- Nobody raises their own rights -----------------------------------------------------------------------
+
+
+def test_admins_may_look_at_users_and_not_change_them(ada: Client) -> None:
+    me = User.objects.get(username="ada")
+    assert ada.get("/admin/auth/user/").status_code == 200
+    ada.post(f"/admin/auth/user/{me.pk}/change/", {"username": "ada", "is_superuser": "on"})
+    me.refresh_from_db()
+    assert not me.is_superuser
+    assert ada.get(f"/admin/auth/user/{me.pk}/password/").status_code == 403
+    assert ada.get("/admin/auth/user/add/").status_code == 403
+    assert ada.get("/admin/auth/group/").status_code == 403
+    assert ada.get("/admin/authtoken/tokenproxy/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/admin/auth/user/?password__startswith=p",
+        "/admin/labeling/assignment/?annotator__password__startswith=p",
+        "/admin/labeling/annotation/?assignment__annotator__password__startswith=p",
+        "/admin/labeling/guidelines/?author__password__startswith=p",
+    ],
+)
+def test_nobody_filters_by_a_password(ada: Client, address: str) -> None:
+    answered_project()
+    assert ada.get(address).status_code in {302, 400, 404}
+
+
+def test_annotators_have_no_admin(client: Client) -> None:
+    client.force_login(annotator())
+    assert client.get("/admin/", follow=False).status_code == 302
+
+
+def test_the_groups_hold_their_rights() -> None:
+    annotators = Group.objects.get(name="annotators")
+    assert [right.codename for right in annotators.permissions.all()] == ["label"]
+    admins = Group.objects.get(name="admins").permissions
+    assert admins.filter(codename="export").exists()
+    assert admins.filter(content_type__app_label="training").exists()
+    assert not admins.filter(codename__startswith="delete_").exists()
+    rights = admins.exclude(content_type__app_label__in=["labeling", "training"])
+    assert [right.codename for right in rights] == ["view_user"]

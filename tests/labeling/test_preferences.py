@@ -1,0 +1,147 @@
+import json
+
+import pytest
+
+from labeling import queue
+from labeling.feedback import Answer
+from labeling.models import Annotation, Generator, Judgement, PreferenceSnapshot, Project
+from labeling.preferences import comparisons, freeze
+from labeling.prompts import add_prompts
+from labeling.tasks import create_tasks
+from tests.labeling.objects import annotator, claimed, make_project, make_tasks, ranks_for
+
+pytestmark = pytest.mark.django_db
+
+
+def answer(project: Project, order: str, name: str = "ann") -> Annotation:
+    assignment = claimed(annotator(name), project)
+    return queue.submit(assignment, Answer(ranks=ranks_for(assignment, order)), client_key="k")
+
+
+def pairs(project: Project) -> set[str]:
+    rows = comparisons(project)
+    return {
+        "=".join(sorted([row["chosen"][0], row["rejected"][0]]))
+        if row["tie"]
+        else f"{row['chosen'][0]}>{row['rejected'][0]}"
+        for row in rows
+    }
+
+
+def test_a_ranking_gives_all_its_pairs() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "CAB")
+    assert pairs(project) == {"C>A", "C>B", "A>B"}
+
+
+def test_a_tie_is_a_tie() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "BA=C")
+    assert pairs(project) == {"B>A", "B>C", "A=C"}
+
+
+def test_rows_say_everything_a_reward_model_needs() -> None:
+    project = make_project(samples_per_task=2)
+    make_tasks(project, samples=2)
+    annotation = answer(project, "BA")
+    assert list(comparisons(project)) == [
+        {
+            "prompt": "Prompt 0",
+            "chosen": "B0",
+            "rejected": "A0",
+            "tie": False,
+            "margin": 0.0,
+            "group": str(annotation.pk),
+            "annotator": str(annotation.assignment.annotator_id),
+            "split": "train",
+        }
+    ]
+
+
+def test_all_bad_and_skips_give_none() -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann = annotator()
+    queue.submit(claimed(ann, project), Answer(all_bad=True), client_key="k")
+    queue.skip(claimed(ann, project))
+    assert list(comparisons(project)) == []
+
+
+def test_scores_compare_by_the_overall_score() -> None:
+    project = make_project(feedback="score", samples_per_task=2)
+    make_tasks(project, 1, samples=3)
+    assignment = claimed(annotator(), project)
+    queue.submit(assignment, Answer(scores=ranks_for(assignment, "AB=C")), client_key="k")
+    assert pairs(project) == {"B>A", "C>A", "B=C"}
+
+
+def test_samples_with_the_same_text_are_not_compared() -> None:
+    project = make_project()
+    [prompt] = add_prompts(project, ["Once"])
+    writer = Generator.objects.create(name="writer")
+    create_tasks(project=project, generator=writer, completions={prompt: ["A", "A", "B"]})
+    queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 3)), client_key="k")
+    assert all(row["chosen"] != row["rejected"] for row in comparisons(project))
+
+
+def test_the_latest_revision_counts() -> None:
+    project = make_project()
+    make_tasks(project)
+    first = answer(project, "ABC")
+    second = Annotation.objects.create(assignment=first.assignment, revision=2, client_key="edit")
+    for item in first.judgements.all():
+        Judgement.objects.create(annotation=second, sample=item.sample, rank=4 - (item.rank or 0))
+    assert pairs(project) == {"C>B", "C>A", "B>A"}
+
+
+def test_every_persons_answer_is_a_group_of_its_own() -> None:
+    project = make_project()
+    make_tasks(project, 1, need=2)
+    answer(project, "ABC", "ann")
+    answer(project, "CBA", "bob")
+    rows = list(comparisons(project))
+    assert len(rows) == 6
+    assert len({row["group"] for row in rows}) == len({row["annotator"] for row in rows}) == 2
+
+
+def test_only_the_projects_own_answers_are_compared() -> None:
+    project, other = make_project(), make_project("other")
+    make_tasks(project)
+    make_tasks(other)
+    answer(other, "ABC")
+    assert list(comparisons(project)) == []
+
+
+def test_a_snapshot_of_the_same_answers_is_the_same() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "ABC")
+    assert freeze(project) == freeze(project)
+    assert PreferenceSnapshot.objects.count() == 1
+
+
+def test_a_snapshot_stays_when_more_is_answered() -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    answer(project, "ABC", "ann")
+    before = freeze(project)
+    rows = list(before.comparisons())
+    answer(project, "ABC", "bob")
+    after = freeze(project)
+    before.refresh_from_db()
+    assert list(before.comparisons()) == rows
+    assert (before.count, after.count) == (3, 6)
+    assert before.hash != after.hash
+
+
+def test_a_snapshot_holds_the_very_rows() -> None:
+    project = make_project()
+    [prompt] = add_prompts(project, ["Es war\u2028einmal\r\n„ein“ Bär"])
+    writer = Generator.objects.create(name="writer")
+    create_tasks(project=project, generator=writer, completions={prompt: [" gut\n", "böse", ""]})
+    queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 2)), client_key="k")
+    snapshot = freeze(project)
+    assert list(snapshot.comparisons()) == list(comparisons(project))
+    assert all(json.loads(line) for line in snapshot.json_lines().splitlines())
