@@ -170,7 +170,7 @@ class _Tuning:
         )
 
     def step(self, progress: float) -> dict[str, float]:
-        """One batch, one update. Shapes: P prompts, K samples of each, N = P x K sequences, L tokens at most."""
+        """One batch, one update. Shapes: P prompts, K samples each, N = P x K sequences, L tokens at most."""
         config, begun = self.config, time.monotonic()
 
         # 1. Rollouts; their log-probabilities come with them.

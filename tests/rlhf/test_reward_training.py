@@ -1,0 +1,150 @@
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from tests.rlhf.tiny import LETTERS, ignore, tiny_policy
+from training.gpt.errors import InputError
+from training.rlhf.config import RewardConfig
+from training.rlhf.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.reward import RewardModel
+from training.rlhf.reward_training import _Pairs, train_reward_model
+
+
+def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+    return [completion.count("a") - completion.count("h") for completion in completions]
+
+
+def rankings(count: int, *, prompts: int = 0) -> list[Comparison]:
+    """`count` rankings of three random words by `many_a`."""
+    rng = random.Random(0)
+    pairs = []
+    for number in range(count):
+        prompt = "".join(rng.choices(LETTERS, k=4)) if prompts else ""
+        words = ["".join(rng.choices(LETTERS, k=rng.randint(3, 8))) for _ in range(3)]
+        scores = many_a([prompt] * 3, words)
+        ranks = [1 + sum(other > score for other in scores) for score in scores]
+        pairs += ranking_to_comparisons(prompt=prompt, completions=words, ranks=ranks, group=str(number))
+    return pairs
+
+
+@pytest.mark.parametrize("prompts", [0, 1])
+def test_it_learns_a_taste_it_can_show_on_held_out_prompts(prompts: int) -> None:
+    policy, tokenizer = tiny_policy()
+    seen = []
+    result = train_reward_model(
+        trunk=policy,
+        tokenizer=tokenizer,
+        comparisons=rankings(200, prompts=prompts),
+        config=RewardConfig(epochs=4, heldout=0.2, learning_rate=3e-3),
+        on_step=lambda step, progress, metrics: seen.append((step, progress, metrics)),
+    )
+    assert result.accuracy > 0.9
+    assert result.interval[0] < result.accuracy <= result.interval[1] + 1e-9
+    assert 0.3 < result.longer_wins < 0.7
+    assert result.stopped == "steps"
+    assert seen[-1][1] == 1.0
+    assert seen[-1][2]["loss"] < seen[0][2]["loss"]
+    assert seen[-1][2]["learning_rate"] < 0.02 * seen[0][2]["learning_rate"]
+    assert result.metrics["comparisons"] + result.metrics["heldout_comparisons"] == 600
+
+
+def test_a_frozen_trunk_keeps_its_features_and_trains_the_head() -> None:
+    policy, tokenizer = tiny_policy()
+    before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    result = train_reward_model(
+        trunk=policy,
+        tokenizer=tokenizer,
+        comparisons=rankings(100),
+        config=RewardConfig(trunk="frozen", epochs=5),
+        on_step=ignore,
+    )
+    fresh = RewardModel.from_policy(policy, tokenizer, seed=0).eval()
+    rows = fresh.encode([""] * 3, ["abc", "h", "aaaa"])
+    torch.testing.assert_close(result.model.states(rows), fresh.states(rows), rtol=0, atol=0)
+    assert not torch.equal(result.model.head.weight, fresh.head.weight)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+
+
+def test_training_in_full_leaves_the_policy_it_came_from_alone() -> None:
+    policy, tokenizer = tiny_policy()
+    before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    train_reward_model(
+        trunk=policy,
+        tokenizer=tokenizer,
+        comparisons=rankings(10),
+        config=RewardConfig(epochs=1),
+        on_step=ignore,
+    )
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+
+
+def test_the_pairs_of_a_ranking_weigh_as_much_as_one_pair_and_share_a_batch() -> None:
+    model = RewardModel.from_policy(*tiny_policy(), seed=0)
+    comparisons = [
+        *ranking_to_comparisons(prompt="a", completions=list("abcd"), ranks=[1, 2, 3, 4], group="x"),
+        *ranking_to_comparisons(prompt="a", completions=list("abcd"), ranks=[4, 3, 2, 1], group="y"),
+        Comparison(prompt="b", chosen="c", rejected="d"),
+        Comparison(prompt="c", chosen="c", rejected="d"),
+    ]
+    pairs = _Pairs(model, comparisons)
+    assert pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
+    assert len(pairs.rows) == 4 + 2 + 2
+    order = pairs.batches(1, random.Random(0))
+    batches = [sorted(next(order).tolist()) for _ in range(pairs.steps(1))]
+    assert sorted(batches) == [list(range(12)), [12], [13]]
+
+
+def test_rewards_are_normalised_on_the_reference_samples() -> None:
+    policy, tokenizer = tiny_policy()
+    samples = [("", word) for word in ("abc", "bcd", "hh", "aab", "gfe")]
+    result = train_reward_model(
+        trunk=policy,
+        tokenizer=tokenizer,
+        comparisons=rankings(20),
+        config=RewardConfig(epochs=1),
+        reference_samples=samples,
+        on_step=ignore,
+    )
+    scores = torch.tensor(result.model.score(*map(list, zip(*samples, strict=True))))
+    assert scores.mean().item() == pytest.approx(0, abs=1e-4)
+    assert scores.std(correction=0).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    policy, tokenizer = tiny_policy()
+    scores = [
+        train_reward_model(
+            trunk=policy,
+            tokenizer=tokenizer,
+            comparisons=rankings(20),
+            config=RewardConfig(epochs=1, seed=3),
+            on_step=ignore,
+        ).model.score([""], ["abc"])
+        for _ in range(2)
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_it_stops_when_told() -> None:
+    policy, tokenizer = tiny_policy()
+    steps: list[int] = []
+    result = train_reward_model(
+        trunk=policy,
+        tokenizer=tokenizer,
+        comparisons=rankings(50),
+        config=RewardConfig(epochs=5, batch_size=4),
+        on_step=lambda step, progress, metrics: steps.append(step),
+        should_stop=lambda: len(steps) >= 3,
+    )
+    assert (result.stopped, steps) == ("cancelled", [1, 2, 3])
+
+
+@pytest.mark.parametrize("pairs", [[], [Comparison("p", "a", "b", tie=True)], [Comparison("p", "a", "a")]])
+def test_comparisons_that_prefer_nothing_are_refused(pairs: list[Comparison]) -> None:
+    policy, tokenizer = tiny_policy()
+    with pytest.raises(InputError, match="preferences: no comparison prefers"):
+        train_reward_model(
+            trunk=policy, tokenizer=tokenizer, comparisons=pairs, config=RewardConfig(), on_step=ignore
+        )
