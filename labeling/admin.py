@@ -55,7 +55,8 @@ class GuidelinesInline(ReadOnly, admin.TabularInline):
     """The versions so far."""
 
     model = Guidelines
-    fields = readonly_fields = ["version", "text", "author", "created"]
+    fields = ["version", "text", "author", "created"]
+    readonly_fields = ["version", "text", "author", "created"]
     verbose_name_plural = "earlier and present guidelines"
     classes = ["collapse"]
     extra = 0

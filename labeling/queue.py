@@ -89,8 +89,12 @@ def expire() -> int:
 
 def _lock_cursor(annotator: User, project: Project) -> tuple[int, int]:
     """Where the annotator's next claim starts; other claims of theirs wait until this one is done."""
-    Cursor.objects.bulk_create([Cursor(annotator=annotator, project=project)], ignore_conflicts=True)
-    row = Cursor.objects.select_for_update().get(annotator=annotator, project=project)
+    rows = Cursor.objects.select_for_update().filter(annotator=annotator, project=project)
+    row = rows.first()
+    if row is None:
+        # Another tab may make it at the same moment: then this one waits for it.
+        Cursor.objects.bulk_create([Cursor(annotator=annotator, project=project)], ignore_conflicts=True)
+        row = rows.get()
     return row.priority, row.after
 
 

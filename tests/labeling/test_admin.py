@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -57,7 +59,7 @@ def answered_project() -> Project:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_list_and_every_row_can_be_looked_at(ada: Client, model: type) -> None:
+def test_every_list_and_every_row_can_be_looked_at(ada: Client, model: Any) -> None:
     answered_project()
     address = f"/admin/labeling/{model._meta.model_name}/"
     assert ada.get(address).status_code == 200
@@ -66,12 +68,12 @@ def test_every_list_and_every_row_can_be_looked_at(ada: Client, model: type) -> 
 
 
 @pytest.mark.parametrize("model", [Sample, Task, Assignment, Annotation, PreferenceSnapshot])
-def test_what_the_site_writes_cannot_be_added_by_hand(ada: Client, model: type) -> None:
+def test_what_the_site_writes_cannot_be_added_by_hand(ada: Client, model: Any) -> None:
     assert ada.get(f"/admin/labeling/{model._meta.model_name}/add/").status_code == 403
 
 
 @pytest.mark.parametrize("model", [Sample, Assignment, Annotation, PreferenceSnapshot])
-def test_what_was_written_cannot_be_changed_or_deleted(client: Client, model: type) -> None:
+def test_what_was_written_cannot_be_changed_or_deleted(client: Client, model: Any) -> None:
     answered_project()
     client.force_login(User.objects.create_superuser("root"))
     address = f"/admin/labeling/{model._meta.model_name}/{model.objects.first().pk}"

@@ -24,7 +24,8 @@ def api(user: User) -> APIClient:
 def claim(client: APIClient) -> dict[str, Any]:
     response = client.post("/api/projects/stories/claim/")
     assert response.status_code == 200
-    return response.json()
+    task: dict[str, Any] = response.json()
+    return task
 
 
 def submit(client: APIClient, pk: int, **given: object) -> Any:

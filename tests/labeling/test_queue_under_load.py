@@ -86,7 +86,7 @@ def test_two_tabs_that_claim_at_once_get_one_task() -> None:
     def claim(_: int) -> int | None:
         try:
             assignment = queue.claim(annotator=ann, project=project)
-            return assignment and assignment.pk
+            return assignment.pk if assignment else None
         finally:
             connection.close()
 

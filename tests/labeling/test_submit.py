@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -10,8 +12,8 @@ from tests.labeling.objects import annotator, claimed, letters, make_project, ma
 pytestmark = pytest.mark.django_db
 
 
-def stored_ranks(annotation: Annotation) -> dict[str, int | None]:
-    return {item.sample.text[0]: item.rank for item in annotation.judgements.select_related("sample")}
+def stored_ranks(annotation: Annotation) -> dict[str, int]:
+    return {item.sample.text[0]: item.rank or 0 for item in annotation.judgements.select_related("sample")}
 
 
 def test_it_stores_each_samples_rank_whatever_the_order_shown() -> None:
@@ -66,7 +68,7 @@ def test_it_stores_scores_and_criteria() -> None:
     answer = Answer(scores=(4, 1), criteria=({"kind": 5}, {"kind": 2}))
     annotation = queue.submit(assignment, answer, client_key="k")
     given = {item.sample.text[0]: (item.score, item.criteria) for item in annotation.judgements.all()}
-    first, second = letters(assignment)
+    first, second = list(letters(assignment))
     assert given == {first: (4, {"kind": 5}), second: (1, {"kind": 2})}
 
 
@@ -155,7 +157,7 @@ def test_an_answer_keeps_the_guidelines_it_was_given_under() -> None:
 
 
 @pytest.mark.parametrize("model", [Sample, Annotation, Judgement])
-def test_the_database_refuses_to_change_what_was_written(model: type) -> None:
+def test_the_database_refuses_to_change_what_was_written(model: Any) -> None:
     project = make_project()
     make_tasks(project)
     queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 3)), client_key="k")
