@@ -23,7 +23,8 @@ def recomputed(
     """Log-probabilities of a completion by one plain forward pass, without cache or padding."""
     with torch.inference_mode():
         logits = model(torch.tensor([prompt + completion]))[0, len(prompt) - 1 : -1] / temperature
-    return logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None])[:, 0]
+    chosen: torch.Tensor = logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None])[:, 0]
+    return chosen
 
 
 @layouts

@@ -31,7 +31,7 @@ def batches(
 def _endless(split: TokenizedSplit, context: int, eos_id: int, rng: np.random.Generator) -> Iterator[int]:
     last = len(split.tokens) - context - 1  # the last place where a window fits
     ends = np.flatnonzero(split.tokens == eos_id)
-    short = bool((np.diff(ends) <= context).all())
+    short = bool((np.diff(ends, append=len(split.tokens)) <= context).all())
     documents = ends[ends <= last]
     while True:
         epoch: npt.NDArray[np.int64]

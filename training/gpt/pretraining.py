@@ -50,8 +50,8 @@ def pretrain(
 
     ``on_step`` gets ``loss``, ``learning_rate``, ``gradient_norm`` and ``tokens_per_second`` at each step,
     and at each validation (one stands before the first step) ``validation_loss``, ``perplexity``,
-    ``accuracy`` and ``bits_per_byte``. On one machine's CPU, equal seeds and a budget in steps give equal weights.
-    Raises ``InputError`` for a corpus shorter than one context, and when the loss is no number any more.
+    ``accuracy`` and ``bits_per_byte``. On one machine's CPU, equal seeds and a budget in steps give equal
+    weights. Raises ``InputError`` for a corpus shorter than one context, and when the loss is no number.
     """
     keep_heap()
     device = choose_device(config.device)

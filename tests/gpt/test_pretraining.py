@@ -1,0 +1,226 @@
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.gpt.examples import tiny_tokenizer
+from training.gpt.checkpoint import load_checkpoint, read_config
+from training.gpt.config import PRESETS, PretrainConfig, SamplingConfig
+from training.gpt.corpus import Shards, Splits, prepare
+from training.gpt.errors import InputError
+from training.gpt.evaluation import evaluate
+from training.gpt.generate import generate_text, never
+from training.gpt.pretraining import PretrainResult, build_model, build_optimizer, pretrain
+from training.gpt.tokenizer import Tokenizer
+
+SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
+TOKENIZER = tiny_tokenizer(*SENTENCES, kind="word")
+
+
+@pytest.fixture(autouse=True)
+def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preset small enough to learn in a second."""
+    mouse = {"layers": 2, "heads": 2, "width": 32, "context": 16}
+    monkeypatch.setitem(PRESETS, "tiny", mouse)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Shards:
+    return prepare(
+        Splits(train=SENTENCES * 40, validation=SENTENCES, test=[]), TOKENIZER, tmp_path / "corpus"
+    )
+
+
+@dataclass
+class Log:
+    """What ``on_step`` was told."""
+
+    steps: list[int] = field(default_factory=list)
+    progress: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+
+    def __call__(self, step: int, progress: float, metrics: dict[str, float]) -> None:
+        self.steps.append(step)
+        self.progress.append(progress)
+        self.metrics.append(metrics)
+
+    def losses(self) -> list[float]:
+        return [metrics["loss"] for metrics in self.metrics if "loss" in metrics]
+
+
+def train(
+    shards: Shards,
+    folder: Path,
+    log: Log | None = None,
+    should_stop: Callable[[], bool] = never,
+    tokenizer: Tokenizer = TOKENIZER,
+    **options: Any,
+) -> PretrainResult:
+    config = PretrainConfig(
+        **{"minutes": 0, "steps": 60, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 20, **options}
+    )
+    return pretrain(
+        splits=shards,
+        tokenizer=tokenizer,
+        config=config,
+        folder=folder,
+        on_step=log or Log(),
+        should_stop=should_stop,
+    )
+
+
+def test_it_learns_a_small_corpus_by_heart(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    result = train(shards, tmp_path / "model", log, steps=120)
+    first = log.metrics[0]["validation_loss"]
+    assert first == pytest.approx(math.log(TOKENIZER.vocab_size), rel=0.05)
+    # Which of three sentences comes is chance, the other six of seven tokens are not.
+    assert result.best_validation_loss < 0.4
+    assert result.perplexity == pytest.approx(math.exp(result.best_validation_loss))
+    model, tokenizer = load_checkpoint(tmp_path / "model")
+    written = generate_text(
+        model, tokenizer, ["the cat", "the bird"], SamplingConfig(temperature=0, max_new_tokens=10)
+    )
+    assert written == [[" sat on the mat"], [" sang in the tree"]]
+
+
+def test_every_step_is_reported(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    train(shards, tmp_path, log)
+    assert log.steps == list(range(61))
+    assert log.progress == sorted(log.progress)
+    assert log.progress[0] == 0.0
+    assert log.progress[-1] == 1.0
+    validated = [
+        step for step, metrics in zip(log.steps, log.metrics, strict=True) if "validation_loss" in metrics
+    ]
+    assert validated == [0, 20, 40, 60]
+    assert {"loss", "learning_rate", "gradient_norm", "tokens_per_second"} <= set(log.metrics[7])
+    assert {"perplexity", "accuracy", "bits_per_byte"} <= set(log.metrics[20])
+
+
+def test_the_same_seed_gives_the_same_weights(shards: Shards, tmp_path: Path) -> None:
+    one, two, other = Log(), Log(), Log()
+    train(shards, tmp_path / "one", one, dropout=0.1)
+    torch.rand(5)  # whatever else draws random numbers
+    train(shards, tmp_path / "two", two, dropout=0.1)
+    train(shards, tmp_path / "other", other, dropout=0.1, seed=1)
+    assert one.losses() == two.losses()
+    assert one.losses() != other.losses()
+    assert (tmp_path / "one/model.safetensors").read_bytes() == (
+        tmp_path / "two/model.safetensors"
+    ).read_bytes()
+
+
+def test_it_leaves_the_random_state_of_others_alone(shards: Shards, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train(shards, tmp_path, steps=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def overfit(tmp_path: Path) -> Shards:
+    """Learn sentences whose validation split says otherwise: it gets better, then worse and worse."""
+    wrong = ["the cat sat on the door", "the bird lay by the tree"]
+    return prepare(Splits(train=SENTENCES * 40, validation=wrong), TOKENIZER, tmp_path / "corpus")
+
+
+def test_the_best_model_by_validation_is_kept(tmp_path: Path) -> None:
+    log = Log()
+    shards = overfit(tmp_path)
+    result = train(shards, tmp_path / "model", log, steps=100, evaluate_every=10)
+    losses = [metrics["validation_loss"] for metrics in log.metrics if "validation_loss" in metrics]
+    assert min(losses) < losses[-1] - 0.1, "the corpus should make it overfit"
+    assert result.best_validation_loss == min(losses)
+    assert result.metrics["best_step"] == 10 * losses.index(min(losses))
+    model, _ = load_checkpoint(tmp_path / "model")
+    assert evaluate(model, shards.validation)["loss"] == pytest.approx(min(losses), abs=1e-5)
+    assert read_config(tmp_path / "model")["extra"]["step"] == result.metrics["best_step"]
+
+
+def test_it_stops_early_when_nothing_gets_better(tmp_path: Path) -> None:
+    result = train(overfit(tmp_path), tmp_path / "model", steps=500, evaluate_every=5, patience=3)
+    assert result.stopped == "patience"
+    assert result.steps == result.metrics["best_step"] + 15
+
+
+def test_it_stops_when_the_minutes_are_over(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    result = train(shards, tmp_path, log, steps=0, minutes=0.01)
+    assert result.stopped == "minutes"
+    assert 0.6 <= result.metrics["seconds"] < 20
+    assert log.metrics[-1]["validation_loss"] >= result.best_validation_loss
+
+
+def test_it_stops_at_once_when_told_to(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    result = train(shards, tmp_path, log, should_stop=lambda: len(log.steps) > 3)
+    assert result.stopped == "cancelled"
+    assert result.steps == 3
+    assert load_checkpoint(tmp_path)  # the best so far
+
+
+def test_the_learning_rate_follows_the_schedule(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    train(shards, tmp_path, log, steps=10, warmup=0.2, decay=0.5, learning_rate=1.0, clip=0.1)
+    rates = [metrics["learning_rate"] for metrics in log.metrics if "learning_rate" in metrics]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_only_matrices_decay() -> None:
+    model = build_model(PretrainConfig(), vocab_size=30)
+    matrices, others = build_optimizer(model, learning_rate=1e-3, weight_decay=0.1).param_groups
+    assert {weight.dim() for weight in matrices["params"]} == {2}
+    assert {weight.dim() for weight in others["params"]} == {1}
+    assert (matrices["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+
+
+def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch, shards: Shards, tmp_path: Path) -> None:
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def measured(self: torch.optim.AdamW, closure: None = None) -> Any:
+        gradients = [w.grad.norm() for group in self.param_groups for w in group["params"]]
+        norms.append(float(torch.stack(gradients).norm()))
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", measured)
+    train(shards, tmp_path, steps=5, clip=0.05)
+    assert norms == pytest.approx([0.05] * 5, rel=1e-3)
+
+
+def test_bf16_learns_too(shards: Shards, tmp_path: Path) -> None:
+    result = train(shards, tmp_path, steps=30, precision="bf16")
+    assert result.best_validation_loss < 1.5
+
+
+def test_a_corpus_shorter_than_one_context_is_refused(shards: Shards, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="corpus: its 841 training tokens are fewer than one context of 900; give"
+    ):
+        train(shards, tmp_path, context=900)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_loss_that_is_no_number_says_what_to_change(
+    monkeypatch: pytest.MonkeyPatch, shards: Shards, tmp_path: Path
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.tensor(math.nan, requires_grad=True)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", broken)
+    with pytest.raises(
+        InputError, match=r"learning_rate: the loss became nan at step \d+; lower it \(now 0.01\)"
+    ):
+        train(shards, tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, shards: Shards, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="device: cuda is not available"):
+        train(shards, tmp_path, device="cuda")
