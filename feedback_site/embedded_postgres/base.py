@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.db.backends.postgresql import base as postgresql
 from psycopg import sql
 
+from feedback_site.embedded_postgres.client import DatabaseClient
 from feedback_site.embedded_postgres.cluster import SUPERUSER
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.postmaster import PORT
@@ -32,6 +33,8 @@ PATIENCE_SECONDS = 60
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     """Connects to the server of the folder in the setting HOME; makes the database NAME if it is missing."""
+
+    client_class = DatabaseClient
 
     def get_connection_params(self) -> dict[str, Any]:
         home = self.settings_dict.get("HOME")

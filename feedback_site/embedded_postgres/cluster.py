@@ -80,6 +80,7 @@ class Cluster:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start the server, on a new cluster if there is none yet; return when it answers."""
         self._end_orphans()
+        self._own_data()
         if self.socket_folder is None:
             self.socket_folder = self._choose_socket_folder()
         if self.programs is None:
@@ -93,6 +94,12 @@ class Cluster:
                 " old version and load it here, or move the folder away to begin anew."
             )
         return self._serve()
+
+    def _own_data(self) -> None:
+        """Give the data back to the server's account where root has copied it, as into a container."""
+        if self.account and self.data.exists() and self.data.stat().st_uid != self.account.uid:
+            for path in (self.data, *self.data.rglob("*")):
+                os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
 
     def _choose_socket_folder(self) -> Path:
         last = read_postmaster(self.data)

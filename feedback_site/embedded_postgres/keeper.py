@@ -104,7 +104,7 @@ def main(folder: Path, installation: Path, keeper_lock: int) -> int:
         signal.signal(signal.SIGTERM, keeper.on_terminate)
         say(READY)
         keeper.keep()
-    except EmbeddedPostgresError as error:
+    except (EmbeddedPostgresError, OSError) as error:
         say(str(error))
         print(error, file=sys.stderr)
         return 1

@@ -32,17 +32,24 @@ def send(pid: int, number: signal.Signals) -> None:
 
 def wait_for_end(pid: int, *, seconds: float | None = None) -> bool:
     """Wait until a process, ours or not, has ended; false if it outlives `seconds`."""
-    deadline = None if seconds is None else time.monotonic() + seconds
     if hasattr(os, "pidfd_open"):
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return True
+        except OSError:
+            return poll_for_end(pid, seconds=seconds)  # the kernel is too old, or a sandbox forbids it
         try:
             ready, _, _ = select.select([descriptor], [], [], seconds)
         finally:
             os.close(descriptor)
         return bool(ready)
+    return poll_for_end(pid, seconds=seconds)
+
+
+def poll_for_end(pid: int, *, seconds: float | None) -> bool:
+    """`wait_for_end` where the system cannot wait for processes that are not our children."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     while alive(pid):
         if deadline is not None and time.monotonic() > deadline:
             return False

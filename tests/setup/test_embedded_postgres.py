@@ -237,6 +237,12 @@ def test_root_lends_the_server_an_account_and_touches_no_other_folder(
 
 
 @as_root
+def test_data_that_root_has_copied_is_given_back(home: Path, start_user: StartUser) -> None:
+    subprocess.run(["chown", "-R", "root:root", home], check=True)
+    assert start_user(home).do("add") == 2
+
+
+@as_root
 def test_root_lends_the_server_programs_that_it_cannot_reach(
     home: Path, tmp_path: Path, start_user: StartUser
 ) -> None:
@@ -255,6 +261,27 @@ def test_root_lends_the_server_programs_that_it_cannot_reach(
     assert user.do("reconnect") == 3
     user.leave()
     assert not folder.exists()
+
+
+def test_dbshell_brings_its_own_psql(home: Path) -> None:
+    shell = subprocess.run(
+        [
+            sys.executable,
+            "manage.py",
+            "dbshell",
+            "--",
+            "-At",
+            "-c",
+            "SELECT sum(number), current_database() FROM kept",
+        ],
+        cwd=PROJECT,
+        env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        | {"HONE_HOME": str(home), "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout == "1|hone\n"
 
 
 def test_a_wheel_without_programs_for_this_machine_is_told_in_one_line(
