@@ -12,7 +12,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError as exc:
         raise ImportError(
-            "Django is not installed in this Python: run script/bootstrap, then use .venv/bin/python manage.py."
+            "Django is not installed here: run script/bootstrap, then use .venv/bin/python manage.py."
         ) from exc
     execute_from_command_line(sys.argv)
 

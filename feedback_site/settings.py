@@ -7,6 +7,7 @@ key, so two copies with two homes can run side by side. `DATABASE_URL` replaces 
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -109,6 +110,7 @@ TEMPLATES = [
 
 # -- Database ------------------------------------------------------------------------------------------
 
+DATABASES: dict[str, Any]
 if os.environ.get("DATABASE_URL"):
     DATABASES = {"default": dj_database_url.config(conn_max_age=60, conn_health_checks=True)}
     if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":

@@ -27,8 +27,8 @@ def start_finetune(page: Page, *, steps: int) -> None:
     page.get_by_label("Policy").select_option(label="base")
     page.get_by_label("Reward").select_option(label="taste")
     page.get_by_text("More options").click()
-    page.get_by_label("Steps", exact=True).fill(str(steps))
-    page.get_by_label("Max new tokens").fill("5")
+    page.get_by_label("Steps:", exact=True).fill(str(steps))
+    page.get_by_label("Max new tokens:").fill("5")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Fine-tune #")
 
@@ -40,14 +40,14 @@ def test_an_admin_starts_a_finetune_watches_it_move_and_cancels_it(page: Page, t
     sign_in(page, admin())
     start_finetune(page, steps=5000)
     with worker(tmp_path):
-        expect(page.locator(".status")).to_have_text("running", timeout=60_000)
+        expect(page.locator(".status")).to_have_text("Running", timeout=60_000)
         expect(page.locator(".chart")).not_to_have_count(0, timeout=60_000)
         moving = page.locator("progress")
         before = float(moving.get_attribute("value") or 0)
         assert eventually(lambda: float(moving.get_attribute("value") or 0) > before)
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Cancel").click()
-        expect(page.locator(".status")).to_have_text("cancelled", timeout=60_000)
+        expect(page.locator(".status")).to_have_text("Cancelled", timeout=60_000)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     assert Run.objects.get().status == Run.Status.CANCELLED
     assert not ModelVersion.objects.filter(run__isnull=False).exists()
@@ -60,7 +60,7 @@ def test_a_finished_finetune_shows_what_it_made(page: Page, tmp_path: Path) -> N
     sign_in(page, admin())
     start_finetune(page, steps=3)
     with worker(tmp_path):
-        expect(page.locator(".status")).to_have_text("succeeded", timeout=60_000)
+        expect(page.locator(".status")).to_have_text("Succeeded", timeout=60_000)
     expect(page.locator("progress")).to_have_count(0)
     page.get_by_role("link", name="base-2").click()
     expect(page).to_have_url(re.compile(r"/admin/training/modelversion/\d+/change/"))

@@ -1,27 +1,8 @@
-"""Every test keeps its artifacts in a folder of its own, and leaves no job behind."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""Every test of training keeps its artifacts apart."""
 
 import pytest
-from django.db import connection
-from pytest_django import Settings
 
 
 @pytest.fixture(autouse=True)
-def own_artifacts(settings: Settings, tmp_path: Path) -> None:
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "artifacts": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": tmp_path / "artifacts"},
-        },
-    }
-
-
-@pytest.fixture
-def no_jobs_left(transactional_db: None) -> Iterator[None]:  # noqa: ARG001
-    """The queue's tables are not Django's, so its flush passes them by."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers, procrastinate_events CASCADE")
+def apart(own_artifacts: None) -> None:
+    """Nothing reaches the artifacts of the site."""

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from django.contrib.auth.models import Group, User
@@ -72,14 +73,14 @@ def make_reward(name: str = "taste") -> ModelVersion:
     )
 
 
-def start(kind: str, *, detached: bool = False, **parameters: object) -> Run:
+def start(kind: str, *, detached: bool = False, **parameters: Any) -> Run:
     """A queued run, its parameters validated."""
     form = runs.form_for(kind, parameters)
     assert form.is_valid(), form.errors
     return runs.start(form, detached=detached)
 
 
-def executed(kind: str, **parameters: object) -> Run:
+def executed(kind: str, **parameters: Any) -> Run:
     """A run executed in this process, which must succeed."""
     run = start(kind, **parameters)
     assert execute(run), run.error

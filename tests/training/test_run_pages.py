@@ -70,7 +70,11 @@ def test_cancelling_by_get_is_refused(as_admin: Client) -> None:
 def test_annotators_see_no_runs(client: Client) -> None:
     client.force_login(annotator())
     run = running()
-    for url in (reverse("training:runs"), run.get_absolute_url(), reverse("training:progress", args=[run.pk])):
+    for url in (
+        reverse("training:runs"),
+        run.get_absolute_url(),
+        reverse("training:progress", args=[run.pk]),
+    ):
         assert client.get(url).status_code == 403
     assert client.post(reverse("training:cancel", args=[run.pk])).status_code == 403
 

@@ -1,7 +1,9 @@
 """Each stage as a run: what it needs, what it leaves. The thread of the heartbeat needs committed rows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from training.rlhf.config import AnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
-QUICK_PRETRAIN = {
+QUICK_PRETRAIN: dict[str, Any] = {
     "source": "stories",
     "stories": 400,
     "vocab_size": 300,
@@ -28,7 +30,7 @@ QUICK_PRETRAIN = {
 }
 
 
-def likes_a(prompts: list[str], completions: list[str]) -> list[float]:
+def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
     """A taste for the letter a."""
     return [float(text.count("a")) for text in completions]
 
@@ -47,7 +49,7 @@ def test_pretraining_makes_a_policy_that_can_be_loaded_and_a_row_of_metrics_a_st
     assert version.generator is not None
     assert version.metrics["perplexity"] > 1
     assert [point.step for point in run.points.all()][-1] == 4
-    assert "loss" in run.points.last().values
+    assert "loss" in run.points.get(step=4).values
     model, tokenizer = load_policy(version)
     assert model.config.vocab_size >= tokenizer.vocab_size
 
@@ -92,7 +94,9 @@ def test_a_reward_model_learns_a_taste_from_answers_and_names_its_snapshot() -> 
 
 def test_a_reward_model_learns_from_a_file(tmp_path: Path) -> None:
     make_policy()
-    pairs = [{"prompt": f"{a}{b}", "chosen": "aaa", "rejected": "hhh"} for a in "abcdefgh" for b in "abcdefgh"]
+    pairs = [
+        {"prompt": f"{a}{b}", "chosen": "aaa", "rejected": "hhh"} for a in "abcdefgh" for b in "abcdefgh"
+    ]
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     run = executed(Run.Kind.TRAIN_REWARD, preferences=str(file), policy="base", name="judge", epochs=4)

@@ -9,7 +9,9 @@ from training.models import ModelVersion, Run
 
 
 class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
-    parent = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
+    parent = serializers.CharField(  # type: ignore[assignment]  # shadows no attribute: a declaration
+        source="parent.name", default=None, read_only=True
+    )
 
     class Meta:
         model = ModelVersion

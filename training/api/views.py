@@ -43,7 +43,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         asked = StartRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         values: dict[str, Any] = asked.validated_data
-        run = runs.start(values["form"], owner=request.user)  # type: ignore[arg-type]
+        run = runs.start(values["form"], owner=request.user)
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses={200: RunSerializer, 409: RunSerializer})

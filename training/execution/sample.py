@@ -27,6 +27,8 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
     project, policy = run.project, run.policy
     assert project is not None
     assert policy is not None
+    assert policy.generator is not None
+    generator = policy.generator
     attempt.say("loading the policy")
     model, tokenizer = load_policy(policy)
     prompts = prompts_for(project, count=run.parameters["tasks"])
@@ -52,7 +54,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
         metrics={"tasks": len(completions), "samples": sum(map(len, completions.values()))},
         record=lambda: create_tasks(
             project=project,
-            generator=policy.generator,
+            generator=generator,
             completions=completions,
             parameters={
                 name: run.parameters[name] for name in ("temperature", "top_k", "top_p", "max_new_tokens")

@@ -50,7 +50,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         should_stop=attempt.should_stop,
     )
     attempt.check()
-    metrics = {**result.metrics, "comparisons": len(comparisons)}
+    metrics: dict[str, Any] = {**result.metrics, "comparisons": len(comparisons)}
     if taste := run.parameters.get("gold"):
         attempt.say("asking the taste")
         metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), result.heldout)

@@ -19,7 +19,7 @@ def add_options(parser: ArgumentParser, form: forms.Form) -> None:
             options |= {"action": BooleanOptionalAction}
             del options["metavar"]
         elif isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
-            text += f": {', '.join(str(key) for key, _ in field.choices)}"
+            text += f": {', '.join(str(key) for key, _ in list(field.widget.choices))}"
         if field.initial not in (None, ""):
             text += f" (default: {field.initial})"
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)

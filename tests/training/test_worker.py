@@ -1,0 +1,95 @@
+"""The worker and its child process, with real signals."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.processes import eventually, worker
+from tests.training.objects import start
+from training import runs
+from training.models import ModelVersion, Run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+
+ABOUT_TEN_SECONDS = {
+    "source": "stories",
+    "stories": 400,
+    "vocab_size": 300,
+    "context": 64,
+    "batch_size": 4,
+    "steps": 120,
+    "minutes": 0,
+}
+
+
+def is_moving(run: Run) -> bool:
+    return run.points.exists()
+
+
+def status(run: Run) -> str:
+    return Run.objects.values_list("status", flat=True).get(pk=run.pk)
+
+
+def children_executing(run: Run) -> list[int]:
+    """Processes of `execute_run` for this run."""
+    wanted = f"execute_run\0{run.pk}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if wanted in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                pass
+    return found
+
+
+def test_a_run_survives_the_kill_of_its_worker_and_finishes_once(tmp_path: Path) -> None:
+    run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    with worker(tmp_path) as first:
+        assert eventually(lambda: is_moving(run))
+        first.kill()
+        first.wait()
+        assert eventually(lambda: not children_executing(run))
+    assert not ModelVersion.objects.exists()
+    with worker(tmp_path):
+        assert eventually(lambda: status(run) == Run.Status.SUCCEEDED, seconds=240)
+    run.refresh_from_db()
+    assert run.attempts == 2
+    assert Run.objects.count() == 1
+    assert ModelVersion.objects.get().name == "phoenix"
+    steps = list(run.points.values_list("step", flat=True))
+    assert steps == sorted(set(steps))
+
+
+def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> None:
+    run = start(Run.Kind.PRETRAIN, name="later", detached=True, **ABOUT_TEN_SECONDS)
+    with worker(tmp_path) as process:
+        assert eventually(lambda: is_moving(run))
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    assert status(run) == Run.Status.QUEUED
+    assert not children_executing(run)
+
+
+def test_a_run_is_cancelled_while_it_moves(tmp_path: Path) -> None:
+    run = start(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
+    with worker(tmp_path):
+        assert eventually(lambda: is_moving(run))
+        runs.cancel(run)
+        assert eventually(lambda: status(run) == Run.Status.CANCELLED, seconds=20)
+        assert eventually(lambda: not children_executing(run))
+    assert not ModelVersion.objects.exists()
+
+
+def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
+    run = start(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
+    with worker(tmp_path):
+        assert eventually(lambda: is_moving(run))
+        (child,) = children_executing(run)
+        os.kill(child, 9)
+        assert eventually(lambda: status(run) == Run.Status.FAILED, seconds=20)
+    run.refresh_from_db()
+    assert "signal 9" in run.error
+    assert "memory" in run.error
