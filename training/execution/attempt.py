@@ -116,7 +116,7 @@ class Attempt:
                         pk=self.run.pk, attempt=self.run.attempt, cancel_requested=True
                     ).exists()
                     self.stop(Stop.CANCELLED if cancelled else Stop.LOST)
-                    # Goes on beating while the cancelled attempt winds up; a lost one has nothing to beat for.
+                    # A cancelled attempt beats on while it winds up; a lost one has nothing to beat for.
                     if not cancelled:
                         return
         finally:
