@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 
 from labeling.models import Project, Prompt
 from labeling.prompts import add_prompts
@@ -13,6 +12,11 @@ from labeling.prompts import add_prompts
 class ProjectForm(forms.ModelForm):
     """A project with its guidelines, and a place to paste prompts."""
 
+    criteria = forms.CharField(
+        required=False,
+        widget=forms.TextInput(attrs={"size": 60}),
+        help_text="Score feedback: what is scored beside the overall impression, such as: kindness, fluency.",
+    )
     guidelines_text = forms.CharField(
         label="Guidelines",
         required=False,
@@ -48,6 +52,7 @@ class ProjectForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.initial["criteria"] = ", ".join(self.instance.criteria)
         if self.instance.pk and (guidelines := self.instance.guidelines):
             self.initial["guidelines_text"] = guidelines.text
 
@@ -57,13 +62,8 @@ class ProjectForm(forms.ModelForm):
         return [line.rstrip() for line in text.splitlines() if line.strip()]
 
     def clean_criteria(self) -> list[str]:
-        """An empty field means no criteria."""
-        criteria = self.cleaned_data["criteria"]
-        if criteria is None or criteria == "":
-            return []
-        if not isinstance(criteria, list):
-            raise ValidationError('A list is wanted, such as ["kind", "fluent"].')
-        return criteria
+        """The names between the commas."""
+        return [name.strip() for name in self.cleaned_data["criteria"].split(",") if name.strip()]
 
     def save_guidelines_and_prompts(self, *, author: User) -> int:
         """Store both for the saved project. Returns how many prompts are new."""

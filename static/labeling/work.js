@@ -202,7 +202,16 @@ document.addEventListener("keydown", (event) => {
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) current.submit();
   }
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (document.querySelector("dialog[open]")) return;
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) {
+    // The key that opened a window closes it, and so does Enter unless a button or a link takes it.
+    const own = KEYS[event.key.toLowerCase()] === dialog.id;
+    if (own || (event.key === "Enter" && !event.target.closest("button, a"))) {
+      dialog.close();
+      event.preventDefault();
+    }
+    return;
+  }
   const handled = event.key.startsWith("Arrow") ? arrow(event) : !event.repeat && single(event);
   if (handled) event.preventDefault();
 });

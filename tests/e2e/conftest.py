@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -93,6 +93,7 @@ def sign_in(page: Page, user: User) -> None:
     user.set_password(PASSWORD)
     user.save()
     page.goto("/accounts/login/")
+    expect(page.get_by_label("User name")).to_be_focused()
     page.keyboard.type(user.get_username())
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
