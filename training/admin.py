@@ -11,16 +11,16 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from labeling.models import Sample
+from labeling.models import Project, Sample
 from training import runs
 from training.charts import figures, number
 from training.forms import FORMS
 from training.models import ModelVersion, Run
 
-MAIN_FIELDS = {"name", "project", "policy", "reward", "preferences", "source", "against", "judge", "tasks"}
-"""What a form shows at once; the rest is folded."""
+MAIN_FIELDS = ("source", "policy", "reward", "project", "preferences", "against", "judge", "tasks", "name")
+"""What a form shows at once, in this order; the rest is folded."""
 
-KEY_FIGURES = ("perplexity", "accuracy", "gold_accuracy", "heldout_reward_after", "kl")
+KEY_FIGURES = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
 
 
 @admin.register(Run)
@@ -73,7 +73,7 @@ class RunAdmin(admin.ModelAdmin):
             raise PermissionDenied
         kind = request.GET.get("kind", Run.Kind.FINETUNE)
         form_class = FORMS.get(kind, FORMS[Run.Kind.FINETUNE])
-        form = form_class(request.POST or None)
+        form = form_class(request.POST if request.method == "POST" else None, initial=latest())
         if request.method == "POST" and form.is_valid():
             run = runs.start(form, owner=request.user)
             messages.success(request, f"{run} is queued.")
@@ -86,13 +86,23 @@ class RunAdmin(admin.ModelAdmin):
             "title": f"Start a run: {form_class.kind.label.lower()}",
             "opts": self.opts,
             "form": form,
-            "main_fields": [field for field in form if field.name in MAIN_FIELDS],
+            "main_fields": [form[name] for name in MAIN_FIELDS if name in form.fields],
             "more_fields": [field for field in form if field.name not in MAIN_FIELDS],
             "kinds": [(each.kind, each.kind.label, each.summary) for each in FORMS.values()],
             "form_kind": form_class.kind,
             "summary": form_class.summary,
         }
         return TemplateResponse(request, "admin/training/run/start.html", context)
+
+
+def latest() -> dict[str, Any]:
+    """The newest project and versions: what the next run most likely is about."""
+    newest = {
+        "project": Project.objects.order_by("-pk").first(),
+        "policy": ModelVersion.objects.policies().first(),
+        "reward": ModelVersion.objects.rewards().first(),
+    }
+    return {name: row.slug if isinstance(row, Project) else row.name for name, row in newest.items() if row}
 
 
 @admin.register(ModelVersion)
@@ -140,15 +150,11 @@ class ModelVersionAdmin(admin.ModelAdmin):
 
     @admin.display(description="samples")
     def shown_samples(self, version: ModelVersion) -> str:
-        """The last five samples it wrote, each after its prompt."""
-        samples = (
-            Sample.objects.filter(generator=version.generator_id).select_related("prompt").order_by("-pk")
-        )
-        rows = format_html_join(
-            "",
-            '<li><span class="hone-prompt">{}</span>{}</li>',
-            ((sample.prompt.text, sample.text) for sample in samples[:5] if version.generator_id),
-        )
+        """The last five samples it wrote for people, else those its run kept, each after its prompt."""
+        samples = Sample.objects.filter(generator__model_version=version).select_related("prompt")
+        pairs = [(sample.prompt.text, sample.text) for sample in samples.order_by("-pk")[:5]]
+        kept = [(example["prompt"], example["completion"]) for example in version.metrics.get("examples", [])]
+        rows = format_html_join("", '<li><span class="hone-prompt">{}</span>{}</li>', pairs or kept)
         return format_html('<ol class="hone-samples">{}</ol>', rows) if rows else "none yet"
 
     @admin.display(description="children")

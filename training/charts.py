@@ -1,8 +1,9 @@
 """Curves as SVG, drawn on the server. No script, no inline style: colours come from the style sheet."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from training.models import Run
 
@@ -115,32 +116,34 @@ def thinned(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
 
 def number(value: float) -> str:
     """A figure for an axis or a label: three or four digits that matter."""
-    if value and (abs(value) < 0.001 or abs(value) >= 100_000):
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) < 0.001 or abs(value) >= 100_000:
         return f"{value:.1e}"
     return f"{value:.4g}"
 
 
-CHARTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+CHARTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
     Run.Kind.PRETRAIN: (
-        ("Loss", ("loss", "validation_loss")),
-        ("Validation perplexity", ("perplexity",)),
-        ("Learning rate", ("learning_rate",)),
-        ("Tokens per second", ("tokens_per_second",)),
+        ("Loss", {"loss": "training", "validation_loss": "validation"}),
+        ("Perplexity", {"perplexity": "validation"}),
+        ("Learning rate", {"learning_rate": ""}),
+        ("Tokens per second", {"tokens_per_second": ""}),
     ),
     Run.Kind.TRAIN_REWARD: (
-        ("Loss", ("loss",)),
-        ("Accuracy", ("accuracy",)),
-        ("Margin", ("margin",)),
-        ("Learning rate", ("learning_rate",)),
+        ("Loss", {"loss": "training"}),
+        ("Accuracy", {"accuracy": "training"}),
+        ("Margin", {"margin": "training"}),
+        ("Learning rate", {"learning_rate": ""}),
     ),
     Run.Kind.FINETUNE: (
-        ("Reward model's score", ("score", "heldout/reward")),
-        ("KL, nats per sequence", ("kl", "heldout/kl")),
-        ("Entropy, nats per token", ("entropy",)),
-        ("Completion length, tokens", ("completions/mean_length",)),
+        ("Score by the reward model", {"score": "training", "heldout/reward": "held out"}),
+        ("KL, nats per sequence", {"kl": "training", "heldout/kl": "held out"}),
+        ("Entropy, nats per token", {"entropy": ""}),
+        ("Completion length, tokens", {"completions/mean_length": ""}),
     ),
 }
-"""What is drawn for a kind of run: titles, and the metrics that share an axis under them."""
+"""What is drawn for a kind of run: titles, and under each the metrics that share an axis, labelled."""
 
 
 def charts_of(run: Run) -> list[Chart]:
@@ -151,16 +154,26 @@ def charts_of(run: Run) -> list[Chart]:
             if value is not None:
                 series.setdefault(name, []).append((step, value))
     return [
-        Chart(title, [Curve(name, series[name]) for name in names if name in series])
-        for title, names in CHARTS.get(run.kind, ())
-        if any(name in series for name in names)
+        Chart(title, [Curve(label, series[name]) for name, label in labels.items() if name in series])
+        for title, labels in CHARTS.get(run.kind, ())
+        if any(name in series for name in labels)
     ]
 
 
-def figures(metrics: dict[str, object], *, leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
+FIRST = (
+    "win_rate", "win_rate_low", "win_rate_high", "score", "score_against", "gold_accuracy", "accuracy",
+    "longer_wins", "perplexity", "validation_loss", "bits_per_byte", "reward_before", "reward_after", "kl",
+    "comparisons", "tasks",
+)  # fmt: skip
+"""The figures that people look for, in their order; the others follow by name."""
+
+
+def figures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """Named figures as people read them: single numbers only."""
-    return [
-        (name.replace("_", " "), number(value) if isinstance(value, float) else f"{value:,}")
+    numbers = {
+        name: value
         for name, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name not in leave_out
-    ]
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    order = sorted(numbers, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return [(name.replace("_", " ").replace("kl", "KL"), number(numbers[name])) for name in order]

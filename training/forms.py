@@ -134,7 +134,7 @@ def required_project() -> NamedChoiceField:
         Project.objects.all(),
         by="slug",
         missing="name a project (its slug).",
-        help_text="The project, by its slug.",
+        help_text="The project whose prompts are used.",
     )
 
 
@@ -151,7 +151,10 @@ class NewVersionForm(RunForm):
     """A run that makes a model version."""
 
     name = forms.CharField(
-        required=False, max_length=80, validators=[version_name], help_text="Name of the new version."
+        required=False,
+        max_length=80,
+        validators=[version_name],
+        help_text="Name of the new version; left out, one is made from the names there are.",
     )
 
     def default_name(self) -> str:

@@ -214,7 +214,9 @@ class Run(models.Model):
 
     def release(self) -> bool:
         """Give an interrupted attempt back to the queue."""
-        released = self._mine.update(status=self.Status.QUEUED, attempt=None, progress=0.0, message="")
+        released = self._mine.update(
+            status=self.Status.QUEUED, attempt=None, started_at=None, progress=0.0, message=""
+        )
         self.refresh_from_db()
         return bool(released)
 

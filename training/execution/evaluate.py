@@ -7,7 +7,7 @@ import numpy as np
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.finetune import texts
+from training.execution.finetune import EXAMPLES, texts
 from training.execution.outcome import Outcome
 from training.execution.versions import load_policy, load_taste
 from training.gpt.config import CorpusConfig, SamplingConfig
@@ -16,8 +16,6 @@ from training.gpt.evaluation import evaluate
 from training.gpt.generate import generate_text
 from training.models import ModelVersion, Run
 from training.rlhf.win_rate import win_rate
-
-EXAMPLES = 5
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001

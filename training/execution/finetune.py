@@ -12,6 +12,8 @@ from training.models import ModelVersion, Run
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.policy_gradient import finetune
 
+EXAMPLES = 5
+
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """The policy gradient with its control loop; the best version inside the KL budget is the one kept."""
@@ -36,7 +38,20 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     attempt.check()
     save_checkpoint(folder / "model", result.policy, tokenizer)
     return Outcome(
-        metrics={**result.metrics, "stopped": result.stopped, "notes": result.notes},
+        metrics={
+            **result.metrics,
+            "stopped": result.stopped,
+            "notes": result.notes,
+            "examples": [
+                {"prompt": prompt, "completion": after, "against": before}
+                for prompt, after, before in zip(
+                    result.heldout_prompts[:EXAMPLES],
+                    result.after.completions,
+                    result.before.completions,
+                    strict=False,
+                )
+            ],
+        },
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=version),
     )
 

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.finetune import EXAMPLES
 from training.execution.outcome import NewVersion, Outcome
-from training.gpt.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from training.gpt.checkpoint import load_checkpoint
+from training.gpt.config import CorpusConfig, PretrainConfig, SamplingConfig, TokenizerConfig
 from training.gpt.corpus import prepare, read_documents, split_documents
 from training.gpt.errors import InputError
+from training.gpt.generate import generate_text
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
@@ -44,7 +47,16 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         should_stop=attempt.should_stop,
     )
     attempt.check()
+    model, _ = load_checkpoint(folder / "model")
+    (written,) = generate_text(
+        model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=EXAMPLES
+    )
     return Outcome(
-        metrics={**result.metrics, "documents": len(documents), "stopped": result.stopped},
+        metrics={
+            **result.metrics,
+            "documents": len(documents),
+            "stopped": result.stopped,
+            "examples": [{"prompt": "", "completion": text} for text in written],
+        },
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=None),
     )

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from training import runs
+from training.charts import figures
 from training.forms import FORMS, RunForm
 from training.management.options import add_options, given, valid
 from training.models import Run
@@ -88,7 +89,6 @@ def describe(run: Run) -> str:
     """A run's result for a person: what it made, and its figures."""
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
-    for name, value in run.metrics.items():
-        if isinstance(value, int | float):
-            lines.append(f"  {name:<28} {value:.4g}" if isinstance(value, float) else f"  {name:<28} {value}")
+    lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
+    lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)
