@@ -1,0 +1,32 @@
+"""The README names what there is: every command, every setting, every address of the API."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+from drf_spectacular.generators import SchemaGenerator
+
+README = (Path(settings.BASE_DIR) / "README.md").read_text(encoding="utf-8")
+OURS = {"feedback_site", "labeling", "training"}
+
+
+def test_every_command_is_in_the_table() -> None:
+    commands = {name for name, app in get_commands().items() if app in OURS}
+    assert commands == set(re.findall(r"^\| `([a-z_]+)` \| .+ \|$", README, flags=re.MULTILINE))
+
+
+def test_every_setting_is_described() -> None:
+    source = (Path(settings.BASE_DIR) / "feedback_site" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'(?:environ\.get|flag|names)\(\s*"([A-Z_]+)"', source))
+    assert {name for name in read if f"`{name}`" not in README} == set()
+
+
+@pytest.mark.parametrize(
+    "word", ["claim", "submit", "skip", "comparisons", "models", "runs", "cancel", "token"]
+)
+def test_the_api_has_what_the_readme_says(word: str) -> None:
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    assert any(f"/{word}/" in path for path in paths)
+    assert word in README
