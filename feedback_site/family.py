@@ -143,7 +143,7 @@ def end_orphans() -> None:
 
 
 def processes_left() -> list[int]:
-    """The children of this process, save the keeper of the embedded database, which ends after us."""
+    """The children of this process, save the keeper of the embedded database, which ends when we do."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

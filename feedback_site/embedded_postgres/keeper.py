@@ -94,8 +94,6 @@ def say(words: str) -> None:
 
 def main(folder: Path, installation: Path, keeper_lock: int) -> int:
     """Run as the process described above; returns its exit status."""
-    if os.fork():
-        os._exit(0)  # whoever started us is not to have a child it knows nothing about
     os.chdir("/")
     cluster = Cluster(folder=folder, installation=installation)
     keeper = Keeper(cluster, keeper_lock=keeper_lock)

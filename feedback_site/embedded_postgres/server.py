@@ -2,10 +2,12 @@
 
 import atexit
 import os
+import selectors
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from feedback_site.embedded_postgres.binaries import find_installation
@@ -28,6 +30,7 @@ class Server:
         self.folder = home / "postgres"
         self._mutex = threading.Lock()
         self._lock: int | None = None  # the shared lock that says that we are a user
+        self._keeper: subprocess.Popen[bytes] | None = None  # if we were the one to start it
 
     def ensure(self) -> Path:
         """Have the server running, and keep it so while this process lives; returns its socket folder.
@@ -68,12 +71,16 @@ class Server:
             self._lock = None
             if last:
                 self._wait_until_stopped()
+                self._reap_keeper()
+            else:
+                self._let_keeper_go()
 
     def forget(self) -> None:
         """In a forked child: the lock is the parent's, and stays so when our copy of it is closed."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        self._let_keeper_go()
         self._mutex = threading.Lock()
 
     @property
@@ -127,14 +134,40 @@ class Server:
                 )
         finally:
             os.close(keeper_lock)
-        with keeper:
-            try:
-                said, _ = keeper.communicate(timeout=START_SECONDS)
-            except subprocess.TimeoutExpired:
-                raise self._not_ready() from None
-        words = said.decode().strip()
+        self._reap_keeper()
+        self._keeper = keeper
+        words = self._listen(keeper)
+        if words != READY:
+            self._reap_keeper()
         if words not in {"", READY}:
             raise EmbeddedPostgresError(words)
+
+    def _listen(self, keeper: "subprocess.Popen[bytes]") -> str:
+        """What the keeper says before it closes its output: the server is ready, or never will be."""
+        assert keeper.stdout is not None
+        said = b""
+        deadline = time.monotonic() + START_SECONDS
+        with keeper.stdout, selectors.DefaultSelector() as selector:
+            selector.register(keeper.stdout, selectors.EVENT_READ)
+            while selector.select(deadline - time.monotonic()):
+                part = os.read(keeper.stdout.fileno(), 4096)
+                if not part:
+                    return said.decode().strip()
+                said += part
+        raise self._not_ready()
+
+    def _reap_keeper(self) -> None:
+        """Wait for the end of the keeper that we started, which has come or is near: it leaves no zombie."""
+        if self._keeper is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._keeper.wait(STOP_SECONDS)
+            self._let_keeper_go()
+
+    def _let_keeper_go(self) -> None:
+        """Forget the keeper that we started, though it may run on for others."""
+        if self._keeper is not None:
+            self._keeper.returncode = self._keeper.returncode or 0  # or Popen warns of a child that it lost
+            self._keeper = None
 
     def _wait_until_stopped(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
