@@ -36,7 +36,7 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
 
 def test_defaults_are_complete() -> None:
     assert CorpusConfig().source == "stories"
-    assert TokenizerConfig().kind == "bpe"
+    assert TokenizerConfig().tokenizer == "bpe"
     assert SamplingConfig().top_p == 1.0
 
 

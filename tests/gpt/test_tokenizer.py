@@ -45,7 +45,7 @@ def test_an_unknown_word_becomes_unk() -> None:
 
 def test_rare_words_give_way_when_the_vocabulary_is_full() -> None:
     texts = ["common common frequent frequent rare"]
-    tokenizer = Tokenizer.train(texts, TokenizerConfig(kind="word", vocab_size=5))
+    tokenizer = Tokenizer.train(texts, TokenizerConfig(tokenizer="word", vocab_size=5))
     assert tokenizer.vocab_size == 5
     assert tokenizer.encode("common frequent rare")[2] == tokenizer.unknown_id
 

@@ -11,7 +11,7 @@ LETTERS = "abcdefgh"
 
 def tiny_policy(*, seed: int = 0, context: int = 32) -> tuple[GPT, Tokenizer]:
     """Random weights over the letters a to h, each a token."""
-    tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(kind="char", vocab_size=16))
+    tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(tokenizer="char", vocab_size=16))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = ModelConfig(

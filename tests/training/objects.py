@@ -44,7 +44,7 @@ def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) ->
 
 def letter_model() -> tuple[GPT, Tokenizer]:
     """A policy of random weights over the letters a to h, each a token."""
-    tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(kind="char", vocab_size=16))
+    tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(tokenizer="char", vocab_size=16))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig(vocab_size=tokenizer.vocab_size, context=32, layers=1, heads=2, width=32)

@@ -106,14 +106,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 class TokenizerConfig:
     """How text becomes token ids."""
 
-    kind: str = option(
+    tokenizer: str = option(
         "bpe", "byte-level BPE, single characters, or whole words", choices=("bpe", "char", "word")
     )
     vocab_size: int = option(4096, "most token ids to use (a small corpus fills fewer)", minimum=4)
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.kind == "bpe" and self.vocab_size < 260:
+        if self.tokenizer == "bpe" and self.vocab_size < 260:
             raise InputError(
                 "vocab_size: byte-level BPE needs at least 260 (256 bytes and the special tokens)"
             )

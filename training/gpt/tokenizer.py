@@ -36,7 +36,7 @@ class Tokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Count a vocabulary of at most ``config.vocab_size`` ids over ``texts``."""
-        backend, trainer = _BUILDERS[config.kind](config.vocab_size)
+        backend, trainer = _BUILDERS[config.tokenizer](config.vocab_size)
         backend.train_from_iterator(texts, trainer)
         return cls(backend)
 
