@@ -31,4 +31,6 @@ def tiny_model(**changes: Any) -> GPT:
 
 def tiny_tokenizer(*texts: str, kind: str = "bpe") -> Tokenizer:
     """A vocabulary of ``texts``."""
-    return Tokenizer.train(texts or ("the cat sat on the mat",), TokenizerConfig(tokenizer=kind, vocab_size=300))
+    return Tokenizer.train(
+        texts or ("the cat sat on the mat",), TokenizerConfig(tokenizer=kind, vocab_size=300)
+    )

@@ -13,7 +13,7 @@ class RewardConfig:
     trunk: str = option("full", "train the whole transformer, or the head alone", choices=("full", "frozen"))
     epochs: int = option(0, "passes over the comparisons (0: usual for the trunk)", minimum=0)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
-    batch_size: int = option(16, "prompts, each with all its comparisons, in one step", minimum=1)
+    batch_size: int = option(32, "texts read in one step; those of one prompt stay together", minimum=1)
     learning_rate: float = option(
         0.0, "peak learning rate, annealed to 0 (0: usual for the trunk)", minimum=0.0
     )
@@ -32,7 +32,7 @@ class FinetuneConfig:
     """How a policy is tuned against a reward model. KL is in nats per sequence throughout."""
 
     estimator: str = option("rloo", "advantage estimator", choices=("rloo", "reinforce"))
-    steps: int = option(150, "updates of the policy", minimum=1)
+    steps: int = option(100, "updates of the policy", minimum=1)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
     prompts_per_step: int = option(16, "different prompts in each step", minimum=1)
     samples_per_prompt: int = option(4, "completions of each prompt in a step", minimum=1)
@@ -40,10 +40,10 @@ class FinetuneConfig:
     temperature: float = option(1.0, "of sampling, and of every log-probability", minimum=0.01)
     learning_rate: float = option(1e-3, "peak learning rate, falling linearly to 0", minimum=0.0)
     clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
-    kl_coefficient: float = option(0.1, "price of a nat in the reward, to begin with", minimum=0.0)
-    kl_target: float = option(8.0, "KL that the coefficient steers to", minimum=0.01)
+    kl_coefficient: float = option(0.15, "price of a nat in the reward, to begin with", minimum=0.0)
+    kl_target: float = option(6.0, "KL that the coefficient steers to", minimum=0.01)
     kl_horizon: float = option(
-        1000.0, "sequences over which the coefficient adapts (0: it stays fixed)", minimum=0.0
+        10_000.0, "sequences over which the coefficient adapts (0: it stays fixed)", minimum=0.0
     )
     kl_budget: float = option(15.0, "largest KL that the version kept may have", minimum=0.0)
     missing_eos_penalty: float = option(

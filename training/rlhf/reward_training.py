@@ -106,8 +106,12 @@ class _Pairs:
             units[pair.unit].append(place)
         self.units = list(units.values())
 
+    def units_of(self, batch_size: int) -> int:
+        """How many units hold about so many texts."""
+        return max(1, round(batch_size * len(self.units) / len(self.rows)))
+
     def batches(self, size: int, rng: random.Random) -> Iterator[Tensor]:
-        """Endless: the comparisons [C] of `size` prompts at a time, prompts of like length together."""
+        """Endless: the comparisons [C] of `size` units at a time, units of like length together."""
         lengths = [len(self.rows[text]) for text in self.chosen.tolist()]
         while True:
             units = rng.sample(self.units, len(self.units))
@@ -120,7 +124,7 @@ class _Pairs:
                 yield torch.tensor([place for unit in group for place in unit], device=self.chosen.device)
 
     def steps(self, size: int) -> int:
-        """Batches in one pass over the prompts."""
+        """Batches in one pass over the units."""
         full, rest = divmod(len(self.units), 8 * size)
         return 8 * full + math.ceil(rest / size)
 
@@ -140,8 +144,9 @@ def _fit(
     # A frozen trunk says the same of a text in every epoch: read all of them once.
     states = model.all_states(pairs.rows, batch_size=128) if frozen else None
     optimizer = _optimizer(model.head if frozen else model, weight_decay=config.weight_decay)
-    budget = Budget(minutes=config.minutes, steps=epochs * pairs.steps(config.batch_size))
-    order = pairs.batches(config.batch_size, random.Random(config.seed))
+    size = pairs.units_of(config.batch_size)
+    budget = Budget(minutes=config.minutes, steps=epochs * pairs.steps(size))
+    order = pairs.batches(size, random.Random(config.seed))
     model.train(not frozen)
     step, stopped = 0, None
     while stopped is None:

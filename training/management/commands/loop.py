@@ -15,7 +15,8 @@ from django.db.models import Q
 from tqdm import tqdm
 
 from labeling.models import Annotation, Project
-from training.forms import FORMS, STORY_TASTE, ConfigForm, NamedChoiceField, checked_taste
+from training.config_form import ConfigForm, NamedChoiceField
+from training.forms import FORMS, STORY_TASTE, checked_taste
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.run_command import perform

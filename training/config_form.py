@@ -1,0 +1,85 @@
+"""Forms whose fields are those of config dataclasses: an option is described and checked in one place."""
+
+import dataclasses
+from typing import Any, ClassVar, TypeVar
+
+from django import forms
+from django.db.models import Model, QuerySet
+
+from training.gpt.errors import InputError
+
+Config = TypeVar("Config")
+
+
+def config_field(option: "dataclasses.Field[Any]") -> forms.Field:
+    """The form field of one field of a config dataclass; left empty, it means the dataclass's default."""
+    help_text = option.metadata.get("help", "")
+    common = {"required": False, "initial": option.default, "help_text": help_text}
+    if choices := option.metadata.get("choices"):
+        unknown = {"invalid_choice": f"“%(value)s” is unknown; choose one of {', '.join(map(str, choices))}."}
+        return forms.ChoiceField(
+            choices=[(choice, choice) for choice in choices], error_messages=unknown, **common
+        )
+    if isinstance(option.default, bool):
+        return forms.BooleanField(**common)
+    if isinstance(option.default, int):
+        return forms.IntegerField(**common)
+    if isinstance(option.default, float):
+        return forms.FloatField(**common)
+    return forms.CharField(**common)
+
+
+class NamedChoiceField(forms.ModelChoiceField):
+    """A choice of a row by its name, whose error says what names there are."""
+
+    def __init__(self, queryset: QuerySet[Any], *, by: str, missing: str = "", **options: Any) -> None:
+        super().__init__(queryset, to_field_name=by, blank=True, **options)
+        self.by = by
+        if missing:
+            self.error_messages["required"] = missing
+
+    def to_python(self, value: Any) -> Model | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:
+            assert self.queryset is not None
+            names = list(self.queryset.values_list(self.by, flat=True)[:8])
+            there = f"there are: {', '.join(names)}" if names else "there is none yet"
+            raise forms.ValidationError(f"there is no “{value}”; {there}.") from None
+
+
+class ConfigForm(forms.Form):
+    """A form whose fields are those of the dataclasses in `configs`, and others declared as usual."""
+
+    configs: ClassVar[tuple[type[Any], ...]] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for config in self.configs:
+            for option in dataclasses.fields(config):
+                if option.name not in self.fields:
+                    self.fields[option.name] = config_field(option)
+
+    def clean(self) -> dict[str, Any]:
+        """Put the defaults where nothing was given, and let the dataclasses check what was."""
+        cleaned = super().clean() or {}
+        for name, field in self.fields.items():
+            if name in cleaned and cleaned[name] in (None, "") and field.initial is not None:
+                cleaned[name] = field.initial
+        for config in self.configs_in_use(cleaned):
+            if all(option.name in cleaned for option in dataclasses.fields(config)):
+                try:
+                    self.config(config)
+                except InputError as error:
+                    name, _, message = str(error).partition(": ")
+                    self.add_error(name if name in self.fields and message else None, message or str(error))
+        return cleaned
+
+    def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:  # noqa: ARG002
+        """The dataclasses that what was asked will be read as."""
+        return self.configs
+
+    def config(self, kind: type[Config]) -> Config:
+        """The dataclass `kind`, filled from the cleaned values."""
+        names = [option.name for option in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        return kind(**{name: self.cleaned_data[name] for name in names})
