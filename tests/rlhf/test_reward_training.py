@@ -134,7 +134,7 @@ def test_it_stops_when_told() -> None:
         trunk=policy,
         tokenizer=tokenizer,
         comparisons=rankings(50),
-        config=RewardConfig(epochs=5, batch_size=4),
+        config=RewardConfig(epochs=5, batch_size=12),
         on_step=lambda step, progress, metrics: steps.append(step),
         should_stop=lambda: len(steps) >= 3,
     )
