@@ -47,7 +47,9 @@ def test_it_learns_a_taste_it_can_show_on_held_out_prompts(prompts: int) -> None
     assert seen[-1][1] == 1.0
     assert seen[-1][2]["loss"] < seen[0][2]["loss"]
     assert seen[-1][2]["learning_rate"] < 0.02 * seen[0][2]["learning_rate"]
-    assert result.metrics["comparisons"] + result.metrics["heldout_comparisons"] == 600
+    # Without prompts, pairs that share a word with a held-out one are left out of both.
+    used = result.metrics["comparisons"] + result.metrics["heldout_comparisons"]
+    assert used == 600 if prompts else 560 < used < 600
 
 
 def test_a_frozen_trunk_keeps_its_features_and_trains_the_head() -> None:
