@@ -94,7 +94,7 @@ _GPT2 = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Learns the story corpus in two minutes on two CPU cores.
+    # For the story corpus and two CPU cores.
     "tiny": {"layers": 4, "heads": 4, "width": 128, "context": 128},
     "small": {"layers": 6, "heads": 6, "width": 384, "context": 256},
     "medium": {"layers": 8, "heads": 8, "width": 512, "context": 512},
