@@ -120,7 +120,7 @@ def number(value: float) -> str:
         return f"{int(value):,}"
     if abs(value) < 0.001 or abs(value) >= 100_000:
         return f"{value:.1e}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 CHARTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {

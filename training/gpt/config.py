@@ -160,7 +160,7 @@ class PretrainConfig:
     )
     weight_decay: float = option(0.1, "AdamW's weight decay, on matrices", minimum=0.0)
     clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
-    evaluate_every: int = option(200, "steps between validations", minimum=1)
+    evaluate_every: int = option(100, "steps between validations", minimum=1)
     evaluation_tokens: int = option(40_000, "validation tokens read each time (0: all)", minimum=0)
     patience: int = option(0, "stop after so many validations without a new best (0: never)", minimum=0)
     precision: str = option(
