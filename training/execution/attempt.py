@@ -1,16 +1,16 @@
 """One attempt at a run: its heartbeat, its metrics, and the cues to stop."""
 
-import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from training.execution.storable import storable
 from training.models import HEARTBEAT, Point, Run
 
 FLUSH_SECONDS = 0.5
@@ -83,7 +83,7 @@ class Attempt:
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
         """Keep one step's metrics (a row per step) and show them."""
         self._progress, self._message = progress, f"step {step}"
-        self._points.append(Point(run=self.run, step=step, values=rounded(metrics)))
+        self._points.append(Point(run=self.run, step=step, values=storable(metrics)))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
         self.observer(progress, self._message, metrics)
@@ -121,15 +121,3 @@ class Attempt:
                         return
         finally:
             connection.close()
-
-
-def rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics as JSON keeps them: seven digits of each float, None for one that is not finite."""
-    return {
-        name: seven_digits(value) if isinstance(value, float) else value for name, value in metrics.items()
-    }
-
-
-def seven_digits(value: float) -> float | None:
-    """A float at about the precision it was computed in; None for infinities and NaN, which JSON lacks."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None

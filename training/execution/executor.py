@@ -10,8 +10,9 @@ from django.db import transaction
 
 from training import artifacts, runs
 from training.artifacts import ArtifactError
-from training.execution.attempt import Attempt, Observer, Stop, Stopped, no_observer, rounded
+from training.execution.attempt import Attempt, Observer, Stop, Stopped, no_observer
 from training.execution.outcome import Outcome
+from training.execution.storable import storable
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 
@@ -77,7 +78,7 @@ def wind_up(run: Run, attempt: Attempt) -> None:
 def conclude(run: Run, outcome: Outcome) -> Run | None:
     """Write all that the run leaves, at once or not at all; returns the run that follows, if one does."""
     place = digest = ""
-    metrics = rounded(outcome.metrics)
+    metrics = storable(outcome.metrics)
     name = run.parameters.get("name", "")
     if outcome.version is not None:
         place, digest = artifacts.store(outcome.version.folder, name=name)

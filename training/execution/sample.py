@@ -11,6 +11,7 @@ from labeling.tasks import create_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import Outcome
+from training.execution.storable import storable
 from training.execution.versions import load_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.generate import generate_text
@@ -76,8 +77,7 @@ def seeded(sampling: SamplingConfig, offset: int) -> SamplingConfig:
 
 def most_different(texts: Sequence[str], *, count: int) -> list[str]:
     """`count` of the texts, each once as long as there are enough different ones, in the order written."""
-    # PostgreSQL cannot store NUL, which a byte-level vocabulary lets a model write.
-    texts = [text.replace("\x00", "") for text in texts]
+    texts = storable(texts)
     distinct = list(dict.fromkeys(texts))
     repeats = iter(texts)
     while len(distinct) < count:
