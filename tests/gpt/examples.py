@@ -10,8 +10,26 @@ from training.gpt.tokenizer import Tokenizer
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "modern": {},
-    "gpt2": {"norm": "layer", "positions": "learned", "activation": "gelu", "bias": True, "qk_norm": False},
-    "llama": {"activation": "swiglu", "qk_norm": False, "kv_heads": 2, "tied": False},
+    "gpt2": {
+        "norm": "layer",
+        "positions": "learned",
+        "activation": "gelu_tanh",
+        "bias": "all",
+        "qk_norm": False,
+    },
+    "llama": {
+        "activation": "swiglu",
+        "qk_norm": False,
+        "kv_heads": 2,
+        "head_width": 6,
+        "rotary_scaling": "llama3",
+        "rotary_factor": 8.0,
+        "rotary_context": 16,
+        "bias": "attention",
+        "tied": False,
+    },
+    "qwen2": {"activation": "swiglu", "qk_norm": False, "kv_heads": 1, "bias": "qkv"},
+    "qwen3": {"activation": "swiglu", "kv_heads": 2, "head_width": 16},
 }
 
 

@@ -9,55 +9,92 @@ from training.gpt.options import check_options, option
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of one decoder-only transformer. Covers the GPT-2 layout, the Llama layout, and mixtures."""
+    """The shape of one decoder-only transformer.
+
+    Covers the layouts of GPT-2, Llama, Qwen2 and Qwen3, and mixtures of them. A 0 that stands for "the usual"
+    is replaced by that value, so that readers need not know the rule.
+    """
 
     vocab_size: int = field(metadata={"help": "number of token ids", "minimum": 2})
     context: int = option(128, "longest sequence in tokens", minimum=2)
     layers: int = option(4, "transformer blocks", minimum=1)
     heads: int = option(4, "attention heads", minimum=1)
     kv_heads: int = option(0, "key and value heads, shared by groups (0: as many as heads)", minimum=0)
+    head_width: int = option(0, "size of one head (0: width / heads)", minimum=0)
     width: int = option(128, "size of the residual stream", minimum=2)
     hidden: int = option(0, "inner size of the feed-forward layer (0: usual for the activation)", minimum=0)
     norm: str = option("rms", "normalisation", choices=("rms", "layer"))
     norm_eps: float = option(1e-5, "added to the variance before its root", minimum=0.0)
+    qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
     positions: str = option("rotary", "how positions enter", choices=("rotary", "learned"))
     rotary_base: float = option(10_000.0, "base of the rotary wavelengths", minimum=1.0)
-    activation: str = option("relu2", "feed-forward activation", choices=("swiglu", "gelu", "relu2"))
-    qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
-    bias: bool = option(False, "biases in linear layers and layer norms")
+    rotary_scaling: str = option(
+        "none",
+        "how wavelengths were stretched to a longer context: all alike, or the long ones, as Llama 3",
+        choices=("none", "linear", "llama3"),
+    )
+    rotary_factor: float = option(1.0, "by how much scaling stretches", minimum=1.0)
+    rotary_context: int = option(8192, "llama3: the context before it was stretched", minimum=1)
+    rotary_long: float = option(
+        1.0, "llama3: wavelengths beyond rotary_context / this are stretched in full", minimum=0.001
+    )
+    rotary_short: float = option(
+        4.0, "llama3: wavelengths below rotary_context / this are left alone", minimum=0.001
+    )
+    activation: str = option(
+        "relu2",
+        "feed-forward activation (gelu: exact; gelu_tanh: GPT-2's; relu2: squared; swiglu: gated SiLU)",
+        choices=("swiglu", "gelu", "gelu_tanh", "relu2"),
+    )
+    bias: str = option(
+        "none",
+        "biases: of queries, keys and values; of all attention; of every linear layer and layer norm",
+        choices=("none", "qkv", "attention", "all"),
+    )
     tied: bool = option(True, "one matrix for embedding and output")
     dropout: float = option(0.0, "share of activations dropped in training", minimum=0.0, maximum=0.9)
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.width % self.heads:
-            raise InputError(f"heads: {self.heads} heads do not divide a width of {self.width}")
+        if not self.head_width:
+            if self.width % self.heads:
+                raise InputError(f"heads: {self.heads} heads do not divide a width of {self.width}")
+            object.__setattr__(self, "head_width", self.width // self.heads)
         if self.head_width % 2 and self.positions == "rotary":
             raise InputError(f"heads: rotary positions need an even width per head, not {self.head_width}")
-        if self.kv_heads and self.heads % self.kv_heads:
-            raise InputError(f"kv_heads: {self.kv_heads} does not divide {self.heads} heads")
-        # 0 stands for the usual value; stored as that value, so that readers need not know the rule.
         if not self.kv_heads:
             object.__setattr__(self, "kv_heads", self.heads)
+        if self.heads % self.kv_heads:
+            raise InputError(f"kv_heads: {self.kv_heads} does not divide {self.heads} heads")
+        if self.rotary_scaling == "llama3" and self.rotary_long >= self.rotary_short:
+            raise InputError(
+                f"rotary_long: {self.rotary_long} must be below rotary_short, {self.rotary_short}"
+            )
         if not self.hidden:
             # SwiGLU has three matrices where the others have two: 8/3 keeps the parameter count.
-            size = 4 * self.width if self.activation != "swiglu" else -(-8 * self.width // 3 // 16) * 16
+            size = -(-8 * self.width // 3 // 16) * 16 if self.gated else 4 * self.width
             object.__setattr__(self, "hidden", size)
 
     @property
-    def head_width(self) -> int:
-        """Size of one attention head."""
-        return self.width // self.heads
+    def gated(self) -> bool:
+        """Whether the feed-forward layer has a gate beside its values."""
+        return self.activation == "swiglu"
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters, in closed form; tied weights count once."""
-        norm = self.width * (2 if self.norm == "layer" and self.bias else 1)
-        projected = (self.heads + 2 * self.kv_heads) * self.head_width
-        attention = self.width * projected + self.width * self.width
-        wide = self.hidden * (2 if self.activation == "swiglu" else 1)
-        feed_forward = self.width * wide + self.hidden * self.width
-        biases = (projected + self.width + wide + self.width) if self.bias else 0
+        queries, keys = self.heads * self.head_width, self.kv_heads * self.head_width
+        up = self.hidden * (2 if self.gated else 1)
+        attention = self.width * (2 * queries + 2 * keys) + (2 * self.head_width if self.qk_norm else 0)
+        feed_forward = self.width * (up + self.hidden)
+        biases = 0
+        if self.bias != "none":
+            biases += queries + 2 * keys
+        if self.bias in {"attention", "all"}:
+            biases += self.width
+        if self.bias == "all":
+            biases += up + self.width
+        norm = self.width * (2 if self.norm == "layer" and self.bias == "all" else 1)
         embeddings = self.vocab_size * self.width * (1 if self.tied else 2)
         learned = self.context * self.width if self.positions == "learned" else 0
         return self.layers * (attention + feed_forward + biases + 2 * norm) + norm + embeddings + learned
@@ -88,9 +125,9 @@ _GPT2 = {
     "context": 1024,
     "norm": "layer",
     "positions": "learned",
-    "activation": "gelu",
+    "activation": "gelu_tanh",
     "qk_norm": False,
-    "bias": True,
+    "bias": "all",
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -163,6 +200,7 @@ class PretrainConfig:
     evaluate_every: int = option(100, "steps between validations", minimum=1)
     evaluation_tokens: int = option(40_000, "validation tokens read each time (0: all)", minimum=0)
     patience: int = option(0, "stop after so many validations without a new best (0: never)", minimum=0)
+    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
     precision: str = option(
         "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
     )

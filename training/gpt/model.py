@@ -1,4 +1,4 @@
-"""The transformer: one decoder whose config covers the GPT-2 and the Llama layout.
+"""The transformer: one decoder whose config covers the layouts of GPT-2, Llama, Qwen2 and Qwen3.
 
 Shapes: B sequences, T tokens given, S tokens attended to (cached ones and the T given), D width, H heads.
 """
@@ -49,7 +49,7 @@ class Norm(nn.Module):
         self.eps = config.norm_eps
         self.kind = config.norm
         self.weight = nn.Parameter(torch.ones(config.width))
-        with_bias = config.norm == "layer" and config.bias
+        with_bias = config.norm == "layer" and config.bias == "all"
         self.bias = nn.Parameter(torch.zeros(config.width)) if with_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,18 +67,24 @@ class Attention(nn.Module):
         self.split = [config.heads, config.kv_heads, config.kv_heads]
         self.head_width = config.head_width
         self.dropout = config.dropout
-        self.qkv = nn.Linear(config.width, sum(self.split) * config.head_width, bias=config.bias)
-        self.out = nn.Linear(config.width, config.width, bias=config.bias)
-        self.norm_eps = config.norm_eps if config.qk_norm else None
+        inner, wide = config.heads * config.head_width, sum(self.split) * config.head_width
+        self.qkv = nn.Linear(config.width, wide, bias=config.bias != "none")
+        self.out = nn.Linear(inner, config.width, bias=config.bias in {"attention", "all"})
+        # Gains of queries and of keys, shared by all heads (Qwen3's layout).
+        self.query_gain = nn.Parameter(torch.ones(config.head_width)) if config.qk_norm else None
+        self.key_gain = nn.Parameter(torch.ones(config.head_width)) if config.qk_norm else None
+        self.norm_eps = config.norm_eps
 
     def forward(
         self, x: Tensor, *, rotation: Rotation | None, mask: Tensor | None, cache: KVCache | None
     ) -> Tensor:
-        batch, length, width = x.shape
+        batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, sum(self.split), self.head_width)
         turned, value = heads[:, :, : -self.split[2]], heads[:, :, -self.split[2] :].transpose(1, 2)
-        if self.norm_eps is not None:
-            turned = F.rms_norm(turned, (self.head_width,), eps=self.norm_eps)
+        if self.query_gain is not None and self.key_gain is not None:
+            gains = (self.query_gain.expand(self.split[0], -1), self.key_gain.expand(self.split[1], -1))
+            normal = F.rms_norm(turned, (self.head_width,), eps=self.norm_eps)
+            turned = normal * torch.cat(gains).to(normal.dtype)
         if rotation is not None:
             turned = rotate(turned, rotation)
         query, key = turned.transpose(1, 2).split(self.split[:2], dim=1)
@@ -94,24 +100,26 @@ class Attention(nn.Module):
             is_causal=mask is None and length > 1,
             enable_gqa=self.split[0] != self.split[1],
         )
-        return cast("Tensor", self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
+        return cast("Tensor", self.out(mixed.transpose(1, 2).flatten(2)))
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around a GELU (tanh form, as GPT-2), a squared ReLU, or a gated SiLU (SwiGLU)."""
+    """Two linear layers around a GELU (exact, or GPT-2's tanh form), a squared ReLU, or a gated SiLU."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.activation = config.activation
-        wide = config.hidden * (2 if config.activation == "swiglu" else 1)
-        self.up = nn.Linear(config.width, wide, bias=config.bias)
-        self.down = nn.Linear(config.hidden, config.width, bias=config.bias)
+        wide, bias = config.hidden * (2 if config.gated else 1), config.bias == "all"
+        self.up = nn.Linear(config.width, wide, bias=bias)
+        self.down = nn.Linear(config.hidden, config.width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.up(x)
         if self.activation == "relu2":
             x = F.relu(x).square()
         elif self.activation == "gelu":
+            x = F.gelu(x)
+        elif self.activation == "gelu_tanh":
             x = F.gelu(x, approximate="tanh")
         else:
             gate, x = x.chunk(2, dim=-1)
@@ -235,8 +243,17 @@ def attention_mask(start: int, length: int, *, padding: Tensor | None, device: t
 
 def rotary_tables(config: ModelConfig) -> Rotation:
     """Cosines and sines [context, head width] of the rotary embedding (Su et al. 2021; Llama's layout)."""
-    half = config.head_width // 2
-    frequencies = config.rotary_base ** (-torch.arange(half, dtype=torch.float32) / half)
+    exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
+    # As the published models round it: far into a long context, the last bit of a frequency shows.
+    frequencies = 1.0 / config.rotary_base**exponents
+    if config.rotary_scaling == "linear":
+        frequencies = frequencies / config.rotary_factor
+    elif config.rotary_scaling == "llama3":
+        # The fewer turns a pair makes in the old context, the more it is stretched (Dubey et al. 2024).
+        turns = config.rotary_context * frequencies / (2 * math.pi)
+        kept = (turns - config.rotary_long) / (config.rotary_short - config.rotary_long)
+        kept = kept.clamp(0.0, 1.0)
+        frequencies = kept * frequencies + (1 - kept) * frequencies / config.rotary_factor
     angles = torch.outer(torch.arange(config.context, dtype=torch.float32), frequencies).repeat(1, 2)
     return angles.cos(), angles.sin()
 
