@@ -1,7 +1,8 @@
 """Settings of the one site. Everything that differs between machines comes from the environment.
 
-`HONE_HOME` (default `var/`) holds all state: the embedded database, artifacts, corpora and the secret
-key, so two copies with two homes can run side by side. `DATABASE_URL` replaces the embedded database.
+`HONE_HOME` (default `var/`) holds all state: the embedded database, artifacts, corpora, the folders that
+runs work in and the secret key, so two copies with two homes can run side by side. `DATABASE_URL` replaces
+the embedded database.
 """
 
 import os
@@ -157,6 +158,7 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage",
     },
 }
+RUN_FOLDERS = HONE_HOME / "runs"
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
 

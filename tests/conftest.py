@@ -10,7 +10,8 @@ from pytest_django import Settings
 
 @pytest.fixture
 def own_artifacts(settings: Settings, tmp_path: Path) -> None:
-    """The test's artifacts lie in a folder of its own, where a process with HONE_HOME=tmp_path finds them."""
+    """The test's files lie in a folder of its own, where a process with HONE_HOME=tmp_path finds them."""
+    settings.RUN_FOLDERS = tmp_path / "runs"
     settings.STORAGES = {
         **settings.STORAGES,
         "artifacts": {

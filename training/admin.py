@@ -20,6 +20,8 @@ from training.models import ModelVersion, Run
 MAIN_FIELDS = ("source", "policy", "reward", "project", "preferences", "against", "judge", "tasks", "name")
 """What a form shows at once, in this order; the rest is folded."""
 
+SHOWN_REFUSALS = 5
+
 KEY_FIGURES = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
 
 
@@ -29,7 +31,7 @@ class RunAdmin(admin.ModelAdmin):
     list_filter = ["status", "kind", "project"]
     search_fields = ["parameters__name", "error"]
     list_select_related = ["project", "policy", "version", "owner"]
-    actions = ["cancel"]
+    actions = ["cancel", "resume"]
 
     @admin.display(description="status", ordering="status")
     def shown_status(self, run: Run) -> SafeString:
@@ -61,6 +63,20 @@ class RunAdmin(admin.ModelAdmin):
         self.message_user(
             request, f"{cancelled} of {len(queryset)} runs were still going and are being cancelled."
         )
+
+    @admin.action(description="Resume the selected runs", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        resumed, refusals = 0, []
+        for run in queryset:
+            try:
+                runs.resume(run)
+                resumed += 1
+            except runs.NotResumable as error:
+                refusals.append(str(error))
+        if resumed:
+            self.message_user(request, f"{resumed} of {len(queryset)} runs are queued to go on.")
+        for refusal in refusals[:SHOWN_REFUSALS]:
+            self.message_user(request, refusal, messages.WARNING)
 
     def add_view(
         self,

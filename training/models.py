@@ -2,17 +2,21 @@
 
 A run is executed in attempts. Each attempt holds a token, and everything it writes is conditional on that
 token, so that a run which was given to another process can no longer be touched by the one that lost it.
+
+All attempts work in the run's folder. What an attempt saves there lets the next one go on from that step.
 """
 
 import math
+import shutil
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Least, Now
 from django.urls import reverse
 from django.utils import timezone
 
@@ -37,6 +41,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs whose attempt died: running, but no heartbeat for `SILENCE`."""
         return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - SILENCE)
 
+    def resumable(self) -> Self:
+        """Runs that ended early and left a state to go on from."""
+        return self.filter(status__in=Run.ENDED_EARLY, saved_step__isnull=False)
+
 
 class Run(models.Model):
     """One execution of a stage: what was asked, how far it is, what came of it."""
@@ -54,6 +62,8 @@ class Run(models.Model):
         SUCCEEDED = "succeeded"
         FAILED = "failed"
         CANCELLED = "cancelled"
+
+    ENDED_EARLY = (Status.FAILED, Status.CANCELLED)
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
@@ -92,6 +102,9 @@ class Run(models.Model):
     message = models.CharField(max_length=200, blank=True, help_text="What it is doing now.")
     metrics = models.JSONField(default=dict, help_text="The figures that remain when it is done.")
     error = models.TextField(blank=True)
+    saved_step = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The step that the state in its folder stands at; empty: no state."
+    )
 
     attempt = models.UUIDField(null=True, blank=True, editable=False)
     attempts = models.PositiveIntegerField(default=0, editable=False)
@@ -101,6 +114,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    spent = models.DurationField(
+        default=timedelta(0), help_text="Time in execution up to the last heartbeat, all attempts together."
+    )
 
     objects = RunQuerySet.as_manager()
 
@@ -136,11 +152,23 @@ class Run(models.Model):
         return self.is_active and not self.cancel_requested
 
     @property
+    def is_resumable(self) -> bool:
+        return self.status in self.ENDED_EARLY and self.saved_step is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where it works: outlives every attempt that does not bring the run to its end."""
+        return Path(settings.RUN_FOLDERS) / str(self.pk)
+
+    @property
     def seconds(self) -> float | None:
-        """How long the last attempt took, or has taken so far; None if none began."""
+        """How long it was executed, all attempts together, without the waits between; None if none began."""
         if self.started_at is None:
             return None
-        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+        spent = self.spent
+        if self.status == self.Status.RUNNING and self.heartbeat_at is not None:
+            spent += timezone.now() - self.heartbeat_at
+        return spent.total_seconds()
 
     @property
     def remaining_seconds(self) -> float | None:
@@ -170,32 +198,53 @@ class Run(models.Model):
         return Run.objects.filter(pk=self.pk, status=self.Status.RUNNING, attempt=self.attempt)
 
     def begin(self) -> bool:
-        """Take a queued run for a new attempt; False if another process got there first."""
-        token = uuid.uuid4()
+        """Take a queued run for a new attempt; False if another process got there first.
+
+        Where its folder holds no state, nothing of earlier attempts is left: the run begins anew.
+        """
         with transaction.atomic():
             taken = Run.objects.filter(pk=self.pk, status=self.Status.QUEUED).update(
                 status=self.Status.RUNNING,
-                attempt=token,
+                attempt=uuid.uuid4(),
                 attempts=models.F("attempts") + 1,
-                started_at=Now(),
+                started_at=Coalesce("started_at", Now()),
                 heartbeat_at=Now(),
-                progress=0.0,
                 message="",
                 error="",
             )
-            if taken:
-                # What an earlier attempt measured would stand beside what this one measures.
-                self.points.all().delete()
-        if taken:
+            if not taken:
+                return False
             self.refresh_from_db()
-        return bool(taken)
+            if self.saved_step is None or not self.folder.is_dir():
+                self.begin_anew()
+        return True
+
+    def begin_anew(self) -> None:
+        """Forget what earlier attempts did: what they measured would stand beside what this one measures."""
+        fresh = {"progress": 0.0, "saved_step": None, "started_at": Now(), "spent": timedelta(0)}
+        if self._mine.update(**fresh):
+            self.points.all().delete()
+            self.remove_folder()
+        self.refresh_from_db()
 
     def beat(self, *, progress: float, message: str) -> bool:
         """Say that the attempt lives. False if it is no longer this run's, or was asked to stop."""
         mine = self._mine.update(
-            heartbeat_at=Now(), progress=min(max(progress, 0.0), 1.0), message=message[:200]
+            spent=models.F("spent") + SINCE_HEARTBEAT,
+            heartbeat_at=Now(),
+            progress=min(max(progress, 0.0), 1.0),
+            message=message[:200],
         )
         return bool(mine) and not Run.objects.filter(pk=self.pk, cancel_requested=True).exists()
+
+    def saved(self, step: int) -> None:
+        """Keep that the folder now holds the state at `step`, from which the next attempt can go on."""
+        self._mine.update(saved_step=step)
+
+    def resumed(self, step: int) -> None:
+        """Keep that this attempt goes on from `step`: what was measured later will be measured again."""
+        if self._mine.update(saved_step=step):
+            self.points.filter(step__gt=step).delete()
 
     def finish(self, status: "Run.Status", *, metrics: dict[str, Any] | None = None, error: str = "") -> bool:
         """End the attempt. False, and nothing written, if the run is no longer this attempt's."""
@@ -203,11 +252,12 @@ class Run(models.Model):
             "status": status,
             "attempt": None,
             "finished_at": Now(),
+            "spent": models.F("spent") + LAST_STRETCH,
             "error": error,
             "message": "",
         }
         if status == self.Status.SUCCEEDED:
-            changes |= {"progress": 1.0, "metrics": metrics or {}}
+            changes |= {"progress": 1.0, "metrics": metrics or {}, "saved_step": None}
         done = self._mine.update(**changes)
         self.refresh_from_db()
         return bool(done)
@@ -215,10 +265,26 @@ class Run(models.Model):
     def release(self) -> bool:
         """Give an interrupted attempt back to the queue."""
         released = self._mine.update(
-            status=self.Status.QUEUED, attempt=None, started_at=None, progress=0.0, message=""
+            status=self.Status.QUEUED, attempt=None, spent=models.F("spent") + LAST_STRETCH, message=""
         )
         self.refresh_from_db()
         return bool(released)
+
+    def remove_folder(self) -> None:
+        """Remove all that its attempts left in files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete the row, and its folder with it."""
+        folder = self.folder
+        deleted = super().delete(using, keep_parents)
+        shutil.rmtree(folder, ignore_errors=True)
+        return deleted
+
+
+SINCE_HEARTBEAT = Now() - models.F("heartbeat_at")
+LAST_STRETCH = Least(SINCE_HEARTBEAT, HEARTBEAT, output_field=models.DurationField())
+"""From the last heartbeat to the end of an attempt. Where its death was found later, it is not that long."""
 
 
 def duration(seconds: float | None) -> str:

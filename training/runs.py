@@ -1,4 +1,4 @@
-"""Starting, cancelling and mending runs: what the three doors (command, admin, API) share."""
+"""Starting, cancelling, resuming and mending runs: what the three doors (command, admin, API) share."""
 
 from typing import Any
 
@@ -10,11 +10,15 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
 from labeling.models import PreferenceSnapshot
-from training.forms import FORMS, RunForm
+from training.forms import FORMS, RunForm, name_is_taken, next_free
 from training.models import Run
 
 EXECUTE = "training.jobs.execute"
 QUEUE = "runs"
+
+
+class NotResumable(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
+    """Says why a run cannot be resumed."""
 
 
 def start(
@@ -67,6 +71,37 @@ def cancel(run: Run) -> bool:
     told = waiting or going.update(cancel_requested=True)
     run.refresh_from_db()
     return bool(told)
+
+
+def resume(run: Run, *, detached: bool = True) -> None:
+    """Queue a run that was cancelled or failed, to go on from the state it left; or leave it to the caller.
+
+    If the name of its version was given away meanwhile, it gets the next free one. Raises NotResumable.
+    """
+    with transaction.atomic():
+        row = Run.objects.resumable().select_for_update(of=("self",)).filter(pk=run.pk).first()
+        if row is not None:
+            row.status, row.detached, row.cancel_requested = Run.Status.QUEUED, detached, False
+            row.finished_at, row.error = None, ""
+            if (name := row.parameters.get("name")) and name_is_taken(name):
+                row.parameters["name"] = next_free(name)
+            row.save(
+                update_fields=["status", "detached", "cancel_requested", "finished_at", "error", "parameters"]
+            )
+            if detached:
+                wake_worker(row)
+    run.refresh_from_db()
+    if row is None:
+        raise NotResumable(f"{run} {why_not_resumable(run)}")
+
+
+def why_not_resumable(run: Run) -> str:
+    """What is said, after its name, of a run that cannot be resumed."""
+    if run.status == Run.Status.SUCCEEDED:
+        return "succeeded: there is nothing left to do."
+    if run.is_active:
+        return f"is {run.get_status_display().lower()}: only a run that was cancelled or failed is resumed."
+    return "left no state to go on from: start it again."
 
 
 def mend() -> int:

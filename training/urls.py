@@ -11,4 +11,5 @@ urlpatterns = [
     path("runs/<int:pk>/", views.run_detail, name="run"),
     path("runs/<int:pk>/progress/", views.run_progress, name="progress"),
     path("runs/<int:pk>/cancel/", views.cancel_run, name="cancel"),
+    path("runs/<int:pk>/resume/", views.resume_run, name="resume"),
 ]

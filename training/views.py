@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from training import runs
 from training.charts import charts_of, figures
@@ -53,6 +55,21 @@ def cancel_run(request: HttpRequest, pk: int) -> HttpResponse:
     runs.cancel(run)
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "training/_run_progress.html", run_context(pk))
+    return redirect(run)
+
+
+@require_POST
+@login_required
+@permission_required("training.change_run", raise_exception=True)
+def resume_run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a run that ended early to go on from the state it left; the page begins to poll again."""
+    run = get_object_or_404(Run, pk=pk)
+    try:
+        runs.resume(run)
+    except runs.NotResumable as error:
+        messages.error(request, str(error))
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponseClientRefresh()
     return redirect(run)
 
 

@@ -21,6 +21,12 @@ def silent_since_long(run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - SILENCE - timedelta(seconds=1))
 
 
+def runs_since(run: Run, *, seconds: float) -> None:
+    """As if its last heartbeat had been so long ago."""
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=seconds))
+    run.refresh_from_db()
+
+
 def waiting_jobs(run: Run) -> int:
     return ProcrastinateJob.objects.filter(queueing_lock=f"run-{run.pk}", status="todo").count()
 
@@ -32,14 +38,90 @@ def test_only_one_of_two_processes_begins_a_run() -> None:
     assert not other.begin()
 
 
-def test_a_new_attempt_drops_the_metrics_of_the_one_before() -> None:
+def measured(run: Run, *, steps: int) -> None:
+    Point.objects.bulk_create(Point(run=run, step=step, values={"loss": 1.0}) for step in range(1, steps + 1))
+
+
+def test_an_attempt_without_a_state_to_go_on_from_begins_anew() -> None:
     run = queued()
     run.begin()
-    Point.objects.create(run=run, step=1, values={"loss": 1.0})
+    measured(run, steps=3)
+    run.beat(progress=0.5, message="step 3")
     run.release()
     run.begin()
     assert run.attempts == 2
+    assert run.progress == 0.0
     assert not run.points.exists()
+
+
+def test_an_attempt_with_a_state_keeps_what_was_measured_up_to_it() -> None:
+    run = queued()
+    run.begin()
+    run.folder.mkdir(parents=True)
+    measured(run, steps=5)
+    run.saved(3)
+    run.beat(progress=0.5, message="step 5")
+    run.release()
+    run.begin()
+    assert run.progress == 0.5
+    run.resumed(3)
+    assert list(run.points.values_list("step", flat=True)) == [1, 2, 3]
+    assert run.saved_step == 3
+
+
+def test_a_state_whose_folder_is_gone_is_forgotten() -> None:
+    run = queued()
+    run.begin()
+    measured(run, steps=3)
+    run.saved(3)
+    run.release()
+    run.begin()
+    assert run.saved_step is None
+    assert not run.points.exists()
+
+
+def test_files_that_no_state_is_known_of_are_removed_before_an_attempt() -> None:
+    run = queued()
+    run.folder.mkdir(parents=True)
+    (run.folder / "left").touch()
+    run.begin()
+    assert not run.folder.exists()
+
+
+def test_a_deleted_run_takes_its_folder_along() -> None:
+    run = queued()
+    run.folder.mkdir(parents=True)
+    folder = run.folder
+    run.delete()
+    assert not folder.exists()
+
+
+def test_the_time_spent_leaves_out_the_waits_between_attempts() -> None:
+    run = queued()
+    assert run.seconds is None
+    run.begin()
+    run.folder.mkdir(parents=True)
+    run.saved(1)
+    runs_since(run, seconds=10)
+    run.beat(progress=0.1, message="step 1")
+    run.release()
+    Run.objects.filter(pk=run.pk).update(started_at=timezone.now() - timedelta(days=1))
+    run.begin()
+    runs_since(run, seconds=5)
+    assert run.seconds == pytest.approx(15, abs=1)
+    run.beat(progress=0.2, message="step 2")
+    run.finish(Run.Status.SUCCEEDED)
+    assert run.seconds == pytest.approx(15, abs=1)
+
+
+def test_a_death_found_late_is_not_time_spent() -> None:
+    run = queued(detached=False)
+    run.begin()
+    runs_since(run, seconds=3600)
+    runs.mend()
+    run.refresh_from_db()
+    assert run.status == Run.Status.FAILED
+    assert run.seconds == pytest.approx(2, abs=0.5)
 
 
 def test_a_lost_attempt_can_neither_beat_nor_finish() -> None:

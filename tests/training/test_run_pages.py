@@ -22,6 +22,14 @@ def running(**fields: object) -> Run:
     return run
 
 
+def ended_early(*, saved_step: int | None) -> Run:
+    run = running()
+    if saved_step is not None:
+        run.saved(saved_step)
+    run.finish(Run.Status.CANCELLED)
+    return run
+
+
 def test_a_running_run_is_polled_and_shows_its_curves(as_admin: Client) -> None:
     run = running()
     run.beat(progress=0.25, message="step 2")
@@ -67,6 +75,42 @@ def test_cancelling_by_get_is_refused(as_admin: Client) -> None:
     assert as_admin.get(reverse("training:cancel", args=[running().pk])).status_code == 405
 
 
+def test_a_run_that_left_a_state_is_resumed_from_its_page(as_admin: Client) -> None:
+    run = ended_early(saved_step=7)
+    page = as_admin.get(run.get_absolute_url()).content.decode()
+    assert "saved at step 7" in page
+    url = reverse("training:resume", args=[run.pk])
+    assert url in page
+    answer = as_admin.post(url, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Refresh"] == "true"
+    run.refresh_from_db()
+    assert run.status == Run.Status.QUEUED
+    assert run.detached
+    assert "to go on from step 7" in as_admin.get(run.get_absolute_url()).content.decode()
+
+
+def test_a_run_without_a_state_offers_no_resume_and_says_why(as_admin: Client) -> None:
+    run = ended_early(saved_step=None)
+    url = reverse("training:resume", args=[run.pk])
+    assert url not in as_admin.get(run.get_absolute_url()).content.decode()
+    assert "left no state" in as_admin.post(url, follow=True).content.decode()
+    run.refresh_from_db()
+    assert run.status == Run.Status.CANCELLED
+
+
+def test_runs_are_resumed_from_the_list_in_the_django_admin(as_admin: Client) -> None:
+    first, second = ended_early(saved_step=7), ended_early(saved_step=None)
+    answer = as_admin.post(
+        reverse("admin:training_run_changelist"),
+        {"action": "resume", "_selected_action": [first.pk, second.pk]},
+        follow=True,
+    )
+    page = answer.content.decode()
+    assert "1 of 2 runs" in page
+    assert f"{second} left no state" in page
+    assert Run.objects.get(status=Run.Status.QUEUED) == first
+
+
 def test_annotators_see_no_runs(client: Client) -> None:
     client.force_login(annotator())
     run = running()
@@ -76,7 +120,8 @@ def test_annotators_see_no_runs(client: Client) -> None:
         reverse("training:progress", args=[run.pk]),
     ):
         assert client.get(url).status_code == 403
-    assert client.post(reverse("training:cancel", args=[run.pk])).status_code == 403
+    for name in ("training:cancel", "training:resume"):
+        assert client.post(reverse(name, args=[run.pk])).status_code == 403
 
 
 def test_strangers_are_sent_to_sign_in(client: Client) -> None:

@@ -51,6 +51,17 @@ def test_cancelling(api: APIClient) -> None:
     assert api.post(f"/api/runs/{run.pk}/cancel/").status_code == 409
 
 
+def test_resuming(api: APIClient) -> None:
+    run = Run.objects.create(kind=Run.Kind.PRETRAIN, status=Run.Status.CANCELLED, saved_step=12)
+    answer = api.post(f"/api/runs/{run.pk}/resume/")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "queued"
+    assert answer.json()["saved_step"] == 12
+    again = api.post(f"/api/runs/{run.pk}/resume/")
+    assert again.status_code == 409
+    assert "is queued" in again.json()["detail"]
+
+
 def test_listing_versions_and_runs(api: APIClient) -> None:
     parent = make_policy()
     child = make_policy("child")
@@ -64,7 +75,12 @@ def test_listing_versions_and_runs(api: APIClient) -> None:
 def test_annotators_and_strangers_may_do_none_of_it() -> None:
     run = Run.objects.create(kind=Run.Kind.PRETRAIN)
     client = APIClient()
-    paths = (("get", "/api/runs/"), ("get", "/api/models/"), ("post", f"/api/runs/{run.pk}/cancel/"))
+    paths = (
+        ("get", "/api/runs/"),
+        ("get", "/api/models/"),
+        ("post", f"/api/runs/{run.pk}/cancel/"),
+        ("post", f"/api/runs/{run.pk}/resume/"),
+    )
     for method, path in paths:
         assert getattr(client, method)(path).status_code == 401
     client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=annotator()).key}")

@@ -24,14 +24,22 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     policy = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
     reward = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
     version = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True, default=None)
+    seconds = serializers.FloatField(read_only=True, help_text="Time in execution, all attempts together.")
 
     class Meta:
         model = Run
         fields = [
             "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy",
-            "reward", "version", "metrics", "created_at", "started_at", "finished_at",
+            "reward", "version", "metrics", "saved_step", "seconds", "created_at", "started_at",
+            "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class RefusalSerializer(serializers.Serializer[dict[str, str]]):
+    """Why something could not be done, in one line."""
+
+    detail = serializers.CharField()
 
 
 class StartRunSerializer(serializers.Serializer[Run]):

@@ -10,12 +10,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import runs
-from training.api.serializers import ModelVersionSerializer, RunSerializer, StartRunSerializer
+from training.api.serializers import (
+    ModelVersionSerializer,
+    RefusalSerializer,
+    RunSerializer,
+    StartRunSerializer,
+)
 from training.models import ModelVersion, Run
 
 
 class ViewPermissions(DjangoModelPermissions):
-    """Reading needs the right to view; a cancel changes a run, though it is a POST."""
+    """Reading needs the right to view; to cancel or resume changes a run, though it is a POST."""
 
     perms_map = {**DjangoModelPermissions.perms_map, "GET": ["%(app_label)s.view_%(model_name)s"]}
 
@@ -56,3 +61,16 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         cancelled = runs.cancel(run)
         code = status.HTTP_200_OK if cancelled else status.HTTP_409_CONFLICT
         return Response(RunSerializer(run).data, status=code)
+
+    @extend_schema(request=None, responses={200: RunSerializer, 409: RefusalSerializer})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Queue a run that was cancelled or failed, to go on from the state it left; 409 if there is none."""
+        run: Run = self.get_object()
+        if not request.user.has_perm("training.change_run"):
+            self.permission_denied(request)
+        try:
+            runs.resume(run)
+        except runs.NotResumable as error:
+            return Response(RefusalSerializer({"detail": str(error)}).data, status=status.HTTP_409_CONFLICT)
+        return Response(RunSerializer(run).data)

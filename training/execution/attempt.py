@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -38,14 +39,15 @@ def no_observer(progress: float, message: str, metrics: dict[str, float]) -> Non
 class Attempt:
     """A context in which a run is executed. A thread beats its heart and hears of cancellation.
 
-    The training code gets `on_step` and `should_stop`; everything else about runs stays out of it.
+    The training code gets `on_step`, `saving`, `on_resume` and `should_stop`; everything else about runs
+    stays out of it.
     """
 
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
         self.run = run
         self.observer = observer
         self.reason: Stop | None = None
-        self._progress, self._message = 0.0, ""
+        self._progress, self._message = run.progress, ""
         self._points: list[Point] = []
         self._flushed = time.monotonic()
         self._ended = threading.Event()
@@ -66,6 +68,9 @@ class Attempt:
         self.reason = self.reason or reason
 
     def should_stop(self) -> bool:
+        """Whether to stop. Raises Stopped where the run is no longer this attempt's: it must save nothing."""
+        if self.reason is Stop.LOST:
+            raise Stopped
         return self.reason is not None
 
     def check(self) -> None:
@@ -87,6 +92,21 @@ class Attempt:
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
         self.observer(progress, self._message, metrics)
+
+    @contextmanager
+    def saving(self, step: int) -> Iterator[None]:
+        """Around the writing of the state at `step` into the run's folder, from which the next can go on.
+
+        The metrics up to it are written first: a state without them would leave a gap in the curves.
+        """
+        self.flush()
+        yield
+        self.run.saved(step)
+
+    def on_resume(self, step: int) -> None:
+        """The training goes on from the state at `step`."""
+        self.run.resumed(step)
+        self.say(f"goes on from step {step}")
 
     def flush(self) -> None:
         """Write the metrics that are not yet in the database. A second row for a step replaces the first."""

@@ -1,7 +1,6 @@
 """Execute a run from its beginning to its end, whatever its kind: the one path behind all three doors."""
 
 import logging
-import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -31,19 +30,18 @@ def executor_of(kind: str) -> Executor:
 def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt = lambda _: None) -> bool:
     """Execute a queued run, and the runs that follow from it if this process is theirs.
 
+    It works in the run's folder, and goes on from the state that an earlier attempt left there.
     `on_attempt` receives the attempt before the work begins, to be told of signals. What came of the run
     stands in its row: True if it succeeded, False if it did not or was another process's.
     """
     if not run.begin():
         return False
-    with (
-        Attempt(run, observer=observer) as attempt,
-        tempfile.TemporaryDirectory(prefix="hone-run-") as temporary,
-    ):
+    with Attempt(run, observer=observer) as attempt:
         on_attempt(attempt)
         following: Run | None = None
         try:
-            outcome = executor_of(run.kind)(run, attempt, Path(temporary))
+            run.folder.mkdir(parents=True, exist_ok=True)
+            outcome = executor_of(run.kind)(run, attempt, run.folder)
             attempt.flush()
             attempt.check()
             following = conclude(run, outcome)
@@ -52,7 +50,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
         except (InputError, ArtifactError) as error:
             attempt.flush()
             run.finish(Run.Status.FAILED, error=str(error))
-            if not run.detached and not run.points.exists():
+            if not run.detached and run.saved_step is None and not run.points.exists():
                 # Refused before it began, and the person at the terminal is told: nothing worth a row.
                 run.delete()
         except MemoryError:
@@ -60,6 +58,8 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
         except Exception as error:
             logger.exception("%s failed", run)
             run.finish(Run.Status.FAILED, error=f"{type(error).__name__}: {error}")
+    if attempt.reason is not Stop.LOST and not run.is_active and not run.is_resumable:
+        run.remove_folder()
     if following is not None and not following.detached:
         execute(following, observer=observer, on_attempt=on_attempt)
     return run.status == Run.Status.SUCCEEDED
