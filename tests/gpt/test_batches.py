@@ -1,9 +1,9 @@
-from itertools import islice
-
 import numpy as np
+import pytest
 import torch
 
-from training.gpt.batches import batches
+from training.gpt import batches
+from training.gpt.batches import Windows, shuffled
 from training.gpt.corpus import TokenizedSplit
 
 END = 0
@@ -17,41 +17,83 @@ def split_of_lengths(*lengths: int) -> TokenizedSplit:
     return TokenizedSplit(tokens=np.array(tokens, dtype=np.uint16), documents=len(lengths), text_bytes=1)
 
 
-def first(split: TokenizedSplit, count: int, *, context: int = 8, seed: int = 0) -> list[torch.Tensor]:
-    stream = batches(split, context=context, batch_size=4, eos_id=END, seed=seed)
-    return [inputs for inputs, _ in islice(stream, count)]
+def first(split: TokenizedSplit, count: int, *, context: int = 8, seed: int = 0) -> torch.Tensor:
+    """The inputs of the first ``count`` windows."""
+    return Windows(split, context=context, eos_id=END, seed=seed).read(0, count)[0]
 
 
 def test_targets_are_the_next_tokens() -> None:
-    split = split_of_lengths(3, 4, 5, 6, 7)
-    for inputs, targets in islice(batches(split, context=8, batch_size=4, eos_id=END, seed=0), 5):
-        assert inputs.shape == targets.shape == (4, 8)
-        assert inputs.dtype == torch.int64
-        assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    inputs, targets = Windows(split_of_lengths(3, 4, 5, 6, 7), context=8, eos_id=END, seed=0).read(0, 20)
+    assert inputs.shape == targets.shape == (20, 8)
+    assert inputs.dtype == torch.int64
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
 
 
 def test_windows_start_at_documents_where_documents_are_short() -> None:
     split = split_of_lengths(*[5] * 40)
-    windows = torch.cat(first(split, 10))
+    windows = first(split, 80)
     assert (windows[:, 0] == END).all()
-    # One epoch starts once at each document that has a window's room after it.
+    # One epoch starts once at each document that has a window's room after it; the next in another order.
     starts = windows[:, 1].tolist()
     assert sorted(starts[:39]) == list(range(1, 40))
+    assert sorted(starts[39:78]) == list(range(1, 40))
+    assert starts[:39] != starts[39:78]
 
 
 def test_long_documents_are_read_everywhere() -> None:
     split = split_of_lengths(300)
     split.tokens[:] = np.arange(302)
-    windows = torch.cat(first(split, 40))
+    split.tokens[0] = split.tokens[-1] = END
+    windows = first(split, 160)
     assert len(set(windows.flatten().tolist())) > 290
     assert len(set(windows[:, 0].tolist())) > 37, "each epoch should cut at other places"
+    epoch = windows[: 302 // 8 - 1].flatten().tolist()
+    assert len(set(epoch)) == len(epoch), "an epoch should read nothing twice"
 
 
 def test_a_corpus_of_exactly_one_window_is_enough() -> None:
-    assert torch.equal(first(split_of_lengths(7), 1)[0], torch.tensor([[0, 1, 1, 1, 1, 1, 1, 1]] * 4))
+    assert torch.equal(first(split_of_lengths(7), 4), torch.tensor([[0, 1, 1, 1, 1, 1, 1, 1]] * 4))
 
 
 def test_the_seed_decides_the_order() -> None:
     split = split_of_lengths(*[5] * 40)
-    assert torch.equal(torch.cat(first(split, 5)), torch.cat(first(split, 5)))
-    assert not torch.equal(torch.cat(first(split, 5)), torch.cat(first(split, 5, seed=1)))
+    assert torch.equal(first(split, 20), first(split, 20))
+    assert not torch.equal(first(split, 20), first(split, 20, seed=1))
+
+
+@pytest.mark.parametrize("lengths", [[5] * 40, [300]])
+def test_any_stretch_of_the_order_can_be_read_alone(lengths: list[int]) -> None:
+    windows = Windows(split_of_lengths(*lengths), context=8, eos_id=END, seed=3)
+    whole = windows.read(0, 120)[0]
+    pieces = [windows.read(start, 7)[0] for start in range(0, 120, 7)]
+    assert torch.equal(torch.cat(pieces)[:120], whole)
+
+
+@pytest.mark.parametrize("last", [8, 9])
+def test_documents_are_found_in_whatever_pieces_a_corpus_is_scanned(
+    monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    split = split_of_lengths(5, 6, 7, 3, last - 1, 4)
+    for piece in (1, 3, 1000):
+        monkeypatch.setattr(batches, "_SCANNED_AT_ONCE", piece)
+        documents = Windows(split, context=8, eos_id=END, seed=0).documents
+        assert (documents is None) == (last > 8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 64, 1000, 4097])
+def test_shuffling_is_a_permutation(count: int) -> None:
+    keys = np.arange(6, dtype=np.uint64)
+    assert sorted(shuffled(np.arange(count), count, keys)) == list(range(count))
+
+
+def test_shuffling_spreads_neighbours_evenly() -> None:
+    """Over many keys, each place is as likely as any other, and where one goes says nothing of the next."""
+    count, draws = 10, 4000
+    keys = np.random.default_rng(0).integers(2**64, size=(draws, 6), dtype=np.uint64)
+    places = np.array([shuffled(np.arange(2), count, each) for each in keys])
+    seen = np.zeros((count, count))
+    np.add.at(seen, (places[:, 0], places[:, 1]), 1)
+    expected = draws / (count * (count - 1))
+    off_diagonal = seen[~np.eye(count, dtype=bool)]
+    chi_square = float(((off_diagonal - expected) ** 2 / expected).sum())
+    assert chi_square < 89 + 4 * (2 * 89) ** 0.5

@@ -1,87 +1,40 @@
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.gpt.examples import tiny_tokenizer
+from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in, train
 from training.gpt.checkpoint import load_checkpoint, read_config
 from training.gpt.config import PRESETS, PretrainConfig, SamplingConfig
 from training.gpt.corpus import Shards, Splits, prepare
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.generate import generate_text, never
-from training.gpt.pretraining import PretrainResult, build_model, build_optimizer, pretrain
-from training.gpt.tokenizer import Tokenizer
-
-SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
-TOKENIZER = tiny_tokenizer(*SENTENCES, kind="word")
+from training.gpt.generate import generate_text
+from training.gpt.pretraining import build_model, build_optimizer
 
 
 @pytest.fixture(autouse=True)
 def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A preset small enough to learn in a second."""
-    mouse = {"layers": 2, "heads": 2, "width": 32, "context": 16}
-    monkeypatch.setitem(PRESETS, "tiny", mouse)
+    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Shards:
-    return prepare(
-        Splits(train=SENTENCES * 40, validation=SENTENCES, test=[]), TOKENIZER, tmp_path / "corpus"
-    )
-
-
-@dataclass
-class Log:
-    """What ``on_step`` was told."""
-
-    steps: list[int] = field(default_factory=list)
-    progress: list[float] = field(default_factory=list)
-    metrics: list[dict[str, float]] = field(default_factory=list)
-
-    def __call__(self, step: int, progress: float, metrics: dict[str, float]) -> None:
-        self.steps.append(step)
-        self.progress.append(progress)
-        self.metrics.append(metrics)
-
-    def losses(self) -> list[float]:
-        return [metrics["loss"] for metrics in self.metrics if "loss" in metrics]
-
-
-def train(
-    shards: Shards,
-    folder: Path,
-    log: Log | None = None,
-    should_stop: Callable[[], bool] = never,
-    tokenizer: Tokenizer = TOKENIZER,
-    **options: Any,
-) -> PretrainResult:
-    config = PretrainConfig(
-        **{"minutes": 0, "steps": 60, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 20, **options}
-    )
-    return pretrain(
-        splits=shards,
-        tokenizer=tokenizer,
-        config=config,
-        folder=folder,
-        on_step=log or Log(),
-        should_stop=should_stop,
-    )
+    return shards_in(tmp_path / "corpus")
 
 
 def test_it_learns_a_small_corpus_by_heart(shards: Shards, tmp_path: Path) -> None:
     log = Log()
-    result = train(shards, tmp_path / "model", log, steps=120)
+    result = train(shards, tmp_path / "training", log, steps=120)
     first = log.metrics[0]["validation_loss"]
     assert first == pytest.approx(math.log(TOKENIZER.vocab_size), rel=0.05)
     # Which of three sentences comes is chance, the other six of seven tokens are not.
     assert result.best_validation_loss < 0.4
     assert result.perplexity == pytest.approx(math.exp(result.best_validation_loss))
-    model, tokenizer = load_checkpoint(tmp_path / "model")
+    model, tokenizer = load_checkpoint(tmp_path / "training/model")
     written = generate_text(
         model, tokenizer, ["the cat", "the bird"], SamplingConfig(temperature=0, max_new_tokens=10)
     )
@@ -111,8 +64,8 @@ def test_the_same_seed_gives_the_same_weights(shards: Shards, tmp_path: Path) ->
     train(shards, tmp_path / "other", other, dropout=0.1, seed=1)
     assert one.losses() == two.losses()
     assert one.losses() != other.losses()
-    assert (tmp_path / "one/model.safetensors").read_bytes() == (
-        tmp_path / "two/model.safetensors"
+    assert (tmp_path / "one/model/model.safetensors").read_bytes() == (
+        tmp_path / "two/model/model.safetensors"
     ).read_bytes()
 
 
@@ -131,18 +84,18 @@ def overfit(tmp_path: Path) -> Shards:
 def test_the_best_model_by_validation_is_kept(tmp_path: Path) -> None:
     log = Log()
     shards = overfit(tmp_path)
-    result = train(shards, tmp_path / "model", log, steps=100, evaluate_every=10)
+    result = train(shards, tmp_path / "training", log, steps=100, evaluate_every=10)
     losses = [metrics["validation_loss"] for metrics in log.metrics if "validation_loss" in metrics]
     assert min(losses) < losses[-1] - 0.1, "the corpus should make it overfit"
     assert result.best_validation_loss == min(losses)
     assert result.metrics["best_step"] == 10 * losses.index(min(losses))
-    model, _ = load_checkpoint(tmp_path / "model")
+    model, _ = load_checkpoint(tmp_path / "training/model")
     assert evaluate(model, shards.validation)["loss"] == pytest.approx(min(losses), abs=1e-5)
-    assert read_config(tmp_path / "model")["extra"]["step"] == result.metrics["best_step"]
+    assert read_config(tmp_path / "training/model")["extra"]["step"] == result.metrics["best_step"]
 
 
 def test_it_stops_early_when_nothing_gets_better(tmp_path: Path) -> None:
-    result = train(overfit(tmp_path), tmp_path / "model", steps=500, evaluate_every=5, patience=3)
+    result = train(overfit(tmp_path), tmp_path / "training", steps=500, evaluate_every=5, patience=3)
     assert result.stopped == "patience"
     assert result.steps == result.metrics["best_step"] + 15
 
@@ -160,7 +113,7 @@ def test_it_stops_at_once_when_told_to(shards: Shards, tmp_path: Path) -> None:
     result = train(shards, tmp_path, log, should_stop=lambda: len(log.steps) > 3)
     assert result.stopped == "cancelled"
     assert result.steps == 3
-    assert load_checkpoint(tmp_path)  # the best so far
+    assert load_checkpoint(tmp_path / "model")  # the best so far
 
 
 def test_the_learning_rate_follows_the_schedule(shards: Shards, tmp_path: Path) -> None:
@@ -202,7 +155,7 @@ def test_a_corpus_shorter_than_one_context_is_refused(shards: Shards, tmp_path: 
         InputError, match="corpus: its 841 training tokens are fewer than one context of 900; give"
     ):
         train(shards, tmp_path, context=900)
-    assert not (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_loss_that_is_no_number_says_what_to_change(

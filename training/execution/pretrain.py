@@ -42,7 +42,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         splits=shards,
         tokenizer=tokenizer,
         config=config_of(PretrainConfig, run),
-        folder=folder / "model",
+        folder=folder,
         on_step=attempt.on_step,
         should_stop=attempt.should_stop,
     )

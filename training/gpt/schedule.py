@@ -6,12 +6,15 @@ from training.gpt.config import PretrainConfig
 
 
 class Budget:
-    """A budget in minutes, in steps, or in both: whichever is nearer its end decides."""
+    """A budget in minutes, in steps, or in both: whichever is nearer its end decides.
 
-    def __init__(self, *, minutes: float, steps: int) -> None:
+    ``spent`` are the seconds already used, where a training goes on.
+    """
+
+    def __init__(self, *, minutes: float, steps: int, spent: float = 0.0) -> None:
         self.seconds = minutes * 60
         self.steps = steps
-        self.started = time.monotonic()
+        self.started = time.monotonic() - spent
 
     @property
     def elapsed(self) -> float:

@@ -1,0 +1,65 @@
+"""A training small enough to take a second: what the tests of pretraining share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.gpt.examples import tiny_tokenizer
+from training.gpt.config import PRESETS, PretrainConfig
+from training.gpt.corpus import Shards, Splits, prepare
+from training.gpt.generate import never
+from training.gpt.pretraining import PretrainResult, pretrain
+from training.gpt.tokenizer import Tokenizer
+
+SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
+TOKENIZER = tiny_tokenizer(*SENTENCES, kind="word")
+MOUSE: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "context": 16}
+
+
+def shards_in(folder: Path) -> Shards:
+    """The sentences, forty times over."""
+    return prepare(Splits(train=SENTENCES * 40, validation=SENTENCES, test=[]), TOKENIZER, folder)
+
+
+@dataclass
+class Log:
+    """What ``on_step`` and ``on_resume`` were told."""
+
+    steps: list[int] = field(default_factory=list)
+    progress: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
+
+    def __call__(self, step: int, progress: float, metrics: dict[str, float]) -> None:
+        self.steps.append(step)
+        self.progress.append(progress)
+        self.metrics.append(metrics)
+
+    def losses(self) -> list[float]:
+        return [metrics["loss"] for metrics in self.metrics if "loss" in metrics]
+
+
+def train(
+    shards: Shards,
+    folder: Path,
+    log: Log | None = None,
+    should_stop: Callable[[], bool] = never,
+    tokenizer: Tokenizer = TOKENIZER,
+    **options: Any,
+) -> PretrainResult:
+    """Pretrain the preset "tiny", made as small as a mouse."""
+    PRESETS["tiny"] = MOUSE
+    config = PretrainConfig(
+        **{"minutes": 0, "steps": 60, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 20, **options}
+    )
+    log = log or Log()
+    return pretrain(
+        splits=shards,
+        tokenizer=tokenizer,
+        config=config,
+        folder=folder,
+        on_step=log,
+        should_stop=should_stop,
+        on_resume=log.resumed.append,
+    )

@@ -1,0 +1,249 @@
+"""Killed at any step and gone on with, a training tells bit for bit what an uninterrupted one tells."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.gpt.mouse import MOUSE, Log, shards_in, train
+from training.gpt import training_state
+from training.gpt.checkpoint import load_checkpoint
+from training.gpt.config import PRESETS
+from training.gpt.corpus import Shards
+from training.gpt.errors import InputError
+from training.gpt.pretraining import PretrainResult
+
+OPTIONS: dict[str, Any] = {"steps": 18, "evaluate_every": 4, "dropout": 0.2, "save_every": 0, "clip": 0.5}
+CLOCK = {"tokens_per_second", "seconds"}
+
+PROCESSES = multiprocessing.get_context("forkserver")
+# The optimiser would import Dynamo at its first step, in seconds, in every process.
+PROCESSES.set_forkserver_preload([__name__, "torch._dynamo"])
+
+
+@pytest.fixture(autouse=True)
+def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Shards:
+    return shards_in(tmp_path / "corpus")
+
+
+def in_a_process(target: Callable[..., None], *args: object) -> int:
+    """Run to its end, or its kill; gives the exit code."""
+    process = PROCESSES.Process(target=target, args=args)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def train_until(step: int, shards: Shards, folder: Path, options: dict[str, Any]) -> None:
+    """Train in this process, noting what is told in a file, and die at a step (never: -1)."""
+    torch.set_num_threads(1)
+
+    class Killer(Log):
+        def __call__(self, number: int, progress: float, metrics: dict[str, float]) -> None:
+            with (folder / "log").open("a") as log:
+                log.write(json.dumps([number, metrics]) + "\n")
+            if number == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    train(shards, folder, Killer(), **options)
+
+
+def without_clock(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in CLOCK}
+
+
+def told(log: Log) -> dict[int, dict[str, float]]:
+    return {step: without_clock(each) for step, each in zip(log.steps, log.metrics, strict=True)}
+
+
+def assert_equal(result: PretrainResult, whole: PretrainResult) -> None:
+    assert (result.steps, result.stopped) == (whole.steps, whole.stopped)
+    assert without_clock(result.metrics) == without_clock(whole.metrics)
+
+
+@pytest.mark.parametrize(
+    ("save_every", "kills"),
+    [(0.0, (0, 1, 7, 8, 13, 18)), (0.0005, (5, 12))],
+    ids=["each step", "now and then"],
+)
+def test_killed_and_resumed_it_tells_the_same_bit_for_bit(
+    shards: Shards, tmp_path: Path, save_every: float, kills: tuple[int, ...]
+) -> None:
+    options = {**OPTIONS, "save_every": save_every}
+    whole = Log()
+    result = train(shards, tmp_path / "whole", whole, **options)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    for step in kills:
+        assert in_a_process(train_until, step, shards, folder, options) == -signal.SIGKILL
+    last = Log()
+    assert_equal(train(shards, folder, last, **options), result)
+    assert last.resumed
+    rows = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    rows += zip(last.steps, last.metrics, strict=True)
+    assert {step for step, _ in rows} == set(whole.steps)
+    for step, metrics in rows:
+        assert without_clock(metrics) == told(whole)[step], f"step {step}"
+    for name in ("model/model.safetensors", "last/step-18/optimizer.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_stopped_and_resumed_it_tells_the_same_bit_for_bit(shards: Shards, tmp_path: Path) -> None:
+    """Told to stop at every question in turn, in the middle of a validation too."""
+    options = {**OPTIONS, "save_every": 1e9}
+    whole, pieces = Log(), Log()
+    result = train(shards, tmp_path / "whole", whole, **options)
+    stops = 0
+    while True:
+        questions = partial(next, iter([False] * 3), True)
+        piece = train(shards, tmp_path / "stopped", pieces, questions, **options)
+        torch.rand(stops)
+        if piece.stopped != "cancelled":
+            break
+        stops += 1
+    assert stops > 6
+    assert pieces.steps == whole.steps, "each step should be told once"
+    assert told(pieces) == told(whole)
+    assert_equal(piece, result)
+
+
+def test_a_finished_training_is_not_repeated(shards: Shards, tmp_path: Path) -> None:
+    result = train(shards, tmp_path / "training", **OPTIONS)
+    log = Log()
+    assert train(shards, tmp_path / "training", log, **OPTIONS) == result
+    assert log.steps == []
+    assert log.resumed == [18]
+
+
+def test_patience_is_remembered(shards: Shards, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "steps": 200,
+        "evaluate_every": 1,
+        "patience": 4,
+        "learning_rate": 0.0,
+        "save_every": 0,
+    }
+    log = Log()
+    train(shards, tmp_path / "training", log, lambda: len(log.steps) > 2, **options)
+    result = train(shards, tmp_path / "training", **options)
+    assert (result.stopped, result.steps, result.metrics["best_step"]) == ("patience", 4, 0)
+
+
+def test_minutes_already_spent_count(shards: Shards, tmp_path: Path) -> None:
+    log = Log()
+    options: dict[str, Any] = {"steps": 0, "minutes": 0.02}
+    first = train(shards, tmp_path / "training", log, lambda: len(log.steps) > 5, **options)
+    second = train(shards, tmp_path / "training", log, **options)
+    assert (first.stopped, second.stopped) == ("cancelled", "minutes")
+    assert 1.2 <= second.metrics["seconds"] < first.metrics["seconds"] + 1.2 + 10
+    assert log.progress == sorted(log.progress)
+
+
+def save_and_die(at: int, folder: Path, shards: Shards) -> None:
+    """Go on from step 5 and be killed as the ``at``-th file of the next state reaches the disk."""
+    files = iter(range(1, at))
+    sync = os.fsync
+
+    def killed(file: int) -> None:
+        sync(file)
+        if next(files, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training_state.os.fsync = killed  # type: ignore[attr-defined]
+    train(shards, folder, **OPTIONS)
+
+
+def test_a_kill_while_the_state_is_written_leaves_a_whole_one(shards: Shards, tmp_path: Path) -> None:
+    folder = tmp_path / "training"
+    whole, log = Log(), Log()
+    train(shards, tmp_path / "whole", whole, **OPTIONS)
+    train(shards, folder, log, lambda: len(log.steps) > 5, **OPTIONS)
+    # Five files: weights, config, tokenizer, optimiser, and the one that makes them count.
+    for at in range(1, 6):
+        assert in_a_process(save_and_die, at, folder, shards) == -signal.SIGKILL
+        log = Log()
+        train(shards, folder, log, lambda: True, **OPTIONS)
+        assert log.resumed == [5]
+    log = Log()
+    train(shards, folder, log, **OPTIONS)
+    assert told(log) == {step: each for step, each in told(whole).items() if step > 5}
+    assert sorted(path.name for path in (folder / "last").iterdir()) == ["step-18", "training.json"]
+
+
+def test_the_last_state_is_a_checkpoint_too(shards: Shards, tmp_path: Path) -> None:
+    train(shards, tmp_path, **OPTIONS)
+    model, tokenizer = load_checkpoint(tmp_path / "last/step-18")
+    assert model.config.width == MOUSE["width"]
+    assert tokenizer.vocab_size == model.config.vocab_size
+
+
+@pytest.fixture
+def left(shards: Shards, tmp_path: Path) -> Path:
+    """A training left at step 5."""
+    log = Log()
+    train(shards, tmp_path / "training", log, lambda: len(log.steps) > 5, **OPTIONS)
+    return tmp_path / "training"
+
+
+def test_other_options_are_refused(left: Path, shards: Shards) -> None:
+    with pytest.raises(
+        InputError, match=r"last/training.json: this training began with clip 0.5, not 1.0; go on with the"
+    ):
+        train(shards, left, **{**OPTIONS, "clip": 1.0})
+
+
+def test_how_often_it_saves_may_change(left: Path, shards: Shards) -> None:
+    assert train(shards, left, **{**OPTIONS, "save_every": 2.0}).steps == 18
+
+
+def test_another_corpus_is_refused(left: Path, shards: Shards) -> None:
+    tokens = shards.train.tokens + 1
+    other = Shards(
+        train=type(shards.train)(
+            tokens=tokens, documents=shards.train.documents, text_bytes=shards.train.text_bytes
+        ),
+        validation=shards.validation,
+        test=shards.test,
+    )
+    with pytest.raises(InputError, match=r"training.json: this training began with another corpus"):
+        train(other, left, **OPTIONS)
+
+
+def test_another_model_is_refused(left: Path, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOUSE, "layers", 1)
+    with pytest.raises(InputError, match=r"training.json: this training began with another model"):
+        train(shards, left, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("training.json", b'{"format": 1', "training.json: not a whole state of a training"),
+        ("training.json", b"[]", "training.json: not a whole state of a training"),
+        ("training.json", b'{"format": 99}', "training.json: of another version of this program"),
+        ("step-5/model.safetensors", b"\x10", "model.safetensors: not a whole safetensors file"),
+        ("step-5/optimizer.safetensors", b"\x10", "optimizer.safetensors: not a whole state"),
+        ("step-5/optimizer.safetensors", None, "optimizer.safetensors: not a whole state"),
+    ],
+)
+def test_a_damaged_state_is_refused(
+    left: Path, shards: Shards, name: str, content: bytes | None, message: str
+) -> None:
+    path = left / "last" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        train(shards, left, **OPTIONS)
+    assert "\n" not in str(error.value)
