@@ -45,6 +45,8 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         folder=folder,
         on_step=attempt.on_step,
         should_stop=attempt.should_stop,
+        on_resume=attempt.on_resume,
+        saving=attempt.saving,
     )
     attempt.check()
     model, _ = load_checkpoint(folder / "model")

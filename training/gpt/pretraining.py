@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ OnStep = Callable[[int, float, dict[str, float]], None]
 OnResume = Callable[[int], None]
 """Called before the first step with the number of steps already done, where a training goes on."""
 
+Saving = Callable[[int], AbstractContextManager[object]]
+"""Called with the number of steps done for a context to write the state in."""
+
 
 @dataclass(frozen=True)
 class PretrainResult:
@@ -58,6 +62,7 @@ def pretrain(
     on_step: OnStep,
     should_stop: Callable[[], bool] = never,
     on_resume: OnResume = lambda _: None,
+    saving: Saving = nullcontext,
 ) -> PretrainResult:
     """Train a new model of ``config.preset``, or go on where a training in ``folder`` was left.
 
@@ -69,6 +74,7 @@ def pretrain(
     ``on_step`` gets ``loss``, ``learning_rate``, ``gradient_norm`` and ``tokens_per_second`` at each step,
     and at each validation (one stands before the first step) ``validation_loss``, ``perplexity``,
     ``accuracy`` and ``bits_per_byte``. After a kill, the steps after the last state are told again.
+    Each state is written inside the context that ``saving`` gives.
 
     Raises ``InputError`` for a corpus shorter than one context, for a ``folder/last`` that is damaged or was
     made with other options, and when the loss is no number.
@@ -78,7 +84,9 @@ def pretrain(
         torch.manual_seed(config.seed)
         model = build_model(config, vocab_size=tokenizer.vocab_size).to(device)
         _check_length(splits, context=model.config.context)
-        return _Training(model, splits, tokenizer, config, folder).run(on_step, should_stop, on_resume)
+        return _Training(model, splits, tokenizer, config, folder=folder, saving=saving).run(
+            on_step, should_stop, on_resume
+        )
 
 
 def build_model(config: PretrainConfig, *, vocab_size: int) -> GPT:
@@ -101,10 +109,17 @@ class _Training:
     """One training, from its first step to its last."""
 
     def __init__(
-        self, model: GPT, splits: Shards, tokenizer: Tokenizer, config: PretrainConfig, folder: Path
+        self,
+        model: GPT,
+        splits: Shards,
+        tokenizer: Tokenizer,
+        config: PretrainConfig,
+        *,
+        folder: Path,
+        saving: Saving,
     ) -> None:
         self.model, self.splits, self.tokenizer, self.config = model, splits, tokenizer, config
-        self.folder = folder
+        self.folder, self.saving = folder, saving
         self.state = StateFolder(folder / "last", config, identity(splits))
         self.progress = Progress()
         self.precision = choose_precision(config.precision, model.device)
@@ -202,7 +217,8 @@ class _Training:
         """Write the state to go on from."""
         self.progress.seconds = budget.elapsed
         tensors = optimizer_tensors(self.model, self.optimizer)
-        self.state.save(self.progress, model=self.model, tokenizer=self.tokenizer, optimizer=tensors)
+        with self.saving(self.progress.step):
+            self.state.save(self.progress, model=self.model, tokenizer=self.tokenizer, optimizer=tensors)
 
     def resume(self) -> None:
         """Take up the state that was left."""
