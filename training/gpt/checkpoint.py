@@ -1,7 +1,9 @@
 """A model on disk: ``model.safetensors``, ``config.json``, ``tokenizer.json``. Nothing in it can run code."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from safetensors.torch import save_file
 from training.gpt.config import ModelConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
-from training.gpt.tokenizer import Tokenizer
+from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
 
 def save_checkpoint(
@@ -26,7 +28,12 @@ def save_checkpoint(
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
     if model.config.tied:
         del tensors["head.weight"]  # the embedding, under a second name
-    config = {"architecture": "gpt", "model": model.config.to_dict(), "extra": dict(extra or {})}
+    config = {
+        "architecture": "gpt",
+        "model": model.config.to_dict(),
+        "special_tokens": asdict(tokenizer.special),
+        "extra": dict(extra or {}),
+    }
     _replace(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     _replace(folder / "tokenizer.json", tokenizer.save)
     _replace(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
@@ -34,20 +41,18 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GPT, Tokenizer]:
     """Read what ``save_checkpoint`` wrote, ready for evaluation; raise ``InputError`` naming a bad file."""
-    config = ModelConfig.from_dict(read_config(folder)["model"])
-    tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    if tokenizer.vocab_size > config.vocab_size:
-        raise InputError(
-            f"{folder / 'tokenizer.json'}: {tokenizer.vocab_size} tokens, but the model knows"
-            f" {config.vocab_size}; take the tokenizer that belongs to the model"
-        )
+    stored = read_config(folder)
+    config = ModelConfig.from_dict(stored["model"])
+    special = SpecialTokens.from_dict(stored.get("special_tokens"))
+    tokenizer = Tokenizer.load(folder / "tokenizer.json", special)
+    check_vocabulary(tokenizer, config, folder / "tokenizer.json")
     model = GPT(config)
     load_weights(model, folder / "model.safetensors")
     return model.to(device).eval(), tokenizer
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Content of ``config.json``: ``architecture``, ``model`` and ``extra``."""
+    """Content of ``config.json``: ``architecture``, ``model``, ``special_tokens`` and ``extra``."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text())
@@ -66,28 +71,45 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def load_weights(model: GPT, path: Path) -> None:
     """Fill ``model`` from a safetensors file; names and shapes must match exactly."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a model folder needs its weights in safetensors format")
     wanted = model.state_dict()
     if model.config.tied:
         del wanted["head.weight"]
+    with open_weights(path) as stored:
+        names = set(stored.keys())
+        wrong = sorted(names ^ wanted.keys())
+        if wrong:
+            raise InputError(
+                f"{path}: tensor {wrong[0]!r} is {'unexpected' if wrong[0] in names else 'missing'}"
+            )
+        for name, target in wanted.items():
+            tensor = stored.get_tensor(name)
+            if tensor.shape != target.shape:
+                raise InputError(
+                    f"{path}: {name} is {list(tensor.shape)}, but config.json says {list(target.shape)}"
+                )
+            target.copy_(tensor)
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[Any]:
+    """A safetensors file to read tensors from; raise ``InputError`` if it is missing or not whole."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a model folder needs its weights in safetensors format")
     try:
         with safe_open(path, framework="pt") as stored:
-            names = set(stored.keys())
-            wrong = sorted(names ^ wanted.keys())
-            if wrong:
-                raise InputError(
-                    f"{path}: tensor {wrong[0]!r} is {'unexpected' if wrong[0] in names else 'missing'}"
-                )
-            for name, target in wanted.items():
-                tensor = stored.get_tensor(name)
-                if tensor.shape != target.shape:
-                    raise InputError(
-                        f"{path}: {name} is {list(tensor.shape)}, but config.json says {list(target.shape)}"
-                    )
-                target.copy_(tensor)
+            yield stored
     except SafetensorError as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); copy the model again") from error
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> None:
+    """Raise ``InputError`` if the tokenizer at ``path`` has ids that the model does not embed."""
+    ids = [tokenizer.vocab_size - 1, *tokenizer.eos_ids, tokenizer.bos_id, tokenizer.pad_id]
+    if max(ids) >= config.vocab_size:
+        raise InputError(
+            f"{path}: {1 + max(ids)} tokens, but the model knows {config.vocab_size}; take the tokenizer that"
+            " belongs to the model"
+        )
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

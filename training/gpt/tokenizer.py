@@ -1,7 +1,12 @@
 """Text to token ids and back: byte-level BPE, characters, or whole words."""
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, Self
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
@@ -13,37 +18,81 @@ END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 UNKNOWN = "<unk>"
 
+_UNTOLD = re.compile(UNKNOWN, re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """Which ids end, begin and pad a text. A ``tokenizer.json`` does not say: models keep it beside."""
+
+    end: tuple[int, ...]
+    begin: int | None = None
+    pad: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.end:
+            raise InputError("special_tokens: none ends a text; name one (eos_token)")
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Read what ``dataclasses.asdict`` and JSON made of it; raise ``InputError`` if it is not that."""
+        try:
+            end, begin, pad = tuple(values["end"]), values["begin"], values["pad"]
+        except (KeyError, TypeError):
+            raise InputError("config.json: special_tokens does not say what ends, begins and pads") from None
+        if any(type(each) is not int or each < 0 for each in (*end, begin or 0, pad or 0)):
+            raise InputError(f"config.json: special_tokens holds what is no id: {values}")
+        return cls(end=end, begin=begin, pad=pad)
+
 
 class Tokenizer:
-    """A trained vocabulary.
+    """A vocabulary, trained here or brought by an imported model.
 
-    ``<|endoftext|>`` ends every document and also stands before its first token, so that an empty prompt is a
-    prompt too. The pad id is never the end id: a model must be able to tell where its own text stopped.
+    ``eos_id`` ends every document; ``eos_ids`` are all tokens after which a completion is over, that one
+    first. ``bos_id`` stands before the first token, so that an empty prompt is a prompt too; a vocabulary
+    without such a token, as those trained here, begins with ``eos_id``: the end of what came before.
+    ``pad_id`` is never among ``eos_ids``, since a model must be able to tell where its own text stopped.
+    Where a vocabulary has no token for it, it is an ordinary one: masks tell what is padding, never the id.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        end = backend.token_to_id(END_OF_TEXT)
-        pad = backend.token_to_id(PAD)
-        if end is None or pad is None:
-            raise InputError(f"tokenizer.json: has no {END_OF_TEXT if end is None else PAD} token")
+    def __init__(self, backend: Backend, special: SpecialTokens) -> None:
+        # Neither is part of the vocabulary, but files hold what their last user had set.
+        backend.no_truncation()
+        backend.no_padding()
         # Text that happens to spell a special token stays text. Not part of the JSON, hence set here.
         backend.encode_special_tokens = True
         self._backend = backend
-        self.eos_id: int = end
-        self.pad_id: int = pad
-        self.unknown_id: int | None = backend.token_to_id(UNKNOWN)
+        self.special = special
+        self.eos_ids = special.end
+        self.eos_id = special.end[0]
+        self.bos_id = self.eos_id if special.begin is None else special.begin
+        pad = None if special.pad in special.end else special.pad
+        free = (each for each in range(len(special.end) + 1) if each not in special.end)
+        self.pad_id = next(free) if pad is None else pad
+        unknown = getattr(backend.model, "unk_token", None)
+        self.unknown_id: int | None = None if unknown is None else backend.token_to_id(unknown)
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Count a vocabulary of at most ``config.vocab_size`` ids over ``texts``."""
         backend, trainer = _BUILDERS[config.tokenizer](config.vocab_size)
+        if config.tokenizer == "word":
+            # WikiText spells a word it does not tell so: the token itself, not a word to be counted.
+            texts = (_UNTOLD.sub(" ", text) for text in texts)
         backend.train_from_iterator(texts, trainer)
-        return cls(backend)
+        return cls(backend, own_special_tokens(backend))
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
-        """Number of token ids, special tokens included."""
-        return self._backend.get_vocab_size(with_added_tokens=True)
+        """How many ids a model needs to embed: one more than the largest, special tokens included."""
+        return 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
+
+    def token(self, token_id: int) -> str:
+        """How the vocabulary spells an id; ``InputError`` if it has none."""
+        spelled: str | None = self._backend.id_to_token(token_id)
+        if spelled is None:
+            raise InputError(f"tokenizer.json: no token has the id {token_id}")
+        return spelled
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` alone, without special tokens."""
@@ -61,28 +110,49 @@ class Tokenizer:
         return self._backend.decode(list(ids), skip_special_tokens=True)
 
     def prompt(self, text: str) -> list[int]:
-        """Ids to give a model so that it continues ``text``: the end of what came before, then the text."""
-        return [self.eos_id, *self.encode(text)]
+        """Ids to give a model so that it continues ``text``: the token that begins a text, then the text."""
+        return [self.bos_id, *self.encode(text)]
 
     def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
         """Text that ``ids`` add to ``prompt``, with the space that stands between them, if any."""
         before, whole = self.decode(prompt), self.decode([*prompt, *ids])
         return whole[len(before) :] if whole.startswith(before) else self.decode(ids)
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash that differs where the ids of a text might."""
+        return sha256(f"{self._backend.to_str()}\0{self.special}".encode()).hexdigest()
+
     def save(self, path: Path) -> None:
         """Write ``tokenizer.json``."""
         self._backend.save(str(path))
 
     @classmethod
-    def load(cls, path: Path) -> "Tokenizer":
-        """Read ``tokenizer.json``; raise ``InputError`` if it is missing or broken."""
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; a model folder needs its tokenizer.json")
-        try:
-            backend = Backend.from_file(str(path))
-        except Exception as error:  # the backend raises bare Exception
-            raise InputError(f"{path}: not a tokenizer ({error}); copy the file again") from error
-        return cls(backend)
+    def load(cls, path: Path, special: SpecialTokens | None = None) -> "Tokenizer":
+        """Read ``tokenizer.json``; raise ``InputError`` if it is missing or broken.
+
+        ``special`` says which tokens end, begin and pad; left out, those of tokenizers trained here.
+        """
+        backend = read_backend(path)
+        return cls(backend, special or own_special_tokens(backend))
+
+
+def read_backend(path: Path) -> Backend:
+    """The vocabulary in a ``tokenizer.json``."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a model folder needs its tokenizer.json")
+    try:
+        return Backend.from_file(str(path))
+    except Exception as error:  # the backend raises bare Exception
+        raise InputError(f"{path}: not a tokenizer ({error}); copy the file again") from error
+
+
+def own_special_tokens(backend: Backend) -> SpecialTokens:
+    """The special tokens of a vocabulary trained here; raise ``InputError`` if it lacks one."""
+    end, pad = backend.token_to_id(END_OF_TEXT), backend.token_to_id(PAD)
+    if end is None or pad is None:
+        raise InputError(f"tokenizer.json: has no {END_OF_TEXT if end is None else PAD} token")
+    return SpecialTokens(end=(end,), pad=pad)
 
 
 Built = tuple[Backend, trainers.BpeTrainer | trainers.WordLevelTrainer]

@@ -1,0 +1,214 @@
+"""Weights: which of a family's tensors is which of ours, how they are read and how they are written."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.gpt.checkpoint import open_weights
+from training.gpt.config import ModelConfig
+from training.gpt.errors import InputError
+from training.gpt.model import GPT
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PREFIX = {"gpt2": "transformer.", "llama": "model.", "qwen2": "model.", "qwen3": "model."}
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
+_FLOATS = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
+_NO_WEIGHTS = re.compile(r"\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
+"""Causal masks and frequencies, which older versions of ``transformers`` stored beside the weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One tensor of ours, and the tensors of theirs that it holds."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    sizes: tuple[int, ...] = ()  # how the rows of ours are shared out; none: each of theirs is all of ours
+    transposed: bool = False  # GPT-2 stores [inputs, outputs]
+
+    def views(self, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Their tensors by name, as views into ours."""
+        tensor = tensor.T if self.transposed else tensor
+        parts = torch.split(tensor, list(self.sizes)) if self.sizes else [tensor] * len(self.theirs)
+        yield from zip(self.theirs, parts, strict=True)
+
+
+def layout(config: ModelConfig, family: str) -> Iterator[Entry]:
+    """All tensors of a family's model, in the order of the model."""
+    yield from _gpt2(config) if family == "gpt2" else _llama(config, family)
+    if not config.tied:
+        yield Entry(ours="head.weight", theirs=("lm_head.weight",))
+
+
+def _gpt2(config: ModelConfig) -> Iterator[Entry]:
+    yield Entry(ours="embedding.weight", theirs=("transformer.wte.weight",))
+    yield Entry(ours="position_embedding.weight", theirs=("transformer.wpe.weight",))
+    modules = [
+        (f"blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}")
+        for layer in range(config.layers)
+        for ours, theirs in (
+            ("attention_norm", "ln_1"),
+            ("attention.qkv", "attn.c_attn"),
+            ("attention.out", "attn.c_proj"),
+            ("feed_forward_norm", "ln_2"),
+            ("feed_forward.up", "mlp.c_fc"),
+            ("feed_forward.down", "mlp.c_proj"),
+        )
+    ]
+    for ours, theirs in [*modules, ("final_norm", "transformer.ln_f")]:
+        yield Entry(ours=f"{ours}.weight", theirs=(f"{theirs}.weight",), transposed=".c_" in theirs)
+        yield Entry(ours=f"{ours}.bias", theirs=(f"{theirs}.bias",))
+
+
+def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
+    queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
+    halves = (config.hidden, config.hidden) if config.gated else ()
+    linear: list[tuple[str, tuple[str, ...], tuple[int, ...], bool]] = [
+        # Ours, theirs, how ours is shared out, whether it has a bias.
+        (
+            "attention.qkv",
+            ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            (queries, keys, keys),
+            config.bias != "none",
+        ),
+        ("attention.out", ("self_attn.o_proj",), (), config.bias != "none" and family != "qwen2"),
+        ("feed_forward.up", ("mlp.gate_proj", "mlp.up_proj"), halves, config.bias == "all"),
+        ("feed_forward.down", ("mlp.down_proj",), (), config.bias == "all"),
+    ]
+    gains = [
+        ("attention_norm.weight", "input_layernorm.weight"),
+        ("feed_forward_norm.weight", "post_attention_layernorm.weight"),
+    ]
+    if config.qk_norm:
+        gains += [
+            ("attention.query_gain", "self_attn.q_norm.weight"),
+            ("attention.key_gain", "self_attn.k_norm.weight"),
+        ]
+    yield Entry(ours="embedding.weight", theirs=("model.embed_tokens.weight",))
+    for layer in range(config.layers):
+        block, prefix = f"blocks.{layer}", f"model.layers.{layer}"
+        for own, their in gains:
+            yield Entry(ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",))
+        for ours, theirs, sizes, biased in linear:
+            for kind in ("weight", "bias") if biased else ("weight",):
+                names = tuple(f"{prefix}.{name}.{kind}" for name in theirs)
+                yield Entry(ours=f"{block}.{ours}.{kind}", theirs=names, sizes=sizes)
+    yield Entry(ours="final_norm.weight", theirs=("model.norm.weight",))
+
+
+@torch.no_grad()
+def read_weights(model: GPT, folder: Path, family: str) -> None:
+    """Fill ``model`` from a folder's safetensors, cast to its precision; names and shapes must fit.
+
+    Positions that a shorter context has no use for are left out. Raises ``InputError`` naming a bad file or
+    tensor.
+    """
+    state = model.state_dict()
+    with ExitStack() as stack:
+        files = {path: stack.enter_context(open_weights(path)) for path in weight_files(folder)}
+        where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
+        unread = set(where)
+        for entry in layout(model.config, family):
+            for place, (name, target) in enumerate(entry.views(state[entry.ours])):
+                # Saved from the trunk alone, names lack the prefix, as in GPT-2's own folder.
+                known = name if name in where else name.removeprefix(_PREFIX[family])
+                if known not in where:
+                    raise InputError(f"{folder}: tensor {name!r} is missing; copy the model again")
+                tensor = files[where[known]].get_tensor(known)
+                if entry.ours == "position_embedding.weight":
+                    tensor = tensor[: model.config.context]
+                _check(tensor, target, name=f"{where[known]}: {known}")
+                if place and not entry.sizes and not torch.equal(target, tensor.to(target.dtype)):
+                    raise InputError(
+                        f"{where[known]}: {known} differs from its gate; a gated ReLU cannot be read"
+                    )
+                target.copy_(tensor)
+                unread.discard(known)
+    tied = "lm_head.weight" if model.config.tied else ""
+    unread = {name for name in unread if name != tied and not _NO_WEIGHTS.search(name)}
+    if unread:
+        raise InputError(f"{where[min(unread)]}: tensor {min(unread)!r} is unexpected in a {family} model")
+
+
+def write_weights(model: GPT, folder: Path, family: str, *, dtype: torch.dtype, shard_bytes: int) -> None:
+    """Write the model's tensors as the family names them, in files of at most ``shard_bytes`` (one tensor at
+    least). Biases that the family has and the model has not are zeros."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for name, tensor in _their_tensors(model, family):
+        count = tensor.numel() * dtype.itemsize
+        if shards[-1] and size + count > shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size, total = size + count, total + count
+    names = [_WEIGHTS]
+    if len(shards) > 1:
+        names = [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+        places = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": places}
+        (folder / _INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    for name, shard in zip(names, shards, strict=True):
+        copied = {key: tensor.to("cpu", dtype, copy=True).contiguous() for key, tensor in shard.items()}
+        save_file(copied, folder / name, metadata={"format": "pt"})
+
+
+def _their_tensors(model: GPT, family: str) -> Iterator[tuple[str, Tensor]]:
+    state = model.state_dict()
+    for entry in layout(model.config, family):
+        tensor = state.get(entry.ours)
+        if tensor is None:
+            weight = state[entry.ours.removesuffix("bias") + "weight"]
+            tensor = weight.new_zeros(len(weight))
+        yield from entry.views(tensor)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder; raise ``InputError`` where there are none, or not all."""
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    index = folder / _INDEX
+    if index.is_file():
+        return [_shard(folder, name) for name in sorted(set(_weight_map(index).values()))]
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    if pickles:
+        raise InputError(
+            f"{folder / pickles[0]}: a pickle, which can run code when it is read; where you trust it, make"
+            " safetensors of it: transformers' AutoModelForCausalLM.from_pretrained(FOLDER)"
+            ".save_pretrained(NEW_FOLDER)"
+        )
+    raise InputError(f"{folder}: holds neither {_WEIGHTS} nor {_INDEX}; copy the model again")
+
+
+def _weight_map(index: Path) -> Mapping[str, Any]:
+    try:
+        places = json.loads(index.read_text())["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{index}: not an index of weights ({error!r}); copy the model again") from error
+    if not isinstance(places, dict) or not places:
+        raise InputError(f"{index}: its weight_map names no file; copy the model again")
+    return places
+
+
+def _shard(folder: Path, name: object) -> Path:
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        raise InputError(f"{folder / _INDEX}: {name!r} is not the name of a safetensors file of the folder")
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name}: no such file, but the index names it; copy the model again")
+    return folder / name
+
+
+def _check(tensor: Tensor, target: Tensor, *, name: str) -> None:
+    if tensor.shape != target.shape:
+        raise InputError(f"{name} is {list(tensor.shape)}, but config.json says {list(target.shape)}")
+    if tensor.dtype not in _FLOATS:
+        raise InputError(f"{name} is of type {tensor.dtype}; only fp32, bf16 and fp16 can be read")

@@ -1,0 +1,165 @@
+"""Tokenizers in a family's folder, with the tokens that begin, end and pad a text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from training.gpt.errors import InputError
+from training.gpt.tokenizer import SpecialTokens, Tokenizer, read_backend
+
+_CONVERT = "let transformers write it: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+
+_QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+
+
+def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of a folder whose ``config.json`` is ``config``.
+
+    What ends a text is what the model was configured to stop at (``generation_config.json``, else
+    ``config.json``), the tokenizer's own end first; where they are silent, the tokenizer's own. Special
+    tokens are marked as such, even where ``tokenizer.json`` forgets to.
+    """
+    backend = _read_vocabulary(folder, family=config["model_type"])
+    own = _named_tokens(folder, backend)
+    told = _read_json(folder / "generation_config.json")
+    model = {**config, **{name: value for name, value in told.items() if value is not None}}
+    ends = _ids(model.get("eos_token_id"), folder)
+    if "eos" in own and (not ends or own["eos"] in ends):
+        ends = [own["eos"], *ends]
+    if not ends:
+        raise InputError(f"{folder / 'config.json'}: eos_token_id is missing; say which token ends a text")
+    _mark_special(backend, list(own.values()) or ends[:1])
+    special = {each for each, token in backend.get_added_tokens_decoder().items() if token.special}
+    for role in ("bos", "pad"):
+        # What a configuration says by default may be any word: only a special token is believed.
+        believed = [each for each in _ids(model.get(f"{role}_token_id"), folder) if each in special]
+        if believed:
+            own.setdefault(role, believed[0])
+    return Tokenizer(
+        backend, SpecialTokens(end=tuple(dict.fromkeys(ends)), begin=own.get("bos"), pad=own.get("pad"))
+    )
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None:
+    """Write ``tokenizer.json`` and the ``tokenizer_config.json`` that says which tokens are special."""
+    tokenizer.save(folder / "tokenizer.json")
+    ids = {
+        "bos": tokenizer.bos_id,
+        "eos": tokenizer.eos_id,
+        "pad": tokenizer.special.pad,
+        "unk": tokenizer.unknown_id,
+    }
+    named = {f"{role}_token": tokenizer.token(each) for role, each in ids.items() if each is not None}
+    said = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+        **named,
+    }
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What ``config.json`` and ``generation_config.json`` say about special tokens."""
+    ends = list(tokenizer.eos_ids)
+    return {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": ends if len(ends) > 1 else ends[0],
+        "pad_token_id": tokenizer.special.pad,
+    }
+
+
+def cuts_like_qwen2(path: Path) -> bool:
+    """Whether a ``tokenizer.json`` cuts text into words as Qwen2 does.
+
+    For every folder of that family ``transformers`` builds the tokenizer by Qwen2's rules, whatever the file
+    says: another tokenizer would be read as something it is not.
+    """
+    cut = _read_json(path)
+    patterns = [step.get("pattern", {}).get("Regex") for step in _steps(cut.get("pre_tokenizer"))]
+    forms = [step["type"] for step in _steps(cut.get("normalizer"))]
+    return _QWEN2_SPLIT in patterns and forms == ["NFC"]
+
+
+def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
+    if part is None:
+        return []
+    steps: list[dict[str, Any]] = part.get("pretokenizers") or part.get("normalizers") or [part]
+    return steps
+
+
+def _named_tokens(folder: Path, backend: Backend) -> dict[str, int]:
+    """The ids of the tokens that the tokenizer's configuration names, by ``eos``, ``bos`` and ``pad``."""
+    named = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+    ids = {}
+    for role in ("eos", "bos", "pad"):
+        token = named.get(f"{role}_token")
+        # Written as its text, or as an object that holds it.
+        text = token.get("content") if isinstance(token, Mapping) else token
+        found = backend.token_to_id(text) if isinstance(text, str) else None
+        if found is not None:
+            ids[role] = found
+        elif text and role == "eos":
+            raise InputError(
+                f"{folder / 'tokenizer_config.json'}: eos_token {text!r} is not in tokenizer.json;"
+                " take the tokenizer that belongs to the model"
+            )
+    return ids
+
+
+def _mark_special(backend: Backend, ids: Sequence[int]) -> None:
+    """See to it that the tokens are dropped from decoded text and not found in text."""
+    texts = dict.fromkeys(filter(None, map(backend.id_to_token, ids)))
+    backend.add_special_tokens([AddedToken(text, special=True) for text in texts])
+
+
+def _read_vocabulary(folder: Path, *, family: str) -> Backend:
+    if (folder / "tokenizer.json").is_file():
+        return read_backend(folder / "tokenizer.json")
+    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    if family == "gpt2" and vocabulary.is_file() and merges.is_file():
+        return _gpt2_backend(vocabulary, merges)
+    if (folder / "tokenizer.model").is_file():
+        raise InputError(f"{folder / 'tokenizer.model'}: SentencePiece alone cannot be read; {_CONVERT}")
+    raise InputError(f"{folder / 'tokenizer.json'}: no such file; {_CONVERT}")
+
+
+def _gpt2_backend(vocabulary: Path, merges: Path) -> Backend:
+    """GPT-2's tokenizer from the two files it was first published in."""
+    try:
+        backend = Backend(models.BPE.from_file(str(vocabulary), str(merges)))
+    except Exception as error:  # the backend raises bare Exception
+        raise InputError(f"{vocabulary}: not a vocabulary ({error}); copy the file again") from error
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); copy the model again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; copy the model again")
+    return content
+
+
+def _ids(value: object, folder: Path) -> list[int]:
+    """One id, several, or none; -1 is a way to say none."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    ids = [each for each in values if isinstance(each, int)]
+    if len(ids) < len(values):
+        raise InputError(f"{folder / 'config.json'}: {value!r} is not the id of a token")
+    return [each for each in ids if each >= 0]
