@@ -235,3 +235,55 @@ class SamplingConfig:
         check_options(self)
         if self.top_p == 0:
             raise InputError("top_p: must be above 0; use temperature 0 for the likeliest token")
+        if self.repetition_penalty == 0:
+            raise InputError("repetition_penalty: must be above 0; 1 leaves repetitions alone")
+        if self.stop and "" in self.stops:
+            raise InputError(rf"stop: one text in {self.stop!r} is empty; write \| for a bar inside a text")
+        if self.beams > 1:
+            idle = {"temperature": (0.0, 1.0), "top_k": (0,), "top_p": (1.0,), "min_p": (0.0,)}
+            for name, values in idle.items():
+                if getattr(self, name) not in values:
+                    raise InputError(f"{name}: beam search draws nothing; leave out {name} or beams")
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that ``stop`` names, its escapes resolved; none if it is empty."""
+        if not self.stop:
+            return ()
+        texts = [""]
+        for part in re.findall(r"\\[nt|\\]|[\s\S]", self.stop):
+            if part == "|":
+                texts.append("")
+            else:
+                texts[-1] += _ESCAPES.get(part, part)
+        return tuple(texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a text is read to measure how well a model knows it."""
+
+    stride: int = option(
+        0,
+        "tokens by which windows over a long document move on; fewer is slower, and gives each token more"
+        " history (0: a whole context)",
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How a model is written for others to read."""
+
+    dtype: str = option("fp32", "precision of the weights", choices=("fp32", "bf16", "fp16"))
+    max_shard_size: float = option(
+        5.0, "largest file of weights in GB; a larger model is written in several", minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.max_shard_size:
+            raise InputError("max_shard_size: must be above 0")

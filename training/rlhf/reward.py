@@ -22,7 +22,7 @@ HEAD_FILE = "reward_head.safetensors"
 class RewardModel(nn.Module):
     """One number for a text: how much the annotators would like it.
 
-    The text is `<end> prompt + completion <end>`, and the state of the last `<end>` is what the head reads.
+    The text is `<begin> prompt + completion <end>`, and the state of the `<end>` is what the head reads.
     That last token is always put there, whether the policy wrote it or not: stored text does not say, and the
     reward must not change between training and use. What a missing end costs is the policy gradient's affair.
     A text beyond the context loses its beginning.
@@ -46,9 +46,9 @@ class RewardModel(nn.Module):
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, as the head wants them."""
-        end, context = self.tokenizer.eos_id, self.trunk.config.context
+        begin, end, context = self.tokenizer.bos_id, self.tokenizer.eos_id, self.trunk.config.context
         texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-        return [[end, *ids, end][-context:] for ids in self.tokenizer.encode_batch(texts)]
+        return [[begin, *ids, end][-context:] for ids in self.tokenizer.encode_batch(texts)]
 
     def states(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Final state at the last real token of each row of ids. [N, D]
