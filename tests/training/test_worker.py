@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from tests.processes import eventually, worker
 from tests.training.objects import start
 from training import runs
-from training.models import ModelVersion, Run
+from training.models import SILENCE, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -20,11 +21,16 @@ ABOUT_TEN_SECONDS = {
     "batch_size": 4,
     "steps": 120,
     "minutes": 0,
+    "save_every": 0.01,
 }
 
 
 def is_moving(run: Run) -> bool:
     return run.points.exists()
+
+
+def has_saved(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk, saved_step__gte=10).exists()
 
 
 def status(run: Run) -> str:
@@ -45,22 +51,47 @@ def children_executing(run: Run) -> list[int]:
     return found
 
 
-def test_a_run_survives_the_kill_of_its_worker_and_finishes_once(tmp_path: Path) -> None:
+def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path: Path) -> None:
     run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
     with worker(tmp_path) as first:
-        assert eventually(lambda: is_moving(run))
+        assert eventually(lambda: has_saved(run))
         first.kill()
         first.wait()
         assert eventually(lambda: not children_executing(run))
     assert not ModelVersion.objects.exists()
+    run.refresh_from_db()
+    assert run.saved_step is not None
+    # Rows that are not written a second time are the first attempt's.
+    run.points.filter(step=1).update(values={"loss": -1.0})
     with worker(tmp_path):
         assert eventually(lambda: status(run) == Run.Status.SUCCEEDED, seconds=240)
     run.refresh_from_db()
     assert run.attempts == 2
     assert Run.objects.count() == 1
     assert ModelVersion.objects.get().name == "phoenix"
-    steps = list(run.points.values_list("step", flat=True))
-    assert steps == sorted(set(steps))
+    assert run.points.get(step=1).values == {"loss": -1.0}
+    assert list(run.points.values_list("step", flat=True)) == list(range(121))
+    assert not run.folder.exists()
+
+
+def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_path: Path) -> None:
+    run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    with worker(tmp_path) as first:
+        assert eventually(lambda: has_saved(run))
+        first.kill()
+        for child in children_executing(run):
+            os.kill(child, 9)
+        first.wait()
+    run.refresh_from_db()
+    assert run.status == Run.Status.RUNNING
+    saved = run.saved_step
+    assert saved is not None
+    run.points.filter(step=saved).update(values={"loss": -1.0})
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - SILENCE)
+    with worker(tmp_path):
+        assert eventually(lambda: status(run) == Run.Status.SUCCEEDED, seconds=240)
+    assert run.points.get(step=saved).values == {"loss": -1.0}
+    assert list(run.points.values_list("step", flat=True)) == list(range(121))
 
 
 def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> None:
@@ -71,6 +102,9 @@ def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> 
         assert process.wait(timeout=30) == 0
     assert status(run) == Run.Status.QUEUED
     assert not children_executing(run)
+    run.refresh_from_db()
+    assert run.saved_step is not None
+    assert (run.folder / "last").is_dir()
 
 
 def test_a_run_is_cancelled_while_it_moves(tmp_path: Path) -> None:
