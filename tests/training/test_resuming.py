@@ -1,6 +1,5 @@
 """A run that was stopped before its end goes on from the state it saved, as if nothing had happened."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -195,4 +194,4 @@ def test_a_killed_command_is_found_and_resumed_by_another(tmp_path: Path) -> Non
     assert [step for step, _ in curve(run)] == list(range(21))
     whole = executed(Run.Kind.PRETRAIN, **asked | {"name": "whole"})
     assert curve(run) == curve(whole)
-    assert os.listdir(settings.RUN_FOLDERS) == []
+    assert list(Path(settings.RUN_FOLDERS).iterdir()) == []
