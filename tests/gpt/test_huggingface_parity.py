@@ -1,0 +1,193 @@
+"""The same numbers as `transformers`, for folders read and for folders written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.gpt import published
+from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from training.gpt.config import PRESETS, ExportConfig, ModelConfig, SamplingConfig
+from training.gpt.decoding import pad_left
+from training.gpt.generate import generate
+from training.gpt.huggingface.families import family_of, read_model_config, write_model_config
+from training.gpt.huggingface.folders import export_folder, import_folder
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+ROWS = [
+    torch.randint(4, 300, (length,), generator=torch.Generator().manual_seed(length)).tolist()
+    for length in (17, 3, 40, 1, 9)
+]
+NEW = 12
+
+OURS: dict[str, dict[str, Any]] = {
+    **LAYOUTS,
+    "squared ReLU in GPT-2's layout": {**LAYOUTS["gpt2"], "activation": "relu2", "tied": False},
+    "no biases in GPT-2's layout": {**LAYOUTS["gpt2"], "activation": "gelu", "bias": "none"},
+    "biases of queries, keys and values in GPT-2's layout": {**LAYOUTS["gpt2"], "bias": "qkv"},
+    "squared ReLU in Llama's layout": {"qk_norm": False, "bias": "all", "kv_heads": 1},
+    "biases of queries, keys and values beside normalised queries": {"bias": "qkv", "tied": False},
+    "stretched": {"rotary_scaling": "linear", "rotary_factor": 3.0, "rotary_base": 500.0},
+}
+
+
+@torch.inference_mode()
+def assert_same(model: GPT, tokenizer: Tokenizer, theirs: Any, rows: list[list[int]]) -> None:
+    """Logits within 1e-4 and equal greedy continuations, rows padded at the left."""
+    tokens, padding = pad_left(rows, pad_id=tokenizer.pad_id, device=model.device)
+    ours = model(tokens, padding=padding)
+    for row, pads, expected in zip(ours, padding, published.their_logits(theirs, rows), strict=True):
+        assert expected.std() > 0.5  # a model that says nothing would agree with any other
+        torch.testing.assert_close(row[pads:], expected, atol=1e-4, rtol=0)
+    written = generate(
+        model,
+        rows,
+        SamplingConfig(temperature=0, max_new_tokens=NEW),
+        eos_id=tokenizer.eos_ids,
+        pad_id=tokenizer.pad_id,
+    )
+    assert written.completions() == published.their_greedy(theirs, rows, new=NEW)
+
+
+@pytest.mark.parametrize("name", published.FOLDERS)
+def test_a_folder_that_transformers_saved_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
+    family, changes = published.FOLDERS[name]
+    theirs = published.save_folder(tmp_path, family, **changes)
+    model, tokenizer, origin = import_folder(tmp_path)
+    assert_same(model, tokenizer, theirs, ROWS)
+    assert origin["family"] == family
+    assert origin["parameters"] == sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("name", published.FOLDERS)
+def test_what_was_imported_is_exported_unchanged(name: str, tmp_path: Path) -> None:
+    family, changes = published.FOLDERS[name]
+    theirs = published.save_folder(tmp_path / "theirs", family, **changes)
+    model, tokenizer, _ = import_folder(tmp_path / "theirs")
+    assert export_folder(tmp_path / "ours", model, tokenizer) == family
+    again = published.read_model(tmp_path / "ours")
+    assert type(again) is type(theirs)
+    weights = again.state_dict()
+    for key, weight in theirs.state_dict().items():
+        assert torch.equal(weights.pop(key), weight), key
+    assert not weights
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_exported_model_gives_the_same_numbers_in_transformers(name: str, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_model(vocab_size=tokenizer.vocab_size, context=64, **OURS[name])
+    export_folder(tmp_path / "folder", model, tokenizer)
+    rows = [[each % tokenizer.vocab_size for each in row] for row in ROWS]
+    assert_same(model, tokenizer, published.read_model(tmp_path / "folder"), rows)
+    again, _, _ = import_folder(tmp_path / "folder")
+    tokens = torch.tensor(rows[:1])
+    torch.testing.assert_close(again(tokens), model(tokens), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_exported(preset: str) -> None:
+    config = ModelConfig.preset(preset, vocab_size=100)
+    written = write_model_config(config, family_of(config))
+    assert read_model_config(written) == ModelConfig.preset(preset, vocab_size=100, dropout=0.0)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])
+def test_shards_are_read_and_written(family: str, tmp_path: Path) -> None:
+    theirs = published.save_folder(tmp_path / "theirs", family, shards="30KB")
+    assert len(list((tmp_path / "theirs").glob("model-*.safetensors"))) > 2
+    model, tokenizer, _ = import_folder(tmp_path / "theirs")
+    assert_same(model, tokenizer, theirs, ROWS)
+    export_folder(tmp_path / "ours", model, tokenizer, ExportConfig(max_shard_size=3e-5))
+    shards = list((tmp_path / "ours").glob("model-*.safetensors"))
+    assert len(shards) > 2
+    largest = max(4 * weight.numel() for weight in theirs.parameters())  # a tensor cannot be cut
+    assert all(path.stat().st_size <= max(30_000, largest) + 5000 for path in shards)
+    assert_same(model, tokenizer, published.read_model(tmp_path / "ours"), ROWS)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16")])
+def test_half_precision_is_read_into_full_and_written_back_exactly(
+    dtype: torch.dtype, name: str, tmp_path: Path
+) -> None:
+    published.save_folder(tmp_path / "full", "llama")
+    half = published.read_model(tmp_path / "full").to(dtype)
+    half.save_pretrained(tmp_path / "half")
+    published.published_tokenizer("llama").save_pretrained(tmp_path / "half")
+    model, tokenizer, _ = import_folder(tmp_path / "half")
+    assert model.embedding.weight.dtype == torch.float32
+    assert_same(model, tokenizer, published.read_model(tmp_path / "half"), ROWS)
+    export_folder(tmp_path / "ours", model, tokenizer, ExportConfig(dtype=name))
+    before, after = (load_file(tmp_path / folder / "model.safetensors") for folder in ("half", "ours"))
+    assert before.keys() == after.keys()
+    for key, weight in before.items():
+        assert after[key].dtype == dtype
+        assert torch.equal(after[key], weight)
+
+
+def test_gpt2_is_read_as_it_was_first_published(tmp_path: Path) -> None:
+    """No prefix in the names, causal masks beside the weights, and the vocabulary in two files."""
+    theirs = published.save_folder(tmp_path, "gpt2")
+    path = tmp_path / "model.safetensors"
+    weights = {name.removeprefix("transformer."): tensor for name, tensor in load_file(path).items()}
+    for layer in range(2):
+        weights[f"h.{layer}.attn.bias"] = torch.ones(64, 64).tril()[None, None]
+        weights[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    save_file(weights, path)
+    vocabulary = json.loads((tmp_path / "tokenizer.json").read_text())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in vocabulary["merges"])
+    (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    before = published.read_tokenizer(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    model, tokenizer, _ = import_folder(tmp_path)
+    assert_same(model, tokenizer, theirs, ROWS)
+    assert (tokenizer.eos_id, tokenizer.bos_id) == (1, 1)
+    for text in published.TEXTS:
+        assert tokenizer.encode(text) == before.encode(text)
+        assert tokenizer.decode([1, *tokenizer.encode(text), 1]) == text
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_positions_are_read_in_their_older_spelling(family: str, tmp_path: Path) -> None:
+    scaling = {**published.LLAMA3_SCALING, "rope_theta": 3000.0}
+    theirs = published.save_folder(tmp_path, family, rope_parameters=scaling)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    older = {name: value for name, value in published.LLAMA3_SCALING.items() if name != "rope_type"}
+    del config["rope_parameters"]
+    config |= {"rope_theta": 3000.0, "rope_scaling": {**older, "type": "llama3"}}
+    path.write_text(json.dumps(config))
+    model, tokenizer, _ = import_folder(tmp_path)
+    assert_same(model, tokenizer, theirs, ROWS)
+    assert_same(model, tokenizer, published.read_model(tmp_path), ROWS)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_shorter_context_changes_no_number_within_it(family: str, tmp_path: Path) -> None:
+    theirs = published.save_folder(tmp_path / "theirs", family)
+    model, tokenizer, _ = import_folder(tmp_path / "theirs", context=20)
+    assert model.config.context == 20
+    assert_same(model, tokenizer, theirs, [row[:8] for row in ROWS])
+    export_folder(tmp_path / "ours", model, tokenizer)
+    assert published.read_model(tmp_path / "ours").config.max_position_embeddings == 20
+
+
+def test_writing_stops_at_each_of_several_end_tokens(tmp_path: Path) -> None:
+    theirs = published.save_folder(tmp_path, "llama")
+    first = published.their_greedy(theirs, ROWS, new=NEW)
+    ends = [1, first[0][3], first[2][5]]
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
+    model, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.eos_ids == tuple(ends)
+    theirs = published.read_model(tmp_path)
+    assert_same(model, tokenizer, theirs, ROWS)
+    assert published.their_greedy(theirs, ROWS, new=NEW) != first
+    export_folder(tmp_path / "ours", model, tokenizer)
+    assert published.read_model(tmp_path / "ours").generation_config.eos_token_id == ends
