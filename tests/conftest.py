@@ -12,6 +12,7 @@ from pytest_django import Settings
 def own_artifacts(settings: Settings, tmp_path: Path) -> None:
     """The test's files lie in a folder of its own, where a process with HONE_HOME=tmp_path finds them."""
     settings.RUN_FOLDERS = tmp_path / "runs"
+    settings.CORPORA = tmp_path / "corpora"
     settings.STORAGES = {
         **settings.STORAGES,
         "artifacts": {

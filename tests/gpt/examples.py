@@ -1,11 +1,15 @@
 """Small models and vocabularies that the tests share."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
+from training.gpt.shards import Shards, open_shards, write_shards
+from training.gpt.splits import Part
 from training.gpt.tokenizer import Tokenizer
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -52,3 +56,13 @@ def tiny_tokenizer(*texts: str, kind: str = "bpe") -> Tokenizer:
     return Tokenizer.train(
         texts or ("the cat sat on the mat",), TokenizerConfig(tokenizer=kind, vocab_size=300)
     )
+
+
+def shards_of(
+    tokenizer: Tokenizer, folder: Path, *, train: Sequence[str], validation: Sequence[str] = ()
+) -> Shards:
+    """The token shards of documents whose splits are known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = [("train", text) for text in train] + [("validation", text) for text in validation]
+    parts = ((name, Part(text, 0, None, ends=True)) for name, text in named)
+    return open_shards(folder, write_shards(parts, tokenizer, folder))

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.gpt.examples import tiny_tokenizer
+from tests.gpt.examples import shards_of, tiny_tokenizer
 from training.gpt.config import PRESETS, PretrainConfig
-from training.gpt.corpus import Shards, Splits, prepare
 from training.gpt.generate import never
 from training.gpt.pretraining import PretrainResult, pretrain
+from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
 
 SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
@@ -19,7 +19,7 @@ MOUSE: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "context": 16}
 
 def shards_in(folder: Path) -> Shards:
     """The sentences, forty times over."""
-    return prepare(Splits(train=SENTENCES * 40, validation=SENTENCES, test=[]), TOKENIZER, folder)
+    return shards_of(TOKENIZER, folder, train=SENTENCES * 40, validation=SENTENCES)
 
 
 @dataclass

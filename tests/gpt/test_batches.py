@@ -4,7 +4,7 @@ import torch
 
 from training.gpt import batches
 from training.gpt.batches import Windows, shuffled
-from training.gpt.corpus import TokenizedSplit
+from training.gpt.shards import TokenizedSplit
 
 END = 0
 

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import torch
 
+from tests.gpt.examples import shards_of
 from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in, train
 from training.gpt.checkpoint import load_checkpoint, read_config
 from training.gpt.config import PRESETS, PretrainConfig, SamplingConfig
-from training.gpt.corpus import Shards, Splits, prepare
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
 from training.gpt.generate import generate_text
 from training.gpt.pretraining import build_model, build_optimizer
+from training.gpt.shards import Shards
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_it_leaves_the_random_state_of_others_alone(shards: Shards, tmp_path: Pa
 def overfit(tmp_path: Path) -> Shards:
     """Learn sentences whose validation split says otherwise: it gets better, then worse and worse."""
     wrong = ["the cat sat on the door", "the bird lay by the tree"]
-    return prepare(Splits(train=SENTENCES * 40, validation=wrong), TOKENIZER, tmp_path / "corpus")
+    return shards_of(TOKENIZER, tmp_path / "corpus", train=SENTENCES * 40, validation=wrong)
 
 
 def test_the_best_model_by_validation_is_kept(tmp_path: Path) -> None:
@@ -90,7 +91,8 @@ def test_the_best_model_by_validation_is_kept(tmp_path: Path) -> None:
     assert result.best_validation_loss == min(losses)
     assert result.metrics["best_step"] == 10 * losses.index(min(losses))
     model, _ = load_checkpoint(tmp_path / "training/model")
-    assert evaluate(model, shards.validation)["loss"] == pytest.approx(min(losses), abs=1e-5)
+    found = evaluate(model, shards.validation, eos_id=TOKENIZER.eos_id)
+    assert found["loss"] == pytest.approx(min(losses), abs=1e-5)
     assert read_config(tmp_path / "training/model")["extra"]["step"] == result.metrics["best_step"]
 
 

@@ -16,9 +16,9 @@ from tests.gpt.mouse import MOUSE, Log, shards_in, train
 from training.gpt import training_state
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PRESETS
-from training.gpt.corpus import Shards
 from training.gpt.errors import InputError
 from training.gpt.pretraining import PretrainResult
+from training.gpt.shards import Shards
 
 OPTIONS: dict[str, Any] = {"steps": 18, "evaluate_every": 4, "dropout": 0.2, "save_every": 0, "clip": 0.5}
 CLOCK = {"tokens_per_second", "seconds"}

@@ -4,15 +4,14 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.corpora import prepared_for
 from training.execution.finetune import EXAMPLES
 from training.execution.outcome import NewVersion, Outcome
 from training.gpt.checkpoint import load_checkpoint
-from training.gpt.config import CorpusConfig, PretrainConfig, SamplingConfig, TokenizerConfig
-from training.gpt.corpus import prepare, read_documents, split_documents
+from training.gpt.config import PretrainConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generate import generate_text
 from training.gpt.pretraining import pretrain
-from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
 
 
@@ -27,20 +26,11 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
 
 def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """What `execute` does."""
-    attempt.say("reading the corpus")
-    corpus = config_of(CorpusConfig, run)
-    documents = list(read_documents(corpus))
-    splits = split_documents(documents, seed=corpus.seed)
-    attempt.check()
-    attempt.say("building the vocabulary")
-    tokenizer = Tokenizer.train(splits.train, config_of(TokenizerConfig, run))
-    attempt.check()
-    attempt.say("tokenizing")
-    shards = prepare(splits, tokenizer, folder / "shards")
+    prepared = prepared_for(run, attempt)
     attempt.check()
     result = pretrain(
-        splits=shards,
-        tokenizer=tokenizer,
+        splits=prepared.shards,
+        tokenizer=prepared.tokenizer,
         config=config_of(PretrainConfig, run),
         folder=folder,
         on_step=attempt.on_step,
@@ -49,14 +39,14 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         saving=attempt.saving,
     )
     attempt.check()
-    model, _ = load_checkpoint(folder / "model")
+    model, tokenizer = load_checkpoint(folder / "model")
     (written,) = generate_text(
         model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=EXAMPLES
     )
     return Outcome(
         metrics={
             **result.metrics,
-            "documents": len(documents),
+            "documents": prepared.summary["documents"],
             "stopped": result.stopped,
             "examples": [{"prompt": "", "completion": text} for text in written],
         },

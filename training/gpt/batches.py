@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.gpt.corpus import TokenizedSplit, Tokens
+from training.gpt.shards import TokenizedSplit, Tokens
 
 _SCANNED_AT_ONCE = 1 << 24  # tokens
 

@@ -1,8 +1,11 @@
 """Every choice the language model leaves open, as frozen dataclasses; torch-free, as web forms read them."""
 
+import re
 from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
 from typing import Any, Self
 
+from training.gpt.encodings import check_encoding
 from training.gpt.errors import InputError
 from training.gpt.options import check_options, option
 
@@ -147,6 +150,9 @@ class TokenizerConfig:
         "bpe", "byte-level BPE, single characters, or whole words", choices=("bpe", "char", "word")
     )
     vocab_size: int = option(4096, "most token ids to use (a small corpus fills fewer)", minimum=4)
+    vocabulary_megabytes: int = option(
+        1000, "count the vocabulary on about so much of the text, drawn evenly (0: on all)", minimum=0
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -160,20 +166,64 @@ class TokenizerConfig:
 class CorpusConfig:
     """Where the text comes from and how it is cut into documents."""
 
-    source: str = option("stories", "'stories' (built in), or text files and folders, joined by commas")
-    encoding: str = option("utf-8", "character encoding of the files, such as utf-8 or latin-1")
+    source: str = option(
+        "stories",
+        "'stories' (built in), wikitext-2, wikitext-103 (-raw), or files and folders (text, JSON Lines,"
+        " Parquet, saved by datasets), joined by commas",
+    )
+    encoding: str = option(
+        "utf-8", "character encoding of the files, such as utf-8 or latin-1 (auto: guessed file by file)"
+    )
+    field: str = option(
+        "text", "the field or column of JSON Lines, Parquet and data sets that holds the text"
+    )
     documents: str = option(
         "auto",
-        "what one document is (auto: files if there are at least 10, else paragraphs if any, else lines)",
-        choices=("auto", "line", "paragraph", "file"),
+        "what one document of a text file is (auto: articles of WikiText; files if there are at least 10,"
+        " else paragraphs if any, else lines)",
+        choices=("auto", "line", "paragraph", "file", "article"),
     )
+    normalise: str = option(
+        "none",
+        "tidy the text (nfc: compose characters; space: that, and runs of blanks and blank lines made one)",
+        choices=("none", "nfc", "space"),
+    )
+    drop_duplicates: bool = option(False, "keep only the first of equal documents")
+    min_length: int = option(0, "drop documents of fewer characters", minimum=0)
+    holdout: str = option(
+        "auto",
+        "what is kept from training (auto: the splits that a data set was published with, else documents;"
+        " documents: some, by their content; tail: the end of the whole text, cut to the character)",
+        choices=("auto", "documents", "tail"),
+    )
+    shares: str = option("80/10/10", "percentages for training, validation and test")
     stories: int = option(40_000, "how many stories to write, for the built-in corpus", minimum=1)
     seed: int = option(0, "decides the stories and who goes into which split", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
-        if not self.source.strip():
+        check_encoding(self.encoding)
+        if not self.source.strip(" ,"):
             raise InputError("source: give a text file, a folder, or 'stories'")
+        if not self.field:
+            raise InputError("field: name the field that holds the text, such as text")
+        if self.holdout == "tail" and (self.drop_duplicates or self.min_length):
+            raise InputError("holdout: tail keeps the text as one, so no document of it can be dropped")
+        self.split_shares  # noqa: B018 - checks them
+
+    @property
+    def split_shares(self) -> tuple[Fraction, Fraction, Fraction]:
+        """The shares of training, validation and test, which add up to 1."""
+        try:
+            train, validation, test = (Fraction(part.strip()) / 100 for part in self.shares.split("/"))
+        except ValueError:
+            train = validation = test = Fraction(-1)
+        if min(train, validation) <= 0 or test < 0 or train + validation + test != 1:
+            raise InputError(
+                f"shares: {self.shares!r} should be three percentages that add up to 100, such as 80/10/10 or"
+                " 90/10/0, and leave some for training and for validation"
+            )
+        return train, validation, test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,15 +237,39 @@ class PretrainConfig:
     )
     minutes: float = option(2.0, "time budget (0: no limit)", minimum=0.0)
     steps: int = option(0, "budget in optimiser steps (0: no limit)", minimum=0)
-    batch_size: int = option(32, "sequences per step", minimum=1)
-    learning_rate: float = option(4e-3, "peak learning rate", minimum=0.0)
+    tokens: int = option(0, "budget in tokens read (0: no limit)", minimum=0)
+    batch_size: int = option(32, "sequences per step, over all processes", minimum=1)
+    accumulate: int = option(
+        1, "pieces that a batch is computed in: saves memory, changes nothing else", minimum=1
+    )
+    optimizer: str = option(
+        "adamw",
+        "how weights move (muon: orthogonalised momentum for the matrices of the blocks, AdamW for the rest)",
+        choices=("adamw", "muon"),
+    )
+    learning_rate: float = option(4e-3, "peak learning rate of AdamW", minimum=0.0)
+    embedding_learning_rate: float = option(
+        0.0, "peak learning rate of embeddings and output (0: learning_rate)", minimum=0.0
+    )
+    matrix_learning_rate: float = option(0.02, "peak learning rate of Muon", minimum=0.0)
+    schedule: str = option(
+        "wsd",
+        "how the learning rate falls (wsd: stays at its peak until the decay; cosine: all the way)",
+        choices=("wsd", "cosine"),
+    )
     warmup: float = option(
         0.02, "share of the budget in which the learning rate rises", minimum=0.0, maximum=1.0
     )
     decay: float = option(
-        0.5, "share of the budget, at its end, in which it falls to 0", minimum=0.0, maximum=1.0
+        0.5, "share of the budget, at its end, in which it falls (wsd)", minimum=0.0, maximum=1.0
     )
-    weight_decay: float = option(0.1, "AdamW's weight decay, on matrices", minimum=0.0)
+    final_rate: float = option(
+        0.0, "share of the learning rate that is left at the end", minimum=0.0, maximum=1.0
+    )
+    weight_decay: float = option(0.1, "pull of matrices towards 0, times the learning rate", minimum=0.0)
+    beta2: float = option(
+        0.95, "how slowly AdamW forgets the size of gradients", minimum=0.0, maximum=0.99999
+    )
     clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
     evaluate_every: int = option(100, "steps between validations", minimum=1)
     evaluation_tokens: int = option(40_000, "validation tokens read each time (0: all)", minimum=0)
@@ -204,27 +278,59 @@ class PretrainConfig:
     precision: str = option(
         "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
     )
+    compile: str = option(
+        "auto", "compile the model first, for faster steps (auto: on a GPU)", choices=("auto", "on", "off")
+    )
     device: str = option(
         "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
     )
-    seed: int = option(0, "decides initial weights and the order of batches", minimum=0)
+    parallel: str = option(
+        "auto",
+        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
+        " auto: ddp)",
+        choices=("auto", "ddp", "fsdp"),
+    )
+    seed: int = option(0, "decides initial weights, the order of batches, and dropout", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
-        if not self.minutes and not self.steps:
-            raise InputError("minutes: give a budget, in minutes or in steps")
-        if self.warmup + self.decay > 1:
+        if not self.minutes and not self.steps and not self.tokens:
+            raise InputError("minutes: give a budget, in minutes, steps or tokens")
+        if self.batch_size % self.accumulate:
+            raise InputError(f"accumulate: {self.accumulate} does not divide a batch_size of {self.batch_size}")
+        if self.schedule == "wsd" and self.warmup + self.decay > 1:
             raise InputError(f"warmup: {self.warmup} and decay {self.decay} must not exceed 1 together")
+
+
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\|": "|", r"\\": "\\"}  # in ``stop``
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How a model writes."""
+    """How a model writes.
+
+    The options act in this order, which is that of ``transformers``: repetition penalty, temperature, top-k,
+    top-p (on what top-k left), min-p.
+    """
 
     temperature: float = option(1.0, "divides the logits; 0 takes the likeliest token", minimum=0.0)
     top_k: int = option(0, "sample from the k likeliest tokens only (0: all)", minimum=0)
     top_p: float = option(
         1.0, "sample from the likeliest tokens that hold this probability", minimum=0.0, maximum=1.0
+    )
+    min_p: float = option(
+        0.0,
+        "sample from tokens at least this share as likely as the likeliest (0: all)",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    repetition_penalty: float = option(
+        1.0, "above 1 makes tokens that the text already holds less likely (1: none)", minimum=0.0
+    )
+    stop: str = option(
+        "",
+        r"end before this text; several are joined by |, and \n is a new line, \t a tab, \| a bar",
+        strip=False,
     )
     max_new_tokens: int = option(48, "longest completion in tokens", minimum=1)
     beams: int = option(1, "beam search over so many candidates (1: sampling)", minimum=1)

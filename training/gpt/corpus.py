@@ -1,183 +1,274 @@
-"""Text to learn from: found, cut into documents, split, and stored as token shards."""
+"""A corpus made ready to learn from: read, cleaned, split, tokenised, and kept for the next time."""
 
-import codecs
+import errno
+import fcntl
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from training.gpt.config import CorpusConfig
+from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.errors import InputError
-from training.gpt.stories import write_stories
+from training.gpt.reading import OnProgress, Reading
+from training.gpt.shards import Shards, Spool, TokenizedSplit, open_shards, open_split, write_shards
+from training.gpt.sources import find_files
+from training.gpt.splits import SPLITS, Part
 from training.gpt.tokenizer import Tokenizer
 
-SplitName = Literal["train", "validation", "test"]
-Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+FORMAT = 1
+"""Of prepared corpora: those of another are made anew."""
 
-_TEXT_SUFFIXES = {".txt", ".text", ".md"}
-_TENTHS: tuple[SplitName, ...] = ("train",) * 8 + ("validation", "test")
-
-
-def read_documents(config: CorpusConfig) -> Iterator[str]:
-    """Every document of a corpus, stripped, without empty ones; ``InputError`` if there is none at all."""
-    if config.source == "stories":
-        return iter(write_stories(config.stories, config.seed))
-    try:
-        codecs.lookup(config.encoding)
-    except LookupError:
-        raise InputError(f"encoding: {config.encoding!r} is unknown; try utf-8 or latin-1") from None
-    documents = _read_files(find_files(config.source), config)
-    first = next(documents, None)
-    if first is None:
-        raise InputError(
-            f"{config.source}: holds no text; give a file or folder with something to learn from"
-        )
-    return chain([first], documents)
+ALL = "all"
+"""The part of a corpus that is all of it."""
 
 
-def find_files(source: str) -> list[Path]:
-    """The files named by ``source`` (paths joined by commas); of a folder, its text files, however deep."""
-    files = []
-    for name in filter(None, (part.strip() for part in source.split(","))):
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in _TEXT_SUFFIXES)
-            if not inside:
-                raise InputError(f"{path}: holds no .txt or .md file; name the files themselves")
-            files += inside
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise InputError(f"{path}: no such file or folder; the built-in corpus is called 'stories'")
-    return files
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A corpus ready to learn from."""
+
+    tokenizer: Tokenizer
+    shards: Shards
+    summary: dict[str, Any]  # what its corpus.json says
+    folder: Path
+    reused: bool  # whether it was there already
 
 
-def read_text(path: Path, encoding: str) -> str:
-    """A whole file with plain line ends; a byte that is not ``encoding`` raises ``InputError``."""
-    try:
-        text = path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: byte {error.object[error.start]:#04x} at offset {error.start} is not {encoding};"
-            " give the file's encoding, such as latin-1"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+def no_progress(what: str, share: float) -> None:
+    """Watch nothing."""
 
 
-def cut(text: str, documents: str) -> Iterator[str]:
-    """Cut a file's text into documents: ``line``, ``paragraph`` (between blank lines), ``file``, or ``auto``.
+def prepare(
+    corpus: CorpusConfig,
+    tokenizer: TokenizerConfig | Tokenizer,
+    home: Path,
+    *,
+    on_progress: OnProgress = no_progress,
+) -> Prepared:
+    """Split and tokenise a corpus into a folder of its own under ``home``, or find it there.
 
-    ``auto`` takes paragraphs where at least one line in twenty is blank, else lines.
+    ``tokenizer`` says how to make a vocabulary from the training split, or is one. The folder's name holds a
+    fingerprint of all that decides what is in it, so any change makes another. Texts pass through a file
+    and are never in memory together. Several processes may prepare the same corpus, and any of them may be
+    killed: a folder appears complete or not at all. Raises ``InputError`` for a corpus that cannot be read,
+    or has too few documents to be split.
     """
-    # Not splitlines(): Latin-1 text has bytes (such as 0x85) that it takes for line ends.
-    lines = text.strip().split("\n")
-    if documents == "auto":
-        blank = sum(not line.strip() for line in lines)
-        documents = "paragraph" if blank * 20 >= len(lines) else "line"
-    if documents == "line":
-        pieces: Iterable[str] = lines
-    elif documents == "paragraph":
-        pieces = re.split(r"\n\s*\n", text)
-    else:
-        pieces = [text]
-    return filter(None, (piece.strip() for piece in pieces))
+    preparation = _Preparation(corpus, tokenizer, home, SPLITS, on_progress)
+    folder, summary, reused = preparation.run()
+    if isinstance(tokenizer, TokenizerConfig):
+        tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    return Prepared(
+        tokenizer=tokenizer,
+        shards=open_shards(folder, summary),
+        summary=summary,
+        folder=folder,
+        reused=reused,
+    )
 
 
-def split_of(text: str, seed: int) -> SplitName:
-    """The split a document belongs to, by its content alone: equal documents can never be in two splits."""
-    digest = blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
-    return _TENTHS[int.from_bytes(digest) % 10]
+def tokenize(
+    corpus: CorpusConfig,
+    tokenizer: Tokenizer,
+    home: Path,
+    *,
+    part: str,
+    on_progress: OnProgress = no_progress,
+) -> TokenizedSplit:
+    """One split of a corpus, or ``ALL`` of it, as tokens; kept under ``home`` as ``prepare`` does."""
+    folder, summary, _ = _Preparation(corpus, tokenizer, home, (part,), on_progress).run()
+    return open_split(folder, summary, part)
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Documents to learn from, to choose by, and to judge by."""
+@dataclass
+class _Preparation:
+    """One preparation, from files to shards."""
 
-    train: list[str] = field(default_factory=list)
-    validation: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
+    corpus: CorpusConfig
+    tokenizer: TokenizerConfig | Tokenizer
+    home: Path
+    names: tuple[str, ...]  # of the splits to be tokenised, or ALL
+    on_progress: OnProgress
 
+    def __post_init__(self) -> None:
+        found = find_files(self.corpus.source, self.home / "raw")
+        self.reading = Reading.of(self.corpus, found, wanted=SPLITS if ALL in self.names else self.names)
 
-def split_documents(documents: Iterable[str], *, seed: int) -> Splits:
-    """Split 80/10/10 by document; the same seed and documents give the same splits, in any order."""
-    splits = Splits()
-    for document in documents:
-        getattr(splits, split_of(document, seed)).append(document)
-    return splits
+    def fingerprint(self) -> str:
+        """A name for the result that differs wherever the result might."""
+        tokenizer = self.tokenizer
+        what = {
+            "format": FORMAT,
+            "corpus": asdict(replace(self.corpus, source="-")),
+            "tokenizer": asdict(tokenizer)
+            if isinstance(tokenizer, TokenizerConfig)
+            else tokenizer.fingerprint,
+            "names": self.names,
+            "files": [file.stamp() for file in self.reading.files],
+        }
+        digest = blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
+        name = re.sub(r"[^a-z0-9]+", "-", Path(self.corpus.source.partition(",")[0]).stem.lower()).strip("-")
+        return f"{name[:40] or 'corpus'}-{digest}"
 
+    def run(self) -> tuple[Path, dict[str, Any], bool]:
+        """The folder, what it says of itself, and whether it was there already."""
+        folder = self.home / self.fingerprint()
+        if (summary := _summary(folder)) is not None:
+            return folder, summary, True
+        with _workplace(self.home / f".{folder.name}.partial", self.on_progress) as place:
+            if (summary := _summary(folder)) is not None:  # made by another process in the meantime
+                return folder, summary, True
+            shutil.rmtree(folder, ignore_errors=True)  # damaged: a whole one has a summary
+            try:
+                summary = self.build(place)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise InputError(
+                    f"{self.home}: the disk is full; preparing a corpus takes up to three times the size of"
+                    " its text, and folders of corpora that are no longer needed may be deleted"
+                ) from None
+            place.rename(folder)
+        return folder, summary, False
 
-@dataclass(frozen=True)
-class TokenizedSplit:
-    """The tokens of one split: ``<|endoftext|>`` first, and again after each document."""
-
-    tokens: Tokens  # memory-mapped
-    documents: int
-    text_bytes: int  # in UTF-8, for bits per byte
-
-
-@dataclass(frozen=True)
-class Shards:
-    """A tokenised corpus on disk."""
-
-    train: TokenizedSplit
-    validation: TokenizedSplit
-    test: TokenizedSplit
-
-
-def prepare(splits: Splits, tokenizer: Tokenizer, folder: Path) -> Shards:
-    """Tokenise each split into ``folder``; ``InputError`` if none is left to learn from or to validate on."""
-    named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    for name in ("train", "validation"):
-        if not named[name]:
-            raise InputError(
-                f"corpus: none of its {sum(map(len, named.values()))} documents fell to the {name} split;"
-                " give more text, or cut it into smaller documents (documents: line)"
+    def build(self, place: Path) -> dict[str, Any]:
+        """Fill an empty folder; gives what its ``corpus.json`` says."""
+        begun = time.monotonic()
+        spool = Spool(place / "documents.spool")
+        self.reading.read(spool, self.on_progress)
+        split = all_in_one if ALL in self.names else self.reading.splitter(spool)
+        if isinstance(self.tokenizer, TokenizerConfig):
+            texts = (
+                part.text
+                for name, part in split(self.followed(spool, "building the vocabulary"))
+                if name == "train"
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    kind = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
-    sizes = {
-        name: _write(documents, tokenizer, folder / f"{name}.bin", kind) for name, documents in named.items()
-    }
-    summary = {"dtype": kind, "vocab_size": tokenizer.vocab_size, "splits": sizes}
-    (folder / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return load_shards(folder)
+            share = self.tokenizer.vocabulary_megabytes * 1_000_000 / spool.bytes or 1.0
+            tokenizer = Tokenizer.train(evenly(texts, share), self.tokenizer)
+            tokenizer.save(place / "tokenizer.json")
+        else:
+            tokenizer = self.tokenizer
+        parts = split(self.followed(spool, "tokenizing"))
+        wanted = ((name, part) for name, part in parts if name in self.names)
+        summary = write_shards(wanted, tokenizer, place, names=self.names)
+        spool.remove()
+        self.check(summary)
+        reading = self.reading
+        summary = {
+            "source": self.corpus.source,
+            "documents": reading.documents,
+            "dropped_short": reading.short,
+            "dropped_repeated": reading.repeated,
+            "notes": reading.notes,
+            "vocab_size": tokenizer.vocab_size,
+            **summary,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        (place / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
+        return summary
+
+    def followed(self, spool: Spool, what: str) -> Iterator[Part]:
+        """The spool's parts, with news of how far they are."""
+        done = 0
+        for part in spool:
+            yield part
+            done += len(part.text)
+            self.on_progress(what, done / spool.characters)
+
+    def check(self, summary: dict[str, Any]) -> None:
+        """Raise ``InputError`` if a split that is needed is empty."""
+        for name in self.names:
+            if name != "test" and not summary["splits"][name]["documents"]:
+                raise InputError(
+                    f"{self.corpus.source}: none of its {self.reading.documents} documents fell to the {name}"
+                    " split; give more text, cut it into smaller documents (documents: line), or change the"
+                    " shares"
+                )
 
 
-def load_shards(folder: Path) -> Shards:
-    """Open what ``prepare`` wrote."""
+def all_in_one(parts: Iterable[Part]) -> Iterator[tuple[str, Part]]:
+    """No split: everything is in ``ALL``."""
+    return ((ALL, part) for part in parts)
+
+
+def evenly(texts: Iterable[str], share: float) -> Iterator[str]:
+    """About this share of the texts' characters, from everywhere among them; always the same ones."""
+    seen = taken = 0
+    for text in texts:
+        seen += len(text)
+        if taken < share * seen:
+            taken += len(text)
+            yield text
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """What a prepared folder says of itself; None if it is not there or not whole."""
     try:
-        summary = json.loads((folder / "corpus.json").read_text())
+        summary: dict[str, Any] = json.loads((folder / "corpus.json").read_text())
+        size = np.dtype(summary["dtype"]).itemsize
+        sizes = {name: split["tokens"] * size for name, split in summary["splits"].items()}
+        whole = all((folder / f"{name}.bin").stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return summary if whole else None
+
+
+@contextmanager
+def _workplace(place: Path, on_progress: OnProgress) -> Iterator[Path]:
+    """Make an empty folder that no other process works in, and remove it afterwards if it is still there.
+
+    The folder itself is locked, so that the kernel gives it free however its process ends. Others wait.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for other in place.parent.glob(".*.partial"):
+        if other != place:
+            _remove_abandoned(other)
+    handle = None
+    while handle is None:
+        place.mkdir(exist_ok=True)
+        handle = _lock(place)
+        if handle is None:
+            on_progress("waiting for another process that prepares this corpus", 0.0)
+            time.sleep(0.1)
+    try:
+        for left in place.iterdir():
+            left.unlink()
+        yield place
+    finally:
+        if _is_at(handle, place):
+            shutil.rmtree(place)
+        os.close(handle)
+
+
+def _lock(place: Path) -> int | None:
+    """Lock a folder; None if another process holds it, or it has been moved away meanwhile."""
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
-        raise InputError(f"{folder}: holds no prepared corpus; prepare it first") from None
-
-    def load(name: SplitName) -> TokenizedSplit:
-        tokens = np.memmap(folder / f"{name}.bin", dtype=summary["dtype"], mode="r")
-        return TokenizedSplit(tokens=tokens, **summary["splits"][name])
-
-    return Shards(train=load("train"), validation=load("validation"), test=load("test"))
-
-
-def _read_files(files: Sequence[Path], config: CorpusConfig) -> Iterator[str]:
-    documents = config.documents
-    if documents == "auto" and len(files) >= 10:
-        documents = "file"
-    for path in files:
-        yield from cut(read_text(path, config.encoding), documents)
+        return None
+    with suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_at(handle, place):
+            return handle
+    os.close(handle)
+    return None
 
 
-def _write(documents: list[str], tokenizer: Tokenizer, path: Path, dtype: str) -> dict[str, int]:
-    with path.open("wb") as shard:
-        np.array([tokenizer.eos_id], dtype=dtype).tofile(shard)
-        for first in range(0, len(documents), 1000):
-            for ids in tokenizer.encode_batch(documents[first : first + 1000]):
-                np.array([*ids, tokenizer.eos_id], dtype=dtype).tofile(shard)
-    return {"documents": len(documents), "text_bytes": sum(len(document.encode()) for document in documents)}
+def _is_at(handle: int, place: Path) -> bool:
+    """Whether an open folder is still the one at ``place``."""
+    return place.exists() and os.path.samestat(os.fstat(handle), place.stat())
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what a killed preparation left."""
+    handle = _lock(place)
+    if handle is not None:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)

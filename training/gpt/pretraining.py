@@ -15,13 +15,13 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from training.gpt.batches import Windows
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import ModelConfig, PretrainConfig
-from training.gpt.corpus import Shards
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
 from training.gpt.generate import never
 from training.gpt.model import GPT
 from training.gpt.schedule import Budget, learning_rate
+from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_state import (
     Progress,
@@ -197,6 +197,7 @@ class _Training:
         found = evaluate(
             self.model,
             self.splits.validation,
+            eos_id=self.tokenizer.eos_id,
             max_tokens=self.config.evaluation_tokens,
             precision=self.precision,
             should_stop=should_stop,

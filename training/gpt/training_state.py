@@ -22,9 +22,9 @@ from torch import Tensor
 
 from training.gpt.checkpoint import load_weights, read_config, save_checkpoint
 from training.gpt.config import PretrainConfig
-from training.gpt.corpus import Shards
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
+from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
 
 _FORMAT = 1

@@ -1,0 +1,45 @@
+"""The corpora of this site: prepared once in `HONE_HOME/corpora`, for every run that reads them."""
+
+from pathlib import Path
+
+from django.conf import settings
+
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.gpt.config import CorpusConfig, TokenizerConfig
+from training.gpt.corpus import Prepared, prepare, tokenize
+from training.gpt.shards import TokenizedSplit
+from training.gpt.tokenizer import Tokenizer
+from training.models import Run
+
+
+def corpora_folder() -> Path:
+    """Where prepared corpora lie, and in `raw` the data sets that go by a name."""
+    return Path(settings.CORPORA)
+
+
+def prepared_for(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> Prepared:
+    """The run's corpus, split and tokenised; with a vocabulary of its own unless a tokenizer is given."""
+    return prepare(
+        config_of(CorpusConfig, run),
+        tokenizer or config_of(TokenizerConfig, run),
+        corpora_folder(),
+        on_progress=lambda what, share: tell(attempt, what, share),
+    )
+
+
+def part_for(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: str) -> TokenizedSplit:
+    """One split of the run's corpus, or all of it, in the tokens of a policy."""
+    return tokenize(
+        config_of(CorpusConfig, run),
+        tokenizer,
+        corpora_folder(),
+        part=part,
+        on_progress=lambda what, share: tell(attempt, what, share),
+    )
+
+
+def tell(attempt: Attempt, what: str, share: float) -> None:
+    """Show how far a preparation is; raises Stopped, which ends it, if the attempt was told to stop."""
+    attempt.check()
+    attempt.say(what, progress=share)

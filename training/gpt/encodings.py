@@ -1,0 +1,110 @@
+"""Bytes to text: declared encodings, byte order marks, guesses."""
+
+import codecs
+import io
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from training.gpt.errors import InputError
+
+AUTO = "auto"
+
+_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked for first
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 2**16  # bytes to guess from
+
+
+def check_encoding(name: str) -> None:
+    """Raise ``InputError`` for an encoding that does not exist."""
+    try:
+        if name != AUTO and not codecs.lookup(name)._is_text_encoding:  # noqa: SLF001 - has no public name
+            raise LookupError
+    except LookupError:
+        raise InputError(f"encoding: {name!r} is unknown; try utf-8, latin-1 or {AUTO}") from None
+
+
+def encoding_of(chunks: Iterable[bytes], declared: str, *, name: str) -> str:
+    """The encoding of a file: what its byte order mark says, else ``declared``, else a guess if that is auto.
+
+    A guess is UTF-8 where the whole file is that; else it is made from the lines that are not ASCII.
+    ``InputError`` names the file where none fits.
+    """
+    stream = iter(chunks)
+    head = next(stream, b"")
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if declared != AUTO:
+        return declared
+    if _zeros(head):  # UTF-16 without its mark
+        return "utf-16-be" if head[0::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    sample = _sample(chain([head], stream))
+    return "utf-8" if sample is None else _guess(sample, name)
+
+
+def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str]:
+    """Text piece by piece, with plain line ends; ``InputError`` names the first byte that does not fit."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    count, begun = 0, False
+    for chunk in chain(chunks, [b""]):
+        count += len(chunk)
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            offset = count - len(error.object) + error.start
+            raise InputError(
+                f"{name}: byte {error.object[error.start]:#04x} at offset {offset} is not {encoding};"
+                f" give the file's encoding, such as latin-1, or {AUTO} to have it guessed"
+            ) from None
+        if not begun and text:
+            begun = True
+            if _zeros(text):
+                raise InputError(
+                    f"{name}: is full of zeros, so it is not text in {encoding}; give the file's encoding,"
+                    " such as utf-16-le, or another file"
+                )
+        if text:
+            yield text
+
+
+def _zeros(piece: bytes | str) -> bool:
+    """Whether a piece holds too many zero bytes for text."""
+    return piece.count(b"\0" if isinstance(piece, bytes) else "\0") * 20 > len(piece)  # type: ignore[arg-type]
+
+
+def _sample(chunks: Iterable[bytes]) -> bytes | None:
+    """Some of the lines that are not ASCII; None if the whole is UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    sample, rest, unicode = bytearray(), b"", True
+    for chunk in chain(chunks, [b""]):
+        try:
+            if unicode:
+                decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError:
+            unicode = False
+        if len(sample) < _SAMPLE:
+            *lines, rest = (rest + chunk).split(b"\n")
+            sample += b"".join(line + b"\n" for line in lines if not line.isascii())
+        elif not unicode:
+            break
+    sample += rest if not rest.isascii() else b""
+    return None if unicode else bytes(sample[:_SAMPLE])
+
+
+def _guess(sample: bytes, name: str) -> str:
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(sample)
+    best = matches.best()
+    if best is None:
+        raise InputError(f"{name}: its encoding cannot be guessed; give it, such as latin-1")
+    # Western Europe's and Central Europe's differ in letters that a page of text may not have, and are then
+    # equally likely to the library; Western is far more common.
+    western = next((match for match in matches if match.encoding == "cp1252"), best)
+    near = western.chaos == best.chaos and western.coherence > best.coherence - 0.05
+    return western.encoding if near else best.encoding

@@ -1,0 +1,80 @@
+"""Who learns from what: documents to learn from, to choose by, and to judge by."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+Shares = tuple[Fraction, Fraction, Fraction]
+"""How much of a corpus is for training, validation and test; they add up to 1."""
+
+FEW = 1000
+"""Up to so many documents, shares are met exactly; of more, each one's own hash decides."""
+
+
+class Part(NamedTuple):
+    """A text on its way into a split: a document, or a piece of a long one."""
+
+    text: str
+    key: int  # of the whole document
+    split: SplitName | None  # in which it was published
+    ends: bool  # whether it is its document's last piece
+
+
+def key_of(text: str, seed: int) -> int:
+    """64 bits that stand for a text: equal texts have equal keys, others as good as never."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest())
+
+
+class ByContent:
+    """Splits by what documents say: equal documents are never in two splits, whatever their order.
+
+    ``keys`` are those of all different documents where they are few (else None): the smallest are for
+    training. A split with a share gets at least one document, as long as there are enough.
+    """
+
+    def __init__(self, shares: Shares, keys: Iterable[int] | None = None) -> None:
+        if keys is None:
+            self._ends = [int(end * 2**64) for end in list(accumulate(shares))[:2]]
+            return
+        ranked = sorted(keys)
+        count = len(ranked)
+        validation, test = (max(round(share * count), int(share > 0)) for share in shares[1:])
+        test_from = max(count - test, min(2, count))
+        validation_from = max(test_from - validation, min(1, count))
+        ranked.append(2**64)
+        self._ends = [ranked[validation_from], ranked[test_from]]
+
+    def split_of(self, key: int) -> SplitName:
+        """The split of the document with this key."""
+        return SPLITS[bisect_right(self._ends, key)]
+
+    def __call__(self, parts: Iterable[Part]) -> Iterator[tuple[SplitName, Part]]:
+        """Each part with its split: the published one, where there is one."""
+        for part in parts:
+            yield part.split or self.split_of(part.key), part
+
+
+class ByPosition:
+    """Splits by where a text stands: the corpus is one text, cut to the character."""
+
+    def __init__(self, shares: Shares, *, characters: int) -> None:
+        self._ends = [int(end * characters) for end in accumulate(shares)]
+
+    def __call__(self, parts: Iterable[Part]) -> Iterator[tuple[SplitName, Part]]:
+        """Each part with its split; one that stands on a border comes in two."""
+        place, number = 0, 0
+        for part in parts:
+            rest = part.text
+            while rest:
+                while place >= self._ends[number]:
+                    number += 1
+                taken = rest[: self._ends[number] - place]
+                rest = rest[len(taken) :]
+                place += len(taken)
+                yield SPLITS[number], part._replace(text=taken, ends=part.ends and not rest)
