@@ -26,7 +26,7 @@ def config_field(option: "dataclasses.Field[Any]") -> forms.Field:
         return forms.IntegerField(**common)
     if isinstance(option.default, float):
         return forms.FloatField(**common)
-    return forms.CharField(**common)
+    return forms.CharField(strip=option.metadata.get("strip", True), **common)
 
 
 class NamedChoiceField(forms.ModelChoiceField):

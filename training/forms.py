@@ -12,7 +12,14 @@ from django.db.models import Model
 
 from labeling.models import Project
 from training.config_form import ConfigForm, NamedChoiceField
-from training.gpt.config import CorpusConfig, PretrainConfig, SamplingConfig, TokenizerConfig
+from training.gpt.config import (
+    CorpusConfig,
+    EvaluationConfig,
+    PretrainConfig,
+    SamplingConfig,
+    TokenizerConfig,
+)
+from training.gpt.sources import NAMES, names_in
 from training.models import ModelVersion, Run, version_name
 from training.rlhf.config import FinetuneConfig, RewardConfig
 
@@ -43,11 +50,11 @@ class RunForm(ConfigForm):
 
 
 def checked_paths(source: str) -> str:
-    """A corpus whose files and folders exist, or the built-in one."""
-    for name in filter(None, map(str.strip, source.split(","))):
-        if name != "stories" and not Path(name).expanduser().exists():
+    """A corpus whose files and folders exist, or one that goes by a name."""
+    for name in names_in(source):
+        if name not in NAMES and not Path(name).expanduser().exists():
             raise forms.ValidationError(
-                f"{name}: there is no such file or folder; the built-in corpus is called “stories”."
+                f"{name}: there is no such file or folder; corpora that go by a name are {', '.join(NAMES)}."
             )
     return source
 
@@ -261,7 +268,7 @@ class FinetuneForm(OpensTasksMixin, NewVersionForm):
 class EvaluateForm(RunForm):
     kind = Run.Kind.EVALUATE
     summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
-    configs = (CorpusConfig,)
+    configs = (CorpusConfig, EvaluationConfig)
 
     policy = required_policy("The version to measure.")
     source = forms.CharField(
@@ -318,6 +325,15 @@ class EvaluateForm(RunForm):
             if project and not project.prompts.filter(split="heldout").exists():
                 self.add_error("project", f"“{project.slug}” has no held-out prompts.")
         return cleaned
+
+
+class PrepareCorpusForm(ConfigForm):
+    """What `manage.py prepare_corpus` can be asked; it is no run."""
+
+    configs = (CorpusConfig, TokenizerConfig)
+
+    def clean_source(self) -> str:
+        return checked_paths(self.cleaned_data["source"])
 
 
 class GenerateForm(ConfigForm):

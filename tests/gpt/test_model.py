@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.gpt.examples import LAYOUTS, tiny_model
-from training.gpt.generate import pad_left
+from training.gpt.decoding import pad_left
 from training.gpt.model import GPT, KVCache
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)

@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.corpora import part_for
 from training.execution.finetune import EXAMPLES, texts
 from training.execution.outcome import Outcome
 from training.execution.versions import load_policy, load_taste
-from training.gpt.config import CorpusConfig, SamplingConfig
-from training.gpt.corpus import TokenizedSplit, read_documents, split_documents
+from training.gpt.config import EvaluationConfig, SamplingConfig
 from training.gpt.evaluation import evaluate
 from training.gpt.generate import generate_text
 from training.models import ModelVersion, Run
@@ -31,22 +29,18 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
 def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     """Loss, perplexity, bits per byte and accuracy on a split of a corpus, or on all of it."""
     assert run.policy is not None
-    attempt.say("reading the corpus")
-    corpus, part = config_of(CorpusConfig, run), run.parameters["split"]
-    documents = list(read_documents(corpus))
-    if part != "all":
-        documents = getattr(split_documents(documents, seed=corpus.seed), part)
     model, tokenizer = load_policy(run.policy)
-    attempt.say(f"{len(documents)} documents")
-    ids = [tokenizer.eos_id]
-    for row in tokenizer.encode_batch(documents):
-        ids += [*row, tokenizer.eos_id]
-    split = TokenizedSplit(
-        tokens=np.array(ids, dtype=np.uint32),
-        documents=len(documents),
-        text_bytes=sum(len(document.encode()) for document in documents),
+    split = part_for(run, attempt, tokenizer, part=run.parameters["split"])
+    attempt.check()
+    attempt.say(f"{split.documents} documents")
+    figures = evaluate(
+        model,
+        split,
+        stride=config_of(EvaluationConfig, run).stride,
+        eos_id=tokenizer.eos_id,
+        should_stop=attempt.should_stop,
     )
-    return {**evaluate(model, split, should_stop=attempt.should_stop), "documents": len(documents)}
+    return {**figures, "documents": split.documents}
 
 
 def against(run: Run, attempt: Attempt) -> dict[str, Any]:

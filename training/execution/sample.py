@@ -57,9 +57,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
             project=project,
             generator=generator,
             completions=completions,
-            parameters={
-                name: run.parameters[name] for name in ("temperature", "top_k", "top_p", "max_new_tokens")
-            },
+            parameters=dataclasses.asdict(sampling),
         ),
     )
 

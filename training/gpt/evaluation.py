@@ -1,20 +1,28 @@
 """How well a model knows a text."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor
 
-from training.gpt.corpus import TokenizedSplit
+from training.gpt.decoding import evaluating
 from training.gpt.devices import autocast
 from training.gpt.errors import InputError
 from training.gpt.generate import never
 from training.gpt.model import GPT
+from training.gpt.shards import TokenizedSplit, Tokens
 
-# Logits of so many tokens at once fit in memory, whatever the context.
-_TOKENS_AT_ONCE = 8192
+# Read at once: so many tokens, and logits for no more of them than make so many numbers.
+_TOKENS_AT_ONCE = 1 << 13
+_LOGITS_AT_ONCE = 1 << 25
+# Windows of like length are read together, chosen among so many, so that little is padding.
+_WINDOWS_SORTED = 1 << 12
+_SCANNED_AT_ONCE = 1 << 20  # tokens
 
 
 @torch.inference_mode()
@@ -22,47 +30,112 @@ def evaluate(
     model: GPT,
     split: TokenizedSplit,
     *,
+    eos_id: int,
+    stride: int = 0,
     max_tokens: int = 0,
     precision: torch.dtype = torch.float32,
     should_stop: Callable[[], bool] = never,
 ) -> dict[str, float]:
-    """Read ``split`` in windows of one context, each token predicted once (the first ``max_tokens``; 0: all).
+    """Predict each token of ``split`` once (of its first ``max_tokens``; 0: all), every document by itself.
 
-    Gives ``loss`` (nats per token), ``perplexity``, ``accuracy`` (share of tokens guessed right),
-    ``bits_per_byte`` (of UTF-8 text, so that tokenizers compare) and ``tokens``.
+    A document is read as the model meets it when it writes: after the token that begins a text, and with no
+    other document in sight. A neighbour in the split came there by chance, and would be noise as often as
+    help. One longer than the context is read through windows that move on by ``stride`` tokens (0: a context,
+    so that they do not overlap), and of each window only the tokens that are new in it count: every token has
+    at least ``context - stride`` tokens of history, or all there are.
+
+    Gives, over all tokens and the end of each document: ``loss`` (nats per token), ``perplexity``,
+    ``accuracy`` (share guessed right), ``tokens``, and ``bits_per_byte``, by which tokenizers compare: the
+    whole loss over the UTF-8 bytes of the text itself, before tokenising. Of a part of a split, its bytes are
+    taken to be the same share as its tokens are. Words that a vocabulary lacks count with all their bytes,
+    though the model predicts only that they are unknown: where these are many, the figure flatters.
     """
-    count = len(split.tokens) - 1
+    count, context = len(split.tokens) - 1, model.config.context
     if count < 1:
         raise InputError("corpus: the split to evaluate on is empty; give more text")
-    count = min(count, max_tokens) if max_tokens else count
-    context = model.config.context
-    was_training = model.training
-    model.eval()
-    loss = right = seen = 0.0
-    rows = max(1, _TOKENS_AT_ONCE // context)
-    for start in range(0, count, rows * context):
-        if should_stop() and seen:
-            break
-        end = min(count, start + rows * context)
-        text = torch.from_numpy(split.tokens[start : end + 1].astype(np.int64)).to(model.device)
-        whole = (end - start) // context * context
-        pieces = [(text[:whole].view(-1, context), text[1 : whole + 1].view(-1, context))]
-        pieces.append((text[whole:-1][None], text[whole + 1 :][None]))
-        for inputs, targets in pieces:
-            if not inputs.numel():
-                continue
-            with autocast(model.device, precision):
-                logits = model(inputs)
-            logits = logits.float().flatten(0, 1)
-            loss += float(F.cross_entropy(logits, targets.flatten(), reduction="sum"))
-            right += float((logits.argmax(dim=-1) == targets.flatten()).sum())
-            seen += targets.numel()
-    model.train(was_training)
-    bytes_per_token = split.text_bytes / (len(split.tokens) - 1)
+    if stride > context:
+        raise InputError(
+            f"stride: {stride} is more than the model's context of {context}, and would leave tokens out;"
+            f" give at most {context}"
+        )
+    # What opens the split opens every document in it. Where it is a token of its own, nobody predicts it.
+    mark = int(split.tokens[0])
+    spare = 0 if mark == eos_id else 1
+    part = min(count, max_tokens) if max_tokens else count
+    documents = _documents(split.tokens, part, mark=mark, spare=spare)
+    windows = _windows(documents, context=context, stride=stride or context)
+    loss, right, seen = 0.0, 0, 0
+    with evaluating(model), autocast(model.device, precision):
+        for batch in _batches(windows):
+            if should_stop() and seen:
+                break
+            inputs, targets, counted = _read(split.tokens, batch, device=model.device)
+            states, wanted = model.hidden(inputs)[counted], targets[counted]
+            size = max(1, _LOGITS_AT_ONCE // model.config.vocab_size)
+            for some, target in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
+                logits = model.logits(some).float()
+                loss += float(F.cross_entropy(logits, target, reduction="sum"))
+                right += int((logits.argmax(dim=-1) == target).sum())
+            seen += len(wanted)
+    text_bytes = split.text_bytes * seen / (count - spare * (split.documents - 1))
     return {
         "loss": loss / seen,
         "perplexity": math.exp(min(loss / seen, 700.0)),
         "accuracy": right / seen,
-        "bits_per_byte": loss / seen / math.log(2) / max(bytes_per_token, 1e-9),
+        "bits_per_byte": loss / math.log(2) / max(text_bytes, 1e-9),
         "tokens": seen,
     }
+
+
+class _Window(NamedTuple):
+    """A stretch of one document that is read at once."""
+
+    begin: int  # of the inputs, in the split
+    end: int
+    known: int  # inputs at the beginning whose next token an earlier window has predicted
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
+
+
+def _documents(tokens: Tokens, count: int, *, mark: int, spare: int) -> Iterator[tuple[int, int]]:
+    """Where the inputs of each document begin and end: the mark before it, and its tokens but the last.
+
+    ``spare`` is how many tokens stand between that last one and the next mark; ``count`` inputs are read.
+    """
+    begin = 0
+    for first in range(1, count + 1, _SCANNED_AT_ONCE):
+        block = tokens[first : min(first + _SCANNED_AT_ONCE, count + 1)]
+        for end in (first + np.flatnonzero(block == mark)).tolist():
+            yield begin, end - spare
+            begin = end
+    if begin < count:
+        yield begin, count
+
+
+def _windows(documents: Iterator[tuple[int, int]], *, context: int, stride: int) -> Iterator[_Window]:
+    for first, last in documents:
+        yield _Window(first, min(first + context, last), known=0)
+        for begin in range(first + stride, last - context + stride, stride):
+            yield _Window(begin, min(begin + context, last), known=context - stride)
+
+
+def _batches(windows: Iterator[_Window]) -> Iterator[list[_Window]]:
+    while group := sorted(islice(windows, _WINDOWS_SORTED), key=lambda window: -window.length):
+        while group:
+            rows = max(1, _TOKENS_AT_ONCE // group[0].length)
+            yield group[:rows]
+            group = group[rows:]
+
+
+def _read(tokens: Tokens, batch: list[_Window], *, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, targets, and which of them count, [B, T] each; padded at the right, where no token looks."""
+    shape = len(batch), max(window.length for window in batch)
+    inputs, targets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    counted = np.zeros(shape, dtype=bool)
+    for row, (begin, end, known) in enumerate(batch):
+        inputs[row, : end - begin] = tokens[begin:end]
+        targets[row, : end - begin] = tokens[begin + 1 : end + 1]
+        counted[row, known : end - begin] = True
+    return tuple(torch.from_numpy(each).to(device) for each in (inputs, targets, counted))  # type: ignore[return-value]

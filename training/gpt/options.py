@@ -20,9 +20,13 @@ def option(
     choices: Sequence[Value] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    strip: bool = True,
 ) -> Value:
-    """Declare a dataclass field with its help text and its limits (both ends belong to the range)."""
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    """Declare a dataclass field with its help text and its limits (both ends belong to the range).
+
+    ``strip=False`` tells forms that blanks at the ends of a text belong to it.
+    """
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "strip": strip}
     declared: Any = field(default=default, metadata=metadata)
     return declared  # type: ignore[no-any-return]
 

@@ -7,42 +7,66 @@ from training.gpt.config import SamplingConfig
 
 
 def choose(
-    logits: Tensor, sampling: SamplingConfig, generator: torch.Generator | None
+    logits: Tensor,
+    sampling: SamplingConfig,
+    generator: torch.Generator | None,
+    *,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Pick a token for each row of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
-    The log-probability is that of the whole distribution at this temperature (1 when greedy), before top-k
-    and top-p cut it: what a forward pass over the same text says.
+    The log-probability is that of the model's whole distribution at this temperature (1 when greedy), before
+    any other option bends or cuts it: what a forward pass over the same text says. ``seen`` [R, V] marks the
+    tokens that the repetition penalty falls on; it is needed only where there is such a penalty.
     """
     logits = logits.float()
-    if sampling.temperature == 0:
-        tokens = logits.argmax(dim=-1)
-        return tokens, logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
-    logprobs = (logits / sampling.temperature).log_softmax(dim=-1)
-    tokens = draw(truncate(logprobs, top_k=sampling.top_k, top_p=sampling.top_p).exp(), generator)
-    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+    greedy = sampling.temperature == 0
+    if not greedy and sampling.temperature != 1:
+        logits = logits / sampling.temperature
+    # The penalty comes before the temperature, but the two may change places: both only multiply.
+    shaped = logits if seen is None else penalise(logits, seen, sampling.repetition_penalty)
+    if greedy:
+        tokens = shaped.argmax(dim=-1)
+    else:
+        weights, ids = candidates(shaped, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
+        tokens = draw(weights, generator)
+        if ids is not None:
+            tokens = ids.gather(1, tokens[:, None])[:, 0]
+    return tokens, logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
 
-def truncate(logprobs: Tensor, *, top_k: int, top_p: float) -> Tensor:
-    """Set to -inf what is not among the ``top_k`` likeliest tokens (0: all), nor in the ``top_p`` nucleus.
+def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Make ``seen`` [R, V] tokens less likely: divide what is above 0, multiply what is below. [R, V]
 
-    The nucleus is the smallest set of likeliest tokens whose probability reaches ``top_p``, taken after top-k
-    has been renormalised (Holtzman et al. 2020). The likeliest token always stays. [R, V] in and out.
+    Keskar et al. 2019 ("CTRL"), as completed by ``transformers``: dividing a negative logit would raise it.
     """
-    if 0 < top_k < logprobs.shape[-1]:
-        # By index and not by value, so that equal logits cannot let more than k through.
-        kept = logprobs.topk(top_k, dim=-1).indices
-        logprobs = torch.full_like(logprobs, -torch.inf).scatter(1, kept, logprobs.gather(1, kept))
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def candidates(logits: Tensor, *, top_k: int, top_p: float, min_p: float) -> tuple[Tensor, Tensor | None]:
+    """What a token is drawn from: weights [R, K] of any sum, and the ids [R, K] they belong to.
+
+    The ids are None where the weights stand in the vocabulary's own order. Only the ``top_k`` likeliest
+    tokens stay (0: all), exactly so many even among equals; of these the nucleus, the smallest set of
+    likeliest tokens whose share reaches ``top_p`` (Holtzman et al. 2020); and of these the ones at least
+    ``min_p`` times as likely as the likeliest (Nguyen et al. 2024). The likeliest always stays.
+    """
+    ids = None
+    if 0 < top_k < logits.shape[-1]:
+        logits, ids = logits.topk(top_k, dim=-1)
+    elif top_p < 1:
+        logits, ids = logits.sort(dim=-1, descending=True, stable=True)
+    weights = logits.softmax(dim=-1)
+    least = min_p * weights.amax(dim=-1, keepdim=True) if min_p > 0 else None
     if top_p < 1:
-        ordered, order = logprobs.sort(dim=-1, descending=True, stable=True)
-        probability = ordered.softmax(dim=-1)
-        beyond = probability.cumsum(dim=-1) - probability >= top_p
-        logprobs = logprobs.masked_fill(torch.zeros_like(beyond).scatter(1, order, beyond), -torch.inf)
-    return logprobs
+        weights = weights.masked_fill(weights.cumsum(dim=-1) - weights >= top_p, 0)
+    if least is not None:
+        weights = weights.masked_fill(weights < least, 0)
+    return weights, ids
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Sample an index per row of ``weights`` [R, V] (>= 0, any positive sum) by inverting their running sum.
+    """Sample an index per row of ``weights`` [R, K] (>= 0, any positive sum) by inverting their running sum.
 
     Several times as fast on a CPU as ``torch.multinomial``.
     """

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
-from training.gpt.devices import keep_heap
+from training.gpt.decoding import Generation
 from training.gpt.errors import InputError
-from training.gpt.generate import Generation, generate, never
+from training.gpt.generate import generate, never
 from training.gpt.model import GPT
 from training.gpt.pretraining import OnStep
 from training.gpt.schedule import Budget
@@ -89,7 +89,6 @@ def finetune(
     for name, given in (("prompts", prompts), ("heldout_prompts", heldout_prompts)):
         if not given:
             raise InputError(f"{name}: there is none; give at least one")
-    keep_heap()
     tuning = _Tuning(policy, tokenizer, scorer, prompts, heldout_prompts, config)
     return tuning.run(on_step, should_stop)
 
@@ -254,7 +253,7 @@ class _Tuning:
             self.policy,
             ids,
             self.sampling,
-            eos_id=tokenizer.eos_id,
+            eos_id=tokenizer.eos_ids,
             pad_id=tokenizer.pad_id,
             samples_per_prompt=samples,
             generator=generator,

@@ -1,7 +1,14 @@
 """`manage.py generate --policy NAME PROMPT…`: let a policy write, on the terminal."""
 
+import json
+import signal
 from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -10,31 +17,145 @@ from training.forms import GenerateForm
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
+from training.projects import read_prompts
+
+if TYPE_CHECKING:  # loads torch, which a mistyped option must not wait for
+    from training.gpt.generate import Completion
+    from training.gpt.tokenizer import Tokenizer
+
+REPLACEMENT = "\ufffd"
 
 
 class Command(BaseCommand):
     help = "Let a policy complete prompts, and print what it writes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("prompts", nargs="*", default=[""], help="What to complete (default: nothing).")
+        parser.add_argument("prompts", nargs="*", help="What to complete (default: nothing).")
+        parser.add_argument(
+            "--file",
+            help='Complete the prompts in this file, one a line (.jsonl: {"prompt": …}; -: from a pipe).',
+        )
+        shape = parser.add_mutually_exclusive_group()
+        shape.add_argument(
+            "--stream", action="store_true", help="Print the text while it is written; Ctrl-C ends it."
+        )
+        shape.add_argument(
+            "--logprobs", action="store_true", help="Print below each text its tokens' log-probabilities."
+        )
+        shape.add_argument(
+            "--json",
+            action="store_true",
+            help="Print a line of JSON for each text: prompt, completion, tokens, logprobs, ended.",
+        )
         add_options(parser, GenerateForm())
 
-    def handle(self, *, prompts: list[str], **options: Any) -> None:
+    def handle(self, *, prompts: list[str], file: str | None, stream: bool, **options: Any) -> None:
         form = valid(GenerateForm(given(GenerateForm(), options)))
-        from training.execution.versions import load_policy
-        from training.gpt.generate import generate_text
-
         try:
-            model, tokenizer = load_policy(form.cleaned_data["policy"])
-            written = generate_text(
-                model,
-                tokenizer,
-                prompts,
-                form.config(SamplingConfig),
-                samples_per_prompt=form.cleaned_data["samples"],
-            )
+            if file:
+                prompts = [*prompts, *read_prompts(Path("/dev/stdin" if file == "-" else file))]
+            with interruptible() as should_stop:
+                write = self.stream if stream else self.write
+                write(form, prompts or [""], should_stop, **options)
         except (InputError, ArtifactError) as error:
             raise CommandError(str(error)) from None
-        for prompt, completions in zip(prompts, written, strict=True):
+
+    def write(
+        self,
+        form: GenerateForm,
+        prompts: Sequence[str],
+        should_stop: Callable[[], bool],
+        *,
+        json: bool,
+        logprobs: bool,
+        **options: Any,  # noqa: ARG002
+    ) -> None:
+        """Write all texts at once, then print them."""
+        from training.execution.versions import load_policy
+        from training.gpt.generate import complete
+
+        model, tokenizer = load_policy(form.cleaned_data["policy"])
+        written = complete(
+            model,
+            tokenizer,
+            prompts,
+            form.config(SamplingConfig),
+            samples_per_prompt=form.cleaned_data["samples"],
+            should_stop=should_stop,
+        )
+        # There are fewer than prompts if it was interrupted.
+        for prompt, completions in zip(prompts, written, strict=False):
             for completion in completions:
-                self.stdout.write(prompt + completion)
+                self.stdout.write(as_json(prompt, completion) if json else prompt + completion.text)
+                if logprobs:
+                    self.stdout.write(as_table(completion, tokenizer))
+
+    def stream(
+        self,
+        form: GenerateForm,
+        prompts: Sequence[str],
+        should_stop: Callable[[], bool],
+        **options: Any,  # noqa: ARG002
+    ) -> None:
+        """Write one text after another, and print each while it comes."""
+        from training.execution.versions import load_policy
+        from training.gpt.decoding import rooms_for
+        from training.gpt.generate import seeded
+        from training.gpt.streaming import stream_text
+
+        sampling = form.config(SamplingConfig)
+        model, tokenizer = load_policy(form.cleaned_data["policy"])
+        rooms_for(model, [tokenizer.prompt(prompt) for prompt in prompts], sampling)  # refuse before printing
+        generator = seeded(sampling, model.device)
+        for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:
+            pieces = stream_text(
+                model, tokenizer, prompt, sampling, generator=generator, should_stop=should_stop
+            )
+            for piece in chain([prompt], pieces, ["\n"]):
+                self.stdout.write(piece, ending="")
+                self.stdout.flush()
+            if should_stop():
+                break
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C say that it is enough; the second one interrupts at once."""
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield lambda: interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def as_json(prompt: str, completion: "Completion") -> str:
+    """One line that says all there is to know of a completion."""
+    values = {
+        "prompt": prompt,
+        "completion": completion.text,
+        "tokens": completion.tokens,
+        "logprobs": completion.logprobs,
+        "ended": completion.ended,
+    }
+    return json.dumps(values, ensure_ascii=False)
+
+
+def as_table(completion: "Completion", tokenizer: "Tokenizer") -> str:
+    """A line for each token: its log-probability, its id and its text."""
+
+    def spelled(token: int) -> str:
+        text = tokenizer.decode([token])
+        return repr(text) if text and REPLACEMENT not in text else tokenizer.token(token)
+
+    return "\n".join(
+        f"{logprob:10.4f} {token:7}  {spelled(token)}"
+        for token, logprob in zip(completion.tokens, completion.logprobs, strict=True)
+    )
