@@ -89,7 +89,6 @@ def random_model(family: str, **changes: Any) -> Any:
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
-    model.generation_config.pad_token_id = 2
     return model.eval()
 
 

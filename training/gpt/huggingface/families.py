@@ -38,12 +38,11 @@ Value = TypeVar("Value", int, float, str, bool)
 
 def family_in(stored: Mapping[str, Any]) -> str:
     """The family that a ``config.json`` names; raise ``InputError`` for one that is not known here."""
-    known = ", ".join(ARCHITECTURES)
     family = stored.get("model_type")
     if family is None and stored.get("architecture") == "gpt":
         raise InputError("architecture: this is a model of this program's own, not a Hugging Face folder")
     if family not in ARCHITECTURES:
-        raise InputError(f"model_type: {family!r} is unknown; the families that can be read are {known}")
+        raise InputError(f"model_type: {family!r} is unknown; readable: {', '.join(ARCHITECTURES)}")
     named = stored.get("architectures") or ARCHITECTURES[family]
     if not set(named) & set(ARCHITECTURES[family]):
         raise InputError(f"architectures: {named[0]!r} is unknown; readable: {ARCHITECTURES[family][0]}")
@@ -248,8 +247,8 @@ def _refuse_windows(stored: Mapping[str, Any], *, context: int) -> None:
     kinds = stored.get("layer_types") or []
     if set(kinds) - {"full_attention", "sliding_attention"}:
         raise InputError("layer_types: only layers of 'full_attention' can be read")
-    window = stored.get("sliding_window")
-    if not stored.get("use_sliding_window") or window is None or window >= context:
+    window = _get(stored, "sliding_window", int, context)
+    if not _get(stored, "use_sliding_window", bool, False) or window >= context:
         return
     first = _get(stored, "max_window_layers", int, 28)
     if "sliding_attention" in kinds or (not kinds and first < _get(stored, "num_hidden_layers", int)):

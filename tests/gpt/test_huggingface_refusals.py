@@ -1,0 +1,347 @@
+"""Folders that cannot be read, and models that cannot be written: one line that names the place."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.gpt import published
+from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from training.gpt.config import ExportConfig
+from training.gpt.errors import InputError
+from training.gpt.huggingface.folders import export_folder, import_folder
+
+Spoil = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders named by their family, the one called `shards` in several files."""
+    home = tmp_path_factory.mktemp("published")
+    for family in ("gpt2", "llama", "qwen2"):
+        published.save_folder(home / family, family)
+    published.save_folder(home / "shards", "llama", shards="30KB")
+    return home
+
+
+def refusal(saved: Path, tmp_path: Path, name: str, spoil: Spoil) -> str:
+    """The one line that says why a spoilt copy of a folder cannot be read."""
+    folder = tmp_path / name
+    shutil.copytree(saved / name, folder)
+    spoil(folder)
+    with pytest.raises(InputError) as caught:
+        import_folder(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert name in message
+    return message
+
+
+def config(**changes: Any) -> Spoil:
+    return lambda folder: change(folder / "config.json", changes)
+
+
+def change(path: Path, changes: dict[str, Any]) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def weights(edit: Callable[[dict[str, torch.Tensor]], object]) -> Spoil:
+    def spoil(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        edit(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return spoil
+
+
+def text(name: str, content: str) -> Spoil:
+    return lambda folder: (folder / name).write_text(content)
+
+
+def without(*names: str) -> Spoil:
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def pickled(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pointing_outside(folder: Path) -> None:
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    shutil.copy(folder / "model-00001-of-00005.safetensors", folder.parent / "outside.safetensors")
+    first = next(iter(index["weight_map"]))
+    index["weight_map"][first] = "../outside.safetensors"
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def too_many_tokens(folder: Path) -> None:
+    backend = published.published_tokenizer("llama")
+    backend.add_tokens([f"<{number}>" for number in range(40)])
+    backend.save_pretrained(folder)
+
+
+BAD: dict[str, tuple[str, Spoil, str]] = {
+    "no config": ("gpt2", without("config.json"), "config.json: no such file; give the folder of a Hugging"),
+    "a broken config": ("gpt2", text("config.json", "{"), "config.json: not JSON"),
+    "a config that is a list": ("gpt2", text("config.json", "[]"), "config.json: not the configuration"),
+    "no family": (
+        "gpt2",
+        config(model_type=None),
+        "config.json: model_type: None is unknown; readable: gpt2, llama, qwen2, qwen3",
+    ),
+    "an unknown family": ("gpt2", config(model_type="bert"), "model_type: 'bert' is unknown"),
+    "our own checkpoint": (
+        "gpt2",
+        text("config.json", '{"architecture": "gpt", "model": {}}'),
+        "architecture: this is a model of this program's own",
+    ),
+    "another head": (
+        "llama",
+        config(architectures=["LlamaForSequenceClassification"]),
+        "architectures: 'LlamaForSequenceClassification' is unknown; readable: LlamaForCausalLM",
+    ),
+    "quantised weights": (
+        "llama",
+        config(quantization_config={"bits": 4}),
+        "quantization_config: quantised weights cannot be read",
+    ),
+    "a size left out": ("llama", config(hidden_size=None), "config.json: hidden_size: is missing"),
+    "a size that is no number": ("gpt2", config(n_embd="32"), "n_embd: '32' is not of the type int"),
+    "heads that do not fit": ("gpt2", config(n_head=5), "heads: 5 heads do not divide a width of 32"),
+    "scaling by layer": (
+        "gpt2",
+        config(scale_attn_by_inverse_layer_idx=True),
+        "scale_attn_by_inverse_layer_idx: True cannot be read; only False can",
+    ),
+    "unscaled attention": ("gpt2", config(scale_attn_weights=False), "scale_attn_weights: False cannot"),
+    "cross-attention": ("gpt2", config(add_cross_attention=True), "add_cross_attention: True cannot"),
+    "an unknown activation": (
+        "gpt2",
+        config(activation_function="tanh"),
+        "activation_function: 'tanh' is unknown; readable: gelu,",
+    ),
+    "an unknown gate": ("llama", config(hidden_act="gelu"), "hidden_act: 'gelu' is unknown; readable: silu"),
+    "a gated ReLU": (
+        "llama",
+        config(hidden_act="relu"),
+        "model.safetensors: model.layers.0.mlp.up_proj.weight differs from its gate",
+    ),
+    "biases of feed-forward layers alone": ("llama", config(mlp_bias=True), "mlp_bias: biases in feed"),
+    "partial rotation": (
+        "llama",
+        config(partial_rotary_factor=0.5),
+        "partial_rotary_factor: 0.5 cannot be read; only 1.0 can",
+    ),
+    "an unknown scaling": (
+        "llama",
+        config(rope_scaling={"type": "yarn", "factor": 4.0}),
+        "rope_scaling: 'yarn' is unknown; readable: default, dynamic, linear, llama3",
+    ),
+    "positions that differ by layer": (
+        "llama",
+        config(rope_parameters={"full_attention": {"rope_type": "default"}}),
+        "rope_parameters: one set for all layers can be read",
+    ),
+    "a sliding window": (
+        "qwen2",
+        config(use_sliding_window=True, sliding_window=8, max_window_layers=1, layer_types=None),
+        "sliding_window: layers that see only the last 8 tokens cannot be read; import with a context of",
+    ),
+    "linear attention": (
+        "qwen2",
+        config(layer_types=["linear_attention", "full_attention"]),
+        "layer_types: only layers of 'full_attention' can be read",
+    ),
+    "a pickle": (
+        "gpt2",
+        pickled,
+        "pytorch_model.bin: a pickle, which can run code when it is read; where you trust it, make",
+    ),
+    "no weights": ("gpt2", without("model.safetensors"), "holds neither model.safetensors nor"),
+    "a truncated file": ("gpt2", truncated, "model.safetensors: not a whole safetensors file"),
+    "a pickle by another name": (
+        "gpt2",
+        lambda folder: torch.save({}, folder / "model.safetensors"),
+        "model.safetensors: not a whole safetensors file",
+    ),
+    "a missing tensor": (
+        "llama",
+        weights(lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight")),
+        "tensor 'model.layers.1.mlp.up_proj.weight' is missing",
+    ),
+    "an unexpected tensor": (
+        "llama",
+        weights(lambda tensors: tensors.update({"model.extra.weight": torch.ones(2)})),
+        "tensor 'model.extra.weight' is unexpected in a llama model",
+    ),
+    "a misshapen tensor": (
+        "gpt2",
+        weights(lambda tensors: tensors.update({"transformer.h.1.mlp.c_fc.weight": torch.ones(128, 32)})),
+        "transformer.h.1.mlp.c_fc.weight is [128, 32], but config.json says [32, 128]",
+    ),
+    "a shorter table of positions": (
+        "gpt2",
+        config(n_positions=80),
+        "transformer.wpe.weight is [64, 32], but config.json says [80, 32]",
+    ),
+    "whole numbers for weights": (
+        "gpt2",
+        weights(lambda tensors: tensors.update({"transformer.ln_f.bias": torch.ones(32, dtype=torch.int8)})),
+        "transformer.ln_f.bias is of type torch.int8; only fp32, bf16 and fp16",
+    ),
+    "a missing shard": (
+        "shards",
+        without("model-00002-of-00005.safetensors"),
+        "model-00002-of-00005.safetensors: no such file, but the index names it",
+    ),
+    "a shard outside the folder": (
+        "shards",
+        pointing_outside,
+        "'../outside.safetensors' is not the name of a safetensors file of the folder",
+    ),
+    "a broken index": (
+        "shards",
+        text("model.safetensors.index.json", "[]"),
+        "model.safetensors.index.json: not an index of weights",
+    ),
+    "an empty index": (
+        "shards",
+        text("model.safetensors.index.json", '{"weight_map": {}}'),
+        "its weight_map names no file",
+    ),
+    "a tokenizer of another model": (
+        "llama",
+        too_many_tokens,
+        "tokenizer.json: 351 tokens, but the model knows 320; take the tokenizer that belongs to the model",
+    ),
+    "an end beyond the vocabulary": (
+        "gpt2",
+        lambda folder: [
+            change(folder / name, {"eos_token_id": 50256})
+            for name in ("config.json", "generation_config.json")
+        ],
+        "50257 tokens, but the model knows 320",
+    ),
+    "an end that is no id": (
+        "llama",
+        lambda folder: change(folder / "generation_config.json", {"eos_token_id": "</s>"}),
+        "'</s>' is not the id of a token",
+    ),
+    "an end that the tokenizer lacks": (
+        "llama",
+        lambda folder: change(folder / "tokenizer_config.json", {"eos_token": "</s>"}),
+        "tokenizer_config.json: eos_token '</s>' is not in tokenizer.json",
+    ),
+    "no end": (
+        "llama",
+        lambda folder: [
+            (folder / "tokenizer_config.json").unlink(),
+            *(
+                change(folder / name, {"eos_token_id": None})
+                for name in ("config.json", "generation_config.json")
+            ),
+        ],
+        "config.json: eos_token_id is missing; say which token ends a text",
+    ),
+    "a broken tokenizer": ("llama", text("tokenizer.json", "{}"), "tokenizer.json: not a tokenizer"),
+    "no tokenizer": ("llama", without("tokenizer.json"), "tokenizer.json: no such file; let transformers"),
+    "SentencePiece alone": (
+        "llama",
+        lambda folder: (folder / "tokenizer.json").rename(folder / "tokenizer.model"),
+        "tokenizer.model: SentencePiece alone cannot be read; let transformers write it: AutoTokenizer",
+    ),
+    "two broken files for a vocabulary": (
+        "gpt2",
+        lambda folder: [
+            (folder / "tokenizer.json").unlink(),
+            (folder / "vocab.json").write_text("[]"),
+            (folder / "merges.txt").write_text("a b\n"),
+        ],
+        "vocab.json: not a vocabulary",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_folder_that_cannot_be_read_is_refused(name: str, saved: Path, tmp_path: Path) -> None:
+    folder, spoil, message = BAD[name]
+    assert message in refusal(saved, tmp_path, folder, spoil)
+
+
+def test_a_context_beyond_the_models_is_refused(saved: Path) -> None:
+    with pytest.raises(InputError, match="context: 65 is more than the model's 64 tokens"):
+        import_folder(saved / "llama", context=65)
+
+
+def test_a_window_as_wide_as_the_context_is_no_window(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "qwen2"
+    shutil.copytree(saved / "qwen2", folder)
+    change(folder / "config.json", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0})
+    model, _, _ = import_folder(folder, context=8)
+    assert model.config.context == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm": "layer"}, "norm: 'layer' cannot be exported; norm is 'rms' in the qwen3 layout"),
+        (
+            {"activation": "gelu"},
+            "activation: 'gelu' cannot be exported; activation is 'swiglu' or 'relu2' in",
+        ),
+        ({"bias": "all"}, "bias: 'all' cannot be exported; feed-forward layers have no bias in the qwen3"),
+        (
+            {"qk_norm": False, "heads": 3, "head_width": 8},
+            "heads: 3 cannot be exported; heads divide the width in the llama layout",
+        ),
+        ({**LAYOUTS["gpt2"], "norm": "rms"}, "norm: 'rms' cannot be exported; norm is 'layer' in the gpt2"),
+        (
+            {**LAYOUTS["gpt2"], "activation": "swiglu"},
+            "activation: 'swiglu' cannot be exported; activation has no",
+        ),
+        ({**LAYOUTS["gpt2"], "qk_norm": True}, "qk_norm: True cannot be exported"),
+        ({**LAYOUTS["gpt2"], "kv_heads": 2}, "kv_heads: 2 cannot be exported; every head has its own keys"),
+        ({**LAYOUTS["gpt2"], "head_width": 16}, "head_width: 16 cannot be exported"),
+    ],
+)
+def test_a_model_that_no_family_can_express_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(InputError) as caught:
+        export_folder(tmp_path / "new", tiny_model(vocab_size=tokenizer.vocab_size, **changes), tokenizer)
+    assert str(caught.value).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    (tmp_path / "mine.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(InputError, match="is there already; name a new or an empty folder"):
+            export_folder(place, model, tokenizer)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/new: cannot be written \(Not a directory\)"):
+        export_folder(tmp_path / "file" / "new", tiny_model(vocab_size=tokenizer.vocab_size), tokenizer)
+
+
+def test_a_shard_of_no_size_is_refused() -> None:
+    with pytest.raises(InputError, match="max_shard_size: must be above 0"):
+        ExportConfig(max_shard_size=0)

@@ -1,0 +1,114 @@
+"""The same ids and texts as `transformers`, for tokenizers read and for tokenizers written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.gpt import published
+from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from training.gpt.checkpoint import load_checkpoint, save_checkpoint
+from training.gpt.huggingface.folders import export_folder, import_folder
+from training.gpt.tokenizer import Tokenizer
+
+families = pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])
+TEXTS = [
+    *published.TEXTS,
+    "",
+    "  two  spaces, 12345 digits\r\n\ttabs",
+    "don't mark <|endoftext|> or <|begin|> in a text, but <tool> is a token",
+    "e\u0301 is e with an accent",
+]
+
+
+def assert_same(ours: Tokenizer, theirs: object) -> None:
+    for text in TEXTS:
+        ids = theirs.encode(text, add_special_tokens=False, split_special_tokens=True)  # type: ignore[attr-defined]
+        assert ours.encode(text) == ids
+        everything = [0, 1, *ids, 2]
+        assert ours.decode(everything) == theirs.decode(everything, skip_special_tokens=True)  # type: ignore[attr-defined]
+
+
+@families
+def test_an_imported_tokenizer_gives_the_same_ids_and_texts(family: str, tmp_path: Path) -> None:
+    published.save_folder(tmp_path / "theirs", family)
+    theirs = published.read_tokenizer(tmp_path / "theirs")
+    model, tokenizer, _ = import_folder(tmp_path / "theirs")
+    assert_same(tokenizer, theirs)
+    export_folder(tmp_path / "ours", model, tokenizer)
+    again = published.read_tokenizer(tmp_path / "ours")
+    assert_same(tokenizer, again)
+    assert again.eos_token_id == theirs.eos_token_id == tokenizer.eos_id
+    assert again.pad_token_id == theirs.pad_token_id
+
+
+@families
+def test_an_imported_tokenizer_brings_its_special_tokens_and_keeps_them(family: str, tmp_path: Path) -> None:
+    published.save_folder(tmp_path / "theirs", family)
+    model, imported, origin = import_folder(tmp_path / "theirs")
+    save_checkpoint(tmp_path / "ours", model, imported, origin)
+    _, loaded = load_checkpoint(tmp_path / "ours")
+    for tokenizer in (imported, loaded):
+        assert tokenizer.eos_ids == (1,)
+        assert tokenizer.eos_id == 1
+        # Qwen's tokenizers name no token that begins a text: its config.json does.
+        begin = 1 if family == "gpt2" else 0
+        assert tokenizer.prompt("the") == [begin, *imported.encode("the")]
+        assert tokenizer.pad_id == (0 if family == "gpt2" else 2)
+        assert tokenizer.unknown_id is None
+        assert tokenizer.decode([1, *tokenizer.encode("the <|endoftext|>"), 1]) == "the <|endoftext|>"
+
+
+def test_the_tokenizers_own_end_comes_first_among_those_of_the_model(tmp_path: Path) -> None:
+    published.save_folder(tmp_path, "llama", eos_token_id=[3, 1])
+    _, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.eos_ids == (1, 3)
+
+
+def test_a_word_that_a_configuration_names_by_default_does_not_begin_a_text(tmp_path: Path) -> None:
+    published.save_folder(tmp_path, "qwen2", bos_token_id=50)
+    _, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.bos_id == tokenizer.eos_id
+
+
+def test_what_a_file_says_about_length_is_not_obeyed(tmp_path: Path) -> None:
+    published.save_folder(tmp_path, "llama")
+    _, tokenizer, _ = import_folder(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    content["padding"] = {
+        "strategy": {"Fixed": 8},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 2,
+        "pad_type_id": 0,
+        "pad_token": "<|pad|>",
+    }
+    path.write_text(json.dumps(content))
+    _, careless, _ = import_folder(tmp_path)
+    for text in TEXTS:
+        assert careless.encode(text) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("layout", ["gpt2", "llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", ["bpe", "char", "word"])
+def test_our_own_tokenizers_are_read_as_what_they_are(layout: str, kind: str, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(*TEXTS, kind=kind)
+    model = tiny_model(vocab_size=tokenizer.vocab_size, **LAYOUTS[layout])
+    family = export_folder(tmp_path / "folder", model, tokenizer)
+    # Whatever tokenizer.json says, transformers gives a Qwen2 model the tokenizer of Qwen2.
+    assert family == ("llama" if layout == "qwen2" else layout)
+    theirs = published.read_tokenizer(tmp_path / "folder")
+    assert_same(tokenizer, theirs)
+    assert (theirs.eos_token_id, theirs.pad_token_id) == (tokenizer.eos_id, tokenizer.pad_id)
+    assert theirs.unk_token_id == tokenizer.unknown_id
+    _, again, _ = import_folder(tmp_path / "folder")
+    assert again.special.end == tokenizer.special.end
+    assert (again.bos_id, again.pad_id, again.unknown_id) == (
+        tokenizer.bos_id,
+        tokenizer.pad_id,
+        tokenizer.unknown_id,
+    )
+    for text in TEXTS:
+        assert again.encode(text) == tokenizer.encode(text)
