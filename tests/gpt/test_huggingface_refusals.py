@@ -42,12 +42,20 @@ def refusal(saved: Path, tmp_path: Path, name: str, spoil: Spoil) -> str:
     return message
 
 
+def says(name: str, **changes: Any) -> Spoil:
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return spoil
+
+
 def config(**changes: Any) -> Spoil:
-    return lambda folder: change(folder / "config.json", changes)
+    return says("config.json", **changes)
 
 
-def change(path: Path, changes: dict[str, Any]) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def both(*spoils: Spoil) -> Spoil:
+    return lambda folder: [spoil(folder) for spoil in spoils]
 
 
 def weights(edit: Callable[[dict[str, torch.Tensor]], object]) -> Spoil:
@@ -64,7 +72,11 @@ def text(name: str, content: str) -> Spoil:
 
 
 def without(*names: str) -> Spoil:
-    return lambda folder: [(folder / name).unlink() for name in names]
+    def spoil(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return spoil
 
 
 def pickled(folder: Path) -> None:
@@ -227,31 +239,22 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     ),
     "an end beyond the vocabulary": (
         "gpt2",
-        lambda folder: [
-            change(folder / name, {"eos_token_id": 50256})
-            for name in ("config.json", "generation_config.json")
-        ],
+        says("generation_config.json", eos_token_id=50256),
         "50257 tokens, but the model knows 320",
     ),
     "an end that is no id": (
         "llama",
-        lambda folder: change(folder / "generation_config.json", {"eos_token_id": "</s>"}),
+        says("generation_config.json", eos_token_id="</s>"),
         "'</s>' is not the id of a token",
     ),
     "an end that the tokenizer lacks": (
         "llama",
-        lambda folder: change(folder / "tokenizer_config.json", {"eos_token": "</s>"}),
+        says("tokenizer_config.json", eos_token="</s>"),
         "tokenizer_config.json: eos_token '</s>' is not in tokenizer.json",
     ),
     "no end": (
         "llama",
-        lambda folder: [
-            (folder / "tokenizer_config.json").unlink(),
-            *(
-                change(folder / name, {"eos_token_id": None})
-                for name in ("config.json", "generation_config.json")
-            ),
-        ],
+        both(without("tokenizer_config.json", "generation_config.json"), config(eos_token_id=None)),
         "config.json: eos_token_id is missing; say which token ends a text",
     ),
     "a broken tokenizer": ("llama", text("tokenizer.json", "{}"), "tokenizer.json: not a tokenizer"),
@@ -263,11 +266,7 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     ),
     "two broken files for a vocabulary": (
         "gpt2",
-        lambda folder: [
-            (folder / "tokenizer.json").unlink(),
-            (folder / "vocab.json").write_text("[]"),
-            (folder / "merges.txt").write_text("a b\n"),
-        ],
+        both(without("tokenizer.json"), text("vocab.json", "[]"), text("merges.txt", "a b\n")),
         "vocab.json: not a vocabulary",
     ),
 }
@@ -287,7 +286,7 @@ def test_a_context_beyond_the_models_is_refused(saved: Path) -> None:
 def test_a_window_as_wide_as_the_context_is_no_window(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "qwen2"
     shutil.copytree(saved / "qwen2", folder)
-    change(folder / "config.json", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0})
+    config(use_sliding_window=True, sliding_window=8, max_window_layers=0)(folder)
     model, _, _ = import_folder(folder, context=8)
     assert model.config.context == 8
 
