@@ -149,7 +149,8 @@ class ModelVersionAdmin(admin.ModelAdmin):
     @admin.display(description="run", ordering="run")
     def made_by(self, version: ModelVersion) -> str:
         if version.run is None:
-            return "–"
+            origin = version.metrics.get("origin")
+            return f"imported from {origin}" if origin else "–"
         return format_html('<a href="{}">{}</a>', version.run.get_absolute_url(), version.run)
 
     @admin.display(description="figures")

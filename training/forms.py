@@ -4,6 +4,7 @@ The options of a stage are the fields of its config dataclasses; a form adds wha
 names of projects and versions.
 """
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from training.config_form import ConfigForm, NamedChoiceField
 from training.gpt.config import (
     CorpusConfig,
     EvaluationConfig,
+    ExportConfig,
     PretrainConfig,
     SamplingConfig,
     TokenizerConfig,
@@ -77,8 +79,8 @@ def required_policy(help_text: str) -> NamedChoiceField:
     )
 
 
-class NewVersionForm(RunForm):
-    """A run that makes a model version."""
+class NamesVersionMixin(forms.Form):
+    """What makes a model version, and may name it."""
 
     name = forms.CharField(
         required=False,
@@ -98,10 +100,14 @@ class NewVersionForm(RunForm):
         return name
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean()
+        cleaned = super().clean() or {}
         if not self.errors and not cleaned.get("name"):
             cleaned["name"] = next_free(self.default_name())
         return cleaned
+
+
+class NewVersionForm(NamesVersionMixin, RunForm):
+    """A run that makes a model version."""
 
 
 def name_is_taken(name: str) -> bool:
@@ -356,6 +362,40 @@ class GenerateForm(ConfigForm):
         if policy is None:
             raise forms.ValidationError("there is no policy yet; `manage.py pretrain` makes the first.")
         return policy
+
+
+class ImportForm(NamesVersionMixin, ConfigForm):
+    """What `manage.py import_model` can be asked; it is no run."""
+
+    folder = forms.CharField(help_text="A Hugging Face folder of the GPT-2, Llama, Qwen2 or Qwen3 family.")
+    context = forms.IntegerField(
+        required=False, min_value=2, help_text="Longest sequence in tokens, if shorter than the model's."
+    )
+
+    def default_name(self) -> str:
+        """The folder's name, as far as it can be a version's."""
+        name = Path(self.cleaned_data["folder"]).resolve().name
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:70].strip("._-") or "imported"
+
+
+class ExportForm(ConfigForm):
+    """What `manage.py export_model` can be asked; it is no run."""
+
+    configs = (ExportConfig,)
+
+    policy = NamedChoiceField(
+        ModelVersion.objects.all(), by="name", missing="name a policy.", help_text="The policy to export."
+    )
+    folder = forms.CharField(help_text="A new folder, which transformers will be able to read.")
+
+    def clean_policy(self) -> ModelVersion:
+        version: ModelVersion = self.cleaned_data["policy"]
+        if version.kind != ModelVersion.Kind.POLICY:
+            trunk = f"; its policy is “{version.parent}”" if version.parent else ""
+            raise forms.ValidationError(
+                f"“{version}” is a reward model, whose head has no place in such a folder{trunk}."
+            )
+        return version
 
 
 FORMS: dict[str, type[RunForm]] = {

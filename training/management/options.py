@@ -1,6 +1,7 @@
 """Forms at the command line: a form's fields as options, its first error as one line."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django import forms
@@ -10,9 +11,16 @@ from django.core.management.base import CommandError
 Form = TypeVar("Form", bound=forms.Form)
 
 
-def add_options(parser: ArgumentParser, form: forms.Form) -> None:
-    """An option for each field of a form. Argparse takes words; the form checks them."""
+def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence[str] = ()) -> None:
+    """An option for each field of a form. Argparse takes words; the form checks them.
+
+    The fields named in `arguments` are given by their place instead, in that order.
+    """
+    for name in arguments:
+        parser.add_argument(name, metavar=name.upper(), help=str(form.fields[name].help_text))
     for name, field in form.fields.items():
+        if name in arguments:
+            continue
         options: dict[str, Any] = {"dest": name, "default": None, "metavar": name.rpartition("_")[2].upper()}
         text = str(field.help_text).replace("%", "%%").rstrip(".")
         if isinstance(field, forms.BooleanField):
@@ -30,10 +38,15 @@ def given(form: forms.Form, options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in form.fields if options.get(name) is not None}
 
 
-def valid(form: Form) -> Form:
-    """The form, if what was given is valid; else CommandError with one line that names the option."""
+def valid(form: Form, *, arguments: Sequence[str] = ()) -> Form:
+    """The form, if what was given is valid; else CommandError with one line that names the option.
+
+    The fields named in `arguments` have no option: they were given by their place.
+    """
     if form.is_valid():
         return form
     name, messages = next(iter(form.errors.items()))
     where = "" if name == NON_FIELD_ERRORS else f"--{name.replace('_', '-')}: "
+    if name in arguments:
+        where = f"{name.upper()}: "
     raise CommandError(f"{where}{messages[0]}")

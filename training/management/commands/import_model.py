@@ -1,0 +1,36 @@
+"""`manage.py import_model FOLDER --name NAME`: a policy from a Hugging Face folder."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from training.forms import ImportForm
+from training.gpt.errors import InputError
+from training.management.options import add_options, given, valid
+
+
+class Command(BaseCommand):
+    help = "Make a policy of a Hugging Face folder (config.json, model.safetensors, tokenizer.json)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_options(parser, ImportForm(), arguments=["folder"])
+
+    def handle(self, **options: Any) -> None:
+        form = valid(ImportForm(given(ImportForm(), options)), arguments=["folder"])
+        asked = form.cleaned_data
+        # Torch is loaded only now: a mistyped option must not wait for it.
+        from training.execution.interchange import import_policy
+
+        try:
+            version = import_policy(
+                Path(asked["folder"]).expanduser(), name=asked["name"], context=asked["context"] or 0
+            )
+        except InputError as error:
+            raise CommandError(str(error)) from None
+        found = version.metrics
+        self.stdout.write(
+            f"{version.name}: {found['parameters']:,} parameters of the {found['family']} family,"
+            f" {found['vocab_size']:,} tokens, context {found['context']:,}"
+        )
