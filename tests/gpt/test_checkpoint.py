@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.checkpoint import load_checkpoint, read_config, save_checkpoint
 from training.gpt.errors import InputError
+from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
 TOKENIZER = tiny_tokenizer()
 
@@ -82,6 +83,14 @@ def test_a_bad_config_is_refused(content: str, message: str, tmp_path: Path) -> 
     (saved(tmp_path) / "config.json").write_text(content)
     with pytest.raises(InputError, match=message):
         load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_keeps_what_begins_ends_and_pads(tmp_path: Path) -> None:
+    special = SpecialTokens(end=(4, 0), begin=5, pad=None)
+    tokenizer = Tokenizer(tiny_tokenizer()._backend, special)
+    save_checkpoint(tmp_path, tiny_model(vocab_size=tokenizer.vocab_size), tokenizer)
+    _, again = load_checkpoint(tmp_path)
+    assert again.special == special
 
 
 def change_config(folder: Path, **changes: object) -> None:

@@ -51,6 +51,15 @@ def test_reading_the_config_loads_no_torch() -> None:
         (lambda: ModelConfig(vocab_size=9, heads=3, width=32), "heads: 3 heads do not divide a width of 32"),
         (lambda: ModelConfig(vocab_size=9, heads=4, width=12), "heads: rotary positions need an even width"),
         (lambda: ModelConfig(vocab_size=9, kv_heads=3), "kv_heads: 3 does not divide 4 heads"),
+        (
+            lambda: ModelConfig(vocab_size=9, head_width=5),
+            "heads: rotary positions need an even width per head, not 5",
+        ),
+        (
+            lambda: ModelConfig(vocab_size=9, rotary_scaling="llama3", rotary_long=4.0),
+            "rotary_long: 4.0 must be below rotary_short, 4.0",
+        ),
+        (lambda: ModelConfig(vocab_size=9, bias="some"), "bias: 'some' is unknown; choose one of none, qkv"),
         (lambda: ModelConfig(vocab_size=1), "vocab_size: must be at least 2, not 1"),
         (
             lambda: ModelConfig(vocab_size=9, norm="batch"),
@@ -61,7 +70,7 @@ def test_reading_the_config_loads_no_torch() -> None:
         (lambda: ModelConfig.from_dict({}), "config.json: vocab_size is missing"),
         (lambda: TokenizerConfig(vocab_size=100), "vocab_size: byte-level BPE needs at least 260"),
         (lambda: CorpusConfig(source=" "), "source: give a text file, a folder, or 'stories'"),
-        (lambda: PretrainConfig(minutes=0), "minutes: give a budget, in minutes or in steps"),
+        (lambda: PretrainConfig(minutes=0), "minutes: give a budget, in minutes, steps or tokens"),
         (lambda: PretrainConfig(warmup=0.6, decay=0.6), "warmup: 0.6 and decay 0.6 must not exceed 1"),
         (lambda: PretrainConfig(learning_rate=float("nan")), "learning_rate: must be a finite number"),
         (lambda: PretrainConfig(batch_size=2.5), "batch_size: expected a whole number, not 2.5"),  # type: ignore[arg-type]

@@ -89,6 +89,50 @@ def test_grouped_heads_equal_full_heads_with_repeated_keys_and_values() -> None:
     torch.testing.assert_close(full(tokens), grouped(tokens), atol=1e-4, rtol=1e-4)
 
 
+def test_the_gain_of_queries_sharpens_attention() -> None:
+    model = tiny_model(layers=1, heads=1)
+    tokens = some_tokens(1, 8)
+    before = model(tokens)
+    with torch.no_grad():
+        model.get_parameter("blocks.0.attention.query_gain").zero_()
+    flat = model(tokens)
+    assert not torch.allclose(before, flat, atol=1e-2)
+    # Without queries all tokens get the same attention: the order of what came before is lost.
+    swapped = tokens[:, [3, 1, 2, 0, 4, 5, 6, 7]]
+    torch.testing.assert_close(model(swapped)[:, -1], flat[:, -1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bias", ["none", "qkv", "attention", "all"])
+def test_biases_are_where_they_are_said_to_be(bias: str) -> None:
+    model = tiny_model(norm="layer", bias=bias, tied=False)
+    ends = ("qkv.bias", "attention.out.bias", "up.bias", "down.bias", "norm.bias")
+    there = [end for end in ends if any(name.endswith(end) for name in model.state_dict())]
+    count = {"none": 0, "qkv": 1, "attention": 2, "all": 5}[bias]
+    assert there == list(ends[:count])
+    assert model.config.parameters == sum(weight.numel() for weight in model.parameters())
+
+
+def test_stretched_positions_turn_more_slowly() -> None:
+    plain = tiny_model()
+    stretched = tiny_model(rotary_scaling="linear", rotary_factor=2.0)
+    torch.testing.assert_close(stretched.rotary_cos[::2], plain.rotary_cos[:16])
+
+
+def test_llama_3_stretches_only_the_long_wavelengths() -> None:
+    shape = {"heads": 1, "width": 64, "rotary_base": 1e4, "rotary_context": 64}
+    plain = tiny_model(**shape)
+    stretched = tiny_model(**shape, rotary_scaling="llama3", rotary_factor=8.0)
+    angles, slower = (torch.asin(model.rotary_sin[1, :32]) for model in (plain, stretched))
+    wavelengths = 2 * torch.pi / angles
+    short, long = wavelengths < 64 / 4, wavelengths > 64
+    torch.testing.assert_close(slower[short], angles[short])
+    torch.testing.assert_close(slower[long], angles[long] / 8)
+    between = ~short & ~long
+    assert between.any()
+    assert (slower[between] < angles[between]).all()
+    assert (slower[between] > angles[between] / 8).all()
+
+
 def test_tied_embeddings_are_one_tensor() -> None:
     model = tiny_model()
     assert model.head.weight is model.embedding.weight

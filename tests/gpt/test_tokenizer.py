@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from tests.gpt.examples import tiny_tokenizer
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
-from training.gpt.tokenizer import END_OF_TEXT, Tokenizer
+from training.gpt.tokenizer import END_OF_TEXT, SpecialTokens, Tokenizer
 
 TEXT = "The cat, they say, sat on the mat. The cat was happy!\nÉté — 学而时习之 🙂"
 
@@ -81,6 +83,45 @@ def test_a_prompt_begins_where_a_document_begins() -> None:
     tokenizer = tiny_tokenizer()
     assert tokenizer.prompt("") == [tokenizer.eos_id]
     assert tokenizer.prompt("the") == [tokenizer.eos_id, *tokenizer.encode("the")]
+
+
+def test_special_tokens_decide_what_begins_ends_and_pads() -> None:
+    backend = tiny_tokenizer("abcdef", kind="char")._backend
+    special = SpecialTokens(end=(4, 0), begin=5, pad=6)
+    tokenizer = Tokenizer(backend, special)
+    assert (tokenizer.eos_id, tokenizer.eos_ids, tokenizer.bos_id, tokenizer.pad_id) == (4, (4, 0), 5, 6)
+    assert tokenizer.prompt("") == [5]
+
+
+@pytest.mark.parametrize("pad", [None, 0, 1])
+def test_a_vocabulary_without_a_pad_lends_an_ordinary_token(pad: int | None) -> None:
+    """One that ends a text would not do: a model must be able to tell where its own text stopped."""
+    backend = tiny_tokenizer("abcdef", kind="char")._backend
+    assert Tokenizer(backend, SpecialTokens(end=(1, 0), pad=pad)).pad_id == 2
+
+
+def test_ids_beyond_a_gap_count_for_the_size() -> None:
+    vocabulary = {"a": 0, "b": 1, "end": 9}
+    tokenizer = Tokenizer(Backend(models.WordLevel(vocabulary, unk_token="a")), SpecialTokens(end=(9,)))
+    assert tokenizer.vocab_size == 10
+    with pytest.raises(InputError, match=r"no token has the id 5"):
+        tokenizer.token(5)
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (None, "special_tokens does not say"),
+        ({"end": [1]}, "special_tokens does not say"),
+        ({"end": 1, "begin": None, "pad": None}, "special_tokens does not say"),
+        ({"end": [], "begin": None, "pad": None}, "none ends a text"),
+        ({"end": ["</s>"], "begin": None, "pad": None}, "holds what is no id"),
+        ({"end": [1], "begin": -1, "pad": None}, "holds what is no id"),
+    ],
+)
+def test_special_tokens_that_are_none_are_refused(stored: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SpecialTokens.from_dict(stored)
 
 
 def test_encoding_many_equals_encoding_each() -> None:
