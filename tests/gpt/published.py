@@ -1,5 +1,6 @@
 """Folders of tiny random models as `transformers` saves them, and its readings of folders."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,25 @@ def published_tokenizer(family: str) -> PreTrainedTokenizerFast:
     if family == "gpt2":
         named = {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}
     return PreTrainedTokenizerFast(tokenizer_object=backend, **named)
+
+
+def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of the kind that Llama 2 is published with."""
+    special = ["<s>", "</s>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    backend = Backend(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=310, special_tokens=special, show_progress=False)
+    backend.train_from_iterator(["the cat cats sat"] * 3, trainer)
+    content = json.loads(backend.to_str())
+    content["added_tokens"] = content["added_tokens"][:3]  # bytes are words like others
+    backend = Backend.from_str(json.dumps(content))
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 QWEN2_WORDS = (

@@ -38,6 +38,8 @@ def test_an_imported_tokenizer_gives_the_same_ids_and_texts(family: str, tmp_pat
     export_folder(tmp_path / "ours", model, tokenizer)
     again = published.read_tokenizer(tmp_path / "ours")
     assert_same(tokenizer, again)
+    for text in TEXTS:
+        assert again.encode(text) == theirs.encode(text)  # with what either puts around a text by itself
     assert again.eos_token_id == theirs.eos_token_id == tokenizer.eos_id
     assert again.pad_token_id == theirs.pad_token_id
 
@@ -57,6 +59,25 @@ def test_an_imported_tokenizer_brings_its_special_tokens_and_keeps_them(family: 
         assert tokenizer.pad_id == (0 if family == "gpt2" else 2)
         assert tokenizer.unknown_id is None
         assert tokenizer.decode([1, *tokenizer.encode("the <|endoftext|>"), 1]) == "the <|endoftext|>"
+
+
+def test_a_tokenizer_in_the_manner_of_sentencepiece_keeps_its_spaces(tmp_path: Path) -> None:
+    """Llama 2's: a space before the first word, and bytes for what the vocabulary lacks."""
+    published.save_folder(tmp_path / "theirs", "llama")
+    published.sentencepiece_tokenizer().save_pretrained(tmp_path / "theirs")
+    theirs = published.read_tokenizer(tmp_path / "theirs")
+    model, tokenizer, _ = import_folder(tmp_path / "theirs")
+    assert_same(tokenizer, theirs)
+    assert tokenizer.unknown_id == theirs.unk_token_id
+    prompt = tokenizer.prompt("the cat")
+    assert prompt == theirs.encode("the cat")
+    for more in (" sat", "s sat", " 🙂"):
+        ids = tokenizer.prompt(f"the cat{more}")[len(prompt) :]
+        assert tokenizer.continuation(prompt, ids) == more
+    export_folder(tmp_path / "ours", model, tokenizer)
+    again = published.read_tokenizer(tmp_path / "ours")
+    assert_same(tokenizer, again)
+    assert again.encode("the cat") == prompt
 
 
 def test_the_tokenizers_own_end_comes_first_among_those_of_the_model(tmp_path: Path) -> None:
