@@ -141,3 +141,21 @@ class Attempt:
                         return
         finally:
             connection.close()
+
+
+class Helping(Attempt):
+    """What the code of a run gets in a process that only helps: what is shown and kept is the first one's."""
+
+    def say(self, message: str, *, progress: float | None = None) -> None:
+        """Say nothing."""
+
+    def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
+        """Keep nothing."""
+
+    def on_resume(self, step: int) -> None:
+        """Keep nothing."""
+
+    @contextmanager
+    def saving(self, step: int) -> Iterator[None]:  # noqa: ARG002
+        """Keep nothing."""
+        yield

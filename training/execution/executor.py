@@ -9,7 +9,7 @@ from django.db import transaction
 
 from training import artifacts, runs
 from training.artifacts import ArtifactError
-from training.execution.attempt import Attempt, Observer, Stop, Stopped, no_observer
+from training.execution.attempt import Attempt, Helping, Observer, Stop, Stopped, no_observer
 from training.execution.outcome import Outcome
 from training.execution.storable import storable
 from training.gpt.errors import InputError
@@ -25,6 +25,17 @@ def executor_of(kind: str) -> Executor:
     """The `execute(run, attempt, folder)` of the module named as the kind of run."""
     execute: Executor = import_module(f"training.execution.{kind}").execute
     return execute
+
+
+def can_be_shared(kind: str) -> bool:
+    """Whether several processes can execute a run of this kind: whether its module has a `help_execute`."""
+    return hasattr(import_module(f"training.execution.{kind}"), "help_execute")
+
+
+def help_execute(helping: Helping) -> None:
+    """Do the share of a process that torchrun started beside the one that executes the run."""
+    run = helping.run
+    import_module(f"training.execution.{run.kind}").help_execute(run, helping, run.folder)
 
 
 def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt = lambda _: None) -> bool:

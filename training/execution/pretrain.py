@@ -9,9 +9,10 @@ from training.execution.finetune import EXAMPLES
 from training.execution.outcome import NewVersion, Outcome
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
+from training.gpt.corpus import Prepared
 from training.gpt.errors import InputError
 from training.gpt.generate import generate_text
-from training.gpt.pretraining import pretrain
+from training.gpt.pretraining import PretrainResult, pretrain
 from training.models import ModelVersion, Run
 
 
@@ -26,18 +27,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
 
 def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """What `execute` does."""
-    prepared = prepared_for(run, attempt)
-    attempt.check()
-    result = pretrain(
-        splits=prepared.shards,
-        tokenizer=prepared.tokenizer,
-        config=config_of(PretrainConfig, run),
-        folder=folder,
-        on_step=attempt.on_step,
-        should_stop=attempt.should_stop,
-        on_resume=attempt.on_resume,
-        saving=attempt.saving,
-    )
+    prepared, result = train(run, attempt, folder)
     attempt.check()
     model, tokenizer = load_checkpoint(folder / "model")
     (written,) = generate_text(
@@ -52,3 +42,25 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         },
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=None),
     )
+
+
+def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+    """What a process does beside the one that executes the run: its share of the training."""
+    train(run, attempt, folder)
+
+
+def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainResult]:
+    """The corpus, prepared, and what a training on it came to; its files are in `folder`."""
+    prepared = prepared_for(run, attempt)
+    attempt.check()
+    result = pretrain(
+        splits=prepared.shards,
+        tokenizer=prepared.tokenizer,
+        config=config_of(PretrainConfig, run),
+        folder=folder,
+        on_step=attempt.on_step,
+        should_stop=attempt.should_stop,
+        on_resume=attempt.on_resume,
+        saving=attempt.saving,
+    )
+    return prepared, result

@@ -3,11 +3,14 @@
 import os
 import signal
 import sys
+import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from tqdm import tqdm
 
 from training import runs
@@ -17,6 +20,7 @@ from training.management.options import add_options, given, valid
 from training.models import Run
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAST_WORDS = 3.0
 
 
 class RunCommand(BaseCommand):
@@ -36,22 +40,39 @@ class RunCommand(BaseCommand):
 
     def handle(self, *, detach: bool, **options: Any) -> None:
         form = FORMS[self.kind](given(FORMS[self.kind](), options))
-        if detach:
-            self.stdout.write(queued(runs.start(valid(form))))
-        else:
-            self.stdout.write(describe(perform(form)))
+
+        def make() -> Run:
+            permit(self.kind, detach=detach)
+            return runs.start(valid(form), detached=detach)
+
+        carry_out(make, self.stdout)
+
+
+def carry_out(make: Callable[[], Run], out: OutputWrapper) -> None:
+    """Make a run, execute it here unless it is detached, and say what came of it.
+
+    Under torchrun the first process does that, and the others help it. Raises CommandError, in one line, for
+    bad input and for a run that failed or was cancelled.
+    """
+    if several_processes():
+        carry_out_together(make, out)
+        return
+    run = make()
+    if run.detached:
+        out.write(f"{run} is queued; watch it at {run.get_absolute_url()}")
+    else:
+        out.write(describe(execute_here(run)))
 
 
 def perform(form: RunForm) -> Run:
-    """Start and execute a run in this process, with a progress bar in a terminal.
-
-    Raises CommandError, in one line, for bad input and for a run that failed or was cancelled.
-    """
+    """Start and execute a run in this process, with a progress bar in a terminal; errors as `carry_out`."""
+    if several_processes():
+        raise CommandError("this command works in one process: leave out torchrun.")
     return execute_here(runs.start(valid(form), detached=False))
 
 
 def execute_here(run: Run) -> Run:
-    """Execute a run that waits for this process; CommandError as `perform`.
+    """Execute a run that waits for this process; errors as `carry_out`.
 
     Ctrl-C, SIGTERM and a closed terminal end it after the step it is at, its state saved.
     """
@@ -108,11 +129,6 @@ def why_not(run: Run) -> str:
     return f"{how.rstrip('.')}; `manage.py resume {run.pk}` goes on from step {run.saved_step}."
 
 
-def queued(run: Run) -> str:
-    """That a run waits for a worker, and where to watch it."""
-    return f"{run} is queued; watch it at {run.get_absolute_url()}"
-
-
 def describe(run: Run) -> str:
     """A run's result for a person: what it made, and its figures."""
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
@@ -120,3 +136,62 @@ def describe(run: Run) -> str:
     lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
     lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)
+
+
+def several_processes() -> bool:
+    """Whether torchrun started this process, and others beside it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def permit(kind: str, *, detach: bool) -> None:
+    """Refuse what several processes cannot do together."""
+    if not several_processes():
+        return
+    if detach:
+        raise CommandError(
+            "--detach: a worker executes a run in one process; leave out --detach, or torchrun."
+        )
+    from training.execution.executor import can_be_shared
+
+    if not can_be_shared(kind):
+        raise CommandError(f"{Run.Kind(kind).label}: one process executes such a run; leave out torchrun.")
+
+
+def carry_out_together(make: Callable[[], Run], out: OutputWrapper) -> None:
+    """`carry_out` in each of the processes that torchrun started; only the first speaks."""
+    import torch
+
+    from training.gpt.errors import InputError
+    from training.gpt.parallel import processes
+
+    try:
+        with processes() as group:
+            if group.is_first:
+                number = 0
+                try:
+                    run = make()
+                    number = run.pk
+                finally:
+                    group.agreed(torch.tensor(number))
+                out.write(describe(execute_here(run)))
+            elif number := int(group.agreed(torch.tensor(0))):
+                help_with(number)
+    except (InputError, RuntimeError):
+        if group.is_first:
+            raise
+        # The first process says what happened. When another fails, torchrun ends it: it needs time to say it.
+        time.sleep(LAST_WORDS)
+        sys.exit(1)
+
+
+def help_with(number: int) -> None:
+    """Do this process's share of a run that the first of several processes executes."""
+    from training.execution.attempt import Helping, Stop, Stopped
+    from training.execution.executor import help_execute
+
+    helping = Helping(Run.objects.get(pk=number))
+    for each in INTERRUPTS:
+        # In the training itself it is the first process that says when to stop.
+        signal.signal(each, lambda *_: helping.stop(Stop.CANCELLED))
+    with suppress(Stopped):
+        help_execute(helping)

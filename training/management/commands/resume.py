@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from training import runs
-from training.management.run_command import describe, execute_here, queued
+from training.management.run_command import carry_out, permit
 from training.models import Run
 
 
@@ -20,15 +20,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, run: int, detach: bool, **options: Any) -> None:  # noqa: ARG002
-        # A run whose process was killed may not have been found yet.
-        runs.mend()
-        row = Run.objects.filter(pk=run).first()
-        if row is None:
-            raise CommandError(f"there is no run {run}.")
-        if row.is_resumable and not detach and not row.folder.is_dir():
-            raise CommandError(f"{row.folder}: the state of {row} is not here; resume it where it ran.")
-        try:
-            runs.resume(row, detached=detach)
-        except runs.NotResumable as error:
-            raise CommandError(str(error)) from None
-        self.stdout.write(queued(row) if detach else describe(execute_here(row)))
+        carry_out(lambda: resumed(run, detach=detach), self.stdout)
+
+
+def resumed(number: int, *, detach: bool) -> Run:
+    """The run of this number, queued to go on from its state; CommandError if it cannot."""
+    # A run whose process was killed may not have been found yet.
+    runs.mend()
+    run = Run.objects.filter(pk=number).first()
+    if run is None:
+        raise CommandError(f"there is no run {number}.")
+    permit(run.kind, detach=detach)
+    if run.is_resumable and not detach and not run.folder.is_dir():
+        raise CommandError(f"{run.folder}: the state of {run} is not here; resume it where it ran.")
+    try:
+        runs.resume(run, detached=detach)
+    except runs.NotResumable as error:
+        raise CommandError(str(error)) from None
+    return run
