@@ -1,5 +1,6 @@
 """A training small enough to take a second: what the tests of pretraining share."""
 
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from tests.gpt.examples import shards_of, tiny_tokenizer
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.generate import never
+from training.gpt.model import GPT
 from training.gpt.pretraining import PretrainResult, pretrain
 from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
@@ -46,6 +48,7 @@ def train(
     log: Log | None = None,
     should_stop: Callable[[], bool] = never,
     tokenizer: Tokenizer = TOKENIZER,
+    model: GPT | None = None,
     **options: Any,
 ) -> PretrainResult:
     """Pretrain the preset "tiny", made as small as a mouse."""
@@ -62,4 +65,19 @@ def train(
         on_step=log,
         should_stop=should_stop,
         on_resume=log.resumed.append,
+        model=model,
     )
+
+
+PROCESSES = multiprocessing.get_context("forkserver")
+# The optimiser would import Dynamo at its first step, in seconds, in every process.
+PROCESSES.set_forkserver_preload([__name__, "torch._dynamo"])
+
+
+def in_a_process(target: Callable[..., None], *args: object) -> int:
+    """Run to its end, or its kill; gives the exit code."""
+    process = PROCESSES.Process(target=target, args=args)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode

@@ -1,10 +1,8 @@
 """Killed at any step and gone on with, a training tells bit for bit what an uninterrupted one tells."""
 
 import json
-import multiprocessing
 import os
 import signal
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.mouse import MOUSE, Log, shards_in, train
+from tests.gpt.mouse import MOUSE, Log, in_a_process, shards_in, train
 from training.gpt import training_state
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PRESETS
@@ -20,12 +18,15 @@ from training.gpt.errors import InputError
 from training.gpt.pretraining import PretrainResult
 from training.gpt.shards import Shards
 
-OPTIONS: dict[str, Any] = {"steps": 18, "evaluate_every": 4, "dropout": 0.2, "save_every": 0, "clip": 0.5}
+OPTIONS: dict[str, Any] = {
+    "steps": 18,
+    "evaluate_every": 4,
+    "dropout": 0.2,
+    "accumulate": 2,
+    "save_every": 0,
+    "clip": 0.5,
+}
 CLOCK = {"tokens_per_second", "seconds"}
-
-PROCESSES = multiprocessing.get_context("forkserver")
-# The optimiser would import Dynamo at its first step, in seconds, in every process.
-PROCESSES.set_forkserver_preload([__name__, "torch._dynamo"])
 
 
 @pytest.fixture(autouse=True)
@@ -36,15 +37,6 @@ def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def shards(tmp_path: Path) -> Shards:
     return shards_in(tmp_path / "corpus")
-
-
-def in_a_process(target: Callable[..., None], *args: object) -> int:
-    """Run to its end, or its kill; gives the exit code."""
-    process = PROCESSES.Process(target=target, args=args)
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
 
 
 def train_until(step: int, shards: Shards, folder: Path, options: dict[str, Any]) -> None:
@@ -75,14 +67,18 @@ def assert_equal(result: PretrainResult, whole: PretrainResult) -> None:
 
 
 @pytest.mark.parametrize(
-    ("save_every", "kills"),
-    [(0.0, (0, 1, 7, 8, 13, 18)), (0.0005, (5, 12))],
-    ids=["each step", "now and then"],
+    ("changes", "kills"),
+    [
+        ({}, (0, 1, 7, 8, 13, 18)),
+        ({"optimizer": "muon", "schedule": "cosine"}, (2, 12)),
+        ({"save_every": 0.0005, "steps": 0, "tokens": 2200}, (5, 12)),
+    ],
+    ids=["each step saved", "muon", "now and then saved"],
 )
 def test_killed_and_resumed_it_tells_the_same_bit_for_bit(
-    shards: Shards, tmp_path: Path, save_every: float, kills: tuple[int, ...]
+    shards: Shards, tmp_path: Path, changes: dict[str, Any], kills: tuple[int, ...]
 ) -> None:
-    options = {**OPTIONS, "save_every": save_every}
+    options = {**OPTIONS, **changes}
     whole = Log()
     result = train(shards, tmp_path / "whole", whole, **options)
     folder = tmp_path / "killed"

@@ -1,38 +1,44 @@
 import pytest
 
-from training.gpt import schedule
 from training.gpt.config import PretrainConfig
 from training.gpt.schedule import Budget, learning_rate
 
 
 class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
+    """A clock that stands still until it is moved."""
 
-    def monotonic(self) -> float:
+    now = 100.0
+
+    def __call__(self) -> float:
         return self.now
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(schedule, "time", clock)
-    return clock
-
-
 def test_the_rate_rises_stays_and_falls() -> None:
-    config = PretrainConfig(learning_rate=1.0, warmup=0.1, decay=0.4)
+    config = PretrainConfig(warmup=0.1, decay=0.4)
     rates = [learning_rate(progress, config) for progress in (0, 0.05, 0.1, 0.3, 0.6, 0.8, 0.9, 1.0)]
     assert rates == pytest.approx([0, 0.5, 1, 1, 1, 0.5, 0.25, 0])
 
 
 def test_without_warmup_and_decay_the_rate_is_constant() -> None:
-    config = PretrainConfig(learning_rate=0.5, warmup=0, decay=0)
-    assert {learning_rate(progress / 10, config) for progress in range(11)} == {0.5}
+    config = PretrainConfig(warmup=0, decay=0)
+    assert {learning_rate(progress / 10, config) for progress in range(11)} == {1.0}
 
 
-def test_the_nearer_end_decides(clock: Clock) -> None:
-    budget = Budget(minutes=2, steps=100)
+def test_a_share_of_the_rate_can_be_left_at_the_end() -> None:
+    config = PretrainConfig(warmup=0.0, decay=0.5, final_rate=0.2)
+    assert [learning_rate(progress, config) for progress in (0.5, 0.75, 1.0)] == pytest.approx([1, 0.6, 0.2])
+
+
+def test_a_cosine_falls_all_the_way() -> None:
+    config = PretrainConfig(schedule="cosine", warmup=0.2, decay=0.9, final_rate=0.1)
+    rates = [learning_rate(progress, config) for progress in (0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)]
+    half = 0.9 * (0.5 + 0.5**1.5)
+    assert rates == pytest.approx([0, 0.5, 1, 0.1 + half, 0.55, 0.1 + 0.9 - half, 0.1])
+
+
+def test_the_nearer_end_decides() -> None:
+    clock = Clock()
+    budget = Budget(minutes=2, steps=100, clock=clock)
     clock.now += 30
     assert budget.progress(10) == 0.25
     assert budget.progress(60) == 0.6
@@ -43,7 +49,22 @@ def test_the_nearer_end_decides(clock: Clock) -> None:
     assert budget.progress(99) == 1.0
 
 
-def test_a_missing_limit_never_ends(clock: Clock) -> None:
+def test_tokens_are_read_to_the_last() -> None:
+    budget = Budget(minutes=0, steps=0, tokens=1001, tokens_per_step=100)
+    assert budget.progress(5) == pytest.approx(5 / 11)
+    assert budget.exhausted(10) is None
+    assert budget.exhausted(11) == "tokens"
+
+
+def test_time_spent_before_counts() -> None:
+    clock = Clock()
+    budget = Budget(minutes=2, steps=0, spent=90, clock=clock)
+    clock.now += 15
+    assert budget.progress(0) == 0.875
+
+
+def test_a_missing_limit_never_ends() -> None:
+    clock = Clock()
     clock.now += 1e9
-    assert Budget(minutes=0, steps=10).exhausted(9) is None
-    assert Budget(minutes=1, steps=0).exhausted(10**9) is None
+    assert Budget(minutes=0, steps=10, clock=clock).exhausted(9) is None
+    assert Budget(minutes=1, steps=0, clock=clock).exhausted(10**9) is None

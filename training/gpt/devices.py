@@ -1,8 +1,5 @@
 """Where to compute, and in which number format."""
 
-import ctypes
-import functools
-import sys
 from contextlib import AbstractContextManager
 
 import torch
@@ -37,19 +34,13 @@ def _fast_bf16(device: torch.device) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
-@functools.cache
-def keep_heap() -> None:
-    """Tell glibc to keep freed memory: training frees and takes the same amounts at every step.
+def choose_compile(name: str, device: torch.device) -> bool:
+    """Whether to compile a model before training it; auto does where launching kernels one by one is slow."""
+    return name == "on" or (name == "auto" and device.type == "cuda")
 
-    Whether it pays depends on the machine: no difference could be measured on a Cascade Lake core. Elsewhere
-    than on glibc it does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    trim_threshold, mmap_max = -1, -4  # <malloc.h>
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # musl has no mallopt
-        return
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or in the machine; PyTorch has no error of its own for the latter."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

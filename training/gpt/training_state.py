@@ -24,12 +24,13 @@ from training.gpt.checkpoint import load_weights, read_config, save_checkpoint
 from training.gpt.config import PretrainConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
+from training.gpt.parallel import part_like, whole
 from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
 
 _FORMAT = 1
 # What a training may go on with otherwise than it began: they change where and how fast, not what.
-_FREE = {"device", "save_every"}
+_FREE = {"accumulate", "compile", "device", "parallel", "save_every"}
 
 
 @dataclass
@@ -139,10 +140,13 @@ class StateFolder:
 
 
 def optimizer_tensors(model: GPT, *optimizers: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything the optimisers remember, by the parameter's name and their own: ``head.weight/exp_avg``."""
+    """Everything the optimisers remember, by the parameter's name and their own: ``head.weight/exp_avg``.
+
+    Of tensors shared out over processes, the whole: every process must ask.
+    """
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
-        f"{names[parameter]}/{key}": tensor
+        f"{names[parameter]}/{key}": whole(tensor)
         for optimizer in optimizers
         for parameter, kept in optimizer.state.items()
         for key, tensor in kept.items()
@@ -167,6 +171,7 @@ def fill_optimizers(
             raise InputError(f"{path}: {name} does not belong to this model; begin anew in another folder")
         # A copy into fresh memory: what was read need not lie as kernels like it.
         own = torch.empty_like(tensor, device=parameter.device).copy_(tensor)
+        own = part_like(own, parameter) if own.dim() else own
         owners[parameter].state[parameter][key] = own
     if tensors and any(parameter not in owner.state for parameter, owner in owners.items()):
         raise InputError(f"{path}: holds too few tensors for this model; begin anew in another folder")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from training.gpt.devices import autocast, choose_precision, keep_heap
+from training.gpt.devices import autocast, choose_precision
 from training.gpt.errors import InputError
 from training.gpt.generate import never
 from training.gpt.model import GPT
@@ -59,7 +59,6 @@ def train_reward_model(
     `on_step` gets `loss`, `accuracy` and `margin` of each batch, and `learning_rate`. Raises InputError when
     there is nothing to learn from.
     """
-    keep_heap()
     train, heldout = split_by_prompt(comparisons, heldout=config.heldout, seed=config.seed)
     if not any(not pair.tie and pair.chosen != pair.rejected for pair in train):
         raise InputError("preferences: no comparison prefers one text to another; collect more answers")
