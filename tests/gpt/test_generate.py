@@ -1,10 +1,13 @@
+from typing import Any
+
 import pytest
 import torch
 
 from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
+from training.gpt.decoding import Generation
 from training.gpt.errors import InputError
-from training.gpt.generate import Generation, generate, generate_text
+from training.gpt.generate import complete, generate, generate_text
 from training.gpt.model import GPT
 
 END, PAD = 0, 1
@@ -42,13 +45,48 @@ def test_greedy_equals_a_loop_of_argmax(layout: str) -> None:
 @layouts
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_of_what_was_sampled_are_those_of_a_forward_pass(layout: str, temperature: float) -> None:
-    model = tiny_model(**LAYOUTS[layout])
-    written = write(model, PROMPTS, samples_per_prompt=6, temperature=temperature)
+    model = tiny_model(**LAYOUTS[layout], context=64)
+    written = write(
+        model,
+        PROMPTS,
+        samples_per_prompt=6,
+        temperature=temperature,
+        max_new_tokens=48,
+        top_p=0.95,
+        repetition_penalty=0.9,
+    )
     lengths = written.mask.sum(dim=1).tolist()
+    assert max(lengths) > 30
     assert len(set(lengths)) > 3, "rows should end at different times, so that some leave the batch early"
     for row, completion in enumerate(written.completions()):
         expected = recomputed(model, PROMPTS[row // 6], completion, temperature)
-        torch.testing.assert_close(written.logprobs[row, : lengths[row]], expected, atol=6e-5, rtol=0)
+        torch.testing.assert_close(written.logprobs[row, : lengths[row]], expected, atol=3e-5, rtol=0)
+
+
+@layouts
+def test_left_padded_and_unpadded_prompts_agree(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout], context=64)
+    together = write(model, PROMPTS, temperature=0, max_new_tokens=48)
+    for row, prompt in enumerate(PROMPTS):
+        alone = write(model, [prompt], temperature=0, max_new_tokens=48)
+        size = alone.tokens.shape[1]
+        assert together.completions()[row] == alone.completions()[0]
+        torch.testing.assert_close(together.logprobs[row, :size], alone.logprobs[0], atol=3e-5, rtol=0)
+
+
+def test_a_greedy_repetition_penalty_equals_a_slow_loop() -> None:
+    model, penalty = tiny_model(), 1.4
+    written = write(model, PROMPTS, temperature=0, repetition_penalty=penalty)
+    for prompt, completion in zip(PROMPTS, written.completions(), strict=True):
+        text = list(prompt)
+        while len(text) < len(prompt) + 20 and (text == prompt or text[-1] != END):
+            with torch.inference_mode():
+                logits = model(torch.tensor([text]))[0, -1].tolist()
+            for token in set(text[1:]):
+                logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+            text.append(max(range(23), key=lambda token: logits[token]))
+        assert text == prompt + completion
+    assert written.completions() != write(model, PROMPTS, temperature=0).completions()
 
 
 def test_the_mask_reaches_to_the_end_token_and_no_further() -> None:
@@ -66,25 +104,41 @@ def test_the_mask_reaches_to_the_end_token_and_no_further() -> None:
         assert ended or length == 20
 
 
-def test_sampled_completions_follow_the_model_distribution() -> None:
-    """Two tokens after a left-padded prompt: all 23 x 23 outcomes can be enumerated."""
+def test_any_of_several_end_tokens_ends_a_completion() -> None:
+    ends = [END, 7, 12]
+    written = generate(
+        tiny_model(),
+        PROMPTS,
+        SamplingConfig(seed=5, max_new_tokens=20),
+        eos_id=ends,
+        pad_id=PAD,
+        samples_per_prompt=8,
+    )
+    last = {completion[-1] for completion in written.completions()}
+    assert last >= set(ends)
+    for completion, ended in zip(written.completions(), written.ended.tolist(), strict=True):
+        assert ended == (completion[-1] in ends)
+        assert not set(completion[:-1]) & set(ends)
+
+
+def test_a_prompt_is_read_once_and_ended_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
-    prompts, draws = [[END, 4], [END, 5, 6, 7, 8]], 20_000
-    written = write(model, prompts, samples_per_prompt=draws, max_new_tokens=2)
-    prompt = prompts[0]
-    with torch.inference_mode():
-        first = model(torch.tensor([prompt]))[0, -1].softmax(-1)
-        second = model(torch.tensor([[*prompt, token] for token in range(23)]))[:, -1].softmax(-1)
-    joint = first[:, None] * second
-    joint[END] = 0
-    joint[END, PAD] = first[END]
-    pairs = written.tokens[:draws]
-    counts = (pairs[:, 0] * 23 + pairs[:, 1]).bincount(minlength=23 * 23).view(23, 23)
-    common = joint * draws > 5
-    chi = ((counts - joint * draws) ** 2 / (joint * draws))[common].sum()
-    freedom = int(common.sum())
-    assert chi < freedom + 4 * (2 * freedom) ** 0.5
-    assert counts[joint == 0].sum() == 0
+    shapes: list[tuple[int, ...]] = []
+    hidden = model.hidden
+
+    def watched(tokens: torch.Tensor, **options: Any) -> torch.Tensor:
+        shapes.append(tuple(tokens.shape))
+        return hidden(tokens, **options)
+
+    monkeypatch.setattr(model, "hidden", watched)
+    written = write(model, PROMPTS, samples_per_prompt=16)
+    assert shapes[0] == (4, 8)
+    assert shapes[1] == (64, 1)
+    assert all(length == 1 for _, length in shapes[1:])
+    lengths = written.mask.sum(dim=1)
+    for step, (rows, _) in enumerate(shapes[1:], start=1):
+        going = int((lengths > step).sum())
+        assert going <= rows <= max(going / 0.75 + 1, going)
 
 
 def test_samples_of_one_prompt_stand_together_and_differ() -> None:
@@ -114,6 +168,20 @@ def test_a_completion_stops_where_the_context_is_full() -> None:
     assert written.tokens.shape[1] == 32 - 29
 
 
+@layouts
+def test_a_long_prompt_in_the_batch_does_not_cut_the_others_short(layout: str) -> None:
+    model = tiny_model(**LAYOUTS[layout])
+    prompts = [[END] + [5] * 28, [END, 5], [END] + [6] * 19, [END, 4]]
+    together = write(model, prompts, temperature=0, max_new_tokens=100).completions()
+    assert together == [
+        write(model, [prompt], temperature=0, max_new_tokens=100).completions()[0] for prompt in prompts
+    ]
+    assert [
+        len(prompt) + len(completion) for prompt, completion in zip(prompts, together, strict=True)
+    ].count(32)
+    assert max(map(len, together)) > 13
+
+
 def test_writing_can_be_stopped() -> None:
     asked = iter([False, False, True])
     written = generate(
@@ -136,8 +204,11 @@ def test_dropout_is_off_while_writing_and_back_on_after() -> None:
 
 
 def test_a_prompt_that_fills_the_context_is_refused() -> None:
-    with pytest.raises(InputError, match="prompt: 32 tokens leave no room in a context of 32"):
+    message = "prompt: 32 tokens leave no room in a context of 32; shorten it to at most 31"
+    with pytest.raises(InputError, match=message):
         write(tiny_model(), [[END] * 32])
+    with pytest.raises(InputError, match="prompt 2: 40 tokens"):
+        write(tiny_model(), [[END], [END] * 40, [END]])
 
 
 def test_no_prompts_are_refused() -> None:
@@ -162,3 +233,85 @@ def test_text_is_what_exactly_follows_the_prompt(kind: str) -> None:
                 assert tokenizer.encode(prompt + completion)[
                     : len(tokenizer.encode(prompt))
                 ] == tokenizer.encode(prompt)
+
+
+STORY = "the cat sat on the mat and the dog sat on the log"
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char", "word"])
+def test_a_row_ends_as_soon_as_its_text_holds_a_stop_text(kind: str) -> None:
+    tokenizer = tiny_tokenizer(STORY, kind=kind)
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    prompts = [tokenizer.prompt(text) for text in ("the cat", "", "the dog sat")]
+    free = SamplingConfig(seed=2, max_new_tokens=20)
+    sampling = SamplingConfig(seed=2, max_new_tokens=20, stop=r"at|e d| o|\n|g")
+    written = generate(
+        model,
+        prompts,
+        sampling,
+        eos_id=tokenizer.eos_id,
+        pad_id=tokenizer.pad_id,
+        samples_per_prompt=10,
+        tokenizer=tokenizer,
+    )
+    stopped = 0
+    for row, completion in enumerate(written.completions()):
+        prompt = prompts[row // 10]
+        holds = [
+            any(stop in tokenizer.continuation(prompt, completion[:size]) for stop in sampling.stops)
+            for size in range(1, len(completion) + 1)
+        ]
+        assert not any(holds[:-1]), "it should have ended sooner"
+        assert bool(written.ended[row]) == (holds[-1] or completion[-1] == tokenizer.eos_id)
+        assert holds[-1] or completion[-1] == tokenizer.eos_id or len(completion) == 20
+        stopped += holds[-1]
+        expected = recomputed(model, prompt, completion)
+        torch.testing.assert_close(written.logprobs[row][written.mask[row]], expected, atol=3e-5, rtol=0)
+    assert 5 < stopped < 30
+    texts = generate_text(model, tokenizer, ["the cat", "", "the dog sat"], sampling, samples_per_prompt=10)
+    assert not any(stop in text for own in texts for text in own for stop in sampling.stops)
+    assert texts != generate_text(
+        model, tokenizer, ["the cat", "", "the dog sat"], free, samples_per_prompt=10
+    )
+
+
+def test_stop_texts_need_a_tokenizer() -> None:
+    with pytest.raises(InputError, match="stop: looking for stop texts needs the tokenizer"):
+        generate(tiny_model(), PROMPTS, SamplingConfig(stop="x"), eos_id=END, pad_id=PAD)
+
+
+def test_a_completion_says_all_that_was_sampled() -> None:
+    tokenizer = tiny_tokenizer(STORY, kind="char")
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    sampling = SamplingConfig(seed=3, max_new_tokens=12, stop="t", temperature=0.8)
+    written = complete(model, tokenizer, ["the", "a cat"], sampling, samples_per_prompt=4, batch_size=4)
+    for prompt, completions in zip(["the", "a cat"], written, strict=True):
+        assert len(completions) == 4
+        for each in completions:
+            ids = tokenizer.prompt(prompt)
+            assert each.text == tokenizer.continuation(ids, each.tokens).partition("t")[0]
+            assert each.ended == (each.tokens[-1] in {tokenizer.eos_id, *tokenizer.encode("t")})
+            expected = recomputed(model, ids, each.tokens, 0.8)
+            torch.testing.assert_close(torch.tensor(each.logprobs), expected, atol=3e-5, rtol=0)
+
+
+def test_all_prompts_are_checked_before_anything_is_written() -> None:
+    tokenizer = tiny_tokenizer(STORY, kind="char")
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    asked = False
+
+    def ask() -> bool:
+        nonlocal asked
+        asked = True
+        return False
+
+    with pytest.raises(InputError, match="prompt 3: 41 tokens"):
+        complete(
+            model,
+            tokenizer,
+            ["a", "b", "t" * 40],
+            SamplingConfig(),
+            batch_size=1,
+            should_stop=ask,
+        )
+    assert not asked

@@ -13,7 +13,7 @@ DRAWS = 100_000
 LOGITS = torch.tensor([2.0, 1.5, 1.5, 0.0, -1.0, -2.0, 0.5, -30.0])
 SEEN = torch.tensor([True, False, True, False, True, False, False, False])
 
-OPTIONS: list[dict[str, float]] = [
+OPTIONS: list[dict[str, Any]] = [
     {},
     {"temperature": 0.5},
     {"temperature": 2.0},
