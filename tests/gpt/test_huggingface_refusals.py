@@ -239,8 +239,8 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     ),
     "an end beyond the vocabulary": (
         "gpt2",
-        says("generation_config.json", eos_token_id=50256),
-        "50257 tokens, but the model knows 320",
+        both(without("tokenizer_config.json"), says("generation_config.json", eos_token_id=50256)),
+        "config.json: eos_token_id [50256] is not in the tokenizer; say which token ends a text",
     ),
     "an end that is no id": (
         "llama",

@@ -86,6 +86,12 @@ def test_the_tokenizers_own_end_comes_first_among_those_of_the_model(tmp_path: P
     assert tokenizer.eos_ids == (1, 3)
 
 
+def test_an_end_that_the_vocabulary_lacks_gives_way_to_the_tokenizers_own(tmp_path: Path) -> None:
+    published.save_folder(tmp_path, "llama", eos_token_id=315)
+    _, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.eos_ids == (1,)
+
+
 def test_a_word_that_a_configuration_names_by_default_does_not_begin_a_text(tmp_path: Path) -> None:
     published.save_folder(tmp_path, "qwen2", bos_token_id=50)
     _, tokenizer, _ = import_folder(tmp_path)

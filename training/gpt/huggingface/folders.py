@@ -61,7 +61,8 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
         raise InputError(f"{folder}: is there already; name a new or an empty folder")
     dtype, dtype_name = _DTYPES[config.dtype]
     family = family_of(model.config)
-    partial = folder.with_name(folder.name + ".partial")
+    whole = folder.resolve()
+    partial = whole.with_name(whole.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -73,7 +74,7 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
         _write_json(partial / "config.json", {**said, "torch_dtype": dtype_name, "dtype": dtype_name})
         _write_json(partial / "generation_config.json", token_ids(tokenizer))
         write_weights(model, partial, family, dtype=dtype, shard_bytes=round(config.max_shard_size * 10**9))
-        partial.replace(folder)
+        partial.replace(whole)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
     finally:

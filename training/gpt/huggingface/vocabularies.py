@@ -23,18 +23,20 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of a folder whose ``config.json`` is ``config``.
 
     What ends a text is what the model was configured to stop at (``generation_config.json``, else
-    ``config.json``), the tokenizer's own end first; where they are silent, the tokenizer's own. Special
-    tokens are marked as such, even where ``tokenizer.json`` forgets to.
+    ``config.json``), the tokenizer's own end first; where they name no token that is there, the tokenizer's
+    own. Special tokens are marked as such, even where ``tokenizer.json`` forgets to.
     """
     backend = _read_vocabulary(folder, family=config["model_type"])
     own = _named_tokens(folder, backend)
     told = _read_json(folder / "generation_config.json")
     model = {**config, **{name: value for name, value in told.items() if value is not None}}
-    ends = _ids(model.get("eos_token_id"), folder)
+    named = _ids(model.get("eos_token_id"), folder)
+    ends = [each for each in named if backend.id_to_token(each) is not None]
     if "eos" in own and (not ends or own["eos"] in ends):
         ends = [own["eos"], *ends]
     if not ends:
-        raise InputError(f"{folder / 'config.json'}: eos_token_id is missing; say which token ends a text")
+        what = f"{named} is not in the tokenizer" if named else "is missing"
+        raise InputError(f"{folder / 'config.json'}: eos_token_id {what}; say which token ends a text")
     _mark_special(backend, list(own.values()) or ends[:1])
     special = {each for each, token in backend.get_added_tokens_decoder().items() if token.special}
     for role in ("bos", "pad"):
