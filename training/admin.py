@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 from labeling.models import Project, Sample
 from training import runs
 from training.charts import figures, number
-from training.forms import FORMS
+from training.config_form import NamedChoiceField
+from training.forms import FORMS, RunForm
 from training.models import ModelVersion, Run
 
 MAIN_FIELDS = ("source", "policy", "reward", "project", "preferences", "against", "judge", "tasks", "name")
@@ -89,7 +90,7 @@ class RunAdmin(admin.ModelAdmin):
             raise PermissionDenied
         kind = request.GET.get("kind", Run.Kind.FINETUNE)
         form_class = FORMS.get(kind, FORMS[Run.Kind.FINETUNE])
-        form = form_class(request.POST if request.method == "POST" else None, initial=latest())
+        form = form_class(request.POST if request.method == "POST" else None, initial=latest(form_class))
         if request.method == "POST" and form.is_valid():
             run = runs.start(form, owner=request.user)
             messages.success(request, f"{run} is queued.")
@@ -111,14 +112,20 @@ class RunAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/training/run/start.html", context)
 
 
-def latest() -> dict[str, Any]:
-    """The newest project and versions: what the next run most likely is about."""
+def latest(form_class: type[RunForm]) -> dict[str, Any]:
+    """The newest project, and of the versions that must be named the newest: most likely what is meant."""
     newest = {
         "project": Project.objects.order_by("-pk").first(),
         "policy": ModelVersion.objects.policies().first(),
         "reward": ModelVersion.objects.rewards().first(),
     }
-    return {name: row.slug if isinstance(row, Project) else row.name for name, row in newest.items() if row}
+    return {
+        name: getattr(row, field.by)
+        for name, row in newest.items()
+        if isinstance(field := form_class.base_fields.get(name), NamedChoiceField)
+        and row is not None
+        and (field.required or name == "project")
+    }
 
 
 @admin.register(ModelVersion)

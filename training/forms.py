@@ -4,6 +4,7 @@ The options of a stage are the fields of its config dataclasses; a form adds wha
 names of projects and versions.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,9 +143,16 @@ class OpensTasksMixin(forms.Form):
 
 class PretrainForm(OpensTasksMixin, NewVersionForm):
     kind = Run.Kind.PRETRAIN
-    summary = "Train a language model from scratch on a corpus."
+    summary = "Train a language model on a corpus: from scratch, or from a policy."
     configs = (CorpusConfig, TokenizerConfig, PretrainConfig)
+    brought_by_policy = ("preset", *(option.name for option in dataclasses.fields(TokenizerConfig)))
 
+    policy = NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        required=False,
+        help_text="Go on training this policy, with its own tokenizer, in place of a new model.",
+    )
     project = NamedChoiceField(
         Project.objects.all(), by="slug", required=False, help_text="Where --tasks are opened."
     )
@@ -153,13 +161,23 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
         return checked_paths(self.cleaned_data["source"])
 
     def default_name(self) -> str:
+        if policy := self.cleaned_data.get("policy"):
+            return next_free(policy.name)
         return "stories" if self.cleaned_data.get("source") == "stories" else "base"
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if cleaned.get("tasks") and not cleaned.get("project"):
             self.add_error("project", "say in which project the tasks are to be opened.")
+        if cleaned.get("policy"):
+            for name in self.brought_by_policy:
+                if cleaned.get(name) != self.fields[name].initial:
+                    self.add_error(name, f"leave it out: “{cleaned['policy']}” brings its own.")
         return cleaned
+
+    def parameters(self) -> dict[str, Any]:
+        brought = self.brought_by_policy if self.cleaned_data.get("policy") else ()
+        return {name: value for name, value in super().parameters().items() if name not in brought}
 
 
 class SampleForm(RunForm):

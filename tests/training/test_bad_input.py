@@ -82,6 +82,13 @@ def test_an_unknown_model_name_to_generate_from() -> None:
     assert "there are: base" in refusal("generate", "--policy", "bsae")
 
 
+def test_a_policy_to_train_further_brings_its_own_shape_and_tokenizer() -> None:
+    make_policy()
+    assert refusal("pretrain", "--policy", "base", "--preset", "gpt2").startswith("--preset: leave it out")
+    assert refusal("pretrain", "--policy", "base", "--tokenizer", "char").startswith("--tokenizer")
+    assert "there are: base" in refusal("pretrain", "--policy", "bsae")
+
+
 def test_a_finetune_without_a_reward_model() -> None:
     make_policy()
     make_project()

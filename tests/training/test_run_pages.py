@@ -152,6 +152,14 @@ def test_an_admin_starts_a_finetune_from_the_django_admin(as_admin: Client) -> N
     assert run.owner is not None
 
 
+def test_the_form_of_pretraining_begins_from_scratch_unless_a_policy_is_chosen(as_admin: Client) -> None:
+    make_policy()
+    pretraining = as_admin.get(reverse("admin:training_run_add") + "?kind=pretrain").content.decode()
+    assert '<option value="base" selected>' not in pretraining
+    sampling = as_admin.get(reverse("admin:training_run_add") + "?kind=sample").content.decode()
+    assert '<option value="base" selected>' in sampling
+
+
 def test_the_form_says_what_is_missing_and_starts_nothing(as_admin: Client) -> None:
     make_project()
     make_policy()

@@ -30,6 +30,9 @@ QUICK_PRETRAIN: dict[str, Any] = {
 }
 
 
+QUICK_STEPS: dict[str, Any] = {"batch_size": 4, "steps": 40, "minutes": 0}
+
+
 def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
     """A taste for the letter a."""
     return [float(text.count("a")) for text in completions]
@@ -52,6 +55,23 @@ def test_pretraining_makes_a_policy_that_can_be_loaded_and_a_row_of_metrics_a_st
     assert "loss" in run.points.get(step=4).values
     model, tokenizer = load_policy(version)
     assert model.config.vocab_size >= tokenizer.vocab_size
+
+
+def test_a_policy_is_trained_further_with_its_own_tokenizer(tmp_path: Path) -> None:
+    parent = make_policy()
+    file = tmp_path / "letters.txt"
+    file.write_text("abcdefgh\n" * 300 + "hgfedcba\n" * 300)
+    corpus = {"source": str(file), "documents": "line", "context": 8, "holdout": "tail"}
+    run = executed(Run.Kind.PRETRAIN, policy="base", **QUICK_STEPS, **corpus)
+    child = ModelVersion.objects.get(run=run)
+    assert child.name == "base-2"
+    assert child.parent == parent
+    (before, letters), (after, same_letters) = load_policy(parent), load_policy(child)
+    assert same_letters.fingerprint == letters.fingerprint
+    assert after.config.layers == before.config.layers
+    first, *_, last = (point.values["validation_loss"] for point in run.points.filter(step__in=(0, 40)))
+    assert last < first
+    assert not {"preset", "tokenizer", "vocab_size"} & set(run.parameters)
 
 
 def test_pretraining_with_tasks_opens_them_in_the_project_when_it_is_done() -> None:

@@ -1,4 +1,4 @@
-"""Train a language model from scratch on a corpus."""
+"""Train a language model on a corpus, from scratch or from a policy."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from training.execution.configs import config_of
 from training.execution.corpora import prepared_for
 from training.execution.finetune import EXAMPLES
 from training.execution.outcome import NewVersion, Outcome
+from training.execution.versions import load_policy
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
 from training.gpt.corpus import Prepared
@@ -40,7 +41,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
             "stopped": result.stopped,
             "examples": [{"prompt": "", "completion": text} for text in written],
         },
-        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=None),
+        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
     )
 
 
@@ -51,7 +52,11 @@ def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
 
 def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainResult]:
     """The corpus, prepared, and what a training on it came to; its files are in `folder`."""
-    prepared = prepared_for(run, attempt)
+    model = tokenizer = None
+    if run.policy is not None:
+        attempt.say("loading the policy")
+        model, tokenizer = load_policy(run.policy)
+    prepared = prepared_for(run, attempt, tokenizer)
     attempt.check()
     result = pretrain(
         splits=prepared.shards,
@@ -62,5 +67,6 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainR
         should_stop=attempt.should_stop,
         on_resume=attempt.on_resume,
         saving=attempt.saving,
+        model=model,
     )
     return prepared, result

@@ -1,4 +1,4 @@
-"""`manage.py pretrain`: train a language model from scratch on a corpus."""
+"""`manage.py pretrain`: train a language model on a corpus."""
 
 from training.management.run_command import RunCommand
 from training.models import Run
