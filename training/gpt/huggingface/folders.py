@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from training.gpt.checkpoint import check_vocabulary
 from training.gpt.config import ExportConfig
@@ -62,9 +64,8 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
     dtype, dtype_name = _DTYPES[config.dtype]
     family = family_of(model.config)
     whole = folder.resolve()
-    partial = whole.with_name(whole.name + ".partial")
+    partial = whole.with_name(f".{whole.name}-{uuid.uuid4().hex[:8]}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write_tokenizer(tokenizer, partial, context=model.config.context)
         if family == "qwen2" and not cuts_like_qwen2(partial / "tokenizer.json"):
@@ -75,8 +76,9 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
         _write_json(partial / "generation_config.json", token_ids(tokenizer))
         write_weights(model, partial, family, dtype=dtype, shard_bytes=round(config.max_shard_size * 10**9))
         partial.replace(whole)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: cannot be written ({reason})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return family

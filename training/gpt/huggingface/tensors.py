@@ -34,12 +34,20 @@ class Entry:
     theirs: tuple[str, ...]
     sizes: tuple[int, ...] = ()  # how the rows of ours are shared out; none: each of theirs is all of ours
     transposed: bool = False  # GPT-2 stores [inputs, outputs]
+    turned: tuple[int, ...] = ()  # for each of theirs, in how many heads rotary positions turn its rows
 
-    def views(self, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Their tensors by name, as views into ours."""
+    def views(self, tensor: Tensor) -> Iterator[tuple[str, Tensor, torch.Size]]:
+        """Their tensors: name, a view into ours in their order, and the shape they give it.
+
+        The two rows that a rotary position turns are neighbours here; there, the first rows of all pairs of a
+        head come before the second ones, so that the view has [heads, 2, pairs] in the place of rows.
+        """
         tensor = tensor.T if self.transposed else tensor
         parts = torch.split(tensor, list(self.sizes)) if self.sizes else [tensor] * len(self.theirs)
-        yield from zip(self.theirs, parts, strict=True)
+        turned = self.turned or (0,) * len(self.theirs)
+        for name, part, heads in zip(self.theirs, parts, turned, strict=True):
+            view = part.unflatten(0, (heads, -1, 2)).transpose(1, 2) if heads else part
+            yield name, view, part.shape
 
 
 def layout(config: ModelConfig, family: str) -> Iterator[Entry]:
@@ -72,6 +80,7 @@ def _gpt2(config: ModelConfig) -> Iterator[Entry]:
 def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
     queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
     halves = (config.hidden, config.hidden) if config.gated else ()
+    turned = (config.heads, config.kv_heads, 0)
     linear: list[tuple[str, tuple[str, ...], tuple[int, ...], bool]] = [
         # Ours, theirs, how ours is shared out, whether it has a bias.
         (
@@ -90,18 +99,22 @@ def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
     ]
     if config.qk_norm:
         gains += [
-            ("attention.query_gain", "self_attn.q_norm.weight"),
-            ("attention.key_gain", "self_attn.k_norm.weight"),
+            ("attention.query_norm.weight", "self_attn.q_norm.weight"),
+            ("attention.key_norm.weight", "self_attn.k_norm.weight"),
         ]
     yield Entry(ours="embedding.weight", theirs=("model.embed_tokens.weight",))
     for layer in range(config.layers):
         block, prefix = f"blocks.{layer}", f"model.layers.{layer}"
         for own, their in gains:
-            yield Entry(ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",))
+            per_head = own.startswith("attention.")
+            yield Entry(
+                ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",), turned=(1,) if per_head else ()
+            )
         for ours, theirs, sizes, biased in linear:
             for kind in ("weight", "bias") if biased else ("weight",):
                 names = tuple(f"{prefix}.{name}.{kind}" for name in theirs)
-                yield Entry(ours=f"{block}.{ours}.{kind}", theirs=names, sizes=sizes)
+                heads = turned if ours == "attention.qkv" else ()
+                yield Entry(ours=f"{block}.{ours}.{kind}", theirs=names, sizes=sizes, turned=heads)
     yield Entry(ours="final_norm.weight", theirs=("model.norm.weight",))
 
 
@@ -118,7 +131,7 @@ def read_weights(model: GPT, folder: Path, family: str) -> None:
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
         unread = set(where)
         for entry in layout(model.config, family):
-            for place, (name, target) in enumerate(entry.views(state[entry.ours])):
+            for place, (name, target, shape) in enumerate(entry.views(state[entry.ours])):
                 # Saved from the trunk alone, names lack the prefix, as in GPT-2's own folder.
                 known = name if name in where else name.removeprefix(_PREFIX[family])
                 if known not in where:
@@ -126,7 +139,8 @@ def read_weights(model: GPT, folder: Path, family: str) -> None:
                 tensor = files[where[known]].get_tensor(known)
                 if entry.ours == "position_embedding.weight":
                     tensor = tensor[: model.config.context]
-                _check(tensor, target, name=f"{where[known]}: {known}")
+                _check(tensor, shape, name=f"{where[known]}: {known}")
+                tensor = tensor.reshape(target.shape)
                 if place and not entry.sizes and not torch.equal(target, tensor.to(target.dtype)):
                     raise InputError(
                         f"{where[known]}: {known} differs from its gate; a gated ReLU cannot be read"
@@ -169,7 +183,7 @@ def _their_tensors(model: GPT, family: str) -> Iterator[tuple[str, Tensor]]:
         if tensor is None:
             weight = state[entry.ours.removesuffix("bias") + "weight"]
             tensor = weight.new_zeros(len(weight))
-        yield from entry.views(tensor)
+        yield from ((name, view.reshape(shape)) for name, view, shape in entry.views(tensor))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -207,8 +221,8 @@ def _shard(folder: Path, name: object) -> Path:
     return folder / name
 
 
-def _check(tensor: Tensor, target: Tensor, *, name: str) -> None:
-    if tensor.shape != target.shape:
-        raise InputError(f"{name} is {list(tensor.shape)}, but config.json says {list(target.shape)}")
+def _check(tensor: Tensor, shape: torch.Size, *, name: str) -> None:
+    if tensor.shape != shape:
+        raise InputError(f"{name} is {list(tensor.shape)}, but config.json says {list(shape)}")
     if tensor.dtype not in _FLOATS:
         raise InputError(f"{name} is of type {tensor.dtype}; only fp32, bf16 and fp16 can be read")
