@@ -6,6 +6,7 @@ import pytest
 from training.gpt.config import (
     PRESETS,
     CorpusConfig,
+    EvaluationConfig,
     ModelConfig,
     PretrainConfig,
     SamplingConfig,
@@ -77,6 +78,13 @@ def test_reading_the_config_loads_no_torch() -> None:
         (lambda: SamplingConfig(top_p=1.5), "top_p: must be at most 1.0, not 1.5"),
         (lambda: SamplingConfig(top_p=0), "top_p: must be above 0"),
         (lambda: SamplingConfig(temperature=-1), "temperature: must be at least 0.0, not -1.0"),
+        (lambda: SamplingConfig(min_p=1.5), "min_p: must be at most 1.0, not 1.5"),
+        (lambda: SamplingConfig(min_p=-0.5), "min_p: must be at least 0.0, not -0.5"),
+        (lambda: SamplingConfig(repetition_penalty=0), "repetition_penalty: must be above 0"),
+        (lambda: SamplingConfig(stop="a||b"), "stop: one text in 'a||b' is empty"),
+        (lambda: SamplingConfig(beams=2, min_p=0.1), "min_p: beam search draws nothing"),
+        (lambda: SamplingConfig(beams=2, temperature=0.5), "temperature: beam search draws nothing"),
+        (lambda: EvaluationConfig(stride=-1), "stride: must be at least 0, not -1"),
     ],
 )
 def test_a_bad_value_is_named(build: object, message: str) -> None:
@@ -85,3 +93,18 @@ def test_a_bad_value_is_named(build: object, message: str) -> None:
         build()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stop", "texts"),
+    [
+        ("", ()),
+        ("end", ("end",)),
+        ("a|b c| d", ("a", "b c", " d")),
+        (r"\n\n|\tx|a\|b|c\\n", ("\n\n", "\tx", "a|b", r"c\n")),
+        ("\n", ("\n",)),
+        (r"\begin", (r"\begin",)),
+    ],
+)
+def test_stop_texts_are_cut_at_bars(stop: str, texts: tuple[str, ...]) -> None:
+    assert SamplingConfig(stop=stop).stops == texts

@@ -54,15 +54,29 @@ def candidates(logits: Tensor, *, top_k: int, top_p: float, min_p: float) -> tup
     ids = None
     if 0 < top_k < logits.shape[-1]:
         logits, ids = logits.topk(top_k, dim=-1)
-    elif top_p < 1:
-        logits, ids = logits.sort(dim=-1, descending=True, stable=True)
     weights = logits.softmax(dim=-1)
-    least = min_p * weights.amax(dim=-1, keepdim=True) if min_p > 0 else None
     if top_p < 1:
+        if ids is None:
+            weights, ids = likeliest(weights, share=top_p)
         weights = weights.masked_fill(weights.cumsum(dim=-1) - weights >= top_p, 0)
-    if least is not None:
-        weights = weights.masked_fill(weights < least, 0)
+    if min_p > 0:
+        weights = weights.masked_fill(weights < min_p * weights.amax(dim=-1, keepdim=True), 0)
     return weights, ids
+
+
+def likeliest(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+    """The largest of ``weights`` [R, V], at least as many as hold ``share`` in each row, in falling order.
+
+    Gives them and their places, [R, K] both. Sorting a large vocabulary can take as long as the model itself,
+    and few nuclei need it.
+    """
+    count = 256
+    while count < weights.shape[-1]:
+        largest, places = weights.topk(count, dim=-1)
+        if bool((largest.sum(dim=-1) >= share).all()):
+            return largest, places
+        count *= 8
+    return weights.sort(dim=-1, descending=True)
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
