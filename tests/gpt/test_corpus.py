@@ -1,143 +1,314 @@
-from collections import Counter
+"""A corpus prepared: its shards, what is told of it, and when it is made anew."""
+
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.gpt.corpora import shared, write
 from tests.gpt.examples import tiny_tokenizer
-from training.gpt.config import CorpusConfig
-from training.gpt.corpus import Splits, load_shards, prepare, read_documents, split_documents, split_of
+from training.gpt.config import CorpusConfig, TokenizerConfig
+from training.gpt.corpus import ALL, Prepared, prepare, tokenize
 from training.gpt.errors import InputError
+from training.gpt.tokenizer import SpecialTokens, Tokenizer
+
+WORDS = TokenizerConfig(tokenizer="word", vocab_size=300)
 
 
-def documents(source: object, **options: str) -> list[str]:
-    return list(read_documents(CorpusConfig(source=str(source), **options)))  # type: ignore[arg-type]
+def lines(count: int) -> str:
+    return "".join(f"line number {number}\n" for number in range(count))
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def test_stories_are_built_in() -> None:
-    assert len(list(read_documents(CorpusConfig(stories=30)))) == 30
-
-
-def test_lines_are_documents_where_nothing_parts_them(tmp_path: Path) -> None:
-    path = write(tmp_path / "lines.txt", "one\r\ntwo \r\nthree\n")
-    assert documents(path) == ["one", "two", "three"]
-
-
-def test_a_stray_blank_line_does_not_make_paragraphs(tmp_path: Path) -> None:
-    path = write(tmp_path / "lines.txt", "line\n" * 30 + "\n" + "line\n" * 30)
-    assert len(documents(path)) == 60
-
-
-def test_paragraphs_are_documents_where_blank_lines_part_them(tmp_path: Path) -> None:
-    path = write(tmp_path / "verse.txt", "a\nb\n\nc\n \nd\n")
-    assert documents(path) == ["a\nb", "c", "d"]
-
-
-def test_many_files_are_a_document_each(tmp_path: Path) -> None:
-    for number in range(10):
-        write(tmp_path / f"{number}.txt", f"first {number}\nsecond")
-    write(tmp_path / "picture.png", b"\x89PNG\x00")
-    assert documents(tmp_path) == [f"first {number}\nsecond" for number in range(10)]
-
-
-@pytest.mark.parametrize(("kind", "count"), [("line", 3), ("paragraph", 2), ("file", 1)])
-def test_the_kind_of_document_can_be_chosen(tmp_path: Path, kind: str, count: int) -> None:
-    assert len(documents(write(tmp_path / "a.txt", "a\nb\n\nc"), documents=kind)) == count
-
-
-def test_several_files_can_be_named(tmp_path: Path) -> None:
-    one, two = write(tmp_path / "one.pos", "good"), write(tmp_path / "two.neg", "bad")
-    assert documents(f"{one}, {two}") == ["good", "bad"]
-
-
-def test_latin_1_line_separators_are_not_line_ends(tmp_path: Path) -> None:
-    path = write(tmp_path / "reviews", b"caf\xe9 \x85 bar\nnext")
-    assert documents(path, encoding="latin-1") == ["café \x85 bar", "next"]
-
-
-def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
-    assert documents(write(tmp_path / "bom.txt", b"\xef\xbb\xbfone")) == ["one"]
-
-
-def test_an_undecodable_byte_is_named_with_file_and_offset(tmp_path: Path) -> None:
-    path = write(tmp_path / "reviews", b"caf\xe9")
-    with pytest.raises(InputError) as caught:
-        documents(path)
-    expected = f"{path}: byte 0xe9 at offset 3 is not utf-8; give the file's encoding, such as latin-1"
-    assert str(caught.value) == expected
-
-
-def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "empty.txt", " \n\n")
-    with pytest.raises(InputError, match=r"empty\.txt: holds no text"):
-        documents(path)
-
-
-def test_a_missing_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"nowhere: no such file or folder; the built-in corpus is called 'stories'"
-    ):
-        documents(tmp_path / "nowhere")
-
-
-def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no \.txt or \.md file; name the files themselves"):
-        documents(tmp_path)
-
-
-def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="encoding: 'klingon' is unknown"):
-        documents(write(tmp_path / "a.txt", "a"), encoding="klingon")
-
-
-def test_documents_are_split_eight_to_one_to_one() -> None:
-    counts = Counter(split_of(str(number), 0) for number in range(20_000))
-    assert counts["train"] == pytest.approx(16_000, abs=250)
-    assert counts["validation"] == pytest.approx(2_000, abs=190)
-    assert counts["test"] == pytest.approx(2_000, abs=190)
-
-
-def test_no_document_is_in_two_splits_however_often_it_comes() -> None:
-    splits = split_documents([str(number % 100) for number in range(1000)], seed=0)
-    train, validation, test = set(splits.train), set(splits.validation), set(splits.test)
-    assert not train & validation
-    assert not train & test
-    assert not validation & test
-    assert len(splits.train) + len(splits.validation) + len(splits.test) == 1000
-
-
-def test_a_split_depends_on_the_seed_and_not_on_the_order() -> None:
-    texts = [str(number) for number in range(200)]
-    forward, backward = split_documents(texts, seed=3), split_documents(texts[::-1], seed=3)
-    assert sorted(forward.test) == sorted(backward.test)
-    assert sorted(forward.test) != sorted(split_documents(texts, seed=4).test)
+def prepared(
+    source: object, home: Path, tokenizer: TokenizerConfig | Tokenizer = WORDS, **options: Any
+) -> Prepared:
+    return prepare(CorpusConfig(source=str(source), **options), tokenizer, home)
 
 
 def test_shards_hold_each_document_between_end_tokens(tmp_path: Path) -> None:
+    for name, text in (("train", "the cat\nthe mat é"), ("valid", "sat"), ("test", "mat\n")):
+        write(tmp_path / "set" / f"{name}.txt", text)
     tokenizer = tiny_tokenizer()
-    splits = Splits(train=["the cat", "the mat é"], validation=["sat"], test=[])
-    shards = prepare(splits, tokenizer, tmp_path)
+    shards = prepared(tmp_path / "set", tmp_path, tokenizer).shards
     end = tokenizer.eos_id
     expected = [end, *tokenizer.encode("the cat"), end, *tokenizer.encode("the mat é"), end]
     assert shards.train.tokens.tolist() == expected
     assert shards.train.documents == 2
     assert shards.train.text_bytes == len("the catthe mat é".encode())
-    assert shards.test.tokens.tolist() == [end]
+    assert shards.validation.tokens.tolist() == [end, *tokenizer.encode("sat"), end]
+    assert shards.test.tokens.tolist() == [end, *tokenizer.encode("mat"), end]
     assert isinstance(shards.train.tokens, np.memmap)
     assert shards.train.tokens.dtype == np.uint16
-    assert load_shards(tmp_path).validation.tokens.tolist() == shards.validation.tokens.tolist()
 
 
-def test_an_empty_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none of its 1 documents fell to the validation split"):
-        prepare(Splits(train=["alone"]), tiny_tokenizer(), tmp_path)
+def test_a_tokenizer_that_begins_texts_with_a_token_of_its_own_has_it_there(tmp_path: Path) -> None:
+    backend = tiny_tokenizer()._backend
+    tokenizer = Tokenizer(backend, SpecialTokens(end=(0,), begin=1))
+    write(tmp_path / "set" / "train.txt", "cat\nmat")
+    write(tmp_path / "set" / "valid.txt", "sat")
+    shards = prepared(tmp_path / "set", tmp_path, tokenizer).shards
+    assert shards.train.tokens.tolist() == [1, *tokenizer.encode("cat"), 0, 1, *tokenizer.encode("mat"), 0]
 
 
-def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no prepared corpus"):
-        load_shards(tmp_path)
+def test_a_large_vocabulary_takes_wider_tokens(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "train.txt", " ".join(f"w{number}" for number in range(70_000)))
+    write(tmp_path / "set" / "valid.txt", "w1")
+    found = prepared(tmp_path / "set", tmp_path, TokenizerConfig(tokenizer="word", vocab_size=80_000))
+    assert found.tokenizer.vocab_size > 2**16
+    assert found.shards.train.tokens.dtype == np.uint32
+    assert int(found.shards.train.tokens.max()) >= 2**16
+
+
+def test_the_vocabulary_is_counted_on_the_training_split_alone(tmp_path: Path) -> None:
+    for name in ("train", "valid", "test"):
+        write(tmp_path / "set" / f"{name}.txt", f"common {name}\n")
+    found = prepared(tmp_path / "set", tmp_path)
+    unknown = found.tokenizer.unknown_id
+    assert found.tokenizer.encode("common train valid test")[2:] == [unknown, unknown]
+    assert unknown not in found.tokenizer.encode("common train")
+    assert found.summary["unknown_rate"] == pytest.approx(2 / 6)
+
+
+def test_the_vocabulary_can_be_counted_on_a_share_from_everywhere(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "".join(f"w{number} {'filler' * 100}\n" for number in range(5000)))
+    known = {}
+    for megabytes in (0, 1):
+        config = TokenizerConfig(tokenizer="word", vocab_size=10_000, vocabulary_megabytes=megabytes)
+        found = prepared(path, tmp_path, config)
+        tokenizer = found.tokenizer
+        words = tokenizer.encode_batch([f"w{number}" for number in range(5000)])
+        known[megabytes] = [number for number, ids in enumerate(words) if ids != [tokenizer.unknown_id]]
+    assert len(known[0]) == found.shards.train.documents
+    assert 1200 < len(known[1]) < 1700, "a third of it: one megabyte of three"
+    assert known[1][0] < 50
+    assert known[1][-1] > 4950
+
+
+def test_the_summary_tells_what_is_in_it(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.txt", lines(99) + "a much longer line than all of the others\n" + "x\nline number 1\n"
+    )
+    found = prepared(path, tmp_path, documents="line", drop_duplicates=True, min_length=2)
+    summary = found.summary
+    assert summary["documents"] == 100
+    assert (summary["dropped_short"], summary["dropped_repeated"]) == (1, 1)
+    assert [split["documents"] for split in summary["splits"].values()] == [80, 10, 10]
+    tokens = [len(getattr(found.shards, name).tokens) for name in ("train", "validation", "test")]
+    assert [split["tokens"] for split in summary["splits"].values()] == tokens
+    assert summary["longest_document"] == 9
+    assert summary["vocab_size"] == found.tokenizer.vocab_size
+    assert summary == json.loads((found.folder / "corpus.json").read_text())
+
+
+def test_a_long_document_is_tokenised_as_a_whole(tmp_path: Path) -> None:
+    text = "".join(f"line {number} of a long text\n\n" for number in range(6000))
+    for number in range(3):
+        write(tmp_path / f"{number}.txt", f"{number} {text}")
+    found = prepared(tmp_path, tmp_path / "home", tiny_tokenizer(text[:1000]), documents="file")
+    assert found.summary["splits"]["validation"]["documents"] == 1
+    ids = found.shards.validation.tokens[1:-1].tolist()
+    assert ids in [found.tokenizer.encode(f"{number} {text}".strip()) for number in range(3)]
+    assert found.summary["longest_document"] == len(ids)
+
+
+def test_tiny_shakespeare_is_cut_where_the_benchmark_cuts_it(tmp_path: Path) -> None:
+    path = shared("tinyshakespeare/input.txt")
+    characters = TokenizerConfig(tokenizer="char", vocab_size=100)
+    found = prepared(path, tmp_path, characters, holdout="tail", shares="90/10/0")
+    text = path.read_text()
+    cut = int(len(text) * 0.9)
+    tokenizer, shards = found.tokenizer, found.shards
+    end = tokenizer.eos_id
+    train, validation = shards.train.tokens, shards.validation.tokens
+    assert tokenizer.decode(train.tolist()) == text[:cut]
+    assert tokenizer.decode(validation.tolist()) == text[cut:]
+    assert len(train) == 1 + cut, "nothing stands between the characters, nor after them: the text goes on"
+    assert len(validation) == 2 + len(text) - cut
+    assert (train[0], validation[0], validation[-1]) == (end, end, end)
+    assert shards.test.tokens.tolist() == [end]
+
+
+def test_the_tail_of_rows_is_that_of_all_of_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", "".join(f'{{"text": "row {number:02}"}}\n' for number in range(100)))
+    found = prepared(path, tmp_path, tiny_tokenizer(kind="char"), holdout="tail")
+    assert [split["documents"] for split in found.summary["splits"].values()] == [80, 10, 10]
+    assert found.shards.validation.documents == 10
+
+
+def test_one_document_is_too_few_to_split(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "alone\n" * 5)
+    with pytest.raises(InputError) as caught:
+        prepared(path, tmp_path, documents="file")
+    assert str(caught.value) == (
+        f"{path}: holds one document, and there must be another to validate on; cut it into smaller ones"
+        " (documents: line, or paragraph), or hold out its end (holdout: tail)"
+    )
+    with pytest.raises(InputError, match="holds 5 documents, all the same, and there must be another"):
+        prepared(path, tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"], "nothing half-made should be left"
+
+
+def test_a_split_without_documents_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.txt", "a\nb\n")
+    write(tmp_path / "valid.txt", "\n")
+    with pytest.raises(InputError, match="none of its 2 documents fell to the validation split; give more"):
+        prepared(tmp_path, tmp_path / "home")
+
+
+def test_a_missing_validation_split_is_cut_from_the_one_for_training(tmp_path: Path) -> None:
+    write(tmp_path / "train.txt", lines(90))
+    write(tmp_path / "test.txt", "tested\n")
+    found = prepared(tmp_path, tmp_path / "home", documents="line")
+    assert [split["documents"] for split in found.summary["splits"].values()] == [80, 10, 1]
+
+
+def test_what_did_not_change_is_used_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    first = prepared(path, tmp_path / "home")
+    marks = {each: each.stat().st_mtime_ns for each in first.folder.iterdir()}
+    second = prepared(path, tmp_path / "home")
+    assert (first.reused, second.reused) == (False, True)
+    assert second.folder == first.folder
+    assert {each: each.stat().st_mtime_ns for each in second.folder.iterdir()} == marks
+    assert second.summary == first.summary
+    assert second.tokenizer.encode("line number 1") == first.tokenizer.encode("line number 1")
+    assert [each.name for each in (tmp_path / "home").iterdir()] == [first.folder.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"shares": "70/20/10"},
+        {"drop_duplicates": True},
+        {"min_length": 1},
+        {"normalise": "nfc"},
+        {"documents": "line"},
+        {"holdout": "tail"},
+        {"encoding": "latin-1"},
+    ],
+    ids=str,
+)
+def test_a_changed_option_makes_it_anew(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    first = prepared(path, tmp_path / "home")
+    second = prepared(path, tmp_path / "home", **change)
+    assert not second.reused
+    assert second.folder != first.folder
+
+
+def test_a_changed_vocabulary_makes_it_anew(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    kinds: list[TokenizerConfig | Tokenizer] = [
+        WORDS,
+        TokenizerConfig(tokenizer="word", vocab_size=20),
+        tiny_tokenizer(),
+        tiny_tokenizer("other text"),
+    ]
+    folders = [prepared(path, tmp_path / "home", kind).folder for kind in kinds]
+    assert len(set(folders)) == 4
+    assert prepared(path, tmp_path / "home", tiny_tokenizer()).reused
+
+
+def test_a_changed_file_makes_it_anew(tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "a.txt", lines(50))
+    home = tmp_path / "home"
+    folders = [prepared(tmp_path / "in", home).folder]
+    before = path.stat()
+    path.write_text(lines(50).replace("number 7", "numbex 7"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    folders.append(prepared(tmp_path / "in", home).folder)
+    write(tmp_path / "in" / "b.txt", lines(3))
+    folders.append(prepared(tmp_path / "in", home).folder)
+    assert len(set(folders)) == 3
+
+
+@pytest.mark.parametrize("harm", ["cut short", "gone", "unreadable"])
+def test_a_damaged_folder_is_made_anew(tmp_path: Path, harm: str) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    first = prepared(path, tmp_path / "home")
+    tokens = first.shards.train.tokens.tolist()
+    if harm == "cut short":
+        with (first.folder / "train.bin").open("r+b") as file:
+            file.truncate(10)
+    elif harm == "gone":
+        (first.folder / "test.bin").unlink()
+    else:
+        (first.folder / "corpus.json").write_text("{")
+    second = prepared(path, tmp_path / "home")
+    assert not second.reused
+    assert second.folder == first.folder
+    assert second.shards.train.tokens.tolist() == tokens
+
+
+def test_a_part_can_be_had_in_the_tokens_of_a_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    corpus, tokenizer = CorpusConfig(source=str(path)), tiny_tokenizer()
+    whole = prepare(corpus, tokenizer, tmp_path / "home").shards
+    parts = {
+        name: tokenize(corpus, tokenizer, tmp_path / "home", part=name)
+        for name in ("train", "validation", "test", ALL)
+    }
+    assert parts["test"].tokens.tolist() == whole.test.tokens.tolist()
+    assert parts["train"].tokens.tolist() == whole.train.tokens.tolist()
+    assert parts[ALL].documents == 50
+    assert (
+        len(parts[ALL].tokens)
+        == sum(len(each.tokens) - 1 for each in (whole.train, whole.validation, whole.test)) + 1
+    )
+
+
+def test_all_of_a_single_document_can_be_had(tmp_path: Path) -> None:
+    corpus = CorpusConfig(source=str(write(tmp_path / "a.txt", "alone")))
+    assert tokenize(corpus, tiny_tokenizer(), tmp_path, part=ALL).documents == 1
+
+
+def test_a_part_of_a_published_corpus_is_read_without_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "train.txt", b"\xff not text")
+    write(tmp_path / "set" / "valid.txt", "a\nb")
+    write(tmp_path / "set" / "test.txt", "cat\nmat")
+    corpus, tokenizer = CorpusConfig(source=str(tmp_path / "set")), tiny_tokenizer()
+    assert tokenize(corpus, tokenizer, tmp_path / "home", part="test").documents == 2
+    with pytest.raises(InputError, match=r"train\.txt: byte 0xff at offset 0"):
+        tokenize(corpus, tokenizer, tmp_path / "home", part=ALL)
+
+
+def test_every_stage_tells_how_far_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+    told: list[tuple[str, float]] = []
+    prepare(
+        CorpusConfig(source=str(path)), WORDS, tmp_path / "home", on_progress=lambda *each: told.append(each)
+    )
+    stages = list(dict.fromkeys(what for what, _ in told))
+    assert stages == ["reading the corpus", "building the vocabulary", "tokenizing"]
+    for stage in stages:
+        shares = [share for what, share in told if what == stage]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize("stage", ["reading the corpus", "building the vocabulary", "tokenizing"])
+def test_it_can_be_stopped_in_every_stage_and_leaves_nothing(tmp_path: Path, stage: str) -> None:
+    path = write(tmp_path / "a.txt", lines(50))
+
+    class Enough(Exception):  # noqa: N818 - a cue
+        pass
+
+    def stop(what: str, share: float) -> None:
+        if what == stage:
+            raise Enough
+
+    with pytest.raises(Enough):
+        prepare(CorpusConfig(source=str(path)), WORDS, tmp_path / "home", on_progress=stop)
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_the_source_may_be_called_anything(tmp_path: Path) -> None:
+    path = write(tmp_path / "日本 & co.txt", lines(10))
+    assert prepared(path, tmp_path / "home").folder.name.startswith("co-")
+    path = write(tmp_path / "日本", lines(10))
+    assert prepared(path, tmp_path / "home").folder.name.startswith("corpus-")

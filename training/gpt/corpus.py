@@ -141,26 +141,21 @@ class _Preparation:
     def build(self, place: Path) -> dict[str, Any]:
         """Fill an empty folder; gives what its ``corpus.json`` says."""
         begun = time.monotonic()
-        spool = Spool(place / "documents.spool")
-        self.reading.read(spool, self.on_progress)
-        split = all_in_one if ALL in self.names else self.reading.splitter(spool)
-        if isinstance(self.tokenizer, TokenizerConfig):
-            texts = (
-                part.text
-                for name, part in split(self.followed(spool, "building the vocabulary"))
-                if name == "train"
-            )
-            share = self.tokenizer.vocabulary_megabytes * 1_000_000 / spool.bytes or 1.0
-            tokenizer = Tokenizer.train(evenly(texts, share), self.tokenizer)
-            tokenizer.save(place / "tokenizer.json")
-        else:
-            tokenizer = self.tokenizer
-        parts = split(self.followed(spool, "tokenizing"))
-        wanted = ((name, part) for name, part in parts if name in self.names)
-        summary = write_shards(wanted, tokenizer, place, names=self.names)
-        spool.remove()
-        self.check(summary)
         reading = self.reading
+        with Spool(place / "documents.spool") as spool:
+            reading.read(spool, self.on_progress)
+            split = all_in_one if ALL in self.names else reading.splitter(spool)
+            tokenizer = self.tokenizer
+            if isinstance(tokenizer, TokenizerConfig):
+                parts = split(self.followed(spool, "building the vocabulary"))
+                learned = (part.text for name, part in parts if name == "train")
+                share = tokenizer.vocabulary_megabytes * 1_000_000 / spool.bytes
+                tokenizer = Tokenizer.train(evenly(learned, share or 1.0), tokenizer)
+                tokenizer.save(place / "tokenizer.json")
+            parts = split(self.followed(spool, "tokenizing"))
+            wanted = ((name, part) for name, part in parts if name in self.names)
+            summary = write_shards(wanted, tokenizer, place, names=self.names)
+        self.check(summary)
         summary = {
             "source": self.corpus.source,
             "documents": reading.documents,

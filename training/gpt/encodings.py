@@ -24,7 +24,7 @@ def check_encoding(name: str) -> None:
     try:
         if name != AUTO and not codecs.lookup(name)._is_text_encoding:  # noqa: SLF001 - has no public name
             raise LookupError
-    except LookupError:
+    except (LookupError, ValueError):
         raise InputError(f"encoding: {name!r} is unknown; try utf-8, latin-1 or {AUTO}") from None
 
 
@@ -93,7 +93,9 @@ def _sample(chunks: Iterable[bytes]) -> bytes | None:
         elif not unicode:
             break
     sample += rest if not rest.isascii() else b""
-    return None if unicode else bytes(sample[:_SAMPLE])
+    # Cut at a line's end: half a character would speak against its encoding.
+    whole_lines = bytes(sample[:_SAMPLE]).rpartition(b"\n")[0]
+    return None if unicode else whole_lines or bytes(sample)
 
 
 def _guess(sample: bytes, name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,10 @@ def pieces(texts: Iterable[str]) -> Iterator[str]:
 
 
 class Spool:
-    """A file of documents on their way into splits: written once, read as needed, never as a whole."""
+    """A file of documents on their way into splits: written once, read as needed, never as a whole.
+
+    A context, at whose end the file is deleted.
+    """
 
     _HEAD = struct.Struct("<QbbI")  # key, place in SPLITS (-1: none), whether it ends a document, bytes
 
@@ -64,6 +67,13 @@ class Spool:
         self.characters = 0
         self.bytes = 0
         self._file: IO[bytes] = path.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self.path.unlink()
 
     def add(self, texts: Iterable[str], *, key: int = 0, split: SplitName | None = None) -> None:
         """Add one document, which may come in pieces."""
@@ -89,11 +99,6 @@ class Spool:
                 key, split, ends, size = self._HEAD.unpack(head)
                 text = file.read(size).decode()
                 yield Part(text, key, None if split < 0 else SPLITS[split], bool(ends))
-
-    def remove(self) -> None:
-        """Delete the file."""
-        self._file.close()
-        self.path.unlink()
 
 
 def write_shards(

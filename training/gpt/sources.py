@@ -20,6 +20,8 @@ from training.gpt.splits import SplitName
 Format = Literal["stories", "text", "jsonl", "parquet", "dataset"]
 
 STORIES = "stories"
+NAMES = (STORIES, *wikitext.NAMES)
+"""Corpora that go by a name."""
 
 _FORMATS: dict[str, Format] = {
     ".txt": "text",
@@ -105,6 +107,14 @@ class Found:
     left_out: list[File] = field(default_factory=list)
 
 
+def names_in(source: str) -> list[str]:
+    """The names and paths that a source joins by commas; a path that exists may hold commas itself."""
+    whole = source.strip()
+    if Path(whole).expanduser().exists():
+        return [whole]
+    return [name for part in source.split(",") if (name := part.strip())]
+
+
 def find_files(source: str, raw: Path) -> Found:
     """The files that ``source`` names: 'stories', data sets by name, files and folders, joined by commas.
 
@@ -112,9 +122,8 @@ def find_files(source: str, raw: Path) -> Found:
     split they are (``train-00000-of-00002.parquet``, ``wiki.valid.tokens``, ``test/a.txt``), and there is a
     train split and another, those splits are kept. ``raw`` is where data sets with a name lie.
     """
-    whole = Path(source.strip()).expanduser().exists()  # a path may hold a comma
     found, alone = Found(), []
-    for name in [source.strip()] if whole else filter(None, map(str.strip, source.split(","))):
+    for name in names_in(source):
         path = Path(name).expanduser()
         if name == STORIES:
             found.files.append(File(Path(STORIES), "stories", size=1000))
@@ -126,8 +135,7 @@ def find_files(source: str, raw: Path) -> Found:
             alone.append((path.name, File(path, format_of(path) or "text", size=path.stat().st_size)))
         else:
             raise InputError(
-                f"{name}: no such file or folder; the built-in corpus is called 'stories', others that go by"
-                f" name are {' and '.join(wikitext.NAMES)}"
+                f"{name}: no such file or folder; corpora that go by a name are {', '.join(NAMES)}"
             )
     _add(found, alone, keep_rest=True)
     return found

@@ -1,0 +1,139 @@
+"""WikiText in the layouts it was published in."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from datasets import Dataset, DatasetDict, disable_progress_bars
+from pyarrow import parquet
+
+from tests.gpt.corpora import documents, read, shared, write
+from training.gpt.config import TokenizerConfig
+from training.gpt.errors import InputError
+from training.gpt.tokenizer import Tokenizer
+from training.gpt.wikitext import articles, is_title
+
+disable_progress_bars()
+
+# As published: each line, blank ones too, begins and ends with a blank.
+ARTICLE = (
+    " \n = {title} = \n \n {title} is a <unk> word . \n \n = = History = = \n \n It was = 3 = once . \n"
+    " = a table = \n \n"
+)
+LAYOUTS = ["tokens", "zip", "txt", "parquet", "dataset"]
+SPLITS = {"train": 4, "valid": 2, "test": 3}
+
+
+def text_of(split: str) -> str:
+    return "".join(ARTICLE.format(title=f"{split} {number}") for number in range(SPLITS[split]))
+
+
+def publish(raw: Path, layout: str, name: str = "wikitext-2") -> None:
+    """A small WikiText in one of its layouts. On the hub a row is a line, and blank ones are empty."""
+    rows = {
+        split: [line + "\n" if line.strip() else "" for line in text_of(split).split("\n")[:-1]]
+        for split in SPLITS
+    }
+    if layout == "tokens":
+        for split in SPLITS:
+            write(raw / name / f"wiki.{split}.tokens", text_of(split))
+    elif layout == "zip":
+        with zipfile.ZipFile(raw / f"{name}-v1.zip", "w") as archive:
+            for split in SPLITS:
+                archive.writestr(f"{name}/wiki.{split}.tokens", text_of(split))
+    elif layout == "txt":
+        for split in SPLITS:
+            write(raw / name / f"{split}.txt", text_of(split))
+        write(raw / name / "README", "about it")
+    elif layout == "parquet":
+        folder = raw / f"{name}-v1"
+        folder.mkdir()
+        for split, lines in rows.items():
+            long = "validation" if split == "valid" else split
+            parquet.write_table(pa.table({"text": lines}), folder / f"{long}-00000-of-00001.parquet")
+    else:
+        sets = {split: Dataset.from_dict({"text": lines}) for split, lines in rows.items()}
+        sets["validation"] = sets.pop("valid")
+        DatasetDict(sets).save_to_disk(raw / name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_articles_in_the_published_splits(tmp_path: Path, layout: str) -> None:
+    publish(tmp_path, layout)
+    reading, found = read("wikitext-2", raw=tmp_path)
+    assert [file.split for file in reading.files] == ["test", "validation", "train"]
+    assert len(found) == sum(SPLITS.values())
+    assert found[0] == (
+        "= test 0 = \n\n test 0 is a <unk> word . \n\n = = History = = \n\n It was = 3 = once . \n"
+        " = a table ="
+    )
+    assert [text.split("\n")[0] for text in found[5:]] == [f"= train {number} = " for number in range(4)]
+
+
+@pytest.mark.parametrize("name", ["wikitext-103", "wikitext-2-raw", "wikitext-103-raw"])
+def test_its_other_sizes_go_by_name_too(tmp_path: Path, name: str) -> None:
+    publish(tmp_path, "parquet", name)
+    assert len(documents(name, raw=tmp_path)) == sum(SPLITS.values())
+
+
+def test_a_folder_by_its_path_is_read_the_same_way(tmp_path: Path) -> None:
+    publish(tmp_path, "tokens")
+    assert documents(tmp_path / "wikitext-2") == documents("wikitext-2", raw=tmp_path)
+
+
+def test_a_copy_without_its_train_split_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "wikitext-2" / "wiki.valid.tokens", text_of("valid"))
+    with pytest.raises(
+        InputError, match=r"wikitext-2: .*lacks the train split or all others; copy the whole"
+    ):
+        documents("wikitext-2", raw=tmp_path)
+
+
+def test_the_real_validation_split_has_sixty_articles() -> None:
+    path = shared("wikitext-2/valid.txt")
+    found = documents(path)
+    assert len(found) == 60
+    assert found[0].startswith("= Homarus gammarus = \n")
+    assert all(is_title(text.split("\n")[0]) for text in found)
+    assert sum(text.count("\n = = ") for text in found) == path.read_text().count("\n = = ")
+
+
+def test_nothing_of_a_text_is_lost_between_articles() -> None:
+    lines = text_of("train").split("\n")
+    assert "\n".join(articles(lines)).split() == " ".join(lines).split()
+
+
+def test_the_literal_unknown_word_is_the_unknown_token(tmp_path: Path) -> None:
+    texts = ["the <unk> sat , on <unk> .", "The <UNK> <unk> <unk> (<unk>)"]
+    tokenizer = Tokenizer.train(texts, TokenizerConfig(tokenizer="word", vocab_size=100))
+    the, unknown, comma = (tokenizer.encode(word)[0] for word in ("the", "<unk>", ","))
+    assert unknown == tokenizer.unknown_id
+    assert tokenizer.encode("the <unk>, dog") == [the, unknown, comma, unknown]
+    ids = {tokenizer.token(number) for number in range(tokenizer.vocab_size)}
+    assert len(ids) == tokenizer.vocab_size == 3 + len({"the", "sat", ",", "on", ".", "(", ")"})
+
+
+def test_without_copy_and_network_one_line_says_what_to_do(tmp_path: Path) -> None:
+    # In a process of its own, which is told before it starts where the hub is: at a closed door.
+    code = (
+        "import sys; from pathlib import Path; from training.gpt.sources import find_files\n"
+        "find_files('wikitext-103', Path(sys.argv[1]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    *_, last = result.stderr.strip().splitlines()
+    assert (
+        f"wikitext-103: there is no copy at {tmp_path}/wikitext-103, and the hub cannot be reached (" in last
+    )
+    assert "put the published files there, or give their folder as the source" in last
+    assert not (tmp_path / "wikitext-103").exists()
