@@ -54,6 +54,8 @@ class Command(BaseCommand):
         try:
             if file:
                 prompts = [*prompts, *read_prompts(Path("/dev/stdin" if file == "-" else file))]
+            if not all(map(is_text, prompts)):
+                raise InputError("prompt: holds bytes that are not UTF-8; give it in UTF-8, or in a --file")
             with interruptible() as should_stop:
                 write = self.stream if stream else self.write
                 write(form, prompts or [""], should_stop, **options)
@@ -116,6 +118,11 @@ class Command(BaseCommand):
                 self.stdout.flush()
             if should_stop():
                 break
+
+
+def is_text(word: str) -> bool:
+    """Whether a word of the command line was UTF-8: Python hides other bytes in lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 @contextmanager
