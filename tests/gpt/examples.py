@@ -14,6 +14,7 @@ from training.gpt.tokenizer import Tokenizer
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "modern": {},
+    "rms": {"norm": "rms"},
     "gpt2": {
         "norm": "layer",
         "positions": "learned",
@@ -22,6 +23,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "qk_norm": False,
     },
     "llama": {
+        "norm": "rms",
         "activation": "swiglu",
         "qk_norm": False,
         "kv_heads": 2,
@@ -32,8 +34,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "bias": "attention",
         "tied": False,
     },
-    "qwen2": {"activation": "swiglu", "qk_norm": False, "kv_heads": 1, "bias": "qkv"},
-    "qwen3": {"activation": "swiglu", "kv_heads": 2, "head_width": 16},
+    "qwen2": {"norm": "rms", "activation": "swiglu", "qk_norm": False, "kv_heads": 1, "bias": "qkv"},
+    "qwen3": {"norm": "rms", "activation": "swiglu", "kv_heads": 2, "head_width": 16},
 }
 
 

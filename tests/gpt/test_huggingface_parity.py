@@ -1,6 +1,7 @@
 """The same numbers as `transformers`, for folders read and for folders written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import PRESETS, ExportConfig, ModelConfig, SamplingConfig
 from training.gpt.decoding import pad_left
 from training.gpt.generate import generate
+from training.gpt.huggingface.centring import can_be_centred, centred
 from training.gpt.huggingface.families import family_of, read_model_config, write_model_config
 from training.gpt.huggingface.folders import export_folder, import_folder
 from training.gpt.model import GPT
@@ -29,8 +31,14 @@ OURS: dict[str, dict[str, Any]] = {
     "squared ReLU in GPT-2's layout": {**LAYOUTS["gpt2"], "activation": "relu2", "tied": False},
     "no biases in GPT-2's layout": {**LAYOUTS["gpt2"], "activation": "gelu", "bias": "none"},
     "biases of queries, keys and values in GPT-2's layout": {**LAYOUTS["gpt2"], "bias": "qkv"},
-    "squared ReLU in Llama's layout": {"qk_norm": False, "bias": "all", "kv_heads": 1},
-    "biases of queries, keys and values beside normalised queries": {"bias": "qkv", "tied": False},
+    "LayerNorm with biases of attention and shared keys": {"bias": "attention", "kv_heads": 2, "tied": False},
+    "LayerNorm in Qwen2's layout": {"qk_norm": False, "bias": "qkv", "activation": "swiglu"},
+    "squared ReLU in Llama's layout": {"norm": "rms", "qk_norm": False, "bias": "all", "kv_heads": 1},
+    "biases of queries, keys and values beside normalised queries": {
+        "norm": "rms",
+        "bias": "qkv",
+        "tied": False,
+    },
     "stretched": {"rotary_scaling": "linear", "rotary_factor": 3.0, "rotary_base": 500.0},
 }
 
@@ -91,9 +99,11 @@ def test_an_exported_model_gives_the_same_numbers_in_transformers(name: str, tmp
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_can_be_exported(preset: str) -> None:
-    config = ModelConfig.preset(preset, vocab_size=100)
-    written = write_model_config(config, family_of(config))
-    assert read_model_config(written) == ModelConfig.preset(preset, vocab_size=100, dropout=0.0)
+    model = GPT(ModelConfig.preset(preset, vocab_size=100))
+    if can_be_centred(model):
+        model = centred(model)
+    written = write_model_config(model.config, family_of(model.config))
+    assert read_model_config(written) == replace(model.config, dropout=0.0)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])

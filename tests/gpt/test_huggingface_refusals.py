@@ -294,12 +294,15 @@ def test_a_window_as_wide_as_the_context_is_no_window(saved: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": "layer"}, "norm: 'layer' cannot be exported; norm is 'rms' in the qwen3 layout"),
+        ({"bias": "all"}, "norm: 'layer' cannot be exported; norm is 'rms' in the qwen3 layout"),
         (
             {"activation": "gelu"},
             "activation: 'gelu' cannot be exported; activation is 'swiglu' or 'relu2' in",
         ),
-        ({"bias": "all"}, "bias: 'all' cannot be exported; feed-forward layers have no bias in the qwen3"),
+        (
+            {"norm": "rms", "bias": "all"},
+            "bias: 'all' cannot be exported; feed-forward layers have no bias in the qwen3",
+        ),
         (
             {"qk_norm": False, "heads": 3, "head_width": 8},
             "heads: 3 cannot be exported; heads divide the width in the llama layout",

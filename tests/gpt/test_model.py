@@ -1,9 +1,10 @@
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from tests.gpt.examples import LAYOUTS, tiny_model
 from training.gpt.decoding import pad_left
-from training.gpt.model import GPT, KVCache
+from training.gpt.model import GPT, KVCache, attend_to_all, rotate, squared_relu
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -94,7 +95,7 @@ def test_the_gain_of_queries_sharpens_attention() -> None:
     tokens = some_tokens(1, 8)
     before = model(tokens)
     with torch.no_grad():
-        model.get_parameter("blocks.0.attention.query_gain").zero_()
+        model.get_parameter("blocks.0.attention.query_norm.weight").zero_()
     flat = model(tokens)
     assert not torch.allclose(before, flat, atol=1e-2)
     # Without queries all tokens get the same attention: the order of what came before is lost.
@@ -115,14 +116,14 @@ def test_biases_are_where_they_are_said_to_be(bias: str) -> None:
 def test_stretched_positions_turn_more_slowly() -> None:
     plain = tiny_model()
     stretched = tiny_model(rotary_scaling="linear", rotary_factor=2.0)
-    torch.testing.assert_close(stretched.rotary_cos[::2], plain.rotary_cos[:16])
+    torch.testing.assert_close(stretched.rotation[::2], plain.rotation[:16])
 
 
 def test_llama_3_stretches_only_the_long_wavelengths() -> None:
     shape = {"heads": 1, "width": 64, "rotary_base": 1e4, "rotary_context": 64}
     plain = tiny_model(**shape)
     stretched = tiny_model(**shape, rotary_scaling="llama3", rotary_factor=8.0)
-    angles, slower = (torch.asin(model.rotary_sin[1, :32]) for model in (plain, stretched))
+    angles, slower = (torch.asin(model.rotation[1, :, 1]) for model in (plain, stretched))
     wavelengths = 2 * torch.pi / angles
     short, long = wavelengths < 64 / 4, wavelengths > 64
     torch.testing.assert_close(slower[short], angles[short])
@@ -144,8 +145,39 @@ def test_rotary_attention_knows_only_distances() -> None:
     tokens = some_tokens(1, 6)
     before = model(tokens)
     # The same text five places further on.
-    model.rotary_cos, model.rotary_sin = model.rotary_cos.roll(-5, 0), model.rotary_sin.roll(-5, 0)
+    model.rotation = model.rotation.roll(-5, 0)
     torch.testing.assert_close(model(tokens), before, atol=1e-4, rtol=1e-4)
+
+
+def test_real_arithmetic_turns_as_complex_arithmetic_does() -> None:
+    x, angles = torch.randn(2, 5, 3, 8), torch.randn(5, 1, 4)
+    rotation = torch.stack((angles.cos(), angles.sin()), dim=-1)
+    compiled = torch.compile(rotate, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, rotation), rotate(x, rotation))
+    for pair in range(4):
+        turn = torch.tensor(
+            [
+                [angles[1, 0, pair].cos(), -angles[1, 0, pair].sin()],
+                [angles[1, 0, pair].sin(), angles[1, 0, pair].cos()],
+            ]
+        )
+        expected = turn @ x[0, 1, 2, 2 * pair : 2 * pair + 2]
+        torch.testing.assert_close(rotate(x, rotation)[0, 1, 2, 2 * pair : 2 * pair + 2], expected)
+
+
+def test_the_derivative_of_the_squared_relu_is_right() -> None:
+    x = torch.randn(40, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(squared_relu(x), x.clamp_min(0) ** 2)
+    assert torch.autograd.gradcheck(squared_relu, (x,))
+
+
+def test_one_query_attends_as_the_general_product_does() -> None:
+    query, key, value = torch.randn(3, 6, 1, 4), torch.randn(3, 2, 7, 4), torch.randn(3, 2, 7, 4)
+    mask = torch.rand(3, 1, 1, 7) > 0.3
+    mask[..., -1] = True
+    for allowed in (None, mask):
+        expected = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, enable_gqa=True)
+        torch.testing.assert_close(attend_to_all(query, key, value, allowed), expected)
 
 
 def test_more_tokens_than_the_context_are_refused() -> None:

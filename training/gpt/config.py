@@ -26,7 +26,9 @@ class ModelConfig:
     head_width: int = option(0, "size of one head (0: width / heads)", minimum=0)
     width: int = option(128, "size of the residual stream", minimum=2)
     hidden: int = option(0, "inner size of the feed-forward layer (0: usual for the activation)", minimum=0)
-    norm: str = option("rms", "normalisation", choices=("rms", "layer"))
+    norm: str = option(
+        "layer", "normalisation (layer: one pass over memory on a CPU)", choices=("rms", "layer")
+    )
     norm_eps: float = option(1e-5, "added to the variance before its root", minimum=0.0)
     qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
     positions: str = option("rotary", "how positions enter", choices=("rotary", "learned"))
@@ -297,7 +299,9 @@ class PretrainConfig:
         if not self.minutes and not self.steps and not self.tokens:
             raise InputError("minutes: give a budget, in minutes, steps or tokens")
         if self.batch_size % self.accumulate:
-            raise InputError(f"accumulate: {self.accumulate} does not divide a batch_size of {self.batch_size}")
+            raise InputError(
+                f"accumulate: {self.accumulate} does not divide a batch_size of {self.batch_size}"
+            )
         if self.schedule == "wsd" and self.warmup + self.decay > 1:
             raise InputError(f"warmup: {self.warmup} and decay {self.decay} must not exceed 1 together")
 

@@ -4,15 +4,13 @@ Shapes: B sequences, T tokens given, S tokens attended to (cached ones and the T
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from training.gpt.config import ModelConfig
-
-Rotation = tuple[Tensor, Tensor]
 
 
 class KVCache:
@@ -42,20 +40,34 @@ class KVCache:
 
 
 class Norm(nn.Module):
-    """RMSNorm or LayerNorm over the last dimension."""
+    """RMSNorm or LayerNorm over the last dimension, of the given size."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, size: int, *, bias: bool) -> None:
         super().__init__()
         self.eps = config.norm_eps
         self.kind = config.norm
-        self.weight = nn.Parameter(torch.ones(config.width))
-        with_bias = config.norm == "layer" and config.bias == "all"
-        self.bias = nn.Parameter(torch.zeros(config.width)) if with_bias else None
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size)) if bias and config.norm == "layer" else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "rms":
             return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class SquaredReLU(torch.autograd.Function):
+    """relu(x)^2 (So et al. 2021), with a derivative, 2 relu(x), that reads memory once and not four times."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = F.relu(x)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors
+        return cast("Tensor", (gradient * positive).mul_(2))
 
 
 class Attention(nn.Module):
@@ -70,36 +82,36 @@ class Attention(nn.Module):
         inner, wide = config.heads * config.head_width, sum(self.split) * config.head_width
         self.qkv = nn.Linear(config.width, wide, bias=config.bias != "none")
         self.out = nn.Linear(inner, config.width, bias=config.bias in {"attention", "all"})
-        # Gains of queries and of keys, shared by all heads (Qwen3's layout).
-        self.query_gain = nn.Parameter(torch.ones(config.head_width)) if config.qk_norm else None
-        self.key_gain = nn.Parameter(torch.ones(config.head_width)) if config.qk_norm else None
-        self.norm_eps = config.norm_eps
+        # Shared by all heads (Qwen3's layout).
+        self.query_norm = Norm(config, config.head_width, bias=False) if config.qk_norm else None
+        self.key_norm = Norm(config, config.head_width, bias=False) if config.qk_norm else None
 
     def forward(
-        self, x: Tensor, *, rotation: Rotation | None, mask: Tensor | None, cache: KVCache | None
+        self, x: Tensor, *, rotation: Tensor | None, mask: Tensor | None, cache: KVCache | None
     ) -> Tensor:
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, sum(self.split), self.head_width)
-        turned, value = heads[:, :, : -self.split[2]], heads[:, :, -self.split[2] :].transpose(1, 2)
-        if self.query_gain is not None and self.key_gain is not None:
-            gains = (self.query_gain.expand(self.split[0], -1), self.key_gain.expand(self.split[1], -1))
-            normal = F.rms_norm(turned, (self.head_width,), eps=self.norm_eps)
-            turned = normal * torch.cat(gains).to(normal.dtype)
+        query, key, value = heads.split(self.split, dim=2)
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
         if rotation is not None:
-            turned = rotate(turned, rotation)
-        query, key = turned.transpose(1, 2).split(self.split[:2], dim=1)
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
-        mixed = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            # One new token sees everything before it: only a longer stretch needs the triangle.
-            is_causal=mask is None and length > 1,
-            enable_gqa=self.split[0] != self.split[1],
-        )
+        if length == 1 and cache is not None and x.device.type == "cpu":
+            mixed = attend_to_all(query, key, value, mask)
+        else:
+            mixed = F.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=mask,
+                dropout_p=self.dropout if self.training else 0.0,
+                # One new token sees everything before it: only a longer stretch needs the triangle.
+                is_causal=mask is None and length > 1,
+                enable_gqa=self.split[0] != self.split[1],
+            )
         return cast("Tensor", self.out(mixed.transpose(1, 2).flatten(2)))
 
 
@@ -116,7 +128,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.up(x)
         if self.activation == "relu2":
-            x = F.relu(x).square()
+            x = squared_relu(x)
         elif self.activation == "gelu":
             x = F.gelu(x)
         elif self.activation == "gelu_tanh":
@@ -132,14 +144,14 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = Norm(config)
+        self.attention_norm = Norm(config, config.width, bias=config.bias == "all")
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = Norm(config)
+        self.feed_forward_norm = Norm(config, config.width, bias=config.bias == "all")
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, *, rotation: Rotation | None, mask: Tensor | None, cache: KVCache | None
+        self, x: Tensor, *, rotation: Tensor | None, mask: Tensor | None, cache: KVCache | None
     ) -> Tensor:
         attended = self.attention(self.attention_norm(x), rotation=rotation, mask=mask, cache=cache)
         x = x + self.dropout(attended)
@@ -149,8 +161,7 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """The whole model: tokens to next-token logits."""
 
-    rotary_cos: Tensor
-    rotary_sin: Tensor
+    rotation: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -160,13 +171,11 @@ class GPT(nn.Module):
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.final_norm = Norm(config)
+        self.final_norm = Norm(config, config.width, bias=config.bias == "all")
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         if config.tied:
             self.head.weight = self.embedding.weight
-        cos, sin = rotary_tables(config)
-        self.register_buffer("rotary_cos", cos, persistent=False)
-        self.register_buffer("rotary_sin", sin, persistent=False)
+        self.register_buffer("rotation", rotary_table(config), persistent=False)
         self.apply(self._initialise)
         for name, weight in self.named_parameters():
             if name.endswith(("attention.out.weight", "feed_forward.down.weight")):
@@ -203,7 +212,7 @@ class GPT(nn.Module):
             x = x + self.position_embedding(places)
             rotation = None
         else:
-            rotation = self.rotary_cos[places].unsqueeze(-2), self.rotary_sin[places].unsqueeze(-2)
+            rotation = self.rotation[places].unsqueeze(-3)
         mask = attention_mask(start, length, padding=padding, device=tokens.device)
         x = self.dropout(x)
         for block in self.blocks:
@@ -241,8 +250,23 @@ def attention_mask(start: int, length: int, *, padding: Tensor | None, device: t
     return allowed[:, None]
 
 
-def rotary_tables(config: ModelConfig) -> Rotation:
-    """Cosines and sines [context, head width] of the rotary embedding (Su et al. 2021; Llama's layout)."""
+def attend_to_all(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """What one new token in each row makes of all S tokens: [B, H, 1, head width] of [B, kv heads, S, same].
+
+    For a single query on a CPU, three plain products are faster than `scaled_dot_product_attention`. Query
+    heads that share a key head are rows of one product.
+    """
+    batch, heads, _, width = query.shape
+    groups = query.reshape(batch, key.shape[1], -1, width)
+    scores = (groups * width**-0.5) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    mixed = scores.softmax(dim=-1) @ value
+    return mixed.view(batch, heads, 1, width)
+
+
+def rotary_table(config: ModelConfig) -> Tensor:
+    """Cosine and sine [context, head width / 2, 2] of each pair's angle at each place (Su et al. 2021)."""
     exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
     # As the published models round it: far into a long context, the last bit of a frequency shows.
     frequencies = 1.0 / config.rotary_base**exponents
@@ -254,12 +278,25 @@ def rotary_tables(config: ModelConfig) -> Rotation:
         kept = (turns - config.rotary_long) / (config.rotary_short - config.rotary_long)
         kept = kept.clamp(0.0, 1.0)
         frequencies = kept * frequencies + (1 - kept) * frequencies / config.rotary_factor
-    angles = torch.outer(torch.arange(config.context, dtype=torch.float32), frequencies).repeat(1, 2)
-    return angles.cos(), angles.sin()
+    angles = torch.outer(torch.arange(config.context, dtype=torch.float32), frequencies)
+    return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn each pair (i, i + half) of ``x`` [B, T, heads, head width] by its position's angle."""
-    cos, sin = rotation
-    left, right = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-right, left), dim=-1) * sin).to(x.dtype)
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn each pair (2i, 2i + 1) of ``x`` [B, T, heads, head width] by its angle, given as ``rotary_table``.
+
+    The pairs are neighbours, as in the paper, so that they are complex numbers: one product turns them all.
+    """
+    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    if torch.compiler.is_compiling():  # which knows real numbers only, but makes one pass of it
+        (a, b), (cos, sin) = pairs.unbind(-1), rotation.unbind(-1)
+        turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
+    else:
+        product = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
+        turned = torch.view_as_real(product)
+    return turned.flatten(-2).to(x.dtype)
+
+
+def squared_relu(x: Tensor) -> Tensor:
+    """relu(x)^2, element by element."""
+    return cast("Tensor", SquaredReLU.apply(x))  # type: ignore[no-untyped-call]

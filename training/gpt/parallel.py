@@ -106,7 +106,7 @@ def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
     if group.size == 1:
         return module
     if how != "fsdp":
-        return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(module, forward_sync_buffers=False, gradient_as_bucket_view=True)
     mesh = init_device_mesh(model.device.type, (group.size,))
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
@@ -143,5 +143,5 @@ def whole_model(model: GPT) -> GPT:
     with torch.device("meta"):
         copy = GPT(model.config)
     copy.load_state_dict(weights, assign=True)
-    copy.rotary_cos, copy.rotary_sin = model.rotary_cos, model.rotary_sin
+    copy.rotation = model.rotation
     return copy.train(model.training)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from training.gpt.checkpoint import check_vocabulary
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
+from training.gpt.huggingface.centring import can_be_centred, centred
 from training.gpt.huggingface.families import family_in, family_of, read_model_config, write_model_config
 from training.gpt.huggingface.tensors import read_weights, weight_files, write_weights
 from training.gpt.huggingface.vocabularies import (
@@ -62,6 +63,8 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already; name a new or an empty folder")
     dtype, dtype_name = _DTYPES[config.dtype]
+    if can_be_centred(model):
+        model = centred(model)
     family = family_of(model.config)
     whole = folder.resolve()
     partial = whole.with_name(f".{whole.name}-{uuid.uuid4().hex[:8]}.partial")

@@ -46,7 +46,7 @@ class Entry:
         parts = torch.split(tensor, list(self.sizes)) if self.sizes else [tensor] * len(self.theirs)
         turned = self.turned or (0,) * len(self.theirs)
         for name, part, heads in zip(self.theirs, parts, turned, strict=True):
-            view = part.unflatten(0, (heads, -1, 2)).transpose(1, 2) if heads else part
+            view = part.view(heads, -1, 2, *part.shape[1:]).transpose(1, 2) if heads else part
             yield name, view, part.shape
 
 
@@ -107,9 +107,7 @@ def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
         block, prefix = f"blocks.{layer}", f"model.layers.{layer}"
         for own, their in gains:
             per_head = own.startswith("attention.")
-            yield Entry(
-                ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",), turned=(1,) if per_head else ()
-            )
+            yield Entry(ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",), turned=(1,) if per_head else ())
         for ours, theirs, sizes, biased in linear:
             for kind in ("weight", "bias") if biased else ("weight",):
                 names = tuple(f"{prefix}.{name}.{kind}" for name in theirs)
