@@ -261,8 +261,7 @@ def attend_to_all(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
     scores = (groups * width**-0.5) @ key.transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
-    mixed = scores.softmax(dim=-1) @ value
-    return mixed.view(batch, heads, 1, width)
+    return cast("Tensor", (scores.softmax(dim=-1) @ value).view(batch, heads, 1, width))
 
 
 def rotary_table(config: ModelConfig) -> Tensor:
