@@ -159,5 +159,5 @@ def test_a_corpus_three_times_the_memory_is_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_corpus_of_half_a_gigabyte_is_prepared_in_little_memory(tmp_path: Path) -> None:
-    prepare_with_little_memory(tmp_path, megabytes=512, headroom=16)
+def test_a_corpus_of_sixteen_times_the_memory_is_prepared(tmp_path: Path) -> None:
+    prepare_with_little_memory(tmp_path, megabytes=256, headroom=16)

@@ -74,6 +74,15 @@ def test_rows_of_json_lines_are_documents(tmp_path: Path) -> None:
     assert documents(packed) == ["two\nlines", "é 🙂", "last"]
 
 
+def test_json_is_json_lines_where_it_is_named(tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.json", '{"text": "one"}\n{"text": "two"}\n')
+    assert documents(rows) == ["one", "two"]
+    with pytest.raises(
+        InputError, match=r"array\.json, line 1: not JSON .*; each line must be one whole object"
+    ):
+        documents(write(tmp_path / "array.json", '[\n  {"text": "one"}\n]'))
+
+
 def test_the_field_with_the_text_can_be_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"chosen": "good", "rejected": "bad"}\n')
     assert documents(path, field="rejected") == ["bad"]

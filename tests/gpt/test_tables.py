@@ -93,6 +93,13 @@ def test_a_saved_dataset_without_the_column_is_refused(tmp_path: Path) -> None:
         documents(tmp_path / "saved", field="body")
 
 
+def test_a_saved_dataset_dict_that_lacks_a_split_is_named(tmp_path: Path) -> None:
+    DatasetDict({"train": dataset(texts(5)), "test": dataset(texts(2))}).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / "test").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"saved: is not whole as datasets saved it .*; save it again"):
+        documents(tmp_path / "saved")
+
+
 def test_a_damaged_saved_dataset_is_named(tmp_path: Path) -> None:
     dataset(texts(200)).save_to_disk(tmp_path / "saved")
     (arrow,) = (tmp_path / "saved").glob("*.arrow")

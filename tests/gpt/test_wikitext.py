@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict, disable_progress_bars
 from pyarrow import parquet
 
 from tests.gpt.corpora import documents, read, shared, write
+from tests.gpt.hub import hub_with
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
@@ -117,23 +118,48 @@ def test_the_literal_unknown_word_is_the_unknown_token(tmp_path: Path) -> None:
     assert len(ids) == tokenizer.vocab_size == 3 + len({"the", "sat", ",", "on", ".", "(", ")"})
 
 
-def test_without_copy_and_network_one_line_says_what_to_do(tmp_path: Path) -> None:
-    # In a process of its own, which is told before it starts where the hub is: at a closed door.
+CARD = "\n".join(
+    ["---", "configs:", "- config_name: wikitext-2-v1", "  data_files:"]
+    + [f"  - split: {split}\n    path: wikitext-2-v1/{split}-*" for split in ("train", "validation", "test")]
+    + ["---", ""]
+)
+
+
+def looked_for(name: str, raw: Path, *, hub: str) -> subprocess.CompletedProcess[str]:
+    """Look for a data set in a process of its own: where the hub is must be known when that begins."""
     code = (
         "import sys; from pathlib import Path; from training.gpt.sources import find_files\n"
-        "find_files('wikitext-103', Path(sys.argv[1]))"
+        "print([file.split for file in find_files(sys.argv[1], Path(sys.argv[2])).files])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")},
+    return subprocess.run(
+        [sys.executable, "-c", code, name, str(raw)],
+        env={**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(raw.parent / "cache"), "NO_PROXY": "*"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_what_is_not_there_is_fetched_from_the_hub_once(tmp_path: Path) -> None:
+    publish(tmp_path, "parquet")
+    files = {
+        f"wikitext-2-v1/{each.name}": each.read_bytes() for each in (tmp_path / "wikitext-2-v1").iterdir()
+    }
+    raw = tmp_path / "raw"
+    with hub_with("Salesforce/wikitext", {"README.md": CARD.encode(), **files}) as address:
+        fetched = looked_for("wikitext-2", raw, hub=address)
+    assert sorted(fetched.stdout.split("'")[1::2]) == ["test", "train", "validation"], fetched.stderr
+    assert [each.name for each in raw.iterdir()] == ["wikitext-2"]
+    again = looked_for("wikitext-2", raw, hub=address)  # the hub is gone
+    assert again.stdout == fetched.stdout
+    assert documents("wikitext-2", raw=raw) == documents("wikitext-2", raw=tmp_path)
+
+
+def test_without_copy_and_network_one_line_says_what_to_do(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    result = looked_for("wikitext-103", raw, hub="http://127.0.0.1:9")  # where nobody answers
     *_, last = result.stderr.strip().splitlines()
-    assert (
-        f"wikitext-103: there is no copy at {tmp_path}/wikitext-103, and the hub cannot be reached (" in last
-    )
+    assert f"wikitext-103: there is no copy at {raw}/wikitext-103, and none can be had from the hub (" in last
     assert "put the published files there, or give their folder as the source" in last
-    assert not (tmp_path / "wikitext-103").exists()
+    assert not raw.exists()

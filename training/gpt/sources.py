@@ -132,7 +132,9 @@ def find_files(source: str, raw: Path) -> Found:
         elif path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
             _add(found, _inside(path))
         elif path.is_file():
-            alone.append((path.name, File(path, format_of(path) or "text", size=path.stat().st_size)))
+            # Whoever names a file means it: one of another ending is text, unless that says JSON.
+            kind = format_of(path) or ("jsonl" if path.suffix.lower() == ".json" else "text")
+            alone.append((path.name, File(path, kind, size=path.stat().st_size)))
         else:
             raise InputError(
                 f"{name}: no such file or folder; corpora that go by a name are {', '.join(NAMES)}"
@@ -204,19 +206,16 @@ def _is_hidden(name: str) -> bool:
 
 def _saved_by_datasets(folder: Path) -> list[tuple[str, File]]:
     """The data sets that ``save_to_disk`` wrote into ``folder``: one, or one for each split."""
-    names = [""]
-    if (folder / "dataset_dict.json").is_file():
-        names = json.loads((folder / "dataset_dict.json").read_text()).get("splits", [])
-    elif not (folder / "state.json").is_file():
-        return []
+    index = folder / "dataset_dict.json"
+    try:
+        if not index.is_file() and not (folder / "state.json").is_file():
+            return []
+        names = json.loads(index.read_text())["splits"] if index.is_file() else [""]
+        sizes = [sum(each.stat().st_size for each in (folder / name).iterdir()) for name in names]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: is not whole as datasets saved it ({error}); save it again") from None
     return [
-        (
-            name,
-            File(
-                folder / name, "dataset", size=sum(each.stat().st_size for each in (folder / name).iterdir())
-            ),
-        )
-        for name in names
+        (name, File(folder / name, "dataset", size=size)) for name, size in zip(names, sizes, strict=True)
     ]
 
 

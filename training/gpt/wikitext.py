@@ -59,14 +59,15 @@ def _fetch(name: str, raw: Path) -> Path:
         try:
             loaded = datasets.load_dataset(HUB, f"{name}-v1", cache_dir=str(partial / "cache"))
             loaded.save_to_disk(str(partial / name))
-            (partial / name).rename(raw / name)
+            if not (raw / name).exists():  # nor fetched by another process meanwhile
+                (partial / name).rename(raw / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except Exception as error:
         # Whatever layer of the network it was, this is what can be done about it.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{name}: there is no copy at {raw / name}, and the hub cannot be reached ({reason});"
+            f"{name}: there is no copy at {raw / name}, and none can be had from the hub ({reason});"
             " put the published files there, or give their folder as the source"
         ) from error
     return raw / name
