@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -31,6 +31,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    store: Store | None = None  # where a process leaves its last words
 
     @property
     def is_first(self) -> bool:
@@ -58,6 +59,24 @@ class Group:
             value /= self.size
         return value
 
+    @contextmanager
+    def errors_told(self) -> Iterator[None]:
+        """A block in which what an ``InputError`` says in one process, the others say too."""
+        try:
+            yield
+        except InputError as error:
+            if self.store:
+                self.store.set("error", str(error))
+            raise
+        except RuntimeError as error:
+            # A collective failed because somebody left: that one's message is the one to give.
+            if self.store and self.store.check(["error"]):
+                raise InputError(self.store.get("error").decode()) from error
+            raise
+
+
+_here = Group()
+
 
 def is_launched() -> bool:
     """Whether ``torchrun`` started this process, with others beside it."""
@@ -70,11 +89,10 @@ def processes() -> Iterator[Group]:
 
     An error in one process ends all: what an ``InputError`` said in one, the others say too.
     """
-    if dist.is_initialized():
-        yield Group(dist.get_rank(), dist.get_world_size())
-        return
-    if not is_launched():
-        yield Group()
+    global _here  # noqa: PLW0603 - a process is in one group, as torch has it
+    if _here.size > 1 or not is_launched():
+        with _here.errors_told():
+            yield _here
         return
     store, rank, size = next(rendezvous("env://"))
     if torch.cuda.is_available():
@@ -83,17 +101,11 @@ def processes() -> Iterator[Group]:
     else:
         backend = "gloo"
     dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
-    try:
-        yield Group(rank, size)
-    except InputError as error:
-        store.set("error", str(error))
-        raise
-    except RuntimeError as error:
-        # A collective failed because somebody left: that one's message is the one to give.
-        if store.check(["error"]):
-            raise InputError(store.get("error").decode()) from error
-        raise
+    _here = Group(rank, size, store)
+    with _here.errors_told():
+        yield _here
     # After an error the others may be stuck: leaving ends the connection, asking them to agree would not.
+    _here = Group()
     dist.destroy_process_group()
 
 
