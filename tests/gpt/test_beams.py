@@ -106,7 +106,7 @@ def patient_search(
                 logprobs = MODEL(torch.tensor([prompt + list(tokens)]))[0, -1].log_softmax(-1).tolist()
             grown += [(total + logprob, (*tokens, token)) for token, logprob in enumerate(logprobs)]
         best = sorted(grown, reverse=True)[: 2 * beams]
-        ended += [each for each in best if each[1][-1] == END]
+        ended += [each for each in best[:beams] if each[1][-1] == END]
         living = [each for each in best if each[1][-1] != END][:beams]
     ranked = sorted(
         (*ended, *living), key=lambda each: each[0] / len(each[1]) ** length_penalty, reverse=True
@@ -122,10 +122,10 @@ def test_prompts_are_searched_together_as_alone() -> None:
         assert found[0].total == pytest.approx(alone[0].total, abs=3e-5)
 
 
-def test_one_beam_is_greedy() -> None:
+def test_one_beam_without_a_length_penalty_is_greedy() -> None:
     sampling = SamplingConfig(temperature=0, max_new_tokens=LENGTH)
     greedy = generate(MODEL, PROMPTS, sampling, eos_id=END, pad_id=PAD)
-    assert [list(found[0].tokens) for found in search(PROMPTS, 1)] == greedy.completions()
+    assert [list(found[0].tokens) for found in search(PROMPTS, 1, length_penalty=0.0)] == greedy.completions()
 
 
 def test_narrow_beams_come_back_best_first() -> None:

@@ -41,8 +41,10 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Complete each prompt; give for each up to ``sampling.beams`` hypotheses, best first.
 
-    Each step extends every living beam by every token, and keeps the ``beams`` best that have not ended;
-    those that end leave the race with their score. When the budget ends, living beams count as they stand.
+    Each step extends every living beam by every token, and keeps the ``beams`` best that have not ended.
+    Those that end leave the race with their score, if they are among the ``beams`` best of all: an end that
+    is far less likely than to go on should not win by being short. When the budget ends, living beams count
+    as they stand. One beam without a length penalty is greedy.
     A repetition penalty bends the logits, and what is compared is their renormalised log-probability. With
     ``transcripts``, one per prompt, a stop text ends a hypothesis as the end token does.
     """
@@ -98,15 +100,14 @@ class _Race:
         beams, following, parents = self.sampling.beams, list[Hypothesis](), list[int]()
         totals = torch.tensor([beam.total for beam in self.living], device=scores.device)
         for rank, (parent, token) in enumerate(_best_first(totals[:, None] + scores, at_once=2 * beams)):
-            # With one end token, at most half of 2 * beams candidates end, so that enough are left to go on;
-            # stop texts may end more of them.
-            if rank >= 2 * beams and len(following) == beams:
+            if rank >= beams and len(following) == beams:
                 break
             grown = self._grow(
                 self.living[parent], token, float(logprobs[parent, token]), float(scores[parent, token])
             )
             if grown.ended:
-                self.finished.append(grown)
+                if rank < beams:
+                    self.finished.append(grown)
             elif len(following) < beams:
                 following.append(grown)
                 parents.append(parent)
