@@ -41,6 +41,7 @@ class Seen:
         self._recent.add(key)
         if len(self._recent) > max(2**14, len(self._sorted) // 16):
             recent = np.fromiter(self._recent, dtype=np.uint64, count=len(self._recent))
-            self._sorted = np.sort(np.concatenate([self._sorted, recent]))
             self._recent.clear()
+            self._sorted = np.concatenate([self._sorted, recent])
+            self._sorted.sort()
         return True
