@@ -109,6 +109,23 @@ def test_two_processes_that_were_interrupted_are_resumed_by_one(tmp_path: Path) 
     assert [point.step for point in run.points.all()] == list(range(401))
 
 
+@pytest.mark.slow
+def test_a_killed_process_takes_the_other_along_and_leaves_what_was_saved(tmp_path: Path) -> None:
+    name = f"torn-{os.getpid()}"
+    asked = QUICK | {"steps": 100_000, "evaluate_every": 50_000, "save_every": 0.01, "name": name}
+    with torchrun(tmp_path, "pretrain", *options(asked)) as process:
+        assert eventually(lambda: Run.objects.filter(saved_step__gte=1).exists())
+        os.kill(max(processes_with(name)), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    run = Run.objects.get()
+    assert not processes_with(name)
+    assert run.status in {Run.Status.FAILED, Run.Status.RUNNING}  # the latter if it was the first process
+    assert run.saved_step is not None
+    if run.status == Run.Status.FAILED:
+        assert "ended early" in run.error
+        assert f"manage.py resume {run.pk}" in said
+
+
 def test_a_kind_of_run_that_one_process_executes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(CommandError, match="leave out torchrun"):

@@ -5,6 +5,7 @@ a person, tells the others, and alone writes files and reports; so none ever wai
 elsewhere. A batch is that of all processes together: the loss is the same as that of one process.
 """
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,10 @@ class Group:
             # A collective failed because somebody left: that one's message is the one to give.
             if self.store and self.store.check(["error"]):
                 raise InputError(self.store.get("error").decode()) from error
+            if isinstance(error, dist.DistError) or "gloo" in str(error):
+                raise InputError(
+                    f"processes: another of the {self.size} ended early; see what it said, or who killed it"
+                ) from error
             raise
 
 
@@ -104,8 +109,10 @@ def processes() -> Iterator[Group]:
     _here = Group(rank, size, store)
     with _here.errors_told():
         yield _here
-    # After an error the others may be stuck: leaving ends the connection, asking them to agree would not.
+    # After an error nobody gets here: the others may be stuck, and only the end of this process frees them.
     _here = Group()
+    # Whatever held the group longer would end it with Python's lock, waiting for threads that want the lock.
+    gc.collect()
     dist.destroy_process_group()
 
 
