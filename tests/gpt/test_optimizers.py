@@ -65,7 +65,7 @@ def moved(weight: Tensor, gradients: list[Tensor], **group: Any) -> Tensor:
     muon = Muon([{"params": [parameter], "parts": (len(weight),), **group}], lr=0.1, weight_decay=0.1)
     for gradient in gradients:
         parameter.grad = gradient.clone()
-        muon.step()  # type: ignore[no-untyped-call]
+        muon.step()
     return parameter.detach()
 
 
@@ -86,7 +86,7 @@ def test_it_moves_as_pytorchs_own(shape: tuple[int, int]) -> None:
 
 def test_stacked_parts_move_as_they_would_alone() -> None:
     torch.manual_seed(0)
-    parts = (16, 8, 8)
+    parts = [16, 8, 8]
     weight, *gradients = torch.randn(4, sum(parts), 12).unbind()
     together = moved(weight, gradients, parts=parts)
     alone = [

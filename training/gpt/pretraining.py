@@ -111,7 +111,9 @@ def pretrain(
         )
         if group.is_first and training.state.exists:
             on_resume(training.progress.step)
-        return training.run(on_step if group.is_first else _silence, should_stop)
+        result = training.run(on_step if group.is_first else _silence, should_stop)
+        del training  # The group ends after all that uses it.
+        return result
 
 
 def _silence(step: int, progress: float, metrics: dict[str, float]) -> None:

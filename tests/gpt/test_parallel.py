@@ -1,0 +1,186 @@
+"""Two processes train as one does: the same loss, the same files, and an end together."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from tests.gpt.mouse import MOUSE, PROCESSES, Log, shards_in, train
+from training.gpt.checkpoint import load_checkpoint
+from training.gpt.config import PRESETS
+from training.gpt.errors import InputError
+from training.gpt.evaluation import evaluate
+from training.gpt.pretraining import PretrainResult
+from training.gpt.shards import Shards
+
+OPTIONS: dict[str, Any] = {"steps": 10, "evaluate_every": 4, "dropout": 0.1}
+ALONE = {**OPTIONS, "accumulate": 2}
+"""Two pieces, as two processes have: dropout belongs to a piece."""
+
+
+@pytest.fixture(autouse=True)
+def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Shards:
+    return shards_in(tmp_path / "corpus")
+
+
+class Outcome(NamedTuple):
+    """What each of two processes came to: its log, and its result or error."""
+
+    logs: list[Log]
+    results: list[PretrainResult | str]
+
+
+Job = Callable[[int, Log], PretrainResult]
+
+
+def member(rank: int, port: int, answers: Any, job: Job) -> None:
+    """One of two processes, with the environment that torchrun gives."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    log = Log()
+    result: PretrainResult | str
+    try:
+        result = job(rank, log)
+    except InputError as error:
+        result = str(error)
+    answers.put((rank, log, result))
+    answers.close()
+    answers.join_thread()
+    # As torchrun's workers end: at once, whatever the others do.
+    os._exit(0)
+
+
+def in_two_processes(job: Job) -> Outcome:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answers = PROCESSES.Queue()
+    members = [PROCESSES.Process(target=member, args=(rank, port, answers, job)) for rank in range(2)]
+    for process in members:
+        process.start()
+    found = sorted((answers.get(timeout=60) for _ in members), key=lambda answer: int(answer[0]))
+    for process in members:
+        process.join()
+    return Outcome([log for _, log, _ in found], [result for _, _, result in found])
+
+
+class Trains:
+    """A job that can be sent to a process: train with these options, and stop after a step if told to."""
+
+    def __init__(self, shards: Shards, folder: Path, *, stop_after: int = -1, **options: Any) -> None:
+        self.shards, self.folder, self.stop_after, self.options = shards, folder, stop_after, options
+
+    def __call__(self, rank: int, log: Log) -> PretrainResult:
+        def should_stop() -> bool:
+            assert rank == 0, "only the first process may be asked"
+            return self.stop_after in log.steps
+
+        return train(self.shards, self.folder, log, should_stop, **self.options)
+
+
+def assert_same_curves(log: Log, whole: Log, steps: int = 11) -> None:
+    assert log.steps == whole.steps
+    assert len(log.steps) == steps
+    for ours, theirs in zip(log.metrics, whole.metrics, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() - {"tokens_per_second"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-4), name
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_loss_is_that_of_one_process(shards: Shards, tmp_path: Path, how: str, optimizer: str) -> None:
+    whole = Log()
+    alone = train(shards, tmp_path / "alone", whole, **ALONE, optimizer=optimizer)
+    two = in_two_processes(Trains(shards, tmp_path / "two", **OPTIONS, optimizer=optimizer, parallel=how))
+    assert_same_curves(two.logs[0], whole)
+    assert two.logs[1].steps == [], "only the first process tells"
+    for result in two.results:
+        assert isinstance(result, PretrainResult)
+        assert result.best_validation_loss == pytest.approx(alone.best_validation_loss, rel=1e-4)
+    model, tokenizer = load_checkpoint(tmp_path / "two/model")
+    loss = evaluate(model, shards.validation, eos_id=tokenizer.eos_id)["loss"]
+    assert loss == pytest.approx(alone.best_validation_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_pieces_in_each_process_add_up(shards: Shards, tmp_path: Path, how: str) -> None:
+    whole = Log()
+    train(shards, tmp_path / "alone", whole, **{**OPTIONS, "accumulate": 4})
+    two = in_two_processes(Trains(shards, tmp_path / "two", **OPTIONS, accumulate=2, parallel=how))
+    assert_same_curves(two.logs[0], whole)
+
+
+@pytest.mark.parametrize(("first", "then"), [("fsdp", "alone"), ("alone", "fsdp"), ("ddp", "fsdp")])
+def test_one_goes_on_where_others_were_stopped(shards: Shards, tmp_path: Path, first: str, then: str) -> None:
+    folder, parts, whole = tmp_path / "training", Log(), Log()
+    train(shards, tmp_path / "whole", whole, **ALONE, optimizer="muon")
+    for how, stop_after in ((first, 5), (then, -1)):
+        if how == "alone":
+            log = Log()
+            job = Trains(shards, folder, stop_after=stop_after, **ALONE, optimizer="muon")
+            result: PretrainResult | str = job(0, log)
+        else:
+            options = {**OPTIONS, "optimizer": "muon", "parallel": how}
+            both = in_two_processes(Trains(shards, folder, stop_after=stop_after, **options))
+            log, result = both.logs[0], both.results[0]
+        parts.steps += log.steps
+        parts.metrics += log.metrics
+        assert isinstance(result, PretrainResult)
+        assert result.stopped == ("cancelled" if stop_after > 0 else "steps")
+    assert_same_curves(parts, whole)
+
+
+def test_the_minutes_end_for_all_at_once(shards: Shards, tmp_path: Path) -> None:
+    two = in_two_processes(Trains(shards, tmp_path, minutes=0.01, steps=0))
+    first, second = two.results
+    assert isinstance(first, PretrainResult)
+    assert isinstance(second, PretrainResult)
+    assert first.stopped == second.stopped == "minutes"
+    assert first.steps == second.steps > 0
+
+
+class FailsInOne:
+    """The second process has nearly nothing to read; the first waits for it."""
+
+    def __init__(self, shards: Shards, folder: Path) -> None:
+        self.shards, self.folder = shards, folder
+
+    def __call__(self, rank: int, log: Log) -> PretrainResult:
+        context = 16 if rank == 0 else 5000
+        return train(self.shards, self.folder, log, context=context)
+
+
+def test_an_error_in_one_ends_all_and_is_told_by_all(shards: Shards, tmp_path: Path) -> None:
+    two = in_two_processes(FailsInOne(shards, tmp_path))
+    assert two.results[0] == two.results[1]
+    assert str(two.results[0]).startswith(
+        "corpus: its 841 training tokens are fewer than one context of 5000"
+    )
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(shards: Shards, tmp_path: Path) -> None:
+    two = in_two_processes(Trains(shards, tmp_path, batch_size=9, accumulate=3))
+    assert (
+        two.results
+        == [
+            "batch_size: 9 sequences cannot be shared out evenly among 2 processes that accumulate 3;"
+            " give a multiple of 6"
+        ]
+        * 2
+    )
