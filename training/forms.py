@@ -18,6 +18,7 @@ from training.gpt.config import (
     CorpusConfig,
     EvaluationConfig,
     ExportConfig,
+    HardwareConfig,
     PretrainConfig,
     SamplingConfig,
     TokenizerConfig,
@@ -183,7 +184,7 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
 class SampleForm(RunForm):
     kind = Run.Kind.SAMPLE
     summary = "Let a policy write samples for a project's prompts, and open tasks with them."
-    configs = (SamplingConfig,)
+    configs = (SamplingConfig, HardwareConfig)
 
     project = required_project()
     policy = required_policy("The version that writes.")
@@ -292,7 +293,7 @@ class FinetuneForm(OpensTasksMixin, NewVersionForm):
 class EvaluateForm(RunForm):
     kind = Run.Kind.EVALUATE
     summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
-    configs = (CorpusConfig, EvaluationConfig)
+    configs = (CorpusConfig, EvaluationConfig, HardwareConfig)
 
     policy = required_policy("The version to measure.")
     source = forms.CharField(
@@ -325,7 +326,7 @@ class EvaluateForm(RunForm):
     temperature = forms.FloatField(required=False, min_value=0, initial=1.0, help_text="Of sampling.")
 
     def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:
-        return self.configs if cleaned.get("source") else ()
+        return self.configs if cleaned.get("source") else (HardwareConfig,)
 
     def clean_source(self) -> str:
         return checked_paths(self.cleaned_data["source"])
@@ -363,7 +364,7 @@ class PrepareCorpusForm(ConfigForm):
 class GenerateForm(ConfigForm):
     """What `manage.py generate` can be asked; it is no run."""
 
-    configs = (SamplingConfig,)
+    configs = (SamplingConfig, HardwareConfig)
 
     policy = NamedChoiceField(
         ModelVersion.objects.policies(),

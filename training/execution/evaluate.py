@@ -8,8 +8,9 @@ from training.execution.configs import config_of
 from training.execution.corpora import part_for
 from training.execution.finetune import EXAMPLES, texts
 from training.execution.outcome import Outcome
-from training.execution.versions import load_policy, load_taste
-from training.gpt.config import EvaluationConfig, SamplingConfig
+from training.execution.versions import load_policy, load_taste, load_writer
+from training.gpt.config import EvaluationConfig, HardwareConfig, SamplingConfig
+from training.gpt.devices import choose_device, choose_precision
 from training.gpt.evaluation import evaluate
 from training.gpt.generate import generate_text
 from training.models import ModelVersion, Run
@@ -29,15 +30,18 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
 def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     """Loss, perplexity, bits per byte and accuracy on a split of a corpus, or on all of it."""
     assert run.policy is not None
+    hardware = config_of(HardwareConfig, run)
+    device = choose_device(hardware.device)
     model, tokenizer = load_policy(run.policy)
     split = part_for(run, attempt, tokenizer, part=run.parameters["split"])
     attempt.check()
     attempt.say(f"{split.documents} documents")
     figures = evaluate(
-        model,
+        model.to(device),
         split,
         stride=config_of(EvaluationConfig, run).stride,
         eos_id=tokenizer.eos_id,
+        precision=choose_precision(hardware.precision, device),
         should_stop=attempt.should_stop,
     )
     return {**figures, "documents": split.documents}
@@ -55,7 +59,7 @@ def against(run: Run, attempt: Attempt) -> dict[str, Any]:
     for number, version in enumerate((run.policy, rival)):
         attempt.check()
         attempt.say(f"{version.name} writes", progress=number / 3)
-        model, tokenizer = load_policy(version)
+        model, tokenizer = load_writer(version, config_of(HardwareConfig, run))
         written = generate_text(model, tokenizer, prompts, sampling, should_stop=attempt.should_stop)
         completions.append([first for (first,) in written])
     attempt.check()

@@ -12,8 +12,8 @@ from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import Outcome
 from training.execution.storable import storable
-from training.execution.versions import load_policy
-from training.gpt.config import SamplingConfig
+from training.execution.versions import load_writer
+from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.generate import generate_text
 from training.models import Run
 
@@ -31,7 +31,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
     assert policy.generator is not None
     generator = policy.generator
     attempt.say("loading the policy")
-    model, tokenizer = load_policy(policy)
+    model, tokenizer = load_writer(policy, config_of(HardwareConfig, run))
     prompts = prompts_for(project, count=run.parameters["tasks"])
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}

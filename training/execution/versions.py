@@ -3,6 +3,8 @@
 from training import artifacts
 from training.forms import STORY_TASTE
 from training.gpt.checkpoint import load_checkpoint
+from training.gpt.config import HardwareConfig
+from training.gpt.devices import choose_device, choose_precision
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
@@ -14,6 +16,13 @@ def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
     """The model and the tokenizer of a policy version, its files' hash checked."""
     with artifacts.opened(version) as folder:
         return load_checkpoint(folder)
+
+
+def load_writer(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
+    """A policy version that is only to write: where it does so fastest, its weights as short as may be."""
+    device = choose_device(hardware.device)
+    model, tokenizer = load_policy(version)
+    return model.to(device, choose_precision(hardware.precision, device)), tokenizer
 
 
 def load_reward(version: ModelVersion) -> RewardModel:

@@ -310,6 +310,21 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\|": "|", r"\\": "\\"}  # in ``stop``
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardwareConfig:
+    """What a model that is not being trained computes on."""
+
+    device: str = option(
+        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
+    )
+    precision: str = option(
+        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """How a model writes.
 

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from training.artifacts import ArtifactError
 from training.forms import GenerateForm
-from training.gpt.config import SamplingConfig
+from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.projects import read_prompts
@@ -73,10 +73,10 @@ class Command(BaseCommand):
         **options: Any,  # noqa: ARG002
     ) -> None:
         """Write all texts at once, then print them."""
-        from training.execution.versions import load_policy
+        from training.execution.versions import load_writer
         from training.gpt.generate import complete
 
-        model, tokenizer = load_policy(form.cleaned_data["policy"])
+        model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))
         written = complete(
             model,
             tokenizer,
@@ -100,13 +100,13 @@ class Command(BaseCommand):
         **options: Any,  # noqa: ARG002
     ) -> None:
         """Write one text after another, and print each while it comes."""
-        from training.execution.versions import load_policy
+        from training.execution.versions import load_writer
         from training.gpt.decoding import rooms_for
         from training.gpt.generate import seeded
         from training.gpt.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
-        model, tokenizer = load_policy(form.cleaned_data["policy"])
+        model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))
         rooms_for(model, [tokenizer.prompt(prompt) for prompt in prompts], sampling)  # refuse before printing
         generator = seeded(sampling, model.device)
         for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:
