@@ -77,7 +77,7 @@ def test_it_moves_as_pytorchs_own(shape: tuple[int, int]) -> None:
     reference = torch.optim.Muon([parameter], lr=0.1, weight_decay=0.1)
     for gradient in gradients:
         parameter.grad = gradient.clone()
-        reference.step()
+        reference.step()  # type: ignore[no-untyped-call]
     ours = moved(weight, gradients)
     assert (ours - weight).norm() > 0.5
     # PyTorch's works in bf16.

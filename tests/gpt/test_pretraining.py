@@ -177,7 +177,7 @@ def train_in_little_memory(shards: Shards, folder: Path, options: dict[str, Any]
     torch.set_num_threads(1)
     train(shards, folder / "first", steps=1)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + (80 << 20), resource.RLIM_INFINITY))
     try:
         train(shards, folder / "second", **options)
     except InputError as error:
@@ -185,15 +185,15 @@ def train_in_little_memory(shards: Shards, folder: Path, options: dict[str, Any]
 
 
 def test_too_little_memory_says_what_to_change(shards: Shards, tmp_path: Path) -> None:
-    options = {"batch_size": 8000, "steps": 1}
+    options = {"batch_size": 4000, "steps": 1}
     assert in_a_process(train_in_little_memory, shards, tmp_path, options) == 0
     assert (tmp_path / "error").read_text() == (
-        "batch_size: 8000 sequences of 16 tokens at once need more memory than there is;"
+        "batch_size: 4000 sequences of 16 tokens at once need more memory than there is;"
         " raise accumulate (now 1), or take a smaller batch_size, context or preset"
     )
     # And the advice is good.
     (tmp_path / "error").unlink()
-    assert in_a_process(train_in_little_memory, shards, tmp_path, {**options, "accumulate": 100}) == 0
+    assert in_a_process(train_in_little_memory, shards, tmp_path, {**options, "accumulate": 50}) == 0
     assert not (tmp_path / "error").exists()
 
 

@@ -37,10 +37,3 @@ def _fast_bf16(device: torch.device) -> bool:
 def choose_compile(name: str, device: torch.device) -> bool:
     """Whether to compile a model before training it; auto does where launching kernels one by one is slow."""
     return name == "on" or (name == "auto" and device.type == "cuda")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or in the machine; PyTorch has no error of its own for the latter."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

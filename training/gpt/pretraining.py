@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
+from training.gpt.advice import advice_on_memory, check_numbers
 from training.gpt.batches import Windows
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import ModelConfig, PretrainConfig
@@ -21,7 +22,6 @@ from training.gpt.devices import (
     choose_compile,
     choose_device,
     choose_precision,
-    is_out_of_memory,
 )
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
@@ -99,7 +99,7 @@ def pretrain(
     with (
         processes() as group,
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        _advice_on_memory(config, model),
+        advice_on_memory(config, model.config if model else None),
     ):
         torch.manual_seed(config.seed)
         if model is None:
@@ -233,7 +233,7 @@ class _Training:
             loss += piece.detach()
         norm = whole(nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf))
         figures = torch.stack([self.group.mean(loss), norm]).tolist()
-        self.check_numbers(number, loss=figures[0], gradient_norm=figures[1])
+        check_numbers(config, number, loss=figures[0], gradient_norm=figures[1])
         for optimizer in self.optimizers:
             for weights in optimizer.param_groups:
                 weights["lr"] = weights["peak"] * rate
@@ -264,7 +264,7 @@ class _Training:
         if self.group.told(should_stop):
             return None
         metrics = dict(zip(_VALIDATED, self.group.agreed(figures).tolist(), strict=True))
-        self.check_numbers(progress.step, validation_loss=metrics["validation_loss"])
+        check_numbers(self.config, progress.step, validation_loss=metrics["validation_loss"])
         if metrics["validation_loss"] < progress.best["validation_loss"]:
             progress.best, progress.best_step, progress.fruitless = metrics, progress.step, 0
             if self.group.is_first:
@@ -273,25 +273,6 @@ class _Training:
         else:
             progress.fruitless += 1
         return metrics
-
-    def check_numbers(self, step: int, **figures: float) -> None:
-        """Raise ``InputError`` if a figure is infinite or no number: from there, nothing is learned."""
-        for name, value in figures.items():
-            if not math.isfinite(value):
-                raise InputError(
-                    f"learning_rate: the {name.replace('_', ' ')} became {value} at step {step}; lower it"
-                    f" (now {self.rates()}), or choose precision fp32"
-                )
-
-    def rates(self) -> str:
-        """The peak learning rates, as options name them."""
-        config = self.config
-        named = {
-            "learning_rate": config.learning_rate,
-            "embedding_learning_rate": config.embedding_learning_rate,
-            "matrix_learning_rate": config.matrix_learning_rate * (config.optimizer == "muon"),
-        }
-        return ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
 
     def save(self) -> None:
         """Write the state to go on from."""
@@ -329,26 +310,6 @@ def _share_of_batch(config: PretrainConfig, group: Group) -> range:
     size = config.batch_size // pieces
     begin = group.rank * config.accumulate * size
     return range(begin, begin + config.accumulate * size, size)
-
-
-@contextmanager
-def _advice_on_memory(config: PretrainConfig, model: GPT | None) -> Iterator[None]:
-    """Say what to change where memory runs out."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        shape = model.config if model else ModelConfig.preset(config.preset, vocab_size=2)
-        advice = "context" if model else "context or preset"
-        if config.accumulate < config.batch_size:
-            advice = f"raise accumulate (now {config.accumulate}), or take a smaller batch_size, {advice}"
-        else:
-            advice = f"take a smaller {advice}"
-        raise InputError(
-            f"batch_size: {config.batch_size // config.accumulate} sequences of"
-            f" {config.context or shape.context} tokens at once need more memory than there is; {advice}"
-        ) from error
 
 
 def _seed_chance(seed: int, first: int) -> None:

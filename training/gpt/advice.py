@@ -1,0 +1,54 @@
+"""What to change where a training cannot go on: errors that name the option, with the numbers."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from training.gpt.config import ModelConfig, PretrainConfig
+from training.gpt.errors import InputError
+
+
+def check_numbers(config: PretrainConfig, step: int, **figures: float) -> None:
+    """Raise ``InputError`` if a figure is infinite or no number: from there, nothing is learned."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise InputError(
+                f"learning_rate: the {name.replace('_', ' ')} became {value} at step {step}; lower it"
+                f" (now {_rates(config)}), or choose precision fp32"
+            )
+
+
+def _rates(config: PretrainConfig) -> str:
+    named = {
+        "learning_rate": config.learning_rate,
+        "embedding_learning_rate": config.embedding_learning_rate,
+        "matrix_learning_rate": config.matrix_learning_rate * (config.optimizer == "muon"),
+    }
+    return ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
+
+
+@contextmanager
+def advice_on_memory(config: PretrainConfig, model: ModelConfig | None) -> Iterator[None]:
+    """A block in which running out of memory raises ``InputError``; ``model`` is that of a model given."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        context = config.context or (model or ModelConfig.preset(config.preset, vocab_size=2)).context
+        smaller = "context" if model else "context or preset"
+        if config.accumulate < config.batch_size:
+            advice = f"raise accumulate (now {config.accumulate}), or take a smaller batch_size, {smaller}"
+        else:
+            advice = f"take a smaller {smaller}"
+        raise InputError(
+            f"batch_size: {config.batch_size // config.accumulate} sequences of {context} tokens at once need"
+            f" more memory than there is; {advice}"
+        ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or in the machine; PyTorch has no error of its own for the latter."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
