@@ -240,6 +240,7 @@ def test_muon_learns_too(shards: Shards, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from inside the compiler
 def test_a_compiled_model_learns_the_same(shards: Shards, tmp_path: Path) -> None:
     eager, compiled = Log(), Log()
     train(shards, tmp_path / "eager", eager, steps=20)
