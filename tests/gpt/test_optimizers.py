@@ -42,7 +42,7 @@ def test_each_kind_of_weight_has_its_own_peak() -> None:
     assert peaks[model.embedding.weight] == 0.2
     assert peaks[model.final_norm.weight] == 0.3
     assert {peaks[weight] for weight in model.blocks.parameters() if weight.dim() > 1} == {0.1}
-    alike = groups(model, learning_rate=0.3)
+    alike = groups(model, optimizer="adamw", learning_rate=0.3)
     assert {group["peak"] for group in alike} == {0.3}
 
 

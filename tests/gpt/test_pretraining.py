@@ -135,7 +135,7 @@ def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch, shards: Shards, 
         return step(self, closure)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", measured)
-    train(shards, tmp_path, steps=5, clip=0.05)
+    train(shards, tmp_path, optimizer="adamw", steps=5, clip=0.05)
     assert norms == pytest.approx([0.05] * 5, rel=1e-3)
 
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_says_what_to_change(shards: Shards, tmp_path: 
         InputError,
         match=r"^learning_rate: the loss became nan at step 2; lower it \(now learning_rate 1e\+38\), or",
     ):
-        train(shards, tmp_path, learning_rate=1e38, warmup=0, clip=0)
+        train(shards, tmp_path, optimizer="adamw", learning_rate=1e38, warmup=0, clip=0)
 
 
 def test_a_validation_loss_that_is_no_number_says_so_too(shards: Shards, tmp_path: Path) -> None:

@@ -21,12 +21,10 @@ def check_numbers(config: PretrainConfig, step: int, **figures: float) -> None:
 
 
 def _rates(config: PretrainConfig) -> str:
-    named = {
-        "learning_rate": config.learning_rate,
-        "embedding_learning_rate": config.embedding_learning_rate,
-        "matrix_learning_rate": config.matrix_learning_rate * (config.optimizer == "muon"),
-    }
-    return ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
+    used = ["learning_rate"]
+    if config.optimizer == "muon":
+        used += ["embedding_learning_rate", "matrix_learning_rate"]
+    return ", ".join(f"{name} {getattr(config, name):g}" for name in used)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ _GPT2 = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     # For the story corpus and two CPU cores.
-    "tiny": {"layers": 4, "heads": 4, "width": 128, "context": 128},
+    "tiny": {"layers": 3, "heads": 4, "width": 128, "context": 128},
     "small": {"layers": 6, "heads": 6, "width": 384, "context": 256},
     "medium": {"layers": 8, "heads": 8, "width": 512, "context": 512},
     "gpt2": {"layers": 12, "heads": 12, "width": 768, **_GPT2},
@@ -240,18 +240,18 @@ class PretrainConfig:
     minutes: float = option(2.0, "time budget (0: no limit)", minimum=0.0)
     steps: int = option(0, "budget in optimiser steps (0: no limit)", minimum=0)
     tokens: int = option(0, "budget in tokens read (0: no limit)", minimum=0)
-    batch_size: int = option(32, "sequences per step, over all processes", minimum=1)
+    batch_size: int = option(16, "sequences per step, over all processes", minimum=1)
     accumulate: int = option(
         1, "pieces that a batch is computed in: saves memory, changes nothing else", minimum=1
     )
     optimizer: str = option(
-        "adamw",
+        "muon",
         "how weights move (muon: orthogonalised momentum for the matrices of the blocks, AdamW for the rest)",
         choices=("adamw", "muon"),
     )
     learning_rate: float = option(4e-3, "peak learning rate of AdamW", minimum=0.0)
     embedding_learning_rate: float = option(
-        0.0, "peak learning rate of embeddings and output (0: learning_rate)", minimum=0.0
+        0.02, "peak learning rate of embeddings and output beside Muon", minimum=0.0
     )
     matrix_learning_rate: float = option(0.02, "peak learning rate of Muon", minimum=0.0)
     schedule: str = option(
@@ -268,7 +268,7 @@ class PretrainConfig:
     final_rate: float = option(
         0.0, "share of the learning rate that is left at the end", minimum=0.0, maximum=1.0
     )
-    weight_decay: float = option(0.1, "pull of matrices towards 0, times the learning rate", minimum=0.0)
+    weight_decay: float = option(0.0, "pull of matrices towards 0, times the learning rate", minimum=0.0)
     beta2: float = option(
         0.95, "how slowly AdamW forgets the size of gradients", minimum=0.0, maximum=0.99999
     )

@@ -37,7 +37,7 @@ def build_optimizers(
         if weight not in taken:
             is_embedding = name.split(".")[0] in {"embedding", "position_embedding", "head"}
             (embeddings if is_embedding else matrices if weight.dim() > 1 else others).append(weight)
-    embedding_rate = config.embedding_learning_rate or config.learning_rate
+    embedding_rate = config.embedding_learning_rate if taken else config.learning_rate
     adamw_groups = [
         {"params": embeddings, "weight_decay": config.weight_decay, "lr": embedding_rate},
         {"params": matrices, "weight_decay": config.weight_decay},
