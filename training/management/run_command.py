@@ -10,20 +10,21 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import CommandError, OutputWrapper
 from tqdm import tqdm
 
 from training import runs
 from training.charts import figures
 from training.forms import FORMS, RunForm
 from training.management.options import add_options, given, valid
+from training.management.site_command import SiteCommand
 from training.models import Run
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_WORDS = 3.0
 
 
-class RunCommand(BaseCommand):
+class RunCommand(SiteCommand):
     """A command that starts one kind of run. Its options are the fields of that kind's form."""
 
     kind: ClassVar[Run.Kind]

@@ -4,14 +4,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from labeling.models import Project
 from training.gpt.errors import InputError
+from training.management.site_command import SiteCommand
 from training.projects import fill_project, read_prompts
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = 'Add prompts to a project from a text file (one a line) or JSON Lines ({"prompt": …}).'
 
     def add_arguments(self, parser: ArgumentParser) -> None:

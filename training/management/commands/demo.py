@@ -4,11 +4,11 @@ import secrets
 from typing import Any
 
 from django.contrib.auth.models import Group, User
-from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from training import runs
 from training.management.options import valid
+from training.management.site_command import SiteCommand
 from training.models import Run
 from training.projects import STORIES, story_project
 
@@ -16,7 +16,7 @@ TASKS = 200
 PEOPLE = {"admin": "admins", "anna": "annotators", "ben": "annotators"}
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Make an admin, two annotators and the story project, and queue the training of a story model."
 
     def handle(self, **options: Any) -> None:  # noqa: ARG002

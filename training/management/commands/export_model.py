@@ -4,18 +4,19 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
 from training.forms import ExportForm
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
+from training.management.site_command import SiteCommand
 
 PLACES = ["policy", "folder"]
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Write a policy as a folder that transformers reads."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
 from training.forms import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
+from training.management.site_command import SiteCommand
 from training.projects import read_prompts
 
 if TYPE_CHECKING:  # loads torch, which a mistyped option must not wait for
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # loads torch, which a mistyped option must not wait for
 REPLACEMENT = "\ufffd"
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Let a policy complete prompts, and print what it writes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,14 +4,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training.forms import ImportForm
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
+from training.management.site_command import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Make a policy of a Hugging Face folder (config.json, model.safetensors, tokenizer.json)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django import forms
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Q
 from tqdm import tqdm
 
@@ -20,6 +20,7 @@ from training.forms import FORMS, STORY_TASTE, checked_taste
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.run_command import perform
+from training.management.site_command import SiteCommand
 from training.models import ModelVersion, Run
 from training.projects import STORIES, fill_project, read_prompts, story_project
 from training.rlhf.config import AnnotatorsConfig
@@ -81,7 +82,7 @@ class LoopForm(ConfigForm):
         return report
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Run whole rounds: sample, label, train a reward model, fine-tune against it, evaluate."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

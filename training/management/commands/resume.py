@@ -3,14 +3,15 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training import runs
 from training.management.run_command import carry_out, permit
+from training.management.site_command import SiteCommand
 from training.models import Run
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Go on with a run that was cancelled or failed, from the state it saved."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

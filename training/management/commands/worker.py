@@ -6,7 +6,6 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connections
 from procrastinate.contrib.django import app
@@ -14,9 +13,10 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from training import runs
 from training.jobs import STALLED
+from training.management.site_command import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Execute queued runs, one after another, until stopped by Ctrl-C or SIGTERM."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

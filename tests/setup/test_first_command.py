@@ -1,0 +1,55 @@
+"""Any command may be the first one that is ever typed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+
+from tests.setup.conftest import PROJECT
+from tests.setup.test_up import environment
+
+
+def manage(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=PROJECT,
+        env={**environment(Path(variables["HONE_HOME"])), **variables},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_several_at_once_make_the_embedded_database(tmp_path: Path) -> None:
+    words = [sys.executable, "manage.py", "generate"]
+    started = [
+        subprocess.Popen(
+            words, cwd=PROJECT, env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for process in started:
+        assert process.communicate(timeout=240)[1].splitlines()[-1] == (
+            "CommandError: --policy: there is no policy yet; `manage.py pretrain` makes the first."
+        )
+
+
+@pytest.mark.django_db
+def test_a_database_of_ones_own_is_not_changed(tmp_path: Path) -> None:
+    given = connection.get_connection_params()
+    with psycopg.connect(
+        host=given["host"], user=given["user"], dbname=given["dbname"], autocommit=True
+    ) as admin:
+        admin.execute("CREATE DATABASE empty_of_hone")
+        try:
+            url = f"postgres://{given['user']}@/empty_of_hone?host={given['host']}"
+            ended = manage("generate", HONE_HOME=str(tmp_path), DATABASE_URL=url)
+            assert ended.stderr.splitlines()[-1] == (
+                "CommandError: the database lacks tables of this version; run `manage.py migrate`."
+            )
+        finally:
+            admin.execute("DROP DATABASE empty_of_hone WITH (FORCE)")
