@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_a_cancelled_training_is_resumed_from_its_page_and_watched_to_its_end(
     page: Page, tmp_path: Path
 ) -> None:

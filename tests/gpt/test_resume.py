@@ -129,6 +129,7 @@ def test_patience_is_remembered(shards: Shards, tmp_path: Path) -> None:
         "steps": 200,
         "evaluate_every": 1,
         "patience": 4,
+        "optimizer": "adamw",
         "learning_rate": 0.0,
         "save_every": 0,
     }

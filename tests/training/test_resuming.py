@@ -65,7 +65,7 @@ def command(home: Path, *arguments: str) -> "subprocess.Popen[str]":
     """A command of the site in a process of its own, on the test's database."""
     return subprocess.Popen(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
-        env=environment(home) | {"OMP_NUM_THREADS": "1"},
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

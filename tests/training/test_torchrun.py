@@ -81,6 +81,7 @@ def test_two_processes_make_one_version_with_the_losses_of_one_process(tmp_path:
     assert not two.folder.exists()
 
 
+@pytest.mark.slow
 def test_an_error_ends_both_processes_with_one_line(tmp_path: Path) -> None:
     with torchrun(tmp_path, "pretrain", *options(QUICK | {"batch_size": 3})) as process:
         _, said = process.communicate(timeout=120)

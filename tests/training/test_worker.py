@@ -74,6 +74,7 @@ def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path
     assert not run.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_path: Path) -> None:
     run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
     with worker(tmp_path) as first:
