@@ -17,6 +17,13 @@ def test_every_command_is_in_the_table() -> None:
     assert commands == set(re.findall(r"^\| `([a-z_]+)` \| .+ \|$", README, flags=re.MULTILINE))
 
 
+def test_every_module_of_the_language_model_is_in_its_guide() -> None:
+    folder = Path(settings.BASE_DIR) / "training" / "gpt"
+    guide = (folder / "README.md").read_text(encoding="utf-8")
+    modules = {path.name for path in folder.glob("[!_]*.py")} | {"huggingface/"}
+    assert {name for name in modules if f"`{name}`" not in guide} == set()
+
+
 def test_every_setting_is_described() -> None:
     source = (Path(settings.BASE_DIR) / "feedback_site" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r'(?:environ\.get|flag|names)\(\s*"([A-Z_]+)"', source))

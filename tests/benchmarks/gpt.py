@@ -4,13 +4,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from tests.benchmarks.interleaved import Row, in_turns, median, progress
+from tests.benchmarks.interleaved import Row, in_turns, progress
 from training.gpt.config import CorpusConfig, ModelConfig, PretrainConfig, SamplingConfig, TokenizerConfig
 from training.gpt.corpus import prepare
 from training.gpt.devices import autocast, choose_device, choose_precision

@@ -1,10 +1,10 @@
 """Timing two ways of doing the same thing on a machine that others use too."""
 
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,6 @@ def in_turns(
                 seconds[side].append(time.perf_counter() - begun)
         progress(name, number, rounds)
     return median(seconds["ours"]), median(seconds["peer"])
-
-
-def median(seconds: Sequence[float]) -> float:
-    return statistics.median(seconds)
 
 
 def progress(name: str, number: int, total: int) -> None:

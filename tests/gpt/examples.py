@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from training.gpt.config import ModelConfig, TokenizerConfig
+from training.gpt.generate import complete
 from training.gpt.model import GPT
 from training.gpt.shards import Shards, open_shards, write_shards
 from training.gpt.splits import Part
@@ -51,6 +52,11 @@ def tiny_model(**changes: Any) -> GPT:
             else:
                 weight.add_(torch.randn_like(weight) * 0.2)
     return model.eval()
+
+
+def texts(*arguments: Any, **options: Any) -> list[list[str]]:
+    """``complete``, and of each completion the text alone."""
+    return [[each.text for each in own] for own in complete(*arguments, **options)]
 
 
 def tiny_tokenizer(*texts: str, kind: str = "bpe") -> Tokenizer:

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import tiny_model, tiny_tokenizer
+from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
 from training.gpt.beams import Hypothesis, beam_search
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generate import generate, generate_text, never
+from training.gpt.generate import generate, never
 from training.gpt.sampling import penalise
 from training.gpt.transcript import Transcript
 
@@ -156,8 +156,8 @@ def test_logprobs_are_the_models_own_whatever_the_penalty() -> None:
 
 def test_text_of_beams_ends_before_a_stop_text() -> None:
     sampling = SamplingConfig(beams=3, max_new_tokens=12, length_penalty=0, stop="b|ca")
-    texts = generate_text(MODEL, LETTERS, ["ab", "", "ccb"], sampling, samples_per_prompt=3)
-    assert not any("b" in text or "ca" in text for own in texts for text in own)
+    own_texts = texts(MODEL, LETTERS, ["ab", "", "ccb"], sampling, samples_per_prompt=3)
+    assert not any("b" in text or "ca" in text for own in own_texts for text in own)
     written = generate(
         MODEL, PROMPTS, sampling, eos_id=END, pad_id=PAD, samples_per_prompt=3, tokenizer=LETTERS
     )

@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from tests.gpt.examples import LAYOUTS, texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.decoding import Generation
 from training.gpt.errors import InputError
-from training.gpt.generate import complete, generate, generate_text
+from training.gpt.generate import complete, generate
 from training.gpt.model import GPT
 
 END, PAD = 0, 1
@@ -224,7 +224,7 @@ def test_text_is_what_exactly_follows_the_prompt(kind: str) -> None:
     model = tiny_model(vocab_size=tokenizer.vocab_size)
     prompts = ["the cat", "", "the dog sat on"]
     sampling = SamplingConfig(seed=1, max_new_tokens=8)
-    written = generate_text(model, tokenizer, prompts, sampling, samples_per_prompt=3, batch_size=3)
+    written = texts(model, tokenizer, prompts, sampling, samples_per_prompt=3, batch_size=3)
     assert [len(each) for each in written] == [3, 3, 3]
     for prompt, completions in zip(prompts, written, strict=True):
         for completion in completions:
@@ -268,11 +268,9 @@ def test_a_row_ends_as_soon_as_its_text_holds_a_stop_text(kind: str) -> None:
         expected = recomputed(model, prompt, completion)
         torch.testing.assert_close(written.logprobs[row][written.mask[row]], expected, atol=3e-5, rtol=0)
     assert 5 < stopped < 30
-    texts = generate_text(model, tokenizer, ["the cat", "", "the dog sat"], sampling, samples_per_prompt=10)
-    assert not any(stop in text for own in texts for text in own for stop in sampling.stops)
-    assert texts != generate_text(
-        model, tokenizer, ["the cat", "", "the dog sat"], free, samples_per_prompt=10
-    )
+    own_texts = texts(model, tokenizer, ["the cat", "", "the dog sat"], sampling, samples_per_prompt=10)
+    assert not any(stop in text for own in own_texts for text in own for stop in sampling.stops)
+    assert own_texts != texts(model, tokenizer, ["the cat", "", "the dog sat"], free, samples_per_prompt=10)
 
 
 def test_stop_texts_need_a_tokenizer() -> None:

@@ -9,27 +9,18 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from tests.gpt.mouse import MOUSE, PROCESSES, Log, shards_in, train
+from tests.gpt.mouse import PROCESSES, Log, train
 from training.gpt.checkpoint import load_checkpoint
-from training.gpt.config import PRESETS
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
 from training.gpt.pretraining import PretrainResult
 from training.gpt.shards import Shards
 
+pytestmark = pytest.mark.usefixtures("a_mouse")
+
 OPTIONS: dict[str, Any] = {"steps": 8, "evaluate_every": 3, "dropout": 0.1}
 ALONE = {**OPTIONS, "accumulate": 2}
 """Two pieces, as two processes have: dropout belongs to a piece."""
-
-
-@pytest.fixture(autouse=True)
-def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Shards:
-    return shards_in(tmp_path / "corpus")
 
 
 class Outcome(NamedTuple):

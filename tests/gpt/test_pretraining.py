@@ -6,25 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import shards_of, tiny_model
-from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, in_a_process, shards_in, train
+from tests.gpt.examples import shards_of, texts, tiny_model
+from tests.gpt.mouse import SENTENCES, TOKENIZER, Log, in_a_process, train
 from training.gpt.checkpoint import load_checkpoint, read_config
-from training.gpt.config import PRESETS, SamplingConfig
+from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.generate import generate_text
 from training.gpt.shards import Shards
 
-
-@pytest.fixture(autouse=True)
-def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A preset small enough to learn in a second."""
-    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Shards:
-    return shards_in(tmp_path / "corpus")
+pytestmark = pytest.mark.usefixtures("a_mouse")
 
 
 def test_it_learns_a_small_corpus_by_heart(shards: Shards, tmp_path: Path) -> None:
@@ -36,7 +26,7 @@ def test_it_learns_a_small_corpus_by_heart(shards: Shards, tmp_path: Path) -> No
     assert result.best_validation_loss < 0.4
     assert result.perplexity == pytest.approx(math.exp(result.best_validation_loss))
     model, tokenizer = load_checkpoint(tmp_path / "training/model")
-    written = generate_text(
+    written = texts(
         model, tokenizer, ["the cat", "the bird"], SamplingConfig(temperature=0, max_new_tokens=10)
     )
     assert written == [[" sat on the mat"], [" sang in the tree"]]

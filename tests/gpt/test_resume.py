@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.mouse import MOUSE, Log, in_a_process, shards_in, train
+from tests.gpt.mouse import MOUSE, Log, in_a_process, train
 from training.gpt import training_state
 from training.gpt.checkpoint import load_checkpoint
-from training.gpt.config import PRESETS
 from training.gpt.errors import InputError
 from training.gpt.pretraining import PretrainResult
 from training.gpt.shards import Shards
+
+pytestmark = pytest.mark.usefixtures("a_mouse")
 
 OPTIONS: dict[str, Any] = {
     "steps": 12,
@@ -27,16 +28,6 @@ OPTIONS: dict[str, Any] = {
     "clip": 0.5,
 }
 CLOCK = {"tokens_per_second", "seconds"}
-
-
-@pytest.fixture(autouse=True)
-def a_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", MOUSE)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Shards:
-    return shards_in(tmp_path / "corpus")
 
 
 def train_until(step: int, shards: Shards, folder: Path, options: dict[str, Any]) -> None:

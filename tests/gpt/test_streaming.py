@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.gpt.examples import tiny_model, tiny_tokenizer
+from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generate import generate_text
 from training.gpt.model import GPT
 from training.gpt.streaming import stream_text
 from training.gpt.tokenizer import Tokenizer
@@ -47,7 +46,7 @@ def test_a_character_that_the_budget_cuts_short_is_left_out(parrot: tuple[GPT, T
     for missing in (1, 2, 3):
         sampling = greedy(max_new_tokens=size - missing)
         assert "".join(stream_text(model, tokenizer, "", sampling)) == "老猫 "
-        assert generate_text(model, tokenizer, [""], sampling) == [["老猫 "]]
+        assert texts(model, tokenizer, [""], sampling) == [["老猫 "]]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ def test_a_stop_text_ends_the_stream_before_it(
 ) -> None:
     model, tokenizer = parrot
     assert "".join(stream_text(model, tokenizer, "", greedy(stop=stop))) == expected
-    assert generate_text(model, tokenizer, [""], greedy(stop=stop)) == [[expected]]
+    assert texts(model, tokenizer, [""], greedy(stop=stop)) == [[expected]]
 
 
 def test_nothing_is_read_ahead(parrot: tuple[GPT, Tokenizer]) -> None:
@@ -79,7 +78,7 @@ def test_nothing_is_read_ahead(parrot: tuple[GPT, Tokenizer]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bpe", "char", "word"])
-def test_the_pieces_add_up_to_what_generate_text_gives(kind: str) -> None:
+def test_the_pieces_add_up_to_what_complete_gives(kind: str) -> None:
     tokenizer = tiny_tokenizer("the cat sat on the mat, and the dog sat on the log", kind=kind)
     model = tiny_model(vocab_size=tokenizer.vocab_size)
     for seed in range(4):
@@ -89,7 +88,7 @@ def test_the_pieces_add_up_to_what_generate_text_gives(kind: str) -> None:
             )
             pieces = list(stream_text(model, tokenizer, prompt, sampling))
             assert all(pieces)
-            assert [["".join(pieces)]] == generate_text(model, tokenizer, [prompt], sampling)
+            assert [["".join(pieces)]] == texts(model, tokenizer, [prompt], sampling)
 
 
 def test_a_stream_that_is_stopped_gives_all_that_was_written(parrot: tuple[GPT, Tokenizer]) -> None:

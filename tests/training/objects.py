@@ -20,6 +20,17 @@ from training.rlhf.reward import RewardModel
 
 LETTERS = "abcdefgh"
 
+QUICK_PRETRAIN: dict[str, Any] = {
+    "source": "stories",
+    "stories": 400,
+    "vocab_size": 300,
+    "context": 64,
+    "batch_size": 4,
+    "steps": 4,
+    "minutes": 0,
+}
+"""A pretraining of a second or two."""
+
 
 def admin(name: str = "ada") -> User:
     user = User.objects.create_user(name, password="a-long-pass-word", is_staff=True)

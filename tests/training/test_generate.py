@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from tests.training.objects import LETTERS, letter_model, make_policy
 from training.gpt.config import SamplingConfig
-from training.gpt.generate import generate_text
+from training.gpt.generate import complete
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -47,8 +47,8 @@ def refusal(*arguments: str) -> str:
 
 def expected(prompt: str, **options: object) -> str:
     """What the model itself writes."""
-    ((text,),) = generate_text(*letter_model(), [prompt], SamplingConfig(seed=1, **options))  # type: ignore[arg-type]
-    return prompt + text
+    ((written,),) = complete(*letter_model(), [prompt], SamplingConfig(seed=1, **options))  # type: ignore[arg-type]
+    return prompt + written.text
 
 
 def test_it_completes_prompts() -> None:

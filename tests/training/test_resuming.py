@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.processes import environment, eventually
-from tests.training.objects import executed, make_policy, start
+from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, start
 from training import artifacts, runs
 from training.execution.attempt import Attempt, Stop
 from training.execution.executor import execute
@@ -21,14 +21,10 @@ from training.models import SILENCE, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
-QUICK: dict[str, Any] = {
-    "source": "stories",
-    "stories": 400,
-    "vocab_size": 300,
+QUICK: dict[str, Any] = QUICK_PRETRAIN | {
     "context": 32,
     "batch_size": 2,
     "steps": 12,
-    "minutes": 0,
     "evaluate_every": 4,
     "evaluation_tokens": 500,
     "device": "cpu",

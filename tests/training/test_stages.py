@@ -9,7 +9,7 @@ import pytest
 
 from labeling.models import Sample, Task
 from labeling.preferences import freeze
-from tests.training.objects import executed, make_policy, make_project, make_reward, start
+from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, make_project, make_reward, start
 from training import artifacts, runs
 from training.execution.executor import execute
 from training.execution.simulated_people import answer_open_tasks
@@ -18,17 +18,6 @@ from training.models import ModelVersion, Run
 from training.rlhf.config import AnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
-
-QUICK_PRETRAIN: dict[str, Any] = {
-    "source": "stories",
-    "stories": 400,
-    "vocab_size": 300,
-    "context": 64,
-    "batch_size": 4,
-    "steps": 4,
-    "minutes": 0,
-}
-
 
 QUICK_STEPS: dict[str, Any] = {"batch_size": 4, "steps": 40, "minutes": 0}
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.processes import environment, eventually
-from tests.training.objects import executed
+from tests.training.objects import QUICK_PRETRAIN, executed
 from training import runs
 from training.execution.executor import execute
 from training.management.run_command import permit
@@ -20,14 +20,9 @@ from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
-QUICK: dict[str, Any] = {
-    "source": "stories",
-    "stories": 400,
-    "vocab_size": 300,
+QUICK: dict[str, Any] = QUICK_PRETRAIN | {
     "context": 32,
-    "batch_size": 4,
     "steps": 6,
-    "minutes": 0,
     "evaluate_every": 3,
     "evaluation_tokens": 500,
     "device": "cpu",

@@ -7,22 +7,13 @@ import pytest
 from django.utils import timezone
 
 from tests.processes import eventually, worker
-from tests.training.objects import start
+from tests.training.objects import QUICK_PRETRAIN, start
 from training import runs
 from training.models import SILENCE, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
-ABOUT_TEN_SECONDS = {
-    "source": "stories",
-    "stories": 400,
-    "vocab_size": 300,
-    "context": 64,
-    "batch_size": 4,
-    "steps": 120,
-    "minutes": 0,
-    "save_every": 0.01,
-}
+ABOUT_TEN_SECONDS = QUICK_PRETRAIN | {"steps": 120, "save_every": 0.01}
 
 
 def is_moving(run: Run) -> bool:

@@ -12,7 +12,7 @@ from training.execution.versions import load_policy, load_taste, load_writer
 from training.gpt.config import EvaluationConfig, HardwareConfig, SamplingConfig
 from training.gpt.devices import choose_device, choose_precision
 from training.gpt.evaluation import evaluate
-from training.gpt.generate import generate_text
+from training.gpt.generate import complete
 from training.models import ModelVersion, Run
 from training.rlhf.win_rate import win_rate
 
@@ -60,8 +60,8 @@ def against(run: Run, attempt: Attempt) -> dict[str, Any]:
         attempt.check()
         attempt.say(f"{version.name} writes", progress=number / 3)
         model, tokenizer = load_writer(version, config_of(HardwareConfig, run))
-        written = generate_text(model, tokenizer, prompts, sampling, should_stop=attempt.should_stop)
-        completions.append([first for (first,) in written])
+        written = complete(model, tokenizer, prompts, sampling, should_stop=attempt.should_stop)
+        completions.append([first.text for (first,) in written])
     attempt.check()
     attempt.say(f"{run.parameters['judge']} judges", progress=2 / 3)
     ours, theirs = completions

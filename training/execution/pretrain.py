@@ -12,7 +12,7 @@ from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
 from training.gpt.corpus import Prepared
 from training.gpt.errors import InputError
-from training.gpt.generate import generate_text
+from training.gpt.generate import complete
 from training.gpt.pretraining import PretrainResult, pretrain
 from training.models import ModelVersion, Run
 
@@ -31,7 +31,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     prepared, result = train(run, attempt, folder)
     attempt.check()
     model, tokenizer = load_checkpoint(folder / "model")
-    (written,) = generate_text(
+    (written,) = complete(
         model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=EXAMPLES
     )
     return Outcome(
@@ -39,7 +39,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
             **result.metrics,
             "documents": prepared.summary["documents"],
             "stopped": result.stopped,
-            "examples": [{"prompt": "", "completion": text} for text in written],
+            "examples": [{"prompt": "", "completion": each.text} for each in written],
         },
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
     )

@@ -14,7 +14,7 @@ from training.execution.outcome import Outcome
 from training.execution.storable import storable
 from training.execution.versions import load_writer
 from training.gpt.config import HardwareConfig, SamplingConfig
-from training.gpt.generate import generate_text
+from training.gpt.generate import complete
 from training.models import Run
 
 SPARE = 2
@@ -38,7 +38,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
         attempt.check()
         some = prompts[first : first + PROMPTS_AT_ONCE]
-        written = generate_text(
+        written = complete(
             model,
             tokenizer,
             [prompt.text for prompt in some],
@@ -47,8 +47,8 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
             should_stop=attempt.should_stop,
         )
         attempt.check()
-        for prompt, texts in zip(some, written, strict=True):
-            completions[prompt] = most_different(texts, count=project.samples_per_task)
+        for prompt, own in zip(some, written, strict=True):
+            completions[prompt] = most_different([each.text for each in own], count=project.samples_per_task)
         done = len(completions)
         attempt.say(f"{done} of {len(prompts)} prompts", progress=done / len(prompts))
     return Outcome(

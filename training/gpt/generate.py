@@ -145,31 +145,6 @@ def complete(
     return written
 
 
-def generate_text(
-    model: GPT,
-    tokenizer: Tokenizer,
-    prompts: Sequence[str],
-    sampling: SamplingConfig,
-    *,
-    samples_per_prompt: int = 1,
-    batch_size: int = 256,
-    generator: torch.Generator | None = None,
-    should_stop: Callable[[], bool] = never,
-) -> list[list[str]]:
-    """``complete``, and of each completion the text alone."""
-    completions = complete(
-        model,
-        tokenizer,
-        prompts,
-        sampling,
-        samples_per_prompt=samples_per_prompt,
-        batch_size=batch_size,
-        generator=generator,
-        should_stop=should_stop,
-    )
-    return [[each.text for each in own] for own in completions]
-
-
 def seeded(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:
     """The source of random numbers that ``sampling.seed`` asks for; None: torch's own."""
     return torch.Generator(device).manual_seed(sampling.seed) if sampling.seed >= 0 else None

@@ -24,7 +24,7 @@ def stream_text(
 ) -> Iterator[str]:
     """Complete ``prompt``; yield the text piece by piece, each as soon as no later token can change it.
 
-    The pieces together are what ``generate_text`` gives for the same seed. A character whose bytes are spread
+    The pieces together are what ``complete`` gives for the same seed. A character whose bytes are spread
     over tokens comes whole, and what may become a stop text waits until it is clear that it does not. When
     ``should_stop`` says so, the text ends there. Raises ``InputError`` at once, before the first piece.
     """

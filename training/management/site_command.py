@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 # Any number that no other program on the same database takes for its advisory locks.
@@ -18,7 +18,11 @@ class SiteCommand(BaseCommand):
     """A command that can be the first one ever typed."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        set_up_database()
+        try:
+            set_up_database()
+        except OperationalError as error:
+            reason = str(error).splitlines()[0]
+            raise CommandError(f"the database does not answer: {reason}; see DATABASE_URL.") from None
         return super().execute(*args, **options)
 
 
