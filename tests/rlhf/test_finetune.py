@@ -8,7 +8,7 @@ import torch
 from tests.rlhf.tiny import ignore, tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import FinetuneConfig
-from training.rlhf.policy_gradient import FinetuneResult, _Tuning, completion_logprobs, finetune
+from training.rlhf.policy_gradient import FinetuneResult, _Tuning, finetune
 from training.rlhf.scorers import Scorer
 
 PROMPTS = ["", "a", "bcd", "hgfe"]
@@ -56,27 +56,6 @@ def test_it_raises_the_reward_on_held_out_prompts_inside_the_budget(estimator: s
     assert result.best_step > 0
     assert (result.stopped, result.steps) == ("steps", 30)
     assert result.before.kl == pytest.approx(0.0, abs=1e-3)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_read_again_the_samples_have_the_log_probabilities_they_were_sampled_with(temperature: float) -> None:
-    # So the ratio of the first update is 1, with prompts of every length in one batch.
-    state = tuning(temperature=temperature)
-    rollouts = state.sample(PROMPTS, samples=3, generator=state.generator)
-    again = completion_logprobs(state.policy, rollouts, temperature=temperature)
-    ratio = (again - rollouts.generation.logprobs).exp()
-    torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=2e-5, rtol=0)
-
-
-def test_log_probabilities_equal_a_slow_loop_over_each_text_alone() -> None:
-    state = tuning()
-    rollouts = state.sample(PROMPTS, samples=2, generator=state.generator)
-    found = completion_logprobs(state.policy, rollouts, temperature=0.5)
-    for row, (prompt, new) in enumerate(zip(rollouts.prompts, rollouts.completions, strict=True)):
-        logits = state.policy(torch.tensor([prompt + new]))[0] / 0.5
-        slow = [logits[len(prompt) + k - 1].log_softmax(-1)[token].item() for k, token in enumerate(new)]
-        assert found[row, : len(new)].tolist() == pytest.approx(slow, abs=1e-5)
-        assert found[row, len(new) :].eq(0).all()
 
 
 def test_the_kl_of_an_untouched_policy_is_zero_and_of_a_tuned_one_is_not() -> None:

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
-from training.gpt.decoding import Generation
 from training.gpt.errors import InputError
-from training.gpt.generate import generate, never
+from training.gpt.generate import never
 from training.gpt.model import GPT
-from training.gpt.pretraining import OnStep
+from training.gpt.loop import OnStep
 from training.gpt.schedule import Budget
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.advantages import ESTIMATORS, move_baseline
@@ -29,6 +28,7 @@ from training.rlhf.config import FinetuneConfig
 from training.rlhf.diagnosis import Diagnosis
 from training.rlhf.kl import AdaptiveCoefficient, k1
 from training.rlhf.losses import policy_gradient_loss
+from training.rlhf.rollouts import Rollouts, sample, sequence_logprobs
 from training.rlhf.scorers import Scorer
 
 
@@ -56,16 +56,6 @@ class FinetuneResult:
     kl_coefficient: float
     notes: list[str]  # what a person should know, a sentence each
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rollouts:
-    """P prompts with K completions each, N = P x K sequences, as ids and as text."""
-
-    prompts: list[list[int]]  # N, the samples of one prompt together
-    completions: list[list[int]]  # N, the end of text inside
-    generation: Generation  # [N, L]
-    texts: tuple[list[str], list[str]]  # N prompts and N completions, for the scorer
 
 
 def finetune(
@@ -176,11 +166,11 @@ class _Tuning:
         chosen = [next(self.order) for _ in range(config.prompts_per_step)]
         rollouts = self.sample(chosen, samples=config.samples_per_prompt, generator=self.generator)
         generation = rollouts.generation
-        sampled, mask = generation.logprobs.clone(), generation.mask.clone()  # [N, L] both
+        sampled, mask = generation.logprobs, generation.mask  # [N, L] both
 
         # 2. What the reference policy thinks of them. [N, L]
         with torch.no_grad():
-            expected = completion_logprobs(self.reference, rollouts, temperature=config.temperature)
+            expected = self.logprobs(self.reference, rollouts)
 
         # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL. k1 is
         #    unbiased, and summed over the sequence since nothing is discounted.
@@ -196,7 +186,7 @@ class _Tuning:
         self.baseline = move_baseline(self.baseline, groups)
 
         # 5. One update. Had the policy moved since sampling, a ratio would be due here; it has not.
-        logprobs = completion_logprobs(self.policy, rollouts, temperature=config.temperature)  # [N, L]
+        logprobs = self.logprobs(self.policy, rollouts)  # [N, L]
         loss = policy_gradient_loss(logprobs, mask, advantages.flatten())
         rate = config.learning_rate * (1 - progress)
         for group in self.optimizer.param_groups:
@@ -235,7 +225,7 @@ class _Tuning:
         """Measure the policy on the held-out prompts, by the same random numbers each time."""
         generator = torch.Generator(self.policy.device).manual_seed(self.config.seed + 1)
         rollouts = self.sample(self.heldout, samples=1, generator=generator)
-        expected = completion_logprobs(self.reference, rollouts, temperature=self.config.temperature)
+        expected = self.logprobs(self.reference, rollouts)
         kl = k1(logprobs=rollouts.generation.logprobs, reference_logprobs=expected).sum(dim=1)
         scores = self.scorer(*rollouts.texts)
         return Evaluation(
@@ -246,47 +236,15 @@ class _Tuning:
         )
 
     def sample(self, prompts: Sequence[str], *, samples: int, generator: torch.Generator) -> Rollouts:
-        """Complete each prompt `samples` times."""
-        tokenizer = self.tokenizer
-        ids = [tokenizer.prompt(prompt) for prompt in prompts]
-        generation = generate(
-            self.policy,
-            ids,
-            self.sampling,
-            eos_id=tokenizer.eos_ids,
-            pad_id=tokenizer.pad_id,
-            samples_per_prompt=samples,
-            generator=generator,
-        )
-        repeated = [row for row in ids for _ in range(samples)]
-        completions = generation.completions()
-        written = [tokenizer.continuation(row, new) for row, new in zip(repeated, completions, strict=True)]
-        return Rollouts(
-            prompts=repeated,
-            completions=completions,
-            generation=generation,
-            texts=([prompt for prompt in prompts for _ in range(samples)], written),
+        return sample(
+            self.policy, self.tokenizer, prompts, self.sampling, samples=samples, generator=generator
         )
 
-
-def completion_logprobs(model: GPT, rollouts: Rollouts, *, temperature: float) -> Tensor:
-    """Log-probability of each token of each completion, 0 outside the mask. [N, L]
-
-    Rows are prompt and completion, padded at the right, where no real token looks. The output layer, which is
-    most of a small model's work, runs on the places that predict a token of a completion and on no other.
-    """
-    device = model.device
-    rows = [prompt + new for prompt, new in zip(rollouts.prompts, rollouts.completions, strict=True)]
-    length = max(map(len, rows)) - 1  # the last token is predicted, not read
-    tokens = torch.tensor([row[:-1] + [0] * (length - len(row) + 1) for row in rows], device=device)
-    hidden = model.hidden(tokens)  # [N, T, D]
-    mask = rollouts.generation.mask.clone()  # [N, L]; made under inference mode, which autograd may not keep
-    row, place = mask.nonzero(as_tuple=True)  # [M] both
-    starts = torch.tensor([len(prompt) - 1 for prompt in rollouts.prompts], device=device)
-    logits = model.logits(hidden[row, starts[row] + place]).float() / temperature  # [M, V]
-    targets = rollouts.generation.tokens.clone()[row, place]  # [M]
-    logprobs = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    return logprobs.new_zeros(mask.shape).index_put((row, place), logprobs)
+    def logprobs(self, model: GPT, rollouts: Rollouts) -> Tensor:
+        """[N, L]; the temperature is that of sampling throughout."""
+        return sequence_logprobs(
+            model, rollouts.prompts, rollouts.completions, temperature=self.config.temperature
+        )
 
 
 def _endless(prompts: Sequence[str], rng: random.Random) -> Iterator[str]:

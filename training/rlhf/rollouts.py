@@ -1,0 +1,121 @@
+"""Rollouts: completions that the policy writes, and what a model thinks of each of their tokens.
+
+N sequences (prompt and completion), L tokens in the longest completion, D width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.gpt.config import SamplingConfig
+from training.gpt.decoding import Generation
+from training.gpt.generate import generate
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts:
+    """P prompts with K completions each, N = P x K sequences, as ids and as text."""
+
+    prompts: list[list[int]]  # N, the samples of one prompt together
+    completions: list[list[int]]  # N, the end of text inside
+    generation: Generation  # [N, L]; its log-probabilities are those of the policy that wrote it
+    texts: tuple[list[str], list[str]]  # N prompts and N completions, for the scorer
+
+
+def sample(
+    policy: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    *,
+    samples: int,
+    generator: torch.Generator | None,
+) -> Rollouts:
+    """Complete each prompt `samples` times; each is read once, and rows that have ended leave the batch.
+
+    The tensors are ordinary ones, which autograd may keep. Raises InputError for a prompt that leaves no room
+    in the context.
+    """
+    ids = [tokenizer.prompt(prompt) for prompt in prompts]
+    written = generate(
+        policy,
+        ids,
+        sampling,
+        eos_id=tokenizer.eos_ids,
+        pad_id=tokenizer.pad_id,
+        samples_per_prompt=samples,
+        generator=generator,
+    )
+    generation = Generation(
+        tokens=written.tokens.clone(),
+        mask=written.mask.clone(),
+        logprobs=written.logprobs.clone(),
+        ended=written.ended.clone(),
+    )
+    repeated = [row for row in ids for _ in range(samples)]
+    completions = generation.completions()
+    texts = [tokenizer.continuation(row, new) for row, new in zip(repeated, completions, strict=True)]
+    return Rollouts(
+        prompts=repeated,
+        completions=completions,
+        generation=generation,
+        texts=([prompt for prompt in prompts for _ in range(samples)], texts),
+    )
+
+
+def completion_mask(completions: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:
+    """Which places hold a token of a completion, the end of text included. [N, L] bool"""
+    lengths = torch.tensor([len(new) for new in completions], device=device)
+    return torch.arange(int(lengths.max()), device=device) < lengths[:, None]
+
+
+def sequence_logprobs(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    *,
+    temperature: float,
+) -> Tensor:
+    """Log-probability of each token of each completion, 0 after its end. [N, L], in nats.
+
+    The distribution is the model's at this temperature: the one of sampling, or the two do not compare.
+    Gradients flow, unless the caller says `no_grad`. The output layer, which is most of a small model's work,
+    runs on the places that predict a token of a completion and on no other.
+    """
+    mask = completion_mask(completions, device=model.device)
+    states = _states(model, prompts, completions)  # [M, D], M tokens of all completions
+    logits = model.logits(states).float() / temperature  # [M, V]
+    targets = torch.tensor([token for new in completions for token in new], device=model.device)
+    logprobs = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return logprobs.new_zeros(mask.shape).masked_scatter(mask, logprobs)
+
+
+def completion_states(
+    model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> Tensor:
+    """The final state from which each token of each completion was chosen, 0 after its end. [N, L, D]
+
+    What a value head reads: it knows the text up to, and without, the token of its place. Gradients flow.
+    """
+    mask = completion_mask(completions, device=model.device)
+    states = _states(model, prompts, completions)
+    return states.new_zeros(*mask.shape, states.shape[-1]).masked_scatter(mask[..., None], states)
+
+
+def _states(model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Tensor:
+    """Final states at the place before each token of each completion, one row after the other. [M, D]
+
+    Rows are prompt and completion, padded at the right, where no real token looks.
+    """
+    device = model.device
+    rows = [[*prompt, *new] for prompt, new in zip(prompts, completions, strict=True)]
+    length = max(map(len, rows)) - 1  # the last token is predicted, not read
+    tokens = torch.tensor([row[:-1] + [0] * (length + 1 - len(row)) for row in rows], device=device)
+    hidden = model.hidden(tokens)  # [N, T, D]
+    row, place = completion_mask(completions, device=device).nonzero(as_tuple=True)  # [M] both
+    starts = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
+    return hidden[row, starts[row] + place]
