@@ -1,4 +1,4 @@
-"""Preferences: annotations as the comparisons that a reward model learns from."""
+"""Preferences: annotations as the comparisons and ratings that a reward model learns from."""
 
 import gzip
 import hashlib
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from labeling.feedback import compare
-from labeling.models import Annotation, PreferenceSnapshot, Project
+from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project
+from labeling.models.answers import AnnotationQuerySet
 
 CHUNK = 500
 
@@ -21,18 +22,8 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
     do two samples with the same text. `margin` is how much better the chosen one is; a plain ranking or
     score does not say, so it is 0. `annotator` is a number that stays the same when a person is renamed.
     """
-    annotations = (
-        Annotation.objects.of(project)
-        .counting()
-        .filter(all_bad=False)
-        .select_related("assignment__task__prompt")
-        .prefetch_related("judgements__sample")
-        .order_by("assignment__task_id", "assignment__annotator_id")
-    )
-    for annotation in annotations.iterator(chunk_size=CHUNK):
+    for annotation, judgements in judged(project):
         prompt = annotation.assignment.task.prompt
-        # By id, not in the order shown: that differs from person to person and says nothing.
-        judgements = sorted(annotation.judgements.all(), key=lambda judgement: judgement.sample_id)
         texts = [judgement.sample.text for judgement in judgements]
         for better, worse, tie in compare(project.kind, [judgement.verdict for judgement in judgements]):
             if texts[better] == texts[worse]:
@@ -49,26 +40,73 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
             }
 
 
+def ratings(project: Project) -> Iterator[dict[str, Any]]:
+    """The scores in a project's answers, one row for each sample of each answer; none where people rank.
+
+    `score`, and each of `criteria` by its name, is scaled from the project's 1 … `scale` to 0 … 1. Answers
+    are those that `comparisons` compares, in the same order, under the same `group`.
+    """
+    if project.feedback != Project.FeedbackKind.SCORE:
+        return
+    for annotation, judgements in judged(project):
+        prompt = annotation.assignment.task.prompt
+        for judgement in judgements:
+            assert judgement.score is not None
+            yield {
+                "prompt": prompt.text,
+                "completion": judgement.sample.text,
+                "score": project.share_of_scale(judgement.score),
+                "criteria": {
+                    name: project.share_of_scale(score) for name, score in judgement.criteria.items()
+                },
+                "group": str(annotation.pk),
+                "annotator": str(annotation.assignment.annotator_id),
+                "split": prompt.split,
+            }
+
+
+def judged(
+    project: Project, annotations: AnnotationQuerySet | None = None
+) -> Iterator[tuple[Annotation, list[Judgement]]]:
+    """The answers of a project (or of `annotations`) that count and that judge, with their judgements.
+
+    In a fixed order, streamed; all-bad answers and skips judge nothing.
+    """
+    rows = Annotation.objects.all() if annotations is None else annotations
+    rows = (
+        rows.of(project)
+        .counting()
+        .filter(all_bad=False)
+        .select_related("assignment__task__prompt")
+        .prefetch_related("judgements__sample")
+        .order_by("assignment__task_id", "assignment__annotator_id")
+    )
+    for annotation in rows.iterator(chunk_size=CHUNK):
+        # By id, not in the order shown: that differs from person to person and says nothing.
+        yield annotation, sorted(annotation.judgements.all(), key=lambda judgement: judgement.sample_id)
+
+
 def json_line(row: dict[str, Any]) -> bytes:
-    """One comparison as a line of JSON Lines, always the same bytes for the same comparison."""
+    """One row as a line of JSON Lines, always the same bytes for the same row."""
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
 def freeze(project: Project) -> PreferenceSnapshot:
-    """The project's comparisons as they are now, kept for good.
+    """The project's comparisons and ratings as they are now, kept for good.
 
-    The same comparisons give the same snapshot again.
+    The same answers give the same snapshot again.
     """
     digest = hashlib.sha256()
-    count = 0
+    counts = {"count": 0, "rating_count": 0}
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
-        for row in comparisons(project):
-            line = json_line(row)
-            digest.update(line)
-            file.write(line)
-            count += 1
+        for name, rows in (("count", comparisons(project)), ("rating_count", ratings(project))):
+            for row in rows:
+                line = json_line(row)
+                digest.update(line)
+                file.write(line)
+                counts[name] += 1
     snapshot, _ = PreferenceSnapshot.objects.get_or_create(
-        project=project, hash=digest.hexdigest(), defaults={"count": count, "content": packed.getvalue()}
+        project=project, hash=digest.hexdigest(), defaults={**counts, "content": packed.getvalue()}
     )
     return snapshot

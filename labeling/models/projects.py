@@ -120,6 +120,10 @@ class Project(models.Model):
             return Score(scale=self.scale, criteria=tuple(self.criteria))
         return Rank()
 
+    def share_of_scale(self, score: int) -> float:
+        """A score of 1 … `scale` as a number from 0 to 1, rounded to six digits: one value, one text."""
+        return round((score - 1) / (self.scale - 1), 6)
+
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
         """The answer sample by sample, none if all are bad; raises AnswerError."""
         if not answer.all_bad:

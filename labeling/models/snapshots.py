@@ -1,4 +1,4 @@
-"""Preference snapshots: exactly which comparisons a reward model learned from."""
+"""Preference snapshots: exactly which comparisons and ratings a reward model learned from."""
 
 import gzip
 import json
@@ -11,12 +11,15 @@ from labeling.models.projects import Project
 
 
 class PreferenceSnapshot(models.Model):
-    """A frozen set of comparisons. The content never changes: the database refuses an update."""
+    """A frozen set of comparisons and ratings. The content never changes: the database refuses an update."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="snapshots")
-    hash = models.CharField(max_length=64, help_text="SHA-256 of the comparisons as JSON Lines.")
+    hash = models.CharField(max_length=64, help_text="SHA-256 of the rows as JSON Lines.")
     count = models.PositiveIntegerField(help_text="Number of comparisons.")
-    content = models.BinaryField(help_text="The comparisons as JSON Lines, gzipped.")
+    rating_count = models.PositiveIntegerField(
+        default=0, help_text="Number of ratings: of score projects, one for each sample of each answer."
+    )
+    content = models.BinaryField(help_text="The comparisons, then the ratings, as JSON Lines, gzipped.")
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -29,9 +32,16 @@ class PreferenceSnapshot(models.Model):
         return f"{self.project} {self.hash[:12]}"
 
     def json_lines(self) -> bytes:
-        """The comparisons as they were frozen and hashed."""
+        """The rows as they were frozen and hashed."""
         return gzip.decompress(bytes(self.content))
 
     def comparisons(self) -> Iterator[dict[str, Any]]:
-        """The frozen rows, as `labeling.preferences.comparisons` gave them."""
+        """The frozen comparisons, as `labeling.preferences.comparisons` gave them."""
+        return (row for row in self._rows() if "chosen" in row)
+
+    def ratings(self) -> Iterator[dict[str, Any]]:
+        """The frozen ratings, as `labeling.preferences.ratings` gave them."""
+        return (row for row in self._rows() if "score" in row)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
         return map(json.loads, self.json_lines().splitlines())

@@ -5,10 +5,10 @@ import pytest
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Generator, Judgement, PreferenceSnapshot, Project
-from labeling.preferences import comparisons, freeze
+from labeling.preferences import comparisons, freeze, ratings
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
-from tests.labeling.objects import annotator, claimed, make_project, make_tasks, ranks_for
+from tests.labeling.objects import annotator, claimed, letters, make_project, make_tasks, ranks_for
 
 pytestmark = pytest.mark.django_db
 
@@ -145,3 +145,66 @@ def test_a_snapshot_holds_the_very_rows() -> None:
     snapshot = freeze(project)
     assert list(snapshot.comparisons()) == list(comparisons(project))
     assert all(json.loads(line) for line in snapshot.json_lines().splitlines())
+
+
+def scored(
+    project: Project, scores: dict[str, int], criteria: dict[str, int], name: str = "ann"
+) -> Annotation:
+    """An answer that gives each letter's sample its score, and every sample the same `criteria`."""
+    assignment = claimed(annotator(name), project)
+    shown = letters(assignment)
+    return queue.submit(
+        assignment,
+        Answer(
+            scores=tuple(scores[letter] for letter in shown),
+            criteria=tuple(criteria for _ in shown) if criteria else (),
+        ),
+        client_key="k",
+    )
+
+
+def test_scores_are_ratings_on_a_scale_from_0_to_1() -> None:
+    project = make_project(feedback="score", scale=5, criteria=["kind"], samples_per_task=2)
+    make_tasks(project, samples=2)
+    annotation = scored(project, {"A": 2, "B": 5}, {"kind": 1})
+    common = {
+        "prompt": "Prompt 0",
+        "criteria": {"kind": 0.0},
+        "group": str(annotation.pk),
+        "annotator": str(annotation.assignment.annotator_id),
+        "split": "train",
+    }
+    assert list(ratings(project)) == [
+        {"completion": "A0", "score": 0.25, **common},
+        {"completion": "B0", "score": 1.0, **common},
+    ]
+
+
+def test_rankings_and_all_bad_answers_are_no_ratings() -> None:
+    ranked = make_project()
+    make_tasks(ranked)
+    answer(ranked, "ABC")
+    assert list(ratings(ranked)) == []
+    scores = make_project("scores", feedback="score")
+    make_tasks(scores)
+    queue.submit(claimed(annotator("bob"), scores), Answer(all_bad=True), client_key="k")
+    assert list(ratings(scores)) == []
+
+
+def test_a_snapshot_of_scores_holds_the_comparisons_and_the_ratings() -> None:
+    project = make_project(feedback="score")
+    make_tasks(project)
+    scored(project, {"A": 1, "B": 3, "C": 3}, {})
+    snapshot = freeze(project)
+    assert list(snapshot.comparisons()) == list(comparisons(project))
+    assert list(snapshot.ratings()) == list(ratings(project))
+    assert (snapshot.count, snapshot.rating_count) == (3, 3)
+
+
+def test_a_single_scored_sample_is_a_rating_that_compares_with_nothing() -> None:
+    project = make_project(feedback="score", samples_per_task=1)
+    make_tasks(project, samples=1)
+    scored(project, {"A": 4}, {})
+    snapshot = freeze(project)
+    assert (snapshot.count, snapshot.rating_count) == (0, 1)
+    assert [row["score"] for row in snapshot.ratings()] == [0.75]
