@@ -4,16 +4,36 @@ from dataclasses import dataclass
 
 from training.gpt.errors import InputError
 from training.gpt.options import check_options, option
+from training.rlhf.criteria import parse_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
-    """How a reward model is trained from comparisons."""
+    """How a reward model is trained from what people said."""
 
+    loss: str = option(
+        "pairs",
+        "what is learned (pairs: which text is better, Bradley-Terry; ranking: the order, Plackett-Luce;"
+        " scores: the scores themselves, by regression; scores+pairs: both)",
+        choices=("pairs", "ranking", "scores", "scores+pairs"),
+    )
+    criteria: str = option(
+        "",
+        "weights of what was scored, such as overall=1,kindness=0.5 (empty: the overall score alone)",
+    )
     trunk: str = option("full", "train the whole transformer, or the head alone", choices=("full", "frozen"))
+    members: int = option(1, "reward models that judge together, an ensemble", minimum=1, maximum=64)
+    ensemble: str = option(
+        "heads", "what the members of an ensemble are: heads on one trunk, or whole models",
+        choices=("heads", "models"),
+    )
+    reliability: bool = option(False, "learn how reliable each annotator is, so that careless ones count less")
     epochs: int = option(0, "passes over the comparisons (0: usual for the trunk)", minimum=0)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
     batch_size: int = option(32, "texts read in one step; those of one prompt stay together", minimum=1)
+    accumulate: int = option(
+        1, "pieces that a batch is computed in: saves memory, changes nothing else", minimum=1
+    )
     learning_rate: float = option(
         0.0, "peak learning rate, annealed to 0 (0: usual for the trunk)", minimum=0.0
     )
@@ -21,42 +41,167 @@ class RewardConfig:
     heldout: float = option(
         0.1, "share of the prompts kept back to measure accuracy", minimum=0.0, maximum=0.9
     )
-    seed: int = option(0, "decides the split, the head's first weights and the order", minimum=0)
+    evaluate_every: int = option(
+        0, "steps between measurements on the held-out prompts (0: ten in all)", minimum=0
+    )
+    patience: int = option(
+        3,
+        "stop after so many measurements without a lower held-out loss, and go back to the lowest (0: never)",
+        minimum=0,
+    )
+    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
+    precision: str = option(
+        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
+    )
+    device: str = option(
+        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
+    )
+    parallel: str = option(
+        "auto",
+        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
+        " auto: ddp)",
+        choices=("auto", "ddp", "fsdp"),
+    )
+    seed: int = option(0, "decides the split, the heads' first weights and the order", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
+        parse_weights(self.criteria)
+        if self.members > 1 and self.ensemble == "models" and self.trunk == "frozen":
+            raise InputError(
+                "ensemble: models on a frozen trunk would differ in their heads alone; choose heads"
+            )
+        if self.reliability and self.loss in {"ranking", "scores"}:
+            raise InputError(
+                f"reliability: it is learned from pairs, which the loss {self.loss} does not use;"
+                " choose the loss pairs or scores+pairs"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """How a policy is tuned against a reward model. KL is in nats per sequence throughout."""
+    """How a policy is tuned against a reward model. KL is in nats per sequence throughout.
 
-    estimator: str = option("rloo", "advantage estimator", choices=("rloo", "reinforce"))
-    steps: int = option(100, "updates of the policy", minimum=1)
+    The defaults are those of a small model in the demo; they hold for one of 124M parameters too, whose
+    learning rate, left at 0, is 1/36 of it. What memory it wants, `accumulate` saves.
+    """
+
+    estimator: str = option(
+        "rloo",
+        "how a sample's advantage is estimated (rloo: against the other samples of its prompt; reinforce:"
+        " against earlier batches; grpo: against its group's mean; ppo: by a value network)",
+        choices=("rloo", "reinforce", "grpo", "ppo"),
+    )
+    steps: int = option(100, "batches of rollouts", minimum=1)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
-    prompts_per_step: int = option(16, "different prompts in each step", minimum=1)
+    prompts_per_step: int = option(16, "different prompts in each step, over all processes", minimum=1)
     samples_per_prompt: int = option(4, "completions of each prompt in a step", minimum=1)
     max_new_tokens: int = option(64, "longest completion in tokens", minimum=1)
     temperature: float = option(1.0, "of sampling, and of every log-probability", minimum=0.01)
-    learning_rate: float = option(1e-3, "peak learning rate, falling linearly to 0", minimum=0.0)
+    accumulate: int = option(
+        1, "pieces that a batch is sampled and learned in: saves memory, takes longer", minimum=1
+    )
+    learning_rate: float = option(
+        0.0, "peak learning rate, falling linearly to 0 (0: usual for the model's width)", minimum=0.0
+    )
     clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
-    kl_coefficient: float = option(0.15, "price of a nat in the reward, to begin with", minimum=0.0)
+    kl_in: str = option(
+        "reward",
+        "where the KL is paid (reward: by k1, with a baseline; loss: by k2, with its own gradient)",
+        choices=("reward", "loss"),
+    )
+    kl_coefficient: float = option(0.15, "price of a nat, to begin with", minimum=0.0)
     kl_target: float = option(6.0, "KL that the coefficient steers to", minimum=0.01)
     kl_horizon: float = option(
         10_000.0, "sequences over which the coefficient adapts (0: it stays fixed)", minimum=0.0
     )
-    kl_budget: float = option(15.0, "largest KL that the version kept may have", minimum=0.0)
     missing_eos_penalty: float = option(
         1.0, "taken off the reward of a completion without an end", minimum=0.0
     )
-    evaluate_every: int = option(10, "steps between evaluations on held-out prompts", minimum=1)
-    heldout_prompts: int = option(64, "held-out prompts in each evaluation, at most", minimum=1)
+    epochs: int = option(0, "updates from each batch (0: 4 for ppo, 1 for the others)", minimum=0)
+    ratio_clip: float = option(
+        0.2, "from the second update on, how far a token's probability may move", minimum=0.0
+    )
+    grpo_divisor: str = option(
+        "constant",
+        "what grpo divides by (constant: nothing that biases it; published: the group's deviation and each"
+        " completion's length)",
+        choices=("constant", "published"),
+    )
+    gae_decay: float = option(
+        0.95, "ppo: how much later surprises count (lambda)", minimum=0.0, maximum=1.0
+    )
+    value_clip: float = option(0.2, "ppo: how far a value may move in one step", minimum=0.0)
+    value_learning_rate: float = option(
+        0.0, "ppo: of the value network (0: as the policy's)", minimum=0.0
+    )
+    parallel: str = option(
+        "auto",
+        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
+        " auto: ddp)",
+        choices=("auto", "ddp", "fsdp"),
+    )
     seed: int = option(0, "decides the order of the prompts and the sampling", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.estimator == "rloo" and self.samples_per_prompt < 2:
-            raise InputError("samples_per_prompt: rloo compares samples of one prompt; give at least 2")
+        if self.estimator in {"rloo", "grpo"} and self.samples_per_prompt < 2:
+            raise InputError(
+                f"samples_per_prompt: {self.estimator} compares samples of one prompt; give at least 2"
+            )
+        if self.prompts_per_step % self.accumulate:
+            raise InputError(
+                f"accumulate: {self.accumulate} does not divide {self.prompts_per_step} prompts_per_step"
+            )
+
+    @property
+    def updates(self) -> int:
+        """How many updates follow each batch."""
+        return self.epochs or (4 if self.estimator == "ppo" else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig:
+    """How a tuning is watched on held-out prompts: which version is kept, and when it is ended early.
+
+    The signs of over-optimisation are read from means over several evaluations, and count once they exceed
+    their limit by more than chance explains. A limit of 0 turns its sign off.
+    """
+
+    evaluate_every: int = option(10, "steps between evaluations on held-out prompts", minimum=1)
+    heldout_prompts: int = option(64, "held-out prompts in each evaluation, at most", minimum=1)
+    kl_budget: float = option(
+        15.0, "largest KL that the version kept may have, in nats per sequence", minimum=0.0
+    )
+    patience: int = option(0, "stop after so many evaluations without a new best (0: never)", minimum=0)
+    stop_window: int = option(
+        3, "evaluations whose mean is watched for signs of over-optimisation (0: none is)", minimum=0
+    )
+    stop_certainty: float = option(
+        3.0, "standard errors by which a sign must exceed its limit to stop the tuning", minimum=0.0
+    )
+    win_rate_limit: float = option(
+        0.05, "stop when the held-out win rate fell by this much while the reward rose", minimum=0.0
+    )
+    disagreement_limit: float = option(
+        2.0, "stop when the ensemble disagrees so many times as much as at first", minimum=0.0
+    )
+    length_limit: float = option(
+        2.0, "stop when completions are so many times as long, or as short, as at first", minimum=0.0
+    )
+    repetition_limit: float = option(
+        0.2, "stop when the share of words said before rose by this much", minimum=0.0
+    )
+    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for name in ("disagreement_limit", "length_limit"):
+            if 0 < getattr(self, name) <= 1:
+                raise InputError(
+                    f"{name}: {getattr(self, name):g} times as much is no growth; give more "
+                    "than 1, or 0 to turn the sign off"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
