@@ -22,7 +22,7 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
     do two samples with the same text. `margin` is how much better the chosen one is; a plain ranking or
     score does not say, so it is 0. `annotator` is a number that stays the same when a person is renamed.
     """
-    for annotation, judgements in judged(project):
+    for annotation, judgements in judged(Annotation.objects.of(project)):
         prompt = annotation.assignment.task.prompt
         texts = [judgement.sample.text for judgement in judgements]
         for better, worse, tie in compare(project.kind, [judgement.verdict for judgement in judgements]):
@@ -48,7 +48,7 @@ def ratings(project: Project) -> Iterator[dict[str, Any]]:
     """
     if project.feedback != Project.FeedbackKind.SCORE:
         return
-    for annotation, judgements in judged(project):
+    for annotation, judgements in judged(Annotation.objects.of(project)):
         prompt = annotation.assignment.task.prompt
         for judgement in judgements:
             assert judgement.score is not None
@@ -65,19 +65,15 @@ def ratings(project: Project) -> Iterator[dict[str, Any]]:
             }
 
 
-def judged(
-    project: Project, annotations: AnnotationQuerySet | None = None
-) -> Iterator[tuple[Annotation, list[Judgement]]]:
-    """The answers of a project (or of `annotations`) that count and that judge, with their judgements.
+def judged(annotations: AnnotationQuerySet) -> Iterator[tuple[Annotation, list[Judgement]]]:
+    """Those of the annotations that count and that judge, with their judgements, in a fixed order, streamed.
 
-    In a fixed order, streamed; all-bad answers and skips judge nothing.
+    All-bad answers and skips judge nothing.
     """
-    rows = Annotation.objects.all() if annotations is None else annotations
     rows = (
-        rows.of(project)
-        .counting()
+        annotations.counting()
         .filter(all_bad=False)
-        .select_related("assignment__task__prompt")
+        .select_related("assignment__task__prompt", "assignment__annotator")
         .prefetch_related("judgements__sample")
         .order_by("assignment__task_id", "assignment__annotator_id")
     )

@@ -1,6 +1,7 @@
-"""Opening tasks: completions become samples, and each prompt's samples a task."""
+"""Opening tasks: completions become samples, and the samples of one prompt a task."""
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -24,8 +25,42 @@ def create_tasks(
     project's number by default). Everything is stored, or nothing. ValueError: a prompt of another
     project, or a number of samples that the project's kind of feedback cannot take.
     """
+    written = [(prompt, [(generator, text) for text in texts]) for prompt, texts in completions.items()]
+    return _open(project, written, parameters=parameters, need=need, priority=priority)
+
+
+def create_blind_tasks(
+    *,
+    project: Project,
+    completions: Iterable[tuple[Prompt, Mapping[Generator, str]]],
+    parameters: Mapping[str, Any] | None = None,
+    need: int | None = None,
+    priority: int = 0,
+) -> list[Task]:
+    """Open one task for each prompt with one sample of each of several generators; else as `create_tasks`.
+
+    To annotators they look like any other task: samples come in an order drawn for each person, with no word
+    on who wrote what. They are stored in random order too, so that not even their numbers could tell.
+    """
+    shuffled = []
+    for prompt, texts in completions:
+        written = list(texts.items())
+        random.shuffle(written)
+        shuffled.append((prompt, written))
+    return _open(project, shuffled, parameters=parameters, need=need, priority=priority)
+
+
+def _open(
+    project: Project,
+    written: Sequence[tuple[Prompt, Sequence[tuple[Generator, str]]]],
+    *,
+    parameters: Mapping[str, Any] | None,
+    need: int | None,
+    priority: int,
+) -> list[Task]:
+    """One task for each prompt with the samples that the generators wrote, in the order given."""
     fewest = project.kind.fewest_samples
-    for prompt, texts in completions.items():
+    for prompt, texts in written:
         if prompt.project_id != project.pk:
             raise ValueError(f"prompt {prompt.pk} belongs to another project than {project.slug!r}.")
         if not fewest <= len(texts) <= MOST_SAMPLES:
@@ -40,15 +75,15 @@ def create_tasks(
         samples = Sample.objects.bulk_create(
             (
                 Sample(prompt=prompt, generator=generator, text=text, parameters=dict(parameters or {}))
-                for prompt, texts in completions.items()
-                for text in texts
+                for prompt, texts in written
+                for generator, text in texts
             ),
             batch_size=1000,
         )
         tasks = Task.objects.bulk_create(
             (
                 Task(project=project, prompt=prompt, priority=priority, need=need, open=need)
-                for prompt in completions
+                for prompt, _ in written
             ),
             batch_size=1000,
         )
@@ -56,7 +91,7 @@ def create_tasks(
         TaskSample.objects.bulk_create(
             (
                 TaskSample(task=task, sample=next(unplaced), position=position)
-                for task, texts in zip(tasks, completions.values(), strict=True)
+                for task, (_, texts) in zip(tasks, written, strict=True)
                 for position in range(1, len(texts) + 1)
             ),
             batch_size=1000,
