@@ -17,6 +17,7 @@ from training.gpt.corpus import prepare
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.generate import generate
 from training.gpt.huggingface.folders import export_folder
+from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
@@ -110,7 +111,7 @@ def training(model: GPT, peer: Any, folder: Path) -> Row:
             evaluation_tokens=CONTEXT,
         ),
         folder=folder / "run",
-        on_step=on_step,
+        hooks=Hooks(on_step=on_step),
         model=model,
     )
     peer.eval()

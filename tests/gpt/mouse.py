@@ -9,6 +9,7 @@ from typing import Any
 from tests.gpt.examples import shards_of, tiny_tokenizer
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.generate import never
+from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.pretraining import PretrainResult, pretrain
 from training.gpt.shards import Shards
@@ -62,9 +63,7 @@ def train(
         tokenizer=tokenizer,
         config=config,
         folder=folder,
-        on_step=log,
-        should_stop=should_stop,
-        on_resume=log.resumed.append,
+        hooks=Hooks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
         model=model,
     )
 

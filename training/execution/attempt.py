@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from training.execution.storable import storable
+from training.gpt.loop import Hooks
 from training.models import HEARTBEAT, Point, Run
 
 FLUSH_SECONDS = 0.5
@@ -39,8 +40,7 @@ def no_observer(progress: float, message: str, metrics: dict[str, float]) -> Non
 class Attempt:
     """A context in which a run is executed. A thread beats its heart and hears of cancellation.
 
-    The training code gets `on_step`, `saving`, `on_resume` and `should_stop`; everything else about runs
-    stays out of it.
+    The training code gets its `hooks`; everything else about runs stays out of it.
     """
 
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
@@ -62,6 +62,16 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._thread.join()
+
+    @property
+    def hooks(self) -> Hooks:
+        """What a training is given to tell of itself and to ask."""
+        return Hooks(
+            on_step=self.on_step,
+            should_stop=self.should_stop,
+            on_resume=self.on_resume,
+            saving=self.saving,
+        )
 
     def stop(self, reason: Stop) -> None:
         """Ask the attempt to stop at its next step; the first reason stands."""

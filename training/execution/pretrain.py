@@ -63,10 +63,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainR
         tokenizer=prepared.tokenizer,
         config=config_of(PretrainConfig, run),
         folder=folder,
-        on_step=attempt.on_step,
-        should_stop=attempt.should_stop,
-        on_resume=attempt.on_resume,
-        saving=attempt.saving,
+        hooks=attempt.hooks,
         model=model,
     )
     return prepared, result

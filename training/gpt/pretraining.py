@@ -1,9 +1,9 @@
 """Learning a corpus: next-token prediction, from random weights or from those of a model given."""
 
+import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,30 +25,23 @@ from training.gpt.devices import (
 )
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.generate import never
+from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
 from training.gpt.model import GPT
 from training.gpt.optimizers import build_optimizers
 from training.gpt.parallel import Group, processes, spread, unsynchronised, whole, whole_model
-from training.gpt.schedule import Budget, learning_rate
+from training.gpt.schedule import learning_rate
 from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_state import (
-    Progress,
     StateFolder,
+    fill_module,
     fill_optimizers,
-    identity,
+    module_tensors,
     optimizer_tensors,
 )
 
-OnStep = Callable[[int, float, dict[str, float]], None]
-"""Called after each step with (steps done, progress in 0..1, metrics)."""
-
-OnResume = Callable[[int], None]
-"""Called before the first step with the number of steps already done, where a training goes on."""
-
-Saving = Callable[[int], AbstractContextManager[object]]
-"""Called with the number of steps done for a context to write the state in."""
-
+# What a training may go on with otherwise than it began.
+_FREE = frozenset({"accumulate", "compile", "device", "parallel", "save_every"})
 _VALIDATED = ("validation_loss", "perplexity", "accuracy", "bits_per_byte")
 
 
@@ -69,28 +62,24 @@ def pretrain(
     tokenizer: Tokenizer,
     config: PretrainConfig,
     folder: Path,
-    on_step: OnStep,
-    should_stop: Callable[[], bool] = never,
-    on_resume: OnResume = lambda _: None,
-    saving: Saving = nullcontext,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     model: GPT | None = None,
 ) -> PretrainResult:
     """Train a new model of ``config.preset``, or a copy of ``model``; or go on where one was left.
 
     ``folder/model`` is the best model by validation loss, ``folder/last`` the state to go on from; it is
-    written every ``config.save_every`` minutes, at the end, and when ``should_stop`` says so. Killed at any
-    moment and called again alike, a training gives on the CPU bit for bit the metrics of one that was never
-    interrupted, if its budget is in steps or tokens; minutes already spent are counted, but no clock runs
-    twice alike. Of a ``model``, the preset is its own, and a ``context`` may only be shorter.
+    written every ``config.save_every`` minutes, at the end, and when told to stop. Killed at any moment and
+    called again alike, a training gives on the CPU bit for bit the metrics of one that was never interrupted,
+    if its budget is in steps or tokens; minutes already spent are counted, but no clock runs twice alike. Of
+    a ``model``, the preset is its own, and a ``context`` may only be shorter.
 
     Under ``torchrun`` (or in a ``parallel.processes()`` of the caller's), the processes share each batch, and
-    ``folder`` must be one that all can read. The first one alone writes, calls ``on_step``, ``on_resume`` and
-    ``saving``, and asks ``should_stop``; the others do as it does.
+    ``folder`` must be one that all can read. The first one alone writes and calls the ``hooks``; the others
+    do as it does.
 
     ``on_step`` gets ``loss``, ``learning_rate``, ``gradient_norm`` and ``tokens_per_second`` at each step,
     and at each validation (one stands before the first step) ``validation_loss``, ``perplexity``,
     ``accuracy`` and ``bits_per_byte``. After a kill, the steps after the last state are told again.
-    Each state is written inside the context that ``saving`` gives.
 
     Raises ``InputError`` for a corpus shorter than one context, for a ``folder/last`` that is damaged or was
     made with other options, when memory runs out, and when the loss or its gradients are no numbers.
@@ -106,18 +95,29 @@ def pretrain(
             model = build_model(config, vocab_size=tokenizer.vocab_size)
         else:
             model = _copy(model, config)
-        training = _Training(
-            model.to(device), splits, tokenizer, config, folder=folder, group=group, saving=saving
+        training = _Training(model.to(device), splits, tokenizer, config, folder=folder, group=group)
+        ended = run_loop(
+            training,
+            limits=Limits(
+                minutes=config.minutes,
+                steps=config.steps,
+                tokens=config.tokens,
+                tokens_per_step=training.tokens_per_step,
+            ),
+            every=config.evaluate_every,
+            save_every=config.save_every,
+            state=StateFolder(
+                folder / "last",
+                config,
+                {"corpus": splits.digest(), "model": json.dumps(model.config.to_dict(), sort_keys=True)},
+                _FREE,
+            ),
+            group=group,
+            hooks=hooks,
         )
-        if group.is_first and training.state.exists:
-            on_resume(training.progress.step)
-        result = training.run(on_step if group.is_first else _silence, should_stop)
+        result = training.result(ended)
         del training  # The group ends after all that uses it.
         return result
-
-
-def _silence(step: int, progress: float, metrics: dict[str, float]) -> None:
-    """The ``on_step`` of all processes but the first."""
 
 
 def build_model(config: PretrainConfig, *, vocab_size: int) -> GPT:
@@ -149,7 +149,7 @@ class _Loss(nn.Module):
         return F.cross_entropy(self.model(inputs).float().flatten(0, 1), targets.flatten())
 
 
-class _Training:
+class _Training(Stage):
     """One training, from its first step to its last."""
 
     def __init__(
@@ -161,67 +161,31 @@ class _Training:
         *,
         folder: Path,
         group: Group,
-        saving: Saving,
     ) -> None:
         self.model, self.splits, self.tokenizer, self.config = model, splits, tokenizer, config
-        self.folder, self.group, self.saving = folder, group, saving
+        self.folder, self.group = folder, group
         context = config.context or model.config.context
         self.share = _share_of_batch(config, group)
         self.tokens_per_step = config.batch_size * context
         _check_length(splits, context=context)
         self.windows = Windows(splits.train, context=context, eos_id=tokenizer.eos_id, seed=config.seed)
-        self.state = StateFolder(folder / "last", config, identity(splits))
-        self.progress, kept = self.state.load(model) if self.state.exists else (Progress(), {})
         self.loss = spread(_Loss(model), model, config.parallel, group)
         self.forward = torch.compile(self.loss) if choose_compile(config.compile, model.device) else self.loss
         self.precision = choose_precision(config.precision, model.device)
         self.optimizers = build_optimizers(model, config, precision=self.precision)
-        fill_optimizers(kept, self.state.folder, model, *self.optimizers)
-        self.budget = Budget(
-            minutes=config.minutes,
-            steps=config.steps,
-            tokens=config.tokens,
-            tokens_per_step=self.tokens_per_step,
-            spent=self.progress.seconds,
-            clock=group.clock,
-        )
+        self.best = {"validation_loss": math.inf, "perplexity": math.inf}
+        self.best_step = 0
+        self.fruitless = 0  # validations since the best
+        self.over: str | None = None
 
-    def run(self, on_step: OnStep, should_stop: Callable[[], bool]) -> PretrainResult:
-        """Step after step, until the budget is spent, nothing gets better, or somebody says stop."""
-        config, progress, budget = self.config, self.progress, self.budget
-        saved = budget.elapsed
-        while progress.stopped is None:
-            if progress.pending is None:
-                if self.group.told(should_stop):
-                    break
-                progress.pending = self.step(learning_rate(budget.progress(progress.step), config))
-                progress.step += 1
-            stopped = budget.exhausted(progress.step)
-            if stopped or progress.step % config.evaluate_every == 0:
-                found = self.validate(should_stop)
-                if found is None:
-                    break
-                progress.pending |= found
-                if config.patience and progress.fruitless >= config.patience:
-                    stopped = stopped or "patience"
-            share = 1.0 if stopped else budget.progress(progress.step)
-            on_step(progress.step, share, progress.pending)
-            progress.pending, progress.stopped = None, stopped
-            if stopped or budget.elapsed - saved >= config.save_every * 60:
-                saved = budget.elapsed
-                self.save()
-        if progress.stopped is None:
-            self.save()
-        return self.result()
-
-    def step(self, rate: float) -> dict[str, float]:
-        """Update the weights once, at a share of the peak learning rates."""
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """Update the weights once."""
         config, model, device = self.config, self.model, self.model.device
-        begun, number = time.monotonic(), self.progress.step + 1
+        begun, rate = time.monotonic(), learning_rate(progress, config)
         loss = torch.zeros((), device=device)
         model.train()
         for index, first in enumerate(range(self.share.start, self.share.stop, self.share.step)):
-            place = self.progress.step * config.batch_size + first
+            place = number * config.batch_size + first
             inputs, targets = (part.to(device) for part in self.windows.read(place, self.share.step))
             _seed_chance(config.seed, place)
             with (
@@ -233,7 +197,7 @@ class _Training:
             loss += piece.detach()
         norm = whole(nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf))
         figures = torch.stack([self.group.mean(loss), norm]).tolist()
-        check_numbers(config, number, loss=figures[0], gradient_norm=figures[1])
+        check_numbers(config, number + 1, loss=figures[0], gradient_norm=figures[1])
         for optimizer in self.optimizers:
             for weights in optimizer.param_groups:
                 weights["lr"] = weights["peak"] * rate
@@ -246,9 +210,9 @@ class _Training:
             "tokens_per_second": self.tokens_per_step / max(time.monotonic() - begun, 1e-9),
         }
 
-    def validate(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+    def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Measure the validation split and keep the best model; None if told to stop before the end."""
-        progress, model = self.progress, whole_model(self.model)
+        model = whole_model(self.model)
         figures = torch.zeros(len(_VALIDATED), dtype=torch.float64)
         if self.group.is_first:
             found = evaluate(
@@ -264,36 +228,46 @@ class _Training:
         if self.group.told(should_stop):
             return None
         metrics = dict(zip(_VALIDATED, self.group.agreed(figures).tolist(), strict=True))
-        check_numbers(self.config, progress.step, validation_loss=metrics["validation_loss"])
-        if metrics["validation_loss"] < progress.best["validation_loss"]:
-            progress.best, progress.best_step, progress.fruitless = metrics, progress.step, 0
+        check_numbers(self.config, number, validation_loss=metrics["validation_loss"])
+        if metrics["validation_loss"] < self.best["validation_loss"]:
+            self.best, self.best_step, self.fruitless = metrics, number, 0
             if self.group.is_first:
-                extra = {"step": progress.step, **metrics}
-                save_checkpoint(self.folder / "model", model, self.tokenizer, extra)
+                save_checkpoint(self.folder / "model", model, self.tokenizer, {"step": number, **metrics})
         else:
-            progress.fruitless += 1
+            self.fruitless += 1
+            if self.config.patience and self.fruitless >= self.config.patience:
+                self.over = "patience"
         return metrics
 
-    def save(self) -> None:
-        """Write the state to go on from."""
-        self.progress.seconds = self.budget.elapsed
-        model, tensors = whole_model(self.model), optimizer_tensors(self.model, *self.optimizers)
-        if self.group.is_first:
-            with self.saving(self.progress.step):
-                self.state.save(self.progress, model=model, tokenizer=self.tokenizer, optimizer=tensors)
+    def values(self) -> dict[str, Any]:
+        """The best so far, and how long ago it was."""
+        return {"best": self.best, "best_step": self.best_step, "fruitless": self.fruitless}
 
-    def result(self) -> PretrainResult:
-        progress = self.progress
+    def tensors(self) -> dict[str, Tensor]:
+        """The last weights, and what the optimisers remember."""
+        return {
+            **module_tensors("model", self.model),
+            **optimizer_tensors("optimizer", self.model, *self.optimizers),
+        }
+
+    def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        self.best, self.best_step, self.fruitless = values["best"], values["best_step"], values["fruitless"]
+        fill_module("model", self.model, tensors)
+        fill_optimizers("optimizer", self.model, tensors, *self.optimizers)
+
+    def result(self, ended: Ended) -> PretrainResult:
+        """What the training came to."""
         return PretrainResult(
-            best_validation_loss=progress.best["validation_loss"],
-            perplexity=progress.best["perplexity"],
-            steps=progress.step,
-            stopped=progress.stopped or "cancelled",
+            best_validation_loss=self.best["validation_loss"],
+            perplexity=self.best["perplexity"],
+            steps=ended.steps,
+            stopped=ended.stopped,
             metrics={
-                **progress.best,
-                "best_step": progress.best_step,
-                "tokens": progress.step * self.tokens_per_step,
-                "seconds": progress.seconds,
+                **self.best,
+                "best_step": self.best_step,
+                "tokens": ended.steps * self.tokens_per_step,
+                "seconds": ended.seconds,
                 "parameters": self.model.config.parameters,
             },
         )

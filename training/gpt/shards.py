@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -35,6 +36,14 @@ class Shards:
     train: TokenizedSplit
     validation: TokenizedSplit
     test: TokenizedSplit
+
+    def digest(self) -> str:
+        """What tells corpora apart: how many tokens, and the first of them."""
+        digest = blake2b(digest_size=16)
+        for split in (self.train, self.validation):
+            digest.update(f"{len(split.tokens)} {split.documents} {split.text_bytes}\n".encode())
+            digest.update(split.tokens[: 1 << 20].tobytes())
+        return digest.hexdigest()
 
 
 def pieces(texts: Iterable[str]) -> Iterator[str]:

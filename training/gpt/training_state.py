@@ -1,128 +1,93 @@
 """The state of an unfinished training on disk, whole however the process that wrote it died.
 
-``folder/last/training.json`` holds the plain values and names the folder beside it (``step-120``) that holds
-the tensors: the last model as an ordinary checkpoint, and ``optimizer.safetensors``. A new state is written
-beside the old one; replacing ``training.json`` is the moment at which it counts.
+``training.json`` holds the plain values and names the file beside it (``step-120.safetensors``) that holds
+the tensors. A new state is written beside the old one; replacing ``training.json`` is the moment at which it
+counts.
 """
 
 import json
-import math
 import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from hashlib import blake2b
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.gpt.checkpoint import load_weights, read_config, save_checkpoint
-from training.gpt.config import PretrainConfig
 from training.gpt.errors import InputError
-from training.gpt.model import GPT
 from training.gpt.parallel import part_like, whole
-from training.gpt.shards import Shards
-from training.gpt.tokenizer import Tokenizer
 
-_FORMAT = 1
-# What a training may go on with otherwise than it began: they change where and how fast, not what.
-_FREE = {"accumulate", "compile", "device", "parallel", "save_every"}
-
-
-@dataclass
-class Progress:
-    """The plain values of a training's state; with the seed, ``step`` says where data and chance are."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(
-        default_factory=lambda: {"validation_loss": math.inf, "perplexity": math.inf}
-    )
-    best_step: int = 0
-    fruitless: int = 0  # validations since the best
-    pending: dict[str, float] | None = field(default_factory=dict)  # metrics of the step, not yet told
-    stopped: str | None = None  # why the training is over
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from ``asdict``'s values; ``KeyError`` or ``TypeError`` if they are not such."""
-        progress = cls(**{entry.name: values[entry.name] for entry in fields(cls)})
-        if type(progress.step) is not int or type(progress.best["validation_loss"]) is not float:
-            raise TypeError
-        return progress
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class StateFolder:
-    """``folder/last`` of one training, whose config and corpus belong to it."""
+    """The folder of one training's state, which belongs to its config and to what it was given.
+
+    ``config`` is a dataclass; the options named in ``free`` may be others when the training goes on: they
+    change where and how fast, not what. ``inputs`` are digests by the name that a person knows them under
+    (``corpus``).
+    """
 
     folder: Path
-    config: PretrainConfig
-    corpus: str
+    config: Any
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
 
     @property
     def exists(self) -> bool:
         """Whether there is a state to go on from."""
         return (self.folder / "training.json").is_file()
 
-    def save(
-        self, progress: Progress, *, model: GPT, tokenizer: Tokenizer, optimizer: Mapping[str, Tensor]
-    ) -> None:
+    def save(self, step: int, *, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a state; until it is whole, the one before it stands."""
-        tensors = self.folder / f"step-{progress.step}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step-{step}.safetensors"
         manifest = {
             "format": _FORMAT,
-            "tensors": tensors.name,
+            "tensors": path.name,
             "config": asdict(self.config),
-            "corpus": self.corpus,
-            "progress": asdict(progress),
+            "inputs": dict(self.inputs),
+            "values": values,
         }
-        if not self.exists or self._read()["tensors"] != tensors.name:
-            shutil.rmtree(tensors, ignore_errors=True)
-            save_checkpoint(tensors, model, tokenizer, {"step": progress.step})
-            save_file(
-                {name: tensor.detach().contiguous().cpu() for name, tensor in optimizer.items()},
-                tensors / "optimizer.safetensors",
-            )
-            for path in tensors.iterdir():
-                _sync(path)
+        if not self.exists or self._read()["tensors"] != path.name:
+            save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
+            _sync(path)
         partial = self.folder / "training.json.partial"
         partial.write_text(json.dumps(manifest, indent=2) + "\n")
         _sync(partial)
         partial.replace(self.folder / "training.json")
         for other in self.folder.glob("step-*"):
-            if other != tensors:
-                shutil.rmtree(other, ignore_errors=True)
+            if other != path:
+                other.unlink(missing_ok=True)
 
-    def load(self, model: GPT) -> tuple[Progress, dict[str, Tensor]]:
-        """Fill ``model``; give the plain values and the optimiser's tensors by name.
+    def load(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The plain values and the tensors by name.
 
-        Raises ``InputError`` if the state is damaged, or of another config, corpus or model.
+        Raises ``InputError`` if the state is damaged, or of another config or other inputs.
         """
         path = self.folder / "training.json"
         manifest = self._read()
         config = asdict(self.config)
-        for name in config.keys() - _FREE:
+        for name in config.keys() - self.free:
             if manifest["config"].get(name) != config[name]:
                 raise InputError(
                     f"{path}: this training began with {name} {manifest['config'].get(name)}, not"
                     f" {config[name]}; go on with the same options, or begin anew in another folder"
                 )
-        if manifest["corpus"] != self.corpus:
-            raise InputError(f"{path}: this training began with another corpus; begin anew in another folder")
+        for name, digest in self.inputs.items():
+            if manifest["inputs"].get(name) != digest:
+                raise InputError(
+                    f"{path}: this training began with another {name}; begin anew in another folder"
+                )
         tensors = self.folder / manifest["tensors"]
-        if read_config(tensors)["model"] != model.config.to_dict():
-            raise InputError(f"{path}: this training began with another model; begin anew in another folder")
-        load_weights(model, tensors / "model.safetensors")
         try:
-            optimizer = load_file(tensors / "optimizer.safetensors")
+            return manifest["values"], load_file(tensors)
         except (OSError, SafetensorError) as error:
-            raise _damaged(tensors / "optimizer.safetensors", error) from error
-        return Progress.from_dict(manifest["progress"]), optimizer
+            raise _damaged(tensors, error) from error
 
     def _read(self) -> dict[str, Any]:
         path = self.folder / "training.json"
@@ -130,8 +95,9 @@ class StateFolder:
             manifest: dict[str, Any] = json.loads(path.read_text())
             if manifest["format"] != _FORMAT:
                 raise InputError(f"{path}: of another version of this program; begin anew in another folder")
-            Progress.from_dict(manifest["progress"])
-            manifest["config"].get, manifest["corpus"], self.folder / manifest["tensors"]
+            if type(manifest["values"]["loop"]["step"]) is not int:
+                raise TypeError("no step")
+            manifest["config"].get, manifest["inputs"].get, self.folder / manifest["tensors"]
         except InputError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -139,14 +105,41 @@ class StateFolder:
         return manifest
 
 
-def optimizer_tensors(model: GPT, *optimizers: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything the optimisers remember, by the parameter's name and their own: ``head.weight/exp_avg``.
+def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a module by name, each once: ``model/head.weight``.
 
     Of tensors shared out over processes, the whole: every process must ask.
     """
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    return {f"{prefix}/{name}": whole(tensor) for name, tensor in _kept(module).items()}
+
+
+@torch.no_grad()
+def fill_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a module back what ``module_tensors`` found; ``InputError`` if it is another module's."""
+    for name, target in _kept(module).items():
+        tensor = tensors.get(f"{prefix}/{name}")
+        if tensor is None or tensor.shape != target.shape:
+            raise _foreign(f"{prefix}/{name}")
+        target.copy_(part_like(tensor.to(target.device, target.dtype), target))
+
+
+def _kept(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and those buffers that are saved; what goes by two names, by the first."""
+    saved = module.state_dict(keep_vars=True)
+    buffers = {name: buffer for name, buffer in module.named_buffers() if name in saved}
+    return {**dict(module.named_parameters()), **buffers}
+
+
+def optimizer_tensors(
+    prefix: str, module: nn.Module, *optimizers: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """Everything the optimisers of a module's weights remember: ``optimizer/head.weight/exp_avg``.
+
+    Of tensors shared out over processes, the whole: every process must ask.
+    """
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
-        f"{names[parameter]}/{key}": whole(tensor)
+        f"{prefix}/{names[parameter]}/{key}": whole(tensor)
         for optimizer in optimizers
         for parameter, kept in optimizer.state.items()
         for key, tensor in kept.items()
@@ -154,36 +147,33 @@ def optimizer_tensors(model: GPT, *optimizers: torch.optim.Optimizer) -> dict[st
 
 
 def fill_optimizers(
-    tensors: Mapping[str, Tensor], path: Path, model: GPT, *optimizers: torch.optim.Optimizer
+    prefix: str, module: nn.Module, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
 ) -> None:
-    """Give the optimisers back what ``optimizer_tensors`` found; ``path`` is named in ``InputError``."""
-    names = dict(model.named_parameters())
+    """Give optimisers back what ``optimizer_tensors`` found; ``InputError`` if it is another module's."""
+    names = dict(module.named_parameters())
     owners = {
         parameter: optimizer
         for optimizer in optimizers
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
-    for name, tensor in tensors.items():
-        parameter_name, _, key = name.partition("/")
+    mine = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+    for name, tensor in mine.items():
+        parameter_name, _, key = name.removeprefix(f"{prefix}/").rpartition("/")
         parameter = names.get(parameter_name)
-        if parameter is None or (tensor.dim() and tensor.shape != parameter.shape):
-            raise InputError(f"{path}: {name} does not belong to this model; begin anew in another folder")
+        if parameter is None or parameter not in owners or (tensor.dim() and tensor.shape != parameter.shape):
+            raise _foreign(name)
         # A copy into fresh memory: what was read need not lie as kernels like it.
         own = torch.empty_like(tensor, device=parameter.device).copy_(tensor)
         own = part_like(own, parameter) if own.dim() else own
         owners[parameter].state[parameter][key] = own
-    if tensors and any(parameter not in owner.state for parameter, owner in owners.items()):
-        raise InputError(f"{path}: holds too few tensors for this model; begin anew in another folder")
+    for parameter, owner in owners.items():
+        if mine and parameter not in owner.state:
+            raise _foreign(f"{prefix}/…")
 
 
-def identity(splits: Shards) -> str:
-    """A digest that tells corpora apart: how many tokens, and the first of them."""
-    digest = blake2b(digest_size=16)
-    for split in (splits.train, splits.validation):
-        digest.update(f"{len(split.tokens)} {split.documents} {split.text_bytes}\n".encode())
-        digest.update(split.tokens[: 1 << 20].tobytes())
-    return digest.hexdigest()
+def _foreign(name: str) -> InputError:
+    return InputError(f"{name}: the state kept is of another model; begin anew in another folder")
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

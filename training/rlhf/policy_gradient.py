@@ -1,253 +1,272 @@
 """Tune a policy against a scorer by policy gradient, at a price for leaving the reference policy.
 
-One loop: rollouts, reference log-probabilities, rewards with the KL in them, advantages, one update. We are
-on policy and take one update from each batch, so there is no ratio to an old policy, no clip and no value
-network. Every so often the policy is measured on held-out prompts, the best version inside the KL budget is
-kept, and at the end the policy is rolled back to it.
+One loop for every estimator: rollouts, what the reference policy says of them, rewards, advantages, one
+update (of PPO, several), the price of KL. The estimators are the pure functions of `advantages`, the losses
+those of `losses`. Every so often the policy is measured on held-out prompts, the best version inside the KL
+budget is kept, and at the end the policy is rolled back to it.
+
+Left out: discounting, since a text has one reward and an end. Top-k and top-p in rollouts, since
+log-probabilities would describe another distribution than was sampled. Dropout, for the same reason.
 """
 
 import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from training.gpt.config import SamplingConfig
+from training.gpt.config import HardwareConfig, SamplingConfig
+from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
-from training.gpt.generate import never
+from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
 from training.gpt.model import GPT
-from training.gpt.loop import OnStep
-from training.gpt.schedule import Budget
+from training.gpt.parallel import Group, processes, whole_model
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.advantages import ESTIMATORS, move_baseline
-from training.rlhf.config import FinetuneConfig
+from training.gpt.training_state import StateFolder, fill_module, module_tensors
+from training.rlhf.advantages import (
+    ESTIMATORS,
+    gae,
+    grpo_published,
+    moments,
+    move_baseline,
+    per_token,
+    token_rewards,
+    whiten,
+)
+from training.rlhf.config import ControlConfig, FinetuneConfig
+from training.rlhf.control import Control
 from training.rlhf.diagnosis import Diagnosis
-from training.rlhf.kl import AdaptiveCoefficient, k1
-from training.rlhf.losses import policy_gradient_loss
-from training.rlhf.rollouts import Rollouts, sample, sequence_logprobs
+from training.rlhf.examiner import Examiner, Tuned, summary
+from training.rlhf.kl import AdaptiveCoefficient, k1, k3
+from training.rlhf.learner import Learner, Reader
+from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.misreading import refuse_misreading
+from training.rlhf.reward import RewardModel
+from training.rlhf.rollouts import Rollouts, joined, sample, sequence_logprobs
 from training.rlhf.scorers import Scorer
+from training.rlhf.value import ValueNetwork
 
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """A version of the policy on held-out prompts, one completion each, always of the same seed."""
-
-    step: int
-    reward: float  # mean score, without KL and penalty
-    kl: float  # mean, in nats per sequence
-    completions: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneResult:
-    """The policy given, now with the weights of its best version, and how it got there."""
-
-    policy: GPT
-    best_step: int  # 0: no version inside the KL budget scored higher than the reference policy
-    steps: int
-    stopped: str  # "steps", "minutes", "cancelled" or "diverged"
-    before: Evaluation
-    after: Evaluation
-    heldout_prompts: list[str]  # those evaluated, in the order of the completions
-    kl_coefficient: float
-    notes: list[str]  # what a person should know, a sentence each
-    metrics: dict[str, float] = field(default_factory=dict)
+# What a training may go on with otherwise than it began: where and how fast, not what.
+FREE = frozenset({"save_every", "parallel"})
 
 
 def finetune(
     *,
     policy: GPT,
     tokenizer: Tokenizer,
-    scorer: Scorer,
+    scorer: Scorer | RewardModel,
     prompts: Sequence[str],
     heldout_prompts: Sequence[str],
     config: FinetuneConfig,
-    on_step: OnStep,
-    should_stop: Callable[[], bool] = never,
-) -> FinetuneResult:
+    control: ControlConfig = ControlConfig(),  # noqa: B008 - frozen
+    hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
+    gold: Scorer | None = None,
+    folder: Path | None = None,
+    hooks: Hooks = Hooks(),  # noqa: B008
+) -> Tuned:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
-    `scorer` should have deviation about 1 on the policy's samples: the KL coefficient is in its unit.
-    `on_step` gets `reward`, `reward_std`, `score`, `kl`, `kl_coefficient`, `entropy`, `frac_reward_zero_std`,
-    `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `learning_rate`, `gradient_norm` and
-    `step_time`, and at each evaluation `heldout/reward` and `heldout/kl`. Raises InputError without prompts.
+    `scorer` should have deviation about 1 on the policy's samples: the KL coefficient is in its unit. PPO's
+    value network begins from it if it is a reward model, else from the policy. `gold` is measured on held-out
+    prompts, and nothing learns from it.
+
+    With a `folder`, the training goes on from the state in it, if there is one: killed at any moment and
+    called again alike, it gives on the CPU bit for bit the metrics of one that was never interrupted, if its
+    budget is in steps. Under torchrun the processes share the prompts of each step.
+
+    `on_step` gets, at each step, what `PolicyGradient.step` says, and at each evaluation (one stands before
+    the first step) what `Evaluation.metrics` says. Raises InputError without prompts, for a batch that cannot
+    be shared out, for scores that are no numbers, and where the policy reads its samples otherwise than it
+    wrote them: nothing could be learned then.
     """
-    for name, given in (("prompts", prompts), ("heldout_prompts", heldout_prompts)):
-        if not given:
-            raise InputError(f"{name}: there is none; give at least one")
-    tuning = _Tuning(policy, tokenizer, scorer, prompts, heldout_prompts, config)
-    return tuning.run(on_step, should_stop)
+    if not prompts:
+        raise InputError("prompts: there is none; give at least one")
+    device = choose_device(hardware.device)
+    reward = scorer if isinstance(scorer, RewardModel) else None
+    if reward is not None:
+        reward.to(device)
+    with processes() as group:
+        stage = PolicyGradient(
+            policy.to(device),
+            tokenizer=tokenizer,
+            scorer=scorer.score if isinstance(scorer, RewardModel) else scorer,
+            gold=gold,
+            reward=reward,
+            prompts=prompts,
+            heldout_prompts=heldout_prompts,
+            config=config,
+            control=control,
+            precision=choose_precision(hardware.precision, device),
+            group=group,
+        )
+        ended = run_loop(
+            stage,
+            limits=Limits(minutes=config.minutes, steps=config.steps),
+            every=control.evaluate_every,
+            save_every=control.save_every,
+            state=state_folder(folder, stage) if folder else None,
+            group=group,
+            hooks=hooks,
+        )
+        result = stage.result(ended)
+        del stage  # The group ends after all that uses it.
+        return result
 
 
-class _Tuning:
-    """The state of one fine-tune, from its first step to its last."""
+class PolicyGradient(Stage):
+    """One fine-tune, from its first step to its last."""
 
-    def __init__(  # noqa: PLR0917 - as finetune names them
+    def __init__(
         self,
         policy: GPT,
+        *,
         tokenizer: Tokenizer,
         scorer: Scorer,
         prompts: Sequence[str],
         heldout_prompts: Sequence[str],
         config: FinetuneConfig,
+        control: ControlConfig,
+        precision: torch.dtype = torch.float32,
+        gold: Scorer | None = None,
+        reward: RewardModel | None = None,
+        group: Group = Group(),  # noqa: B008 - frozen
     ) -> None:
-        # Dropout stays off throughout: it would make the policy differ from what it samples and is scored as.
-        self.policy = policy.eval()
-        self.reference = copy.deepcopy(policy).requires_grad_(requires_grad=False)
-        self.tokenizer, self.scorer, self.config = tokenizer, scorer, config
-        rng = random.Random(config.seed)
-        self.order = _endless(prompts, rng)
-        self.heldout = rng.sample(list(heldout_prompts), min(len(heldout_prompts), config.heldout_prompts))
-        self.generator = torch.Generator(policy.device).manual_seed(config.seed)
-        # Top-k and top-p stay off: log-probabilities would describe another distribution than was sampled.
+        self.tokenizer, self.scorer, self.prompts = tokenizer, scorer, prompts
+        self.config, self.precision, self.group = config, precision, group
+        self.device = policy.device
+        self.share = share_of_prompts(config, group)
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5)
+        reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
+        self.reference = Reader(reference, temperature=config.temperature)
+        self.policy = self.learner("policy", Reader(policy, temperature=config.temperature), policy)
+        self.value: Learner | None = None
+        if config.estimator == "ppo":
+            network = ValueNetwork(value_trunk(reward, reference, tokenizer))
+            self.value = self.learner("value", network, network.trunk, rate=config.value_learning_rate)
+        self.examiner = Examiner(
+            reference=reference,
+            tokenizer=tokenizer,
+            prompts=heldout_prompts,
+            most=control.heldout_prompts,
+            scorer=scorer,
+            gold=gold,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.seed,
+        )
+        # What changes from step to step, beside the weights.
+        self.control = Control(control)
+        self.diagnosis = Diagnosis(
+            kl_budget=control.kl_budget,
+            before=said_beforehand(tokenizer, reward),
+        )
         self.coefficient = AdaptiveCoefficient(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
         self.baseline: Tensor | None = None
         self.tokens_seen = 0
-        self.diagnosis = Diagnosis(kl_budget=config.kl_budget)
+        self.best: dict[str, Tensor] = {}
+        self.over: str | None = None
 
-    def run(self, on_step: OnStep, should_stop: Callable[[], bool]) -> FinetuneResult:
+    def learner(self, name: str, module: torch.nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
+        """A network that learns, by the options that policy and value network share."""
         config = self.config
-        budget = Budget(minutes=config.minutes, steps=config.steps)
-        before = best = self.evaluate(0)
-        weights = copy.deepcopy(self.policy.state_dict())
-        on_step(0, 0.0, {"heldout/reward": before.reward, "heldout/kl": before.kl})
-        step, stopped = 0, None
-        while stopped is None:
-            if should_stop():
-                stopped = "cancelled"
-                break
-            metrics = self.step(budget.progress(step))
-            step += 1
-            stopped = budget.exhausted(step)
-            if not math.isfinite(metrics["gradient_norm"]):
-                stopped = "diverged"
-            elif stopped or step % config.evaluate_every == 0:
-                found = self.evaluate(step)
-                metrics |= {"heldout/reward": found.reward, "heldout/kl": found.kl}
-                if found.reward > best.reward and found.kl <= config.kl_budget:
-                    best, weights = found, copy.deepcopy(self.policy.state_dict())
-            self.diagnosis.see(metrics)
-            on_step(step, 1.0 if stopped else budget.progress(step), metrics)
-        self.policy.load_state_dict(weights)
-        return FinetuneResult(
-            policy=self.policy,
-            best_step=best.step,
-            steps=step,
-            stopped=stopped,
-            before=before,
-            after=best,
-            heldout_prompts=self.heldout,
-            kl_coefficient=self.coefficient.value,
-            notes=self.diagnosis.notes(best_step=best.step, stopped=stopped),
-            metrics={
-                "reward_before": before.reward,
-                "reward_after": best.reward,
-                "kl": best.kl,
-                "best_step": best.step,
-                "kl_coefficient": self.coefficient.value,
-                "num_tokens": self.tokens_seen,
-                "seconds": budget.elapsed,
-            },
+        return Learner(
+            name,
+            module,
+            model,
+            rate=rate or config.learning_rate or usual_learning_rate(model),
+            clip=config.clip,
+            pieces=config.accumulate,
+            precision=self.precision,
+            parallel=config.parallel,
+            group=self.group,
         )
 
-    def step(self, progress: float) -> dict[str, float]:
-        """One batch, one update. Shapes: P prompts, K samples each, N = P x K sequences, L tokens at most."""
-        config, begun = self.config, time.monotonic()
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One batch. Shapes: P prompts, K samples each, N = P x K sequences, L tokens at most.
 
-        # 1. Rollouts; their log-probabilities come with them.
-        chosen = [next(self.order) for _ in range(config.prompts_per_step)]
-        rollouts = self.sample(chosen, samples=config.samples_per_prompt, generator=self.generator)
-        generation = rollouts.generation
-        sampled, mask = generation.logprobs, generation.mask  # [N, L] both
+        KL, entropy and length are per sequence, in nats and tokens.
+        """
+        config, begun, beta = self.config, time.monotonic(), self.coefficient.value
 
-        # 2. What the reference policy thinks of them. [N, L]
-        with torch.no_grad():
-            expected = self.logprobs(self.reference, rollouts)
+        # 1. Rollouts; their log-probabilities come with them. [N, L]
+        rollouts = self.write(number)
+        generation, mask = rollouts.generation, rollouts.generation.mask
+        # In bf16, writing token by token and reading at once differ by 2e-2, enough for a clip to bite.
+        reread = config.updates > 1 and self.precision != torch.float32
+        sampled = self.policy.read(rollouts) if reread else generation.logprobs
 
-        # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL. k1 is
-        #    unbiased, and summed over the sequence since nothing is discounted.
-        scores = torch.tensor(self.scorer(*rollouts.texts), device=mask.device)  # [N]
-        kl = k1(logprobs=sampled, reference_logprobs=expected).sum(dim=1)  # [N], 0 outside the mask
-        penalty = config.missing_eos_penalty * (~generation.ended).float()
-        rewards = scores - penalty - self.coefficient.value * kl  # [N]
-        groups = rewards.view(config.prompts_per_step, config.samples_per_prompt)  # [P, K]
+        # 2. What the reference policy thinks of them, and what the value network expects. [N, L]
+        expected = self.read_reference(rollouts)
+        values = self.value.read(rollouts) if self.value else torch.zeros_like(expected)
 
-        # 4. Advantages. [P, K]
-        baseline = groups.mean() if self.baseline is None else self.baseline
-        advantages = ESTIMATORS[config.estimator](groups, baseline)
-        self.baseline = move_baseline(self.baseline, groups)
+        # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL unless it
+        #    is in the loss. k1 is unbiased, and summed over the sequence since nothing is discounted.
+        scores = finite(self.scorer(*rollouts.texts), rollouts).to(mask.device)  # [N]
+        quality = scores - config.missing_eos_penalty * (~generation.ended).float()  # [N]
+        kl = k1(logprobs=sampled, reference_logprobs=expected)  # [N, L], 0 outside the mask
+        charges = beta * kl if config.kl_in == "reward" else torch.zeros_like(kl)  # [N, L]
+        rewards = quality - charges.sum(dim=1)  # [N]
 
-        # 5. One update. Had the policy moved since sampling, a ratio would be due here; it has not.
-        logprobs = self.logprobs(self.policy, rollouts)  # [N, L]
-        loss = policy_gradient_loss(logprobs, mask, advantages.flatten())
-        rate = config.learning_rate * (1 - progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.clip or math.inf)
-        if norm.isfinite():
-            self.optimizer.step()
+        # 4. Advantages of each token. [N, L]
+        mean_reward = self.group.mean(rewards.mean())
+        if self.value:
+            raw = gae(token_rewards(quality, charges, mask), values, mask, decay=config.gae_decay)
+            returns = raw + values
+            advantages = whiten(raw, mask, self.group.mean(moments(raw, mask)))
+        else:
+            groups = rewards.view(-1, config.samples_per_prompt)  # [P, K]
+            published = config.estimator == "grpo" and config.grpo_divisor == "published"
+            estimator = grpo_published if published else ESTIMATORS[config.estimator]
+            found = estimator(groups, mean_reward if self.baseline is None else self.baseline)
+            advantages = per_token(found, mask, by_length=published)
+        self.baseline = move_baseline(self.baseline, mean_reward)
+
+        # 5. Updates. The first needs neither ratio nor clip: the policy is still the one that sampled.
+        figures = batch_figures(
+            rollouts, scores=scores, quality=quality, rewards=rewards, kl=kl, k=config.samples_per_prompt
+        )
+        for update in range(config.updates):
+            loss = self.policy_loss(
+                sampled=None if update == 0 else sampled,
+                expected=expected if config.kl_in == "loss" else None,
+                advantages=advantages,
+                mask=mask,
+            )
+            said, norm = self.policy.learn(rollouts, loss, share=1 - progress)  # [N, L]
+            if update == 0:
+                figures["logprob_error"] = self.group.mean((said - sampled).abs().max())
+                if number == 0:
+                    self.check_reading(rollouts, figures["logprob_error"].item())
+            else:
+                figures |= update_figures(said, sampled=sampled, mask=mask, clip=config.ratio_clip)
+            if self.value:
+                errors = self.value_loss(values=values, returns=returns, mask=mask)
+                _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
+                norm = torch.maximum(norm, value_norm) if value_norm.isfinite() else value_norm
+        if not norm.isfinite():
+            self.over = "diverged"
 
         # 6. The price of KL follows the KL.
-        mean_kl = kl.mean().item()
-        self.coefficient.update(kl=mean_kl, episodes=len(kl))
-        self.tokens_seen += int(mask.sum())
-        quality = (scores - penalty).view_as(groups)
-        return {
-            "reward": rewards.mean().item(),
-            "reward_std": rewards.std().item() if len(rewards) > 1 else 0.0,
-            "frac_reward_zero_std": (quality.amax(dim=1) == quality.amin(dim=1)).float().mean().item(),
-            "score": scores.mean().item(),
-            "kl": mean_kl,
+        if self.value:
+            figures |= value_figures(values, returns=returns, mask=mask)
+        metrics = self.agreed(figures)
+        self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
+        self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
+        metrics |= {
             "kl_coefficient": self.coefficient.value,
-            # -log p of what was sampled: unbiased for the entropy per token, and free.
-            "entropy": -(sampled.sum() / mask.sum()).item(),
-            "logprob_error": (logprobs.detach() - sampled).abs().max().item(),
-            "completions/mean_length": mask.sum(dim=1).float().mean().item(),
-            "completions/clipped_ratio": 1 - generation.ended.float().mean().item(),
             "num_tokens": float(self.tokens_seen),
-            "learning_rate": rate,
+            "learning_rate": self.policy.rate * (1 - progress),
             "gradient_norm": norm.item(),
             "step_time": time.monotonic() - begun,
         }
-
-    @torch.no_grad()
-    def evaluate(self, step: int) -> Evaluation:
-        """Measure the policy on the held-out prompts, by the same random numbers each time."""
-        generator = torch.Generator(self.policy.device).manual_seed(self.config.seed + 1)
-        rollouts = self.sample(self.heldout, samples=1, generator=generator)
-        expected = self.logprobs(self.reference, rollouts)
-        kl = k1(logprobs=rollouts.generation.logprobs, reference_logprobs=expected).sum(dim=1)
-        scores = self.scorer(*rollouts.texts)
-        return Evaluation(
-            step=step,
-            reward=math.fsum(scores) / len(scores),
-            kl=kl.mean().item(),
-            completions=rollouts.texts[1],
-        )
-
-    def sample(self, prompts: Sequence[str], *, samples: int, generator: torch.Generator) -> Rollouts:
-        return sample(
-            self.policy, self.tokenizer, prompts, self.sampling, samples=samples, generator=generator
-        )
-
-    def logprobs(self, model: GPT, rollouts: Rollouts) -> Tensor:
-        """[N, L]; the temperature is that of sampling throughout."""
-        return sequence_logprobs(
-            model, rollouts.prompts, rollouts.completions, temperature=self.config.temperature
-        )
-
-
-def _endless(prompts: Sequence[str], rng: random.Random) -> Iterator[str]:
-    """Every prompt once before any comes again, in a new order each time."""
-    while True:
-        yield from rng.sample(list(prompts), len(prompts))
+        self.diagnosis.see(metrics)
+        return metrics

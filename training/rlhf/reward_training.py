@@ -13,7 +13,7 @@ from training.gpt.devices import autocast, choose_precision
 from training.gpt.errors import InputError
 from training.gpt.generate import never
 from training.gpt.model import GPT
-from training.gpt.pretraining import OnStep
+from training.gpt.loop import OnStep
 from training.gpt.schedule import Budget
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import RewardConfig
