@@ -171,7 +171,7 @@ class ControlConfig:
     evaluate_every: int = option(10, "steps between evaluations on held-out prompts", minimum=1)
     heldout_prompts: int = option(64, "held-out prompts in each evaluation, at most", minimum=1)
     kl_budget: float = option(
-        15.0, "largest KL that the version kept may have, in nats per sequence", minimum=0.0
+        15.0, "largest KL that the version kept may have, in nats per sequence (0: any)", minimum=0.0
     )
     patience: int = option(0, "stop after so many evaluations without a new best (0: never)", minimum=0)
     stop_window: int = option(

@@ -4,10 +4,10 @@ Optimised far enough, every reward model is fooled (Gao et al. 2022). So the ver
 held-out prompts that stayed inside the KL budget and shows no sign of that, and a tuning ends once a sign is
 beyond doubt.
 
-Held-out batches are small, so no sign is read from one evaluation. What counts is the mean over the last
-`stop_window` evaluations, prompt by prompt, and by how many standard errors over the prompts it exceeds its
-limit. The prompts and the random numbers are the same at each evaluation, so the comparison is paired: what
-makes one prompt easy and another hard cancels out.
+Held-out batches are small, so no sign is read from one evaluation. It must show in each of the last
+`stop_window` evaluations, and what counts is their mean, prompt by prompt, and by how many standard errors
+over the prompts it exceeds its limit. The prompts and the random numbers are the same at each evaluation, so
+the comparison is paired: what makes one prompt easy and another hard cancels out.
 """
 
 import math
@@ -22,7 +22,7 @@ from training.rlhf.config import ControlConfig
 Measures = Mapping[str, Sequence[float]]
 """By name of the measure, a number for each held-out prompt, always in the same order."""
 
-BY = ("gold", "reward", "preference")
+BY = ("gold", "reward", "preference", "likelihood")
 """What the best version is chosen by: the first of these that was measured; more is better in each."""
 
 
@@ -34,8 +34,9 @@ class Evaluation:
     `kl` to the reference policy in nats per sequence, `length` in tokens, `repetition` (share of words said
     before), `ended` (1 or 0); [`reward`] the score, without KL and penalty, [`win_rate`] (1, 0, or 1/2 for a
     tie) over the reference policy's completion of the same prompt by that score, [`disagreement`] of an
-    ensemble's members; [`gold`, `gold_win_rate`] the same by the gold scorer; [`preference`] the mean
-    log-probability that held-out data are preferred or written, in nats.
+    ensemble's members; [`gold`, `gold_win_rate`] the same by the gold scorer; of held-out data, whose
+    number is their own, [`preference`] the log-probability of the choice that was made, and [`likelihood`]
+    that of a token that was written, in nats.
     """
 
     step: int
@@ -97,7 +98,7 @@ class Control:
             return True
         better = (
             found.quality > self.best.quality
-            and found.kl <= self.config.kl_budget
+            and found.kl <= (self.config.kl_budget or math.inf)
             and self._suspicion(found) is None
         )
         self.fruitless = 0 if better else self.fruitless + 1
@@ -150,7 +151,10 @@ class Control:
             return None
         assert self.before is not None
         recent = means(latest[-window:])
-        sign = self._drift(self.before.each, recent, certainty=config.stop_certainty)
+        sign = None
+        # One strange evaluation can move the mean: the last ones must all have gone too far.
+        if all(self._drift(self.before.each, each.each, certainty=0.0) for each in latest[-window:]):
+            sign = self._drift(self.before.each, recent, certainty=config.stop_certainty)
         if len(latest) == 2 * window:
             earlier = means(latest[:window])
             judge = judged_by(earlier)
