@@ -4,6 +4,7 @@ Shapes: B sequences, T tokens given, S tokens attended to (cached ones and the T
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from training.gpt.config import ModelConfig
+from training.gpt.packing import Layout, pack
 
 
 class KVCache:
@@ -87,7 +89,13 @@ class Attention(nn.Module):
         self.key_norm = Norm(config, config.head_width, bias=False) if config.qk_norm else None
 
     def forward(
-        self, x: Tensor, *, rotation: Tensor | None, mask: Tensor | None, cache: KVCache | None
+        self,
+        x: Tensor,
+        *,
+        rotation: Tensor | None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, sum(self.split), self.head_width)
@@ -96,6 +104,9 @@ class Attention(nn.Module):
             query, key = self.query_norm(query), self.key_norm(key)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
+        if layout is not None:
+            query, key, value = layout.spread(query), layout.spread(key), layout.spread(value)
+            length = layout.shape[1]
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
@@ -112,7 +123,8 @@ class Attention(nn.Module):
                 is_causal=mask is None and length > 1,
                 enable_gqa=self.split[0] != self.split[1],
             )
-        return cast("Tensor", self.out(mixed.transpose(1, 2).flatten(2)))
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return cast("Tensor", self.out(mixed if layout is None else layout.gather(mixed)))
 
 
 class FeedForward(nn.Module):
@@ -151,10 +163,18 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, *, rotation: Tensor | None, mask: Tensor | None, cache: KVCache | None
+        self,
+        x: Tensor,
+        *,
+        rotation: Tensor | None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
-        attended = self.attention(self.attention_norm(x), rotation=rotation, mask=mask, cache=cache)
-        x = x + self.dropout(attended)
+        attended = self.attention(
+            self.attention_norm(x), rotation=rotation, mask=mask, cache=cache, layout=layout
+        )
+        x = (x if layout is None else layout.keep(x)) + self.dropout(attended)
         return cast("Tensor", x + self.dropout(self.feed_forward(self.feed_forward_norm(x))))
 
 
@@ -207,19 +227,36 @@ class GPT(nn.Module):
         places = torch.arange(start, start + length, device=tokens.device)
         if padding is not None:
             places = (places - padding[:, None]).clamp_min(0)  # [B, T]
-        x = self.embedding(tokens)
-        if self.position_embedding is not None:
-            x = x + self.position_embedding(places)
-            rotation = None
-        else:
-            rotation = self.rotation[places].unsqueeze(-3)
+        x, rotation = self._embedded(tokens, places)
         mask = attention_mask(start, length, padding=padding, device=tokens.device)
-        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, rotation=rotation, mask=mask, cache=cache)
         if cache is not None:
             cache.length += length
         return cast("Tensor", self.final_norm(x))
+
+    def states(self, rows: Sequence[Sequence[int]], *, first: Sequence[int]) -> Tensor:
+        """Read rows of ids; give the final states at each row's places from ``first`` on. [W, width]
+
+        They come one row after the other. Nothing is spent on pads, nor on the other places in the last
+        block, and what several rows begin with is read once.
+        """
+        longest = max(map(len, rows))
+        if longest > self.config.context:
+            raise ValueError(f"{longest} tokens do not fit a context of {self.config.context}")
+        packing = pack(rows, first, device=self.device)
+        x, rotation = self._embedded(packing.tokens, packing.depths)
+        for block in self.blocks[:-1]:
+            x = block(x, rotation=rotation, layout=packing.inside)
+        x = self.blocks[-1](x, rotation=rotation, layout=packing.last)
+        return cast("Tensor", self.final_norm(x)[0])
+
+    def _embedded(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What goes into the first block, and the rotation of queries and keys, if positions enter so."""
+        x = self.embedding(tokens)
+        if self.position_embedding is not None:
+            return self.dropout(x + self.position_embedding(places)), None
+        return self.dropout(x), self.rotation[places].unsqueeze(-3)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., vocab_size] of states [..., width]."""

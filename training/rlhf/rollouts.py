@@ -107,15 +107,6 @@ def completion_states(
 
 
 def _states(model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Tensor:
-    """Final states at the place before each token of each completion, one row after the other. [M, D]
-
-    Rows are prompt and completion, padded at the right, where no real token looks.
-    """
-    device = model.device
-    rows = [[*prompt, *new] for prompt, new in zip(prompts, completions, strict=True)]
-    length = max(map(len, rows)) - 1  # the last token is predicted, not read
-    tokens = torch.tensor([row[:-1] + [0] * (length + 1 - len(row)) for row in rows], device=device)
-    hidden = model.hidden(tokens)  # [N, T, D]
-    row, place = completion_mask(completions, device=device).nonzero(as_tuple=True)  # [M] both
-    starts = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
-    return hidden[row, starts[row] + place]
+    """Final states at the place before each token of each completion, one row after the other. [M, D]"""
+    rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
+    return model.states(rows, first=[len(prompt) - 1 for prompt in prompts])

@@ -1,0 +1,89 @@
+"""Texts side by side without a pad, each beginning that several of them share read once.
+
+A causal model's state at a token depends on nothing but the text up to it. So the samples of one prompt need
+its states only once, in the gradient too, and so do the two completions of a comparison.
+
+N rows (texts) of at most T tokens, M different beginnings among all of them, W states wanted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the M packed tokens stand when they attend to each other: in N rows of T places."""
+
+    rows: Tensor  # [N x T] which packed token stands at each place; past the end of a row, any
+    shape: tuple[int, int]  # (N, T)
+    places: Tensor  # [M or W] among the N x T, those whose outcome is kept
+    kept: Tensor | None  # [W] the packed tokens whose outcome is kept; None: all, in their order
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """Packed queries, keys or values [1, M, H, head width] as rows [N, T, H, head width]."""
+        _, _, heads, width = packed.shape
+        # Whole tokens are moved at once: much faster than smaller pieces, backwards too.
+        return packed.view(-1, heads * width).index_select(0, self.rows).view(*self.shape, heads, width)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """What rows [N, T, D] made of the tokens that are kept. [1, M or W, D]"""
+        return rows.flatten(0, 1).index_select(0, self.places)[None]
+
+    def keep(self, packed: Tensor) -> Tensor:
+        """Packed tokens [1, M, D], those that are kept. [1, M or W, D]"""
+        return packed if self.kept is None else packed.index_select(1, self.kept)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """N rows of ids, packed."""
+
+    tokens: Tensor  # [1, M] the last token of each different beginning
+    depths: Tensor  # [M] how many tokens stand before it: its position
+    inside: Layout  # for all blocks but the last
+    last: Layout  # for the last block, of which only what is wanted has to be known
+
+
+def pack(rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.device) -> Packing:
+    """Pack rows of ids, each of at least one. Wanted are a row's states from its place number ``first`` on.
+
+    The states wanted come one row after the other, in the rows' order.
+    """
+    rows = [list(row) for row in rows]
+    longest = max(map(len, rows))
+    packed = np.zeros((len(rows), longest), dtype=np.int64)
+    tokens: list[int] = []
+    depths, places = [], []
+    before: int | None = None
+    # In this order, what a row shares with any other it shares with its neighbour.
+    for row in sorted(range(len(rows)), key=rows.__getitem__):
+        ids, shared = rows[row], 0
+        if before is not None:
+            shared = _common(rows[before], ids)
+            packed[row, :shared] = packed[before, :shared]
+        packed[row, shared : len(ids)] = np.arange(len(tokens), len(tokens) + len(ids) - shared)
+        tokens += ids[shared:]
+        depths.append(np.arange(shared, len(ids)))
+        places.append(row * longest + depths[-1])
+        before = row
+    wanted = np.concatenate(
+        [row * longest + np.arange(start, len(rows[row])) for row, start in enumerate(first)]
+    )
+    flat, shape = torch.from_numpy(packed).flatten().to(device), (len(rows), longest)
+    last = torch.from_numpy(wanted).to(device)
+    return Packing(
+        tokens=torch.tensor(tokens, device=device)[None],
+        depths=torch.from_numpy(np.concatenate(depths)).to(device),
+        inside=Layout(flat, shape, torch.from_numpy(np.concatenate(places)).to(device), None),
+        last=Layout(flat, shape, last, flat[last]),
+    )
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many ids two rows have in common before they part."""
+    shortest = min(len(left), len(right))
+    return next((place for place in range(shortest) if left[place] != right[place]), shortest)
