@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -120,7 +120,8 @@ def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
     """``module``, whose forward uses ``model``, so that its gradients are averaged over the processes.
 
     ``how`` is ``ddp`` (every process holds the whole model) or ``fsdp`` (FSDP2: each holds a part of every
-    tensor, and borrows the rest block by block; Zhao et al. 2023). The weights must be equal everywhere.
+    tensor, and borrows the rest block by block; Zhao et al. 2023). The weights must be equal everywhere, and
+    under ``fsdp`` every process must go through the model as often as the others.
     """
     if group.size == 1:
         return module
@@ -130,13 +131,20 @@ def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+    for method in ("hidden", "logits"):
+        register_fsdp_forward_method(model, method)
+    owned = set(model.parameters())
+    if any(parameter not in owned for parameter in module.parameters()):
+        fully_shard(module, mesh=mesh)  # a head of its own
     return module
 
 
 def unsynchronised(module: nn.Module, model: GPT, *, last: bool) -> AbstractContextManager[None]:
     """A context for the passes over one piece of a batch: gradients are only averaged after the last."""
     if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last)
+        for each in {model, module}:
+            if isinstance(each, FSDPModule):
+                each.set_requires_gradient_sync(last)
     elif isinstance(module, DistributedDataParallel) and not last:
         return module.no_sync()
     return nullcontext()
