@@ -115,6 +115,11 @@ class FinetuneConfig:
     kl_horizon: float = option(
         10_000.0, "sequences over which the coefficient adapts (0: it stays fixed)", minimum=0.0
     )
+    ensemble: str = option(
+        "mean",
+        "what counts of a reward model with several members (cautious: the mean less the variance)",
+        choices=("mean", "minimum", "cautious"),
+    )
     missing_eos_penalty: float = option(
         1.0, "taken off the reward of a completion without an end", minimum=0.0
     )
@@ -202,6 +207,78 @@ class ControlConfig:
                     f"{name}: {getattr(self, name):g} times as much is no growth; give more "
                     "than 1, or 0 to turn the sign off"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LessonConfig:
+    """How a policy is tuned on fixed texts: what `dpo` and `supervised` have in common."""
+
+    epochs: float = option(1.0, "passes over the data", minimum=0.01)
+    minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
+    batch_size: int = option(32, "lessons in each step, over all processes", minimum=1)
+    accumulate: int = option(
+        1, "pieces that a batch is learned in: saves memory, takes longer", minimum=1
+    )
+    learning_rate: float = option(
+        0.0, "peak learning rate, falling linearly to 0 (0: usual for the model's width)", minimum=0.0
+    )
+    clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
+    heldout: float = option(
+        0.1, "share of the prompts kept back to measure on", minimum=0.0, maximum=0.9
+    )
+    max_new_tokens: int = option(64, "longest completion in an evaluation, in tokens", minimum=1)
+    parallel: str = option(
+        "auto",
+        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
+        " auto: ddp)",
+        choices=("auto", "ddp", "fsdp"),
+    )
+    device: str = option(
+        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
+    )
+    precision: str = option(
+        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
+    )
+    seed: int = option(0, "decides the split, the order and the samples of evaluations", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.batch_size % self.accumulate:
+            raise InputError(
+                f"accumulate: {self.accumulate} does not divide a batch_size of {self.batch_size}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpoConfig(LessonConfig):
+    """How a policy is tuned on comparisons directly, without a reward model."""
+
+    beta: float = option(0.15, "price of a nat of KL: what kl_coefficient is to finetune", minimum=1e-4)
+    label_smoothing: float = option(
+        0.0, "share of the comparisons taken to say the opposite of what was meant", minimum=0.0, maximum=0.49
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig(LessonConfig):
+    """How a policy is tuned to write as demonstrations do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedControlConfig(ControlConfig):
+    """The same control for texts that are meant to be copied, however far they are from what was written.
+
+    So there is no KL budget, and no sign says that the policy's texts have changed too much; instead the
+    tuning ends when the held-out demonstrations become less likely.
+    """
+
+    kl_budget: float = option(
+        0.0, "largest KL that the version kept may have, in nats per sequence (0: any)", minimum=0.0
+    )
+    patience: int = option(3, "stop after so many evaluations without a new best (0: never)", minimum=0)
+    stop_window: int = option(
+        0, "evaluations whose mean is watched for signs of over-optimisation (0: none is)", minimum=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
