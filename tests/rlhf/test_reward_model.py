@@ -56,7 +56,7 @@ def test_the_head_begins_small_and_without_bias() -> None:
 def test_normalised_rewards_have_mean_0_and_deviation_1() -> None:
     model = make()
     for _ in range(2):  # a second time changes nothing
-        model.normalise(torch.tensor(model.score([""] * 5, TEXTS)))
+        model.normalise([""] * 5, TEXTS)
         scores = torch.tensor(model.score([""] * 5, TEXTS))
         assert scores.mean().item() == pytest.approx(0.0, abs=1e-5)
         assert scores.std(correction=0).item() == pytest.approx(1.0, abs=1e-4)
@@ -64,13 +64,13 @@ def test_normalised_rewards_have_mean_0_and_deviation_1() -> None:
 
 def test_normalising_on_equal_rewards_leaves_finite_scores() -> None:
     model = make()
-    model.normalise(torch.full((4,), 2.5))
+    model.normalise([""] * 4, ["abc"] * 4)
     assert all(math.isfinite(score) for score in model.score([""] * 5, TEXTS))
 
 
 def test_a_saved_model_scores_the_same(tmp_path: Path) -> None:
     model = make()
-    model.normalise(torch.tensor(model.score([""] * 5, TEXTS)))
+    model.normalise([""] * 5, TEXTS)
     model.save(tmp_path)
     assert load_reward_model(tmp_path).score([""] * 5, TEXTS) == model.score([""] * 5, TEXTS)
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from tests.rlhf.tiny import LETTERS, ignore, tiny_policy
+from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.gpt.errors import InputError
+from training.gpt.loop import Hooks
 from training.rlhf.config import RewardConfig
+from training.rlhf.curriculum import Curriculum
+from training.rlhf.feedback import Feedback
 from training.rlhf.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.reward import RewardModel
-from training.rlhf.reward_training import _Pairs, train_reward_model
+from training.rlhf.reward_training import train_reward_model
 
 
 def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
@@ -37,16 +40,16 @@ def test_it_learns_a_taste_it_can_show_on_held_out_prompts(prompts: int) -> None
         trunk=policy,
         tokenizer=tokenizer,
         comparisons=rankings(200, prompts=prompts),
-        config=RewardConfig(epochs=4, heldout=0.2, learning_rate=3e-3),
-        on_step=lambda step, progress, metrics: seen.append((step, progress, metrics)),
+        config=RewardConfig(epochs=4, heldout=0.2, learning_rate=3e-3, patience=0),
+        hooks=Hooks(on_step=lambda step, progress, metrics: seen.append((step, progress, metrics))),
     )
     assert result.accuracy > 0.9
     assert result.interval[0] < result.accuracy <= result.interval[1] + 1e-9
     assert 0.3 < result.longer_wins < 0.7
     assert result.stopped == "steps"
     assert seen[-1][1] == 1.0
-    assert seen[-1][2]["loss"] < seen[0][2]["loss"]
-    assert seen[-1][2]["learning_rate"] < 0.02 * seen[0][2]["learning_rate"]
+    assert seen[-1][2]["loss"] < seen[1][2]["loss"]
+    assert seen[-1][2]["learning_rate"] < 0.02 * seen[1][2]["learning_rate"]
     # Without prompts, pairs that share a word with a held-out one are left out of both.
     used = result.metrics["comparisons"] + result.metrics["heldout_comparisons"]
     assert used == 600 if prompts else 560 < used < 600
@@ -60,7 +63,6 @@ def test_a_frozen_trunk_keeps_its_features_and_trains_the_head() -> None:
         tokenizer=tokenizer,
         comparisons=rankings(100),
         config=RewardConfig(trunk="frozen", epochs=5),
-        on_step=ignore,
     )
     fresh = RewardModel.from_policy(policy, tokenizer, seed=0).eval()
     rows = fresh.encode([""] * 3, ["abc", "h", "aaaa"])
@@ -77,7 +79,6 @@ def test_training_in_full_leaves_the_policy_it_came_from_alone() -> None:
         tokenizer=tokenizer,
         comparisons=rankings(10),
         config=RewardConfig(epochs=1),
-        on_step=ignore,
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
 
@@ -90,12 +91,16 @@ def test_the_pairs_of_a_ranking_weigh_as_much_as_one_pair_and_share_a_batch() ->
         Comparison(prompt="b", chosen="c", rejected="d"),
         Comparison(prompt="c", chosen="c", rejected="d"),
     ]
-    pairs = _Pairs(model, comparisons)
-    assert pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
-    assert len(pairs.rows) == 4 + 2 + 2
-    order = pairs.batches(1, random.Random(0))
-    batches = [sorted(next(order).tolist()) for _ in range(pairs.steps(1))]
+    device = model.trunk.device
+    lessons = Curriculum(Feedback(pairs=comparisons), model, annotators={}, device=device)
+    assert lessons.pairs is not None
+    assert lessons.pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
+    assert len(lessons.rows) == 4 + 2 + 2
+    batches = [
+        sorted(lessons.batch(units).which["pairs"].tolist()) for units in lessons.order(0, size=1, seed=0)
+    ]
     assert sorted(batches) == [list(range(12)), [12], [13]]
+    assert len(batches) == lessons.steps(1)
 
 
 def test_rewards_are_normalised_on_the_reference_samples() -> None:
@@ -107,7 +112,6 @@ def test_rewards_are_normalised_on_the_reference_samples() -> None:
         comparisons=rankings(20),
         config=RewardConfig(epochs=1),
         reference_samples=samples,
-        on_step=ignore,
     )
     scores = torch.tensor(result.model.score(*map(list, zip(*samples, strict=True))))
     assert scores.mean().item() == pytest.approx(0, abs=1e-4)
@@ -122,7 +126,6 @@ def test_the_same_seed_gives_the_same_model() -> None:
             tokenizer=tokenizer,
             comparisons=rankings(20),
             config=RewardConfig(epochs=1, seed=3),
-            on_step=ignore,
         ).model.score([""], ["abc"])
         for _ in range(2)
     ]
@@ -137,16 +140,15 @@ def test_it_stops_when_told() -> None:
         tokenizer=tokenizer,
         comparisons=rankings(50),
         config=RewardConfig(epochs=5, batch_size=12),
-        on_step=lambda step, progress, metrics: steps.append(step),
-        should_stop=lambda: len(steps) >= 3,
+        hooks=Hooks(
+            on_step=lambda step, progress, metrics: steps.append(step), should_stop=lambda: 3 in steps
+        ),
     )
-    assert (result.stopped, steps) == ("cancelled", [1, 2, 3])
+    assert (result.stopped, steps) == ("cancelled", [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("pairs", [[], [Comparison("p", "a", "b", tie=True)], [Comparison("p", "a", "a")]])
 def test_comparisons_that_prefer_nothing_are_refused(pairs: list[Comparison]) -> None:
     policy, tokenizer = tiny_policy()
     with pytest.raises(InputError, match="preferences: no comparison prefers"):
-        train_reward_model(
-            trunk=policy, tokenizer=tokenizer, comparisons=pairs, config=RewardConfig(), on_step=ignore
-        )
+        train_reward_model(trunk=policy, tokenizer=tokenizer, comparisons=pairs, config=RewardConfig())

@@ -46,8 +46,8 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         comparisons=comparisons,
         config=config_of(RewardConfig, run),
         reference_samples=reference,
-        on_step=attempt.on_step,
-        should_stop=attempt.should_stop,
+        folder=folder,
+        hooks=attempt.hooks,
     )
     attempt.check()
     metrics: dict[str, Any] = {**result.metrics, "comparisons": len(comparisons)}

@@ -25,16 +25,13 @@ def save_checkpoint(
     Each file appears whole or not at all, so that a killed process leaves the previous checkpoint readable.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    if model.config.tied:
-        del tensors["head.weight"]  # the embedding, under a second name
     config = {
         "architecture": "gpt",
         "model": model.config.to_dict(),
         "special_tokens": asdict(tokenizer.special),
         "extra": dict(extra or {}),
     }
-    _replace(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    save_weights(model, folder / "model.safetensors")
     _replace(folder / "tokenizer.json", tokenizer.save)
     _replace(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
 
@@ -67,6 +64,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path}: not the configuration of a model of this program")
     return config
+
+
+def save_weights(model: GPT, path: Path) -> None:
+    """Write what ``load_weights`` reads."""
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    if model.config.tied:
+        del tensors["head.weight"]  # the embedding, under a second name
+    _replace(path, lambda partial: save_file(tensors, partial, metadata={"format": "pt"}))
 
 
 def load_weights(model: GPT, path: Path) -> None:

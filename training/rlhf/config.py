@@ -24,10 +24,13 @@ class RewardConfig:
     trunk: str = option("full", "train the whole transformer, or the head alone", choices=("full", "frozen"))
     members: int = option(1, "reward models that judge together, an ensemble", minimum=1, maximum=64)
     ensemble: str = option(
-        "heads", "what the members of an ensemble are: heads on one trunk, or whole models",
+        "heads",
+        "what the members of an ensemble are: heads on one trunk, or whole models",
         choices=("heads", "models"),
     )
-    reliability: bool = option(False, "learn how reliable each annotator is, so that careless ones count less")
+    reliability: bool = option(
+        False, "learn how reliable each annotator is, so that careless ones count less"
+    )
     epochs: int = option(0, "passes over the comparisons (0: usual for the trunk)", minimum=0)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
     batch_size: int = option(32, "texts read in one step; those of one prompt stay together", minimum=1)
@@ -45,7 +48,7 @@ class RewardConfig:
         0, "steps between measurements on the held-out prompts (0: ten in all)", minimum=0
     )
     patience: int = option(
-        3,
+        5,
         "stop after so many measurements without a lower held-out loss, and go back to the lowest (0: never)",
         minimum=0,
     )
@@ -133,13 +136,9 @@ class FinetuneConfig:
         " completion's length)",
         choices=("constant", "published"),
     )
-    gae_decay: float = option(
-        0.95, "ppo: how much later surprises count (lambda)", minimum=0.0, maximum=1.0
-    )
+    gae_decay: float = option(0.95, "ppo: how much later surprises count (lambda)", minimum=0.0, maximum=1.0)
     value_clip: float = option(0.2, "ppo: how far a value may move in one step", minimum=0.0)
-    value_learning_rate: float = option(
-        0.0, "ppo: of the value network (0: as the policy's)", minimum=0.0
-    )
+    value_learning_rate: float = option(0.0, "ppo: of the value network (0: as the policy's)", minimum=0.0)
     parallel: str = option(
         "auto",
         "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
@@ -210,34 +209,24 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LessonConfig:
-    """How a policy is tuned on fixed texts: what `dpo` and `supervised` have in common."""
+class OfflineConfig:
+    """How a policy is tuned on texts that are there: what `dpo` and `supervised` have in common."""
 
     epochs: float = option(1.0, "passes over the data", minimum=0.01)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
-    batch_size: int = option(32, "lessons in each step, over all processes", minimum=1)
-    accumulate: int = option(
-        1, "pieces that a batch is learned in: saves memory, takes longer", minimum=1
-    )
+    batch_size: int = option(32, "comparisons or demonstrations in each step, over all processes", minimum=1)
+    accumulate: int = option(1, "pieces that a batch is learned in: saves memory, takes longer", minimum=1)
     learning_rate: float = option(
         0.0, "peak learning rate, falling linearly to 0 (0: usual for the model's width)", minimum=0.0
     )
     clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
-    heldout: float = option(
-        0.1, "share of the prompts kept back to measure on", minimum=0.0, maximum=0.9
-    )
+    heldout: float = option(0.1, "share of the prompts kept back to measure on", minimum=0.0, maximum=0.9)
     max_new_tokens: int = option(64, "longest completion in an evaluation, in tokens", minimum=1)
     parallel: str = option(
         "auto",
         "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
         " auto: ddp)",
         choices=("auto", "ddp", "fsdp"),
-    )
-    device: str = option(
-        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
-    )
-    precision: str = option(
-        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
     )
     seed: int = option(0, "decides the split, the order and the samples of evaluations", minimum=0)
 
@@ -250,7 +239,7 @@ class LessonConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DpoConfig(LessonConfig):
+class DpoConfig(OfflineConfig):
     """How a policy is tuned on comparisons directly, without a reward model."""
 
     beta: float = option(0.15, "price of a nat of KL: what kl_coefficient is to finetune", minimum=1e-4)
@@ -260,7 +249,7 @@ class DpoConfig(LessonConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedConfig(LessonConfig):
+class SupervisedConfig(OfflineConfig):
     """How a policy is tuned to write as demonstrations do."""
 
 

@@ -7,11 +7,11 @@ object a line, is read with the line named in every complaint.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from training.gpt.errors import InputError
 
@@ -37,6 +37,40 @@ class Comparison:
     def unit(self) -> str:
         """What may not be torn apart, neither by the split nor by a batch: the prompt, if there is one."""
         return self.prompt or self.group or self.chosen
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The prompt with each completion."""
+        return (self.prompt, self.chosen), (self.prompt, self.rejected)
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What one annotator said of one completion by itself: a score from 0 to 1, overall and by criterion.
+
+    `group` names the answer it came from: the ratings of one prompt, group and annotator were given side by
+    side, and can be compared.
+    """
+
+    prompt: str
+    completion: str
+    score: float
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
+    annotator: str = ""
+
+    @property
+    def unit(self) -> str:
+        """As a comparison's."""
+        return self.prompt or self.group or self.completion
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The prompt with its completion."""
+        return ((self.prompt, self.completion),)
+
+
+Said = TypeVar("Said", bound=Comparison | Rating)
 
 
 def ranking_to_comparisons(
@@ -112,31 +146,23 @@ def _comparison(row: Any) -> Comparison:
     return Comparison(**texts, tie=tie, margin=float(margin))
 
 
-def split_by_prompt(
-    comparisons: Iterable[Comparison], *, heldout: float, seed: int
-) -> tuple[list[Comparison], list[Comparison]]:
-    """(train, held out): about the share `heldout` of the prompts, chosen by hash, so that a prompt stays on
-    its side as more comparisons arrive.
+def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple[list[Said], list[Said]]:
+    """(train, held out) of comparisons or ratings: about the share `heldout` of the prompts, chosen by hash,
+    so that a prompt stays on its side as more is said.
 
-    Pairs without a prompt are split by group or by their chosen text, and those that share a text with a
-    held-out pair are left out of training: nothing held out is ever seen.
+    What has no prompt is split by group or by text, and what shares a text with the held-out side is left out
+    of training: nothing held out is ever seen.
     """
-    comparisons = list(comparisons)
-    shares = {unit: _share(unit, seed) for unit in {comparison.unit for comparison in comparisons}}
+    said = list(said)
+    shares = {unit: unit_share(unit, seed) for unit in {each.unit for each in said}}
     if heldout <= 0 or len(shares) < 2:
-        return comparisons, []
+        return said, []
     # At least one unit on each side, however few there are.
     first, *_, last = sorted(shares.values())
     limit = min(max(heldout, math.nextafter(first, 1.0)), last)
-    kept_back = [comparison for comparison in comparisons if shares[comparison.unit] < limit]
-    seen = {(side.prompt, text) for side in kept_back for text in (side.chosen, side.rejected)}
-    train = [
-        comparison
-        for comparison in comparisons
-        if shares[comparison.unit] >= limit
-        and (comparison.prompt, comparison.chosen) not in seen
-        and (comparison.prompt, comparison.rejected) not in seen
-    ]
+    kept_back = [each for each in said if shares[each.unit] < limit]
+    seen = {text for each in kept_back for text in each.texts}
+    train = [each for each in said if shares[each.unit] >= limit and seen.isdisjoint(each.texts)]
     if not train:
         raise InputError(
             "preferences: every pair shares a text with a held-out one; give pairs a prompt, or more texts."
@@ -144,7 +170,7 @@ def split_by_prompt(
     return train, kept_back
 
 
-def _share(unit: str, seed: int) -> float:
+def unit_share(unit: str, seed: int) -> float:
     """A number in [0, 1) that depends on nothing but the unit and the seed."""
     digest = hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48

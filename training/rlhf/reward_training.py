@@ -1,44 +1,55 @@
-"""Fit a reward model to comparisons, and say how far to trust it."""
+"""Fit a reward model, or an ensemble of them, to what people said, and say how far to trust it."""
 
 import math
-import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.gpt.devices import autocast, choose_precision
-from training.gpt.errors import InputError
-from training.gpt.generate import never
+from training.gpt.devices import choose_device, choose_precision
+from training.gpt.loop import Hooks, Limits, run_loop
 from training.gpt.model import GPT
-from training.gpt.loop import OnStep
-from training.gpt.schedule import Budget
+from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_state import StateFolder
 from training.rlhf.config import RewardConfig
-from training.rlhf.losses import bradley_terry_loss
-from training.rlhf.preferences import Comparison, split_by_prompt
-from training.rlhf.reward import RewardModel
-from training.rlhf.win_rate import wilson_interval
+from training.rlhf.curriculum import Curriculum
+from training.rlhf.feedback import Sides, annotators_in, choose
+from training.rlhf.preferences import Comparison, Rating
+from training.rlhf.reward import Ensemble, RewardModel
+from training.rlhf.reward_learner import RewardLearner
+from training.rlhf.reward_report import report
 
-# What 0 stands for in the options, measured on the stories and the movie reviews.
-EPOCHS = {"full": 3, "frozen": 60}
-LEARNING_RATE = {"full": 1e-3, "frozen": 1e-2}
+FEWEST_TO_STOP = 30
+"""Held-out lessons below which their loss is noise, and ends no training."""
+
+# What a training may go on with otherwise than it began: they change where and how fast, not what.
+FREE = frozenset({"accumulate", "device", "parallel", "save_every"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardResult:
-    """A trained reward model and what it is worth on prompts it never saw (NaN where none was kept back)."""
+    """A trained reward model and what it is worth on prompts it never saw (NaN where none was kept back).
 
-    model: RewardModel
+    The step whose weights are kept was chosen on the same prompts: where that is an early one, the figures
+    flatter it a little.
+    """
+
+    model: RewardModel | Ensemble
     accuracy: float  # share of held-out comparisons, ties aside, that it orders as the annotator did
     interval: tuple[float, float]  # of the accuracy, 95 %
     loss: float  # on held-out comparisons, in nats
     longer_wins: float  # the accuracy of preferring the longer text: what any model must beat
     heldout: list[Comparison]
-    stopped: str  # "steps", "minutes" or "cancelled"
-    metrics: dict[str, float] = field(default_factory=dict)
+    steps: int
+    best_step: int  # after which the weights are those of the model
+    stopped: str  # "steps", "minutes", "patience" or "cancelled"
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def train_reward_model(
@@ -46,195 +57,203 @@ def train_reward_model(
     trunk: GPT,
     tokenizer: Tokenizer,
     comparisons: Sequence[Comparison],
+    ratings: Sequence[Rating] = (),
     config: RewardConfig,
     reference_samples: Sequence[tuple[str, str]] = (),
-    on_step: OnStep,
-    should_stop: Callable[[], bool] = never,
+    folder: Path | None = None,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
 ) -> RewardResult:
-    """Train on a copy of `trunk` (a policy's) by the Bradley-Terry loss; see `losses.bradley_terry_loss`.
+    """Train on a copy of `trunk` (a policy's) by the loss that the config names; or go on where it was left.
 
     The model is normalised to mean 0 and deviation 1 on `reference_samples`, (prompt, completion) pairs from
     the policy that will be tuned: give 256 or more. Without any, the texts trained on stand in.
 
-    `on_step` gets `loss`, `accuracy` and `margin` of each batch, and `learning_rate`. Raises InputError when
-    there is nothing to learn from.
+    `folder` keeps the state to go on from, in `folder/last`; killed at any moment and called again alike, a
+    training on the CPU tells bit for bit what it would have told. Under torchrun the processes share each
+    batch; only the first calls the hooks and measures the result, and the others' result has no figures.
+
+    `on_step` gets `loss`, `accuracy` and `margin` of each batch, `learning_rate` and `gradient_norm`, and at
+    each measurement `heldout/loss` and `heldout/accuracy`. Raises InputError when there is nothing to learn
+    from.
     """
-    train, heldout = split_by_prompt(comparisons, heldout=config.heldout, seed=config.seed)
-    if not any(not pair.tie and pair.chosen != pair.rejected for pair in train):
-        raise InputError("preferences: no comparison prefers one text to another; collect more answers")
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)  # of dropout
-        model = RewardModel.from_policy(trunk, tokenizer, seed=config.seed)
-        stopped = _fit(model, _Pairs(model, train), config, on_step, should_stop)
-    model.eval()
-    samples = reference_samples or [
-        (pair.prompt, completion) for pair in train for completion in (pair.chosen, pair.rejected)
-    ]
-    prompts, completions = zip(*samples, strict=True)
-    model.normalise(torch.tensor(model.score(prompts, completions)))
-    return _result(model, train, heldout, stopped)
-
-
-class _Pairs:
-    """Comparisons as indices into a table of their different texts, each read once a batch."""
-
-    def __init__(self, model: RewardModel, comparisons: Sequence[Comparison]) -> None:
-        texts = {
-            (pair.prompt, completion): None
-            for pair in comparisons
-            for completion in (pair.chosen, pair.rejected)
-        }
-        index = {text: place for place, text in enumerate(texts)}
-        self.rows = model.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
-        device = model.trunk.device
-        self.chosen = torch.tensor([index[pair.prompt, pair.chosen] for pair in comparisons], device=device)
-        self.rejected = torch.tensor(
-            [index[pair.prompt, pair.rejected] for pair in comparisons], device=device
+    sides = choose(
+        comparisons,
+        ratings,
+        loss=config.loss,
+        criteria=config.criteria,
+        heldout=config.heldout,
+        seed=config.seed,
+    )
+    device = choose_device(config.device)
+    with processes() as group, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        stage = _RewardStage(trunk, tokenizer, sides, config, device=device, group=group)
+        steps = stage.learners[0].steps
+        state = None
+        if folder is not None:
+            inputs = {
+                "preferences": _digest([*sides.train.all, *sides.heldout.all]),
+                "policy": _digest(trunk.state_dict().values()),
+            }
+            state = StateFolder(folder / "last", config, inputs=inputs, free=FREE)
+        ended = run_loop(
+            stage,
+            limits=Limits(minutes=config.minutes, steps=steps),
+            every=config.evaluate_every or math.ceil(steps / 10),
+            save_every=config.save_every,
+            state=state,
+            group=group,
+            hooks=hooks,
         )
-        self.margin = torch.tensor([pair.margin for pair in comparisons], device=device)
-        self.tie = torch.tensor([pair.tie for pair in comparisons], device=device)
-        # All pairs of a ranking of K together weigh 1: they are not independent (Ouyang et al. 2022, 3.5).
-        rankings = [
-            (pair.prompt, pair.group, pair.annotator) if pair.group else place
-            for place, pair in enumerate(comparisons)
-        ]
-        sizes = Counter(rankings)
-        self.weight = torch.tensor([1 / sizes[ranking] for ranking in rankings], device=device)
-        units: dict[str, list[int]] = defaultdict(list)
-        for place, pair in enumerate(comparisons):
-            units[pair.unit].append(place)
-        self.units = list(units.values())
-
-    def units_of(self, batch_size: int) -> int:
-        """How many units hold about so many texts."""
-        return max(1, round(batch_size * len(self.units) / len(self.rows)))
-
-    def batches(self, size: int, rng: random.Random) -> Iterator[Tensor]:
-        """Endless: the comparisons [C] of `size` units at a time, units of like length together."""
-        lengths = [len(self.rows[text]) for text in self.chosen.tolist()]
-        while True:
-            units = rng.sample(self.units, len(self.units))
-            groups = []
-            # Sorting within a stretch keeps most of the disorder and saves most of the pads.
-            for start in range(0, len(units), 8 * size):
-                stretch = sorted(units[start : start + 8 * size], key=lambda unit: lengths[unit[0]])
-                groups += [stretch[first : first + size] for first in range(0, len(stretch), size)]
-            for group in rng.sample(groups, len(groups)):
-                yield torch.tensor([place for unit in group for place in unit], device=self.chosen.device)
-
-    def steps(self, size: int) -> int:
-        """Batches in one pass over the units."""
-        full, rest = divmod(len(self.units), 8 * size)
-        return 8 * full + math.ceil(rest / size)
-
-
-def _fit(
-    model: RewardModel,
-    pairs: _Pairs,
-    config: RewardConfig,
-    on_step: OnStep,
-    should_stop: Callable[[], bool],
-) -> str:
-    """The training loop, of the head alone or of everything; gives why it stopped."""
-    frozen = config.trunk == "frozen"
-    epochs = config.epochs or EPOCHS[config.trunk]
-    peak = config.learning_rate or LEARNING_RATE[config.trunk]
-    precision = choose_precision("auto", model.trunk.device)
-    # A frozen trunk says the same of a text in every epoch: read all of them once.
-    states = model.all_states(pairs.rows, batch_size=128) if frozen else None
-    optimizer = _optimizer(model.head if frozen else model, weight_decay=config.weight_decay)
-    size = pairs.units_of(config.batch_size)
-    budget = Budget(minutes=config.minutes, steps=epochs * pairs.steps(size))
-    order = pairs.batches(size, random.Random(config.seed))
-    model.train(not frozen)
-    step, stopped = 0, None
-    while stopped is None:
-        if should_stop():
-            return "cancelled"
-        batch = next(order)  # [C] comparisons
-        both = torch.cat((pairs.chosen[batch], pairs.rejected[batch]))
-        texts, places = torch.unique(both, return_inverse=True)
-        with autocast(model.trunk.device, precision):
-            if states is None:
-                rewards = model([pairs.rows[text] for text in texts.tolist()])
-            else:
-                rewards = model.read(states[texts])
-        chosen, rejected = rewards.float()[places].chunk(2)  # [C] each
-        tie, weight = pairs.tie[batch], pairs.weight[batch]
-        losses = bradley_terry_loss(chosen - rejected, margin=pairs.margin[batch], tie=tie)
-        loss = (weight * losses).sum() / weight.sum()
-        if not math.isfinite(loss.item()):
-            raise InputError(f"learning_rate: the loss became {loss.item()} at step {step + 1}; lower it")
-        rate = peak * (1 - budget.progress(step))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        stopped = budget.exhausted(step)
-        metrics = {
-            "loss": loss.item(),
-            "learning_rate": rate,
-            **_agreement((chosen - rejected).detach()[~tie]),
-        }
-        on_step(step, 1.0 if stopped else budget.progress(step), metrics)
-    return stopped
-
-
-def _optimizer(module: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
-    matrices = [weight for weight in module.parameters() if weight.dim() >= 2]
-    others = [weight for weight in module.parameters() if weight.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
-
-
-def _agreement(difference: Tensor) -> dict[str, float]:
-    """`accuracy` and `margin` of r_chosen - r_rejected; equal rewards are half right. Nothing of nothing."""
-    if not len(difference):
-        return {}
-    right = (difference.sign() + 1) / 2
-    return {"accuracy": right.mean().item(), "margin": difference.mean().item()}
-
-
-def _result(
-    model: RewardModel, train: list[Comparison], heldout: list[Comparison], stopped: str
-) -> RewardResult:
-    """Measure on what was held out."""
-    counts = {"comparisons": float(len(train)), "heldout_comparisons": float(len(heldout))}
-    if not heldout:
-        nan = math.nan
-        return RewardResult(
-            model=model,
-            accuracy=nan,
-            interval=(0.0, 1.0),
-            loss=nan,
-            longer_wins=nan,
-            heldout=[],
-            stopped=stopped,
-            metrics=counts,
-        )
-    prompts = [pair.prompt for pair in heldout]
-    chosen = torch.tensor(model.score(prompts, [pair.chosen for pair in heldout]))
-    rejected = torch.tensor(model.score(prompts, [pair.rejected for pair in heldout]))
-    tie = torch.tensor([pair.tie for pair in heldout])
-    # The scores were scaled to deviation 1; the comparisons are explained by what they were before.
-    difference = (chosen - rejected) / model.gain.cpu()
-    margin = torch.tensor([pair.margin for pair in heldout])
-    loss = bradley_terry_loss(difference, margin=margin, tie=tie).mean().item()
-    agreement = _agreement((chosen - rejected)[~tie])
-    lengths = torch.tensor([float(len(pair.chosen) - len(pair.rejected)) for pair in heldout])
-    longer_wins = _agreement(lengths[~tie]).get("accuracy", math.nan)
-    accuracy = agreement.get("accuracy", math.nan)
-    mean_reward = torch.cat((chosen, rejected)).mean().item()
+        model = stage.kept().to(trunk.device).eval()
+        measured = group.is_first and ended.stopped != "cancelled"
+        best_step = ended.steps if stage.best_step is None else stage.best_step
+        del stage  # The group ends after all that uses it.
+    figures = {}
+    if measured:
+        samples = reference_samples or [text for each in sides.train.all for text in each.texts]
+        model.normalise(*zip(*samples, strict=True))
+        figures = report(model, sides)
     return RewardResult(
         model=model,
-        accuracy=accuracy,
-        interval=wilson_interval(accuracy, count=int((~tie).sum())),
-        loss=loss,
-        longer_wins=longer_wins,
-        heldout=heldout,
-        stopped=stopped,
-        metrics={**counts, **agreement, "loss": loss, "longer_wins": longer_wins, "mean_reward": mean_reward},
+        accuracy=figures.get("accuracy", math.nan),
+        interval=figures.get("interval", (0.0, 1.0)),
+        loss=figures.get("loss", math.nan),
+        longer_wins=figures.get("longer_wins", math.nan),
+        heldout=sides.heldout_comparisons,
+        steps=ended.steps,
+        best_step=best_step,
+        stopped=ended.stopped,
+        metrics=figures | {"steps": ended.steps, "best_step": best_step, "seconds": ended.seconds},
     )
+
+
+class _RewardStage:
+    """Training as `run_loop` drives it: one model whose heads learn side by side, or several models in turn."""
+
+    def __init__(
+        self,
+        trunk: GPT,
+        tokenizer: Tokenizer,
+        sides: Sides,
+        config: RewardConfig,
+        *,
+        device: torch.device,
+        group: Group,
+    ) -> None:
+        self.config, self.device, self.group = config, device, group
+        self.over: str | None = None
+        self.best_loss, self.fruitless = math.inf, 0
+        self.best_step: int | None = None
+        self.best: dict[str, Tensor] = {}
+        separate = config.ensemble == "models"
+        models = [
+            RewardModel.from_policy(
+                trunk, tokenizer, seed=config.seed + number, members=1 if separate else config.members
+            ).to(device)
+            for number in range(config.members if separate else 1)
+        ]
+        annotators = annotators_in(sides)
+        lessons = Curriculum(sides.train, models[0], annotators=annotators, device=device)
+        self.heldout = Curriculum(
+            sides.heldout, models[0], annotators=annotators, device=device, like=lessons
+        )
+        self.learners = [
+            RewardLearner(
+                f"model-{number}",
+                model,
+                lessons,
+                config,
+                seed=config.seed + number,  # of its head and of its order: so that members differ
+                precision=choose_precision(config.precision, device),
+                group=group,
+            )
+            for number, model in enumerate(models)
+        ]
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the held-out loss decides which step is kept."""
+        return self.config.patience > 0 and self.heldout.count >= FEWEST_TO_STOP
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One update of each model; metrics are means over them."""
+        found: dict[str, list[float]] = {}
+        for place, learner in enumerate(self.learners):
+            _seed_chance(self.config.seed, number, place, self.group.rank)
+            for name, value in learner.step(number, progress).items():
+                found.setdefault(name, []).append(value)
+        return {name: math.fsum(values) / len(values) for name, values in found.items()}
+
+    def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """Measure on what is held out; keep the weights if its loss was never lower."""
+        if not self.heldout.kinds:
+            return {}
+        models = [learner.whole() for learner in self.learners]
+        figures = torch.full((2,), math.nan, dtype=torch.float64)
+        if self.group.is_first:
+            # The members judge together, as they will be used.
+            rewards = torch.cat([model.rewards(self.heldout.rows) for model in models], dim=1)
+            figures = self.heldout.measure(rewards.mean(dim=1, keepdim=True))
+        if self.group.told(should_stop):
+            return None
+        loss, accuracy = self.group.agreed(figures).tolist()
+        if self.may_stop:
+            self._judge(number, loss)
+        metrics = {"heldout/loss": loss, "heldout/accuracy": accuracy}
+        return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+    def _judge(self, number: int, loss: float) -> None:
+        if loss < self.best_loss:
+            self.best_loss, self.best_step, self.fruitless = loss, number, 0
+            self.best = {name: tensor.clone() for name, tensor in self._weights().items()}
+        else:
+            self.fruitless += 1
+            if self.fruitless >= self.config.patience:
+                self.over = "patience"
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor for each in self.learners for name, tensor in each.weights().items()}
+
+    def kept(self) -> RewardModel | Ensemble:
+        """The model of the best step, or of the last where no step is the best; every process must ask."""
+        if self.best:
+            for learner in self.learners:
+                learner.fill(self.best)
+        models = [learner.whole() for learner in self.learners]
+        return models[0] if len(models) == 1 else Ensemble(models)
+
+    def values(self) -> dict[str, Any]:
+        """Plain values of the state, as JSON keeps them."""
+        return {
+            "best_loss": self.best_loss,
+            "best_step": self.best_step,
+            "fruitless": self.fruitless,
+            "over": self.over,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensors of the state by name; every process must ask."""
+        own = {name: tensor for each in self.learners for name, tensor in each.tensors().items()}
+        return own | {f"best-{name}": tensor for name, tensor in self.best.items()}
+
+    def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go back to what `values` and `tensors` gave."""
+        self.best_loss, self.best_step = values["best_loss"], values["best_step"]
+        self.fruitless, self.over = values["fruitless"], values["over"]
+        for learner in self.learners:
+            learner.restore(tensors)
+        kept = {name: tensor for name, tensor in tensors.items() if name.startswith("best-")}
+        self.best = {name.removeprefix("best-"): tensor.to(self.device) for name, tensor in kept.items()}
+
+
+def _seed_chance(*numbers: int) -> None:
+    """Let dropout depend on these numbers, and on nothing that happened before."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
+
+
+def _digest(parts: Iterable[object]) -> str:
+    """Tells one set of plain values and tensors from another."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.numpy(force=True).tobytes() if isinstance(part, Tensor) else repr(part).encode())
+    return digest.hexdigest()

@@ -1,0 +1,53 @@
+"""What a trained reward model is worth on prompts it never saw."""
+
+import math
+from typing import Any
+
+import torch
+
+from training.rlhf.accuracy import accuracy, longer_wins
+from training.rlhf.feedback import Sides
+from training.rlhf.losses import bradley_terry_loss
+from training.rlhf.reward import Ensemble, RewardModel
+
+
+def report(model: RewardModel | Ensemble, sides: Sides) -> dict[str, Any]:
+    """Figures of a normalised model on what was held out; the counts alone where nothing was.
+
+    `loss` is Bradley and Terry's of the held-out comparisons, in nats, by the mean member in the units it was
+    trained in. Of held-out scores, `score_correlation` is Pearson's between them and the rewards.
+    """
+    pairs, ratings = sides.heldout_comparisons, sides.heldout.ratings
+    figures: dict[str, Any] = {"comparisons": len(sides.comparisons), "heldout_comparisons": len(pairs)}
+    if sides.train.ratings:
+        figures |= {"ratings": len(sides.train.ratings), "heldout_ratings": len(ratings)}
+    if ratings:
+        rewards = model.score([each.prompt for each in ratings], [each.completion for each in ratings])
+        figures["score_correlation"] = _correlation(rewards, [each.score for each in ratings])
+    if not pairs:
+        return figures
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair.texts))
+    index = {text: place for place, text in enumerate(texts)}
+    trained = model.trained_units(model.member_scores(*zip(*texts, strict=True))).mean(dim=1).cpu()
+    chosen, rejected = (trained[[index[pair.texts[side]] for pair in pairs]] for side in (0, 1))
+    differences = (chosen - rejected).tolist()
+    margin = torch.tensor([pair.margin for pair in pairs])
+    tie = torch.tensor([pair.tie for pair in pairs])
+    found = accuracy(differences, pairs)
+    kept = [gap for gap, pair in zip(differences, pairs, strict=True) if not pair.tie]
+    return figures | {
+        "accuracy": found.accuracy,
+        "interval": (found.low, found.high),
+        "loss": bradley_terry_loss(chosen - rejected, margin=margin, tie=tie).mean().item(),
+        "margin": math.fsum(kept) / len(kept) if kept else math.nan,
+        "longer_wins": longer_wins(pairs).accuracy,
+        "mean_reward": math.fsum(model.score(*zip(*texts, strict=True))) / len(texts),
+    }
+
+
+def _correlation(rewards: list[float], scores: list[float]) -> float:
+    """Pearson's; NaN where either is constant."""
+    if len(set(rewards)) < 2 or len(set(scores)) < 2:
+        return math.nan
+    found: float = torch.corrcoef(torch.tensor([rewards, scores]))[0, 1].item()
+    return found
