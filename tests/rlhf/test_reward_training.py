@@ -92,7 +92,7 @@ def test_the_pairs_of_a_ranking_weigh_as_much_as_one_pair_and_share_a_batch() ->
         Comparison(prompt="c", chosen="c", rejected="d"),
     ]
     device = model.trunk.device
-    lessons = Curriculum(Feedback(pairs=comparisons), model, annotators={}, device=device)
+    lessons = Curriculum(Feedback(pairs=comparisons), model, trust=lambda _: 1.0, device=device)
     assert lessons.pairs is not None
     assert lessons.pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
     assert len(lessons.rows) == 4 + 2 + 2

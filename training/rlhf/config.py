@@ -74,11 +74,6 @@ class RewardConfig:
             raise InputError(
                 "ensemble: models on a frozen trunk would differ in their heads alone; choose heads"
             )
-        if self.reliability and self.loss in {"ranking", "scores"}:
-            raise InputError(
-                f"reliability: it is learned from pairs, which the loss {self.loss} does not use;"
-                " choose the loss pairs or scores+pairs"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

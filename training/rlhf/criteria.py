@@ -1,4 +1,4 @@
-"""Several criteria with weights: one score of each rating, and the pairs that such scores give. Torch-free."""
+"""Several criteria with weights: one score of each rating, and the pairs these scores give. Torch-free."""
 
 import math
 from collections import defaultdict

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.rlhf.feedback import Feedback
 from training.rlhf.judge import Judge
-from training.rlhf.lessons import Choices, Lessons, Pairs, Scores
+from training.rlhf.lessons import Choices, Lessons, Pairs, Scores, Trust
 
 STRETCH = 8  # batches among which units are sorted by length
 ORDERS = ("pairs", "choices")  # kinds that are weighed together; scores are another term of the loss
@@ -35,7 +35,7 @@ class Curriculum:
         feedback: Feedback,
         judge: Judge,
         *,
-        annotators: Mapping[str, int],
+        trust: Trust,
         device: torch.device,
         like: "Curriculum | None" = None,
     ) -> None:
@@ -48,13 +48,13 @@ class Curriculum:
         self.pairs: Pairs | None = None
         self.scores: Scores | None = None
         if feedback.pairs:
-            self.pairs = Pairs(feedback.pairs, index, annotators=annotators, device=device)
+            self.pairs = Pairs(feedback.pairs, index, trust=trust, device=device)
             self.kinds["pairs"] = self.pairs
         if feedback.rankings:
-            self.kinds["choices"] = Choices(feedback.rankings, index, device=device)
+            self.kinds["choices"] = Choices(feedback.rankings, index, trust=trust, device=device)
         if feedback.ratings:
             scale = like.scores if like else None
-            self.scores = Scores(feedback.ratings, index, like=scale, device=device)
+            self.scores = Scores(feedback.ratings, index, trust=trust, like=scale, device=device)
             self.kinds["scores"] = self.scores
         texts_of: defaultdict[str, set[int]] = defaultdict(set)
         for lesson in feedback.all:
@@ -166,7 +166,7 @@ class Curriculum:
 
 
 def bootstrap(units: int, *, members: int, seed: int) -> Tensor | None:
-    """How often each unit counts for each member of an ensemble on one trunk; nothing for a single one. [U, M]
+    """How often each unit counts for each member of an ensemble on one trunk; None for a single one. [U, M]
 
     The heads would agree without it: on a trunk they share, all learn the same from the same. Each gets a
     sample of its own, with replacement, of what people said (Breiman 1996), drawn as Poisson counts, whose

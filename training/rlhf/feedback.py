@@ -1,6 +1,6 @@
 """What a reward model is to learn, of all that people said: pairs, rankings and scores. Torch-free."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -106,9 +106,3 @@ def _lessons(said: Sequence[Comparison | Rating], loss: str) -> Feedback:
         rankings, rest = rebuild(pairs)
         return Feedback(pairs=rest, rankings=rankings)
     return Feedback(pairs=pairs if loss == "scores+pairs" else (), ratings=ratings)
-
-
-def annotators_in(sides: Sides) -> Mapping[str, int]:
-    """Everyone whose pairs are learned from, and their place; "" is whoever is not named."""
-    names = sorted({pair.annotator for pair in sides.train.pairs})
-    return {name: place for place, name in enumerate(names)}

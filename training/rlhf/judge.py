@@ -50,10 +50,10 @@ class Judge(nn.Module, ABC):
 
     @abstractmethod
     def trained_units(self, rewards: Tensor) -> Tensor:
-        """Rewards [N, M] of members in the units of the loss they were trained by, but for a constant each."""
+        """Rewards [N, M] of members in the units of the loss they were trained by, but for a constant."""
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, `<begin> prompt + completion <end>`; what is too long loses its beginning."""
+        """Token ids of each text, `<begin> prompt + completion <end>`; one too long loses its beginning."""
         begin, end = self.tokenizer.bos_id, self.tokenizer.eos_id
         texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
         return [[begin, *ids, end][-self.context :] for ids in self.tokenizer.encode_batch(texts)]

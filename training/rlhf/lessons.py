@@ -5,7 +5,7 @@ texts by their places among the N, so that a text is read once in a batch howeve
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -17,6 +17,9 @@ from training.rlhf.rankings import Ranking, choices
 
 Index = Mapping[tuple[str, str], int]
 """The place of each prompt with a completion."""
+
+Trust = Callable[[str], float]
+"""What the answers of an annotator count."""
 
 
 class Lessons(Protocol):
@@ -36,18 +39,12 @@ class Pairs:
     """Comparisons of two texts, learned by Bradley and Terry's model."""
 
     def __init__(
-        self,
-        pairs: Sequence[Comparison],
-        index: Index,
-        *,
-        annotators: Mapping[str, int],
-        device: torch.device,
+        self, pairs: Sequence[Comparison], index: Index, *, trust: Trust, device: torch.device
     ) -> None:
         self.units = [pair.unit for pair in pairs]
         self.chosen, self.rejected = (
             torch.tensor([index[pair.texts[side]] for pair in pairs], device=device) for side in (0, 1)
         )
-        self.annotator = torch.tensor([annotators.get(pair.annotator, -1) for pair in pairs], device=device)
         self.margin = torch.tensor([[pair.margin] for pair in pairs], device=device)
         self.tie = torch.tensor([[pair.tie] for pair in pairs], device=device)
         # All pairs of a ranking of K together weigh 1: they are not independent (Ouyang et al. 2022, 3.5).
@@ -56,7 +53,8 @@ class Pairs:
             for place, pair in enumerate(pairs)
         ]
         sizes = Counter(answers)
-        self.weight = torch.tensor([1 / sizes[answer] for answer in answers], device=device)
+        weights = [trust(pair.annotator) / sizes[name] for pair, name in zip(pairs, answers, strict=True)]
+        self.weight = torch.tensor(weights, device=device)
 
     def differences(self, rewards: Tensor, which: Tensor) -> Tensor:
         """r_chosen - r_rejected of some pairs, by the rewards of all texts. [N, M] -> [C, M]"""
@@ -74,7 +72,9 @@ class Choices:
     A ranking weighs 1 in all, as a pair does, however many choices it takes to make it.
     """
 
-    def __init__(self, rankings: Sequence[Ranking], index: Index, *, device: torch.device) -> None:
+    def __init__(
+        self, rankings: Sequence[Ranking], index: Index, *, trust: Trust, device: torch.device
+    ) -> None:
         most = max(len(ranking.ranks) for ranking in rankings)
         items, first, among, weights = [], [], [], []
         self.units = []
@@ -86,7 +86,7 @@ class Choices:
                 items.append(places + [0] * (most - len(places)))
                 first.append([item in choice.first for item in range(most)])
                 among.append([item in choice.among for item in range(most)])
-                weights.append(choice.weight / total)
+                weights.append(trust(ranking.annotator) * choice.weight / total)
                 self.units.append(ranking.unit)
         self.items = torch.tensor(items, device=device)  # [S, K], as the next two
         self.first = torch.tensor(first, device=device)
@@ -104,7 +104,13 @@ class Scores:
     """Scores of texts, learned by regression once they have mean 0 and deviation 1."""
 
     def __init__(
-        self, ratings: Sequence[Rating], index: Index, *, like: "Scores | None", device: torch.device
+        self,
+        ratings: Sequence[Rating],
+        index: Index,
+        *,
+        trust: Trust,
+        like: "Scores | None",
+        device: torch.device,
     ) -> None:
         """`like` is the training side, on whose scale held-out scores are."""
         self.units = [rating.unit for rating in ratings]
@@ -113,7 +119,7 @@ class Scores:
         self.deviation = like.deviation if like else scores.std(correction=0).clamp_min(1e-6)
         self.text = torch.tensor([index[rating.texts[0]] for rating in ratings], device=device)
         self.score = (scores - self.mean) / self.deviation
-        self.weight = torch.ones(len(ratings), device=device)
+        self.weight = torch.tensor([trust(rating.annotator) for rating in ratings], device=device)
 
     def losses(self, rewards: Tensor, which: Tensor) -> Tensor:
         """As `Lessons` says."""

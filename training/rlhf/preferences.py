@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from training.gpt.errors import InputError
 
@@ -70,7 +70,21 @@ class Rating:
         return ((self.prompt, self.completion),)
 
 
-Said = TypeVar("Said", bound=Comparison | Rating)
+class Unit(Protocol):
+    """Whatever is learned from texts: a comparison, a rating, a demonstration."""
+
+    @property
+    def unit(self) -> str:
+        """What may not be torn apart."""
+        ...
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """Its prompts with their completions."""
+        ...
+
+
+Said = TypeVar("Said", bound=Unit)
 
 
 def ranking_to_comparisons(
@@ -147,7 +161,7 @@ def _comparison(row: Any) -> Comparison:
 
 
 def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple[list[Said], list[Said]]:
-    """(train, held out) of comparisons or ratings: about the share `heldout` of the prompts, chosen by hash,
+    """(train, held out) of what people said: about the share `heldout` of the prompts, chosen by hash,
     so that a prompt stays on its side as more is said.
 
     What has no prompt is split by group or by text, and what shares a text with the held-out side is left out

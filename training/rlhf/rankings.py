@@ -1,4 +1,4 @@
-"""Rankings, rebuilt from their pairs, as the choices that make them up (Plackett 1975, Luce 1959). Torch-free.
+"""Rankings, rebuilt from their pairs, as the choices they are made of (Plackett 1975, Luce 1959). Torch-free.
 
 A ranking is made by choosing the best of all, then the best of what is left, and so on. Items that tie were
 put in some order that is not known: the log-likelihood is its mean over all their orders. So a tie of two is
@@ -32,6 +32,7 @@ class Ranking(NamedTuple):
 
     prompt: str
     group: str
+    annotator: str
     completions: list[str]
     ranks: tuple[int, ...]
 
@@ -107,4 +108,4 @@ def _ranking(pairs: Sequence[Comparison]) -> Ranking | None:
     )
     if len(ranks) < 3 or len(pairs) != math.comb(len(ranks), 2) or not complete or not agree:
         return None
-    return Ranking(pairs[0].prompt, pairs[0].group, list(ranks), tuple(ranks.values()))
+    return Ranking(pairs[0].prompt, pairs[0].group, pairs[0].annotator, list(ranks), tuple(ranks.values()))

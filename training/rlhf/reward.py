@@ -1,4 +1,4 @@
-"""The reward model: a policy's trunk with scalar heads, read at the end of the text; and ensembles of them."""
+"""The reward model: a policy's trunk with scalar heads, read at the end of the text; ensembles of them."""
 
 import copy
 import math

@@ -1,17 +1,24 @@
 """What a trained reward model is worth on prompts it never saw."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from training.rlhf.accuracy import accuracy, longer_wins
+from training.rlhf.accuracy import accuracy, by_annotator, by_strength, longer_wins
+from training.rlhf.calibration import calibration
 from training.rlhf.feedback import Sides
 from training.rlhf.losses import bradley_terry_loss
+from training.rlhf.preferences import Comparison
+from training.rlhf.reliability import Reliability
 from training.rlhf.reward import Ensemble, RewardModel
 
 
-def report(model: RewardModel | Ensemble, sides: Sides) -> dict[str, Any]:
+def report(
+    model: RewardModel | Ensemble, sides: Sides, reliabilities: Mapping[str, Reliability]
+) -> dict[str, Any]:
     """Figures of a normalised model on what was held out; the counts alone where nothing was.
 
     `loss` is Bradley and Terry's of the held-out comparisons, in nats, by the mean member in the units it was
@@ -42,7 +49,26 @@ def report(model: RewardModel | Ensemble, sides: Sides) -> dict[str, Any]:
         "margin": math.fsum(kept) / len(kept) if kept else math.nan,
         "longer_wins": longer_wins(pairs).accuracy,
         "mean_reward": math.fsum(model.score(*zip(*texts, strict=True))) / len(texts),
+        "annotators": _annotators(differences, pairs, reliabilities),
+        "by_strength": by_strength(differences, pairs),
+        "calibration": calibration(differences, pairs),
     }
+
+
+def _annotators(
+    differences: list[float], pairs: Sequence[Comparison], reliabilities: Mapping[str, Reliability]
+) -> list[dict[str, Any]]:
+    """A row for each annotator: accuracy against their held-out answers, and reliability if it was learned."""
+    right = by_annotator(differences, pairs)
+    rows = []
+    for name in sorted({*right, *reliabilities}):
+        row: dict[str, Any] = {"annotator": name}
+        if name in right:
+            row |= {"accuracy": right[name].accuracy, "heldout_comparisons": right[name].comparisons}
+        if name in reliabilities:
+            row |= asdict(reliabilities[name])
+        rows.append(row)
+    return rows
 
 
 def _correlation(rewards: list[float], scores: list[float]) -> float:

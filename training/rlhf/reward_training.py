@@ -19,8 +19,10 @@ from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_state import StateFolder
 from training.rlhf.config import RewardConfig
 from training.rlhf.curriculum import Curriculum
-from training.rlhf.feedback import Sides, annotators_in, choose
+from training.rlhf.feedback import Sides, choose
+from training.rlhf.lessons import Trust
 from training.rlhf.preferences import Comparison, Rating
+from training.rlhf.reliability import Reliability, learn_reliabilities, pooled_states
 from training.rlhf.reward import Ensemble, RewardModel
 from training.rlhf.reward_learner import RewardLearner
 from training.rlhf.reward_report import report
@@ -107,12 +109,13 @@ def train_reward_model(
         model = stage.kept().to(trunk.device).eval()
         measured = group.is_first and ended.stopped != "cancelled"
         best_step = ended.steps if stage.best_step is None else stage.best_step
+        reliabilities = stage.reliabilities
         del stage  # The group ends after all that uses it.
     figures = {}
     if measured:
         samples = reference_samples or [text for each in sides.train.all for text in each.texts]
         model.normalise(*zip(*samples, strict=True))
-        figures = report(model, sides)
+        figures = report(model, sides, reliabilities)
     return RewardResult(
         model=model,
         accuracy=figures.get("accuracy", math.nan),
@@ -128,7 +131,7 @@ def train_reward_model(
 
 
 class _RewardStage:
-    """Training as `run_loop` drives it: one model whose heads learn side by side, or several models in turn."""
+    """Training as `run_loop` drives it: one model whose heads learn together, or several models in turn."""
 
     def __init__(
         self,
@@ -152,11 +155,10 @@ class _RewardStage:
             ).to(device)
             for number in range(config.members if separate else 1)
         ]
-        annotators = annotators_in(sides)
-        lessons = Curriculum(sides.train, models[0], annotators=annotators, device=device)
-        self.heldout = Curriculum(
-            sides.heldout, models[0], annotators=annotators, device=device, like=lessons
-        )
+        self.reliabilities = _reliabilities(models[0], sides, config)
+        trust = _trust(self.reliabilities)
+        lessons = Curriculum(sides.train, models[0], trust=trust, device=device)
+        self.heldout = Curriculum(sides.heldout, models[0], trust=trust, device=device, like=lessons)
         self.learners = [
             RewardLearner(
                 f"model-{number}",
@@ -244,6 +246,31 @@ class _RewardStage:
             learner.restore(tensors)
         kept = {name: tensor for name, tensor in tensors.items() if name.startswith("best-")}
         self.best = {name.removeprefix("best-"): tensor.to(self.device) for name, tensor in kept.items()}
+
+
+def _reliabilities(model: RewardModel, sides: Sides, config: RewardConfig) -> dict[str, Reliability]:
+    """How reliable each annotator is, where the config asks. Every process finds the same."""
+    if not config.reliability:
+        return {}
+    texts = list(dict.fromkeys(text for pair in sides.comparisons for text in pair.texts))
+    index = {text: place for place, text in enumerate(texts)}
+    rows = model.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
+    return learn_reliabilities(
+        sides.comparisons,
+        features=pooled_states(model.trunk, rows),
+        chosen=torch.tensor([index[pair.texts[0]] for pair in sides.comparisons]),
+        rejected=torch.tensor([index[pair.texts[1]] for pair in sides.comparisons]),
+        seed=config.seed,
+    )
+
+
+def _trust(reliabilities: Mapping[str, Reliability]) -> Trust:
+    """What the answers of an annotator count: their mean where nothing is known, 1 if that is nothing."""
+    weights = {name: each.weight for name, each in reliabilities.items()}
+    usual = math.fsum(weights.values()) / len(weights) if weights else 1.0
+    if not usual:
+        return lambda _: 1.0
+    return lambda annotator: weights.get(annotator, usual)
 
 
 def _seed_chance(*numbers: int) -> None:
