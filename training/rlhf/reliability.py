@@ -105,7 +105,7 @@ def careful_or_careless() -> Tensor:
     """What is believed of a person before the first answer, over the grid of reliabilities.
 
     Nine in ten are careful, Beta(9, 1) about as in Chen et al.; one in ten answers at random, Beta(20, 20).
-    Beta(9, 1) alone would need some forty answers more before it lets go of a careless person.
+    Beta(9, 1) alone, which has next to nothing below 1/2, would hold on to a careless person for longer.
     """
     careful = GRID**8
     careless = (GRID * (1 - GRID)) ** 19
