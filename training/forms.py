@@ -25,10 +25,13 @@ from training.gpt.config import (
 )
 from training.gpt.sources import NAMES, names_in
 from training.models import ModelVersion, Run, version_name
-from training.rlhf.config import FinetuneConfig, RewardConfig
+from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
 
 STORY_TASTE = "story-taste"
 """The built-in taste: kind, ends well, no repetition."""
+
+PEOPLE = "people"
+"""The judge of an evaluation who is asked by blind tasks."""
 
 
 class RunForm(ConfigForm):
@@ -251,6 +254,11 @@ class TrainRewardForm(NewVersionForm):
         return cleaned
 
 
+def judges_in(names: str) -> list[str]:
+    """The judges of an evaluation, each once, from their names joined by commas."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
 def checked_taste(name: str) -> str:
     """The name of a taste that exists; raises ValidationError with those that do."""
     if name and name != STORY_TASTE and not ModelVersion.objects.rewards().filter(name=name).exists():
@@ -262,7 +270,7 @@ def checked_taste(name: str) -> str:
 class FinetuneForm(OpensTasksMixin, NewVersionForm):
     kind = Run.Kind.FINETUNE
     summary = "Tune a policy against a reward model by policy gradient."
-    configs = (FinetuneConfig,)
+    configs = (FinetuneConfig, ControlConfig, HardwareConfig)
 
     project = required_project()
     policy = required_policy("The policy to tune; it is also the reference that KL is measured from.")
@@ -272,6 +280,14 @@ class FinetuneForm(OpensTasksMixin, NewVersionForm):
         missing="name a reward model; `manage.py train_reward` makes one from people's answers.",
         help_text="The reward model to tune against.",
     )
+    gold = forms.CharField(
+        required=False,
+        help_text="Measure the held-out completions by this taste as well, and choose the best version by "
+        f"it: a reward model's name, or {STORY_TASTE}.",
+    )
+
+    def clean_gold(self) -> str:
+        return checked_taste(self.cleaned_data["gold"])
 
     def default_name(self) -> str:
         return next_free(self.cleaned_data["policy"].name)
@@ -315,7 +331,16 @@ class EvaluateForm(RunForm):
         Project.objects.all(), by="slug", required=False, help_text="The project whose prompts are used."
     )
     judge = forms.CharField(
-        required=False, help_text=f"Who decides: a reward model's name, or {STORY_TASTE}."
+        required=False,
+        help_text=f"Who decides: names of reward models, {STORY_TASTE}, or {PEOPLE} (what they answered to "
+        "blind tasks); several are joined by commas.",
+    )
+    tasks = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100_000,
+        initial=0,
+        help_text=f"With {PEOPLE} as a judge: open so many blind tasks, with one sample of each version.",
     )
     prompts = forms.IntegerField(
         required=False, min_value=1, initial=200, help_text="Held-out prompts used, at most."
@@ -332,11 +357,21 @@ class EvaluateForm(RunForm):
         return checked_paths(self.cleaned_data["source"])
 
     def clean_judge(self) -> str:
-        return checked_taste(self.cleaned_data["judge"])
+        names = judges_in(self.cleaned_data["judge"])
+        for name in names:
+            if name != PEOPLE:
+                checked_taste(name)
+        return ",".join(names)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if self.errors:
+            return cleaned
+        people = PEOPLE in judges_in(cleaned["judge"])
+        if cleaned["tasks"] and not people:
+            self.add_error("tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well.")
+        if people and cleaned["policy"] == cleaned["against"]:
+            self.add_error("against", "people compare two versions: name another one than --policy.")
             return cleaned
         if not cleaned["source"] and not cleaned["against"]:
             self.add_error(

@@ -53,18 +53,18 @@ def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) ->
     return project
 
 
-def letter_model() -> tuple[GPT, Tokenizer]:
+def letter_model(seed: int = 0) -> tuple[GPT, Tokenizer]:
     """A policy of random weights over the letters a to h, each a token."""
     tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(tokenizer="char", vocab_size=16))
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         config = ModelConfig(vocab_size=tokenizer.vocab_size, context=32, layers=1, heads=2, width=32)
         return GPT(config).eval(), tokenizer
 
 
-def make_policy(name: str = "base") -> ModelVersion:
-    """A policy version with its files, as a run would have left it."""
-    model, tokenizer = letter_model()
+def make_policy(name: str = "base", *, seed: int = 0) -> ModelVersion:
+    """A policy version with its files, as a run would have left it; another seed, other weights."""
+    model, tokenizer = letter_model(seed)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), model, tokenizer)
         place, digest = artifacts.store(Path(folder), name=name)

@@ -28,6 +28,9 @@ from training.rlhf.config import AnnotatorsConfig
 SIMULATED = "simulated"
 HUMAN = "human"
 
+SHOWN = 5
+"""Examples shown after each round."""
+
 
 class LoopForm(ConfigForm):
     """What a loop can be asked."""
@@ -156,8 +159,7 @@ class Loop:
         self.seconds = {}
         slug, before = self.project.slug, self.policy
         self.write(f"Round {number}: {slug}, from {before.name}")
-        answers = Annotation.objects.of(self.project).counting()
-        answered_before = answers.count()
+        answered_before = self.answers()
         with self.timed("sample"):
             sampled = self.perform(
                 Run.Kind.SAMPLE,
@@ -170,7 +172,7 @@ class Loop:
         self.write(f"  sample     {sampled.metrics['tasks']} tasks opened")
         with self.timed("label"):
             self.label(answered_before, tasks=sampled.metrics["tasks"])
-        annotations = answers.count() - answered_before
+        annotations = self.answers() - answered_before
         self.write(f"  label      {annotations} answers")
         with self.timed("reward"):
             rewarded = self.perform(
@@ -203,13 +205,15 @@ class Loop:
                 seed=number,
             )
         result = evaluated.metrics
+        (judged,) = result["judges"]
+        won = judged["won"]
         judge = (
             self.taste or f"{rewarded.version.name} (there is no taste to ask but the reward model itself)"
         )
         self.write(
-            f"  evaluate   wins {result['win_rate']:.0%} of {result['prompts']} held-out prompts "
-            f"({result['win_rate_low']:.0%} to {result['win_rate_high']:.0%}); score "
-            f"{result['score_against']:.2f} before, {result['score']:.2f} after; judged by {judge}"
+            f"  evaluate   wins {won['rate']:.0%} of {result['prompts']} held-out prompts "
+            f"({won['low']:.0%} to {won['high']:.0%}); score "
+            f"{judged['score_against']:.2f} before, {judged['score']:.2f} after; judged by {judge}"
         )
         self.show_examples(result["examples"])
         gold = bool(self.taste)
@@ -219,17 +223,21 @@ class Loop:
             "annotations": annotations,
             "comparisons": rewarded.metrics["comparisons"],
             "reward_accuracy": accuracy,
-            "gold_before": result["score_against"] if gold else None,
-            "gold_after": result["score"] if gold else None,
-            "gold_win_rate": result["win_rate"] if gold else None,
+            "gold_before": judged["score_against"] if gold else None,
+            "gold_after": judged["score"] if gold else None,
+            "gold_win_rate": won["rate"] if gold else None,
             "kl": tuned.metrics.get("kl"),
             "seconds": self.seconds,
         }
 
+    def answers(self) -> int:
+        """Answers to learn from; those on held-out prompts belong to evaluations."""
+        answers = Annotation.objects.of(self.project).counting()
+        return answers.filter(assignment__task__prompt__split="train").count()
+
     def label(self, answered_before: int, *, tasks: int) -> None:
         """Have the open tasks answered: by simulated people now, by people in their own time."""
         wanted = self.asked["annotations"] or tasks * self.project.annotations_per_task
-        answers = Annotation.objects.of(self.project).counting()
         bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
         with bar:
             if self.taste:
@@ -241,17 +249,18 @@ class Loop:
                 )
                 return
             self.write(f"  label      waiting for {wanted} answers at {self.project.get_absolute_url()}")
-            while (done := answers.count() - answered_before) < wanted:
+            while (done := self.answers() - answered_before) < wanted:
                 bar.update(done - bar.n)
                 time.sleep(2)
 
     def show_examples(self, examples: list[dict[str, Any]]) -> None:
         """Before and after, for a person to read."""
-        for example in examples:
+        for example in examples[:SHOWN]:
+            (said,) = example["verdicts"]
             self.write("")
             self.write(paragraph("prompt", example["prompt"]))
-            self.write(paragraph(f"before {example['score_against']:+.1f}", example["against"]))
-            self.write(paragraph(f"after  {example['score']:+.1f}", example["completion"]))
+            self.write(paragraph(f"before {said['score_against']:+.1f}", example["against"]))
+            self.write(paragraph(f"after  {said['score']:+.1f}", example["completion"]))
 
 
 def figure(value: float | None) -> str:

@@ -1,0 +1,217 @@
+"""`manage.py evaluate --against`: two versions compared by scorers, and blindly by people."""
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from labeling import queue
+from labeling.feedback import Answer
+from labeling.models import Project, Sample, Task
+from labeling.preferences import freeze
+from tests.training.objects import annotator, executed, make_policy, make_project, make_reward, start
+from training.execution.executor import execute
+from training.models import ModelVersion, Run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+
+
+def two_versions() -> Project:
+    """`base` and `other`, of different weights, with a project of six held-out prompts."""
+    make_policy()
+    make_policy("other", seed=1)
+    return make_project()
+
+
+def compared(**options: Any) -> Run:
+    asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
+    return executed(Run.Kind.EVALUATE, **asked | options)
+
+
+def refused(**options: Any) -> str:
+    """Why the evaluation failed."""
+    asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
+    run = start(Run.Kind.EVALUATE, detached=True, **asked | options)
+    assert not execute(run)
+    run.refresh_from_db()
+    return run.error
+
+
+def answer_all(project: Project, name: str = "ann", *, better: str = "other") -> int:
+    """A person who prefers what `better` wrote answers all open tasks; returns how many."""
+    user = annotator(name)
+    count = 0
+    while assignment := queue.claim(annotator=user, project=project):
+        ranks = tuple(1 + (s.generator.name != better) for s in assignment.shown_samples())
+        queue.submit(assignment, Answer(ranks=ranks), client_key="k")
+        count += 1
+    return count
+
+
+def row(run: Run, judge: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in run.metrics["judges"] if each["judge"] == judge)
+    return found
+
+
+def test_scorers_judge_what_both_wrote_to_heldout_prompts() -> None:
+    two_versions()
+    make_reward()
+    run = compared(judge="taste, story-taste")
+    assert [each["judge"] for each in run.metrics["judges"]] == ["taste", "story-taste"]
+    assert [each["kind"] for each in run.metrics["judges"]] == ["reward model", "taste"]
+    won = row(run, "taste")["won"]
+    assert won["count"] == run.metrics["prompts"] == 6
+    assert won["low"] < won["rate"] < won["high"]
+    assert row(run, "taste")["score"] != row(run, "taste")["score_against"]
+    heldout = set(Project.objects.get().prompts.filter(split="heldout").values_list("text", flat=True))
+    assert {example["prompt"] for example in run.metrics["examples"]} == heldout
+    assert {said["judge"] for said in run.metrics["examples"][0]["verdicts"]} == {"taste", "story-taste"}
+    ours, theirs = run.metrics["texts"]
+    texts = [example["completion"] for example in run.metrics["examples"]]
+    assert ours["distinct_texts"] == pytest.approx(len(set(texts)) / 6)
+    assert theirs["words"] > 0
+    assert not Task.objects.exists()
+
+
+def test_the_rate_is_that_of_the_points_shown() -> None:
+    two_versions()
+    make_reward()
+    run = compared(judge="taste")
+    points = [example["verdicts"][0]["points"] for example in run.metrics["examples"]]
+    assert row(run, "taste")["won"]["rate"] == pytest.approx(sum(points) / 6)
+    for example in run.metrics["examples"]:
+        said = example["verdicts"][0]
+        assert (said["score"] > said["score_against"]) == (said["points"] == 1)
+
+
+def test_blind_tasks_hold_a_sample_of_each_version_for_heldout_prompts() -> None:
+    two_versions()
+    run = compared(judge="people", tasks=4)
+    assert run.metrics["tasks"] == Task.objects.count() == 4
+    for task in Task.objects.all():
+        assert task.prompt.split == "heldout"
+        assert set(task.samples.values_list("generator__name", flat=True)) == {"base", "other"}
+    assert {sample.parameters["max_new_tokens"] for sample in Sample.objects.all()} == {6}
+
+
+def test_more_tasks_turn_to_new_prompts_and_then_to_new_samples() -> None:
+    two_versions()
+    compared(judge="people", tasks=4)
+    run = compared(judge="people", tasks=4)
+    assert Task.objects.values("prompt").distinct().count() == 6
+    assert Sample.objects.values("prompt", "text", "generator").distinct().count() == 16
+    assert not run.metrics["notes"]
+    again = compared(judge="people", tasks=100)
+    assert "6 tasks were opened, not 100" in again.metrics["notes"][0]
+
+
+def test_people_decide_and_are_named() -> None:
+    project = two_versions()
+    compared(judge="people", tasks=6)
+    assert answer_all(project) == 6
+    run = compared(judge="people")
+    assert not run.metrics.get("tasks")
+    found = row(run, "people")
+    assert found["won"]["rate"] == 1.0
+    assert found["won"]["high"] == 1.0
+    assert 0.5 < found["won"]["low"] < 0.7  # Wilson's interval of 6 out of 6
+    assert found["annotators"] == [{"annotator": "ann", "answers": 6, "rate": 1.0}]
+    assert run.metrics["examples"][0]["verdicts"] == [{"judge": "people", "points": 1.0, "answers": 1}]
+    reverse = compared(judge="people", policy="base", against="other")
+    assert row(reverse, "people")["won"]["rate"] == 0.0
+
+
+def test_several_answers_to_a_prompt_do_not_narrow_the_interval_as_if_they_were_independent() -> None:
+    project = two_versions()
+    project.annotations_per_task = 3
+    project.save()
+    compared(judge="people", tasks=6)
+    for name in ("ann", "bob", "cem"):
+        answer_all(project, name)
+    won = row(compared(judge="people"), "people")["won"]
+    assert won["count"] == 18
+    assert won["low"] < 0.7  # 18 of 18 independent answers would begin at 0.82
+
+
+def test_scorers_are_held_against_what_people_said() -> None:
+    project = two_versions()
+    make_reward()
+    compared(judge="people", tasks=6)
+    answer_all(project)
+    run = compared(judge="people,taste")
+    agreed = row(run, "taste")["agreement"]
+    assert agreed["count"] == 6
+    said = [
+        {each["judge"]: each["points"] for each in example["verdicts"]}
+        for example in run.metrics["examples"][:6]
+    ]
+    assert agreed["rate"] == pytest.approx(sum(each["taste"] == each["people"] for each in said) / 6)
+
+
+def test_answers_on_heldout_prompts_never_reach_training() -> None:
+    project = two_versions()
+    compared(judge="people", tasks=6)
+    answer_all(project)
+    snapshot = freeze(project)
+    assert snapshot.count == 6
+    run = start(Run.Kind.TRAIN_REWARD, detached=True, project="letters", policy="base", name="judge")
+    assert not execute(run)
+    run.refresh_from_db()
+    assert "no comparisons yet" in run.error
+    assert not ModelVersion.objects.rewards().exists()
+
+
+def test_what_cannot_be_answered_is_said_in_one_line() -> None:
+    project = two_versions()
+    assert "open blind tasks with --tasks N" in refused(judge="people")
+    compared(judge="people", tasks=3)
+    assert "none of the 3 blind tasks" in refused(judge="people")
+    make_policy("twin", seed=1)
+    assert "wrote the same" in refused(judge="people", tasks=3, against="twin", temperature=0.0)
+    assert project.tasks.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"judge": "nobody"}, "--judge: there is no reward model “nobody”"),
+        ({"judge": "taste,nobody"}, "--judge: there is no reward model “nobody”"),
+        ({"judge": ","}, "--judge: say who decides"),
+        ({"judge": "taste", "tasks": "3"}, "--tasks: .*--judge people"),
+        ({"judge": "people", "against": "other"}, "--against: people compare two versions"),
+    ],
+)
+def test_what_was_asked_wrongly_is_refused_by_name(asked: dict[str, str], message: str) -> None:
+    two_versions()
+    make_reward()
+    options = {"policy": "other", "against": "base", "project": "letters"} | asked
+    with pytest.raises(CommandError, match=message):
+        call_command("evaluate", *(part for name, value in options.items() for part in (f"--{name}", value)))
+    assert not Run.objects.exists()
+
+
+def test_a_reward_model_that_the_version_was_tuned_against_is_no_independent_judge() -> None:
+    two_versions()
+    reward = make_reward()
+    tuning = Run.objects.create(kind=Run.Kind.FINETUNE, reward=reward)
+    ModelVersion.objects.filter(name="other").update(run=tuning)
+    notes = compared(judge="taste,story-taste").metrics["notes"]
+    assert len(notes) == 1
+    assert "other was tuned against taste" in notes[0]
+
+
+def test_the_command_shows_a_table_of_judges() -> None:
+    project = two_versions()
+    make_reward()
+    compared(judge="people", tasks=6)
+    answer_all(project)
+    terminal = io.StringIO()
+    call_command(
+        "evaluate", "--policy", "other", "--against", "base", "--project", "letters",
+        "--judge", "people,taste,story-taste", "--max-new-tokens", "6", stdout=terminal,
+    )  # fmt: skip
+    text = terminal.getvalue()
+    for shown in ("other wins", "95 % interval", "people", "taste", "story-taste", "100%", "ann", "Distinct"):
+        assert shown in text
+    assert "6 answers by 1 person on 6 prompts" in text
