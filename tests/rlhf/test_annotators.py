@@ -75,3 +75,26 @@ def test_the_config_makes_that_many_different_people() -> None:
     people = simulated_annotators(AnnotatorsConfig(count=3, noise=0.5), taste)
     assert [ann.name for ann in people] == ["simulated-1", "simulated-2", "simulated-3"]
     assert {ann.noise for ann in people} == {0.5}
+
+
+def test_careless_people_rank_in_every_order_alike() -> None:
+    count, names = 3000, ("a", "b", "c")
+    ann = SimulatedAnnotator(name="ann", scorer=taste, noise=0.1, seed=0, careless=True)
+    seen = Counter(tuple(ann.rank(str(task), names)) for task in range(count))
+    assert len(seen) == 6
+    for times in seen.values():
+        assert times / count == pytest.approx(1 / 6, abs=4 * math.sqrt(5 / 36 / count))
+
+
+def test_careless_people_are_as_sure_of_themselves_as_others() -> None:
+    ann = SimulatedAnnotator(name="ann", scorer=taste, noise=0.0, seed=0, careless=True)
+    assert [ann.rank("p", ["a", "b", "c"]) for _ in range(3)] == [ann.rank("p", ["a", "b", "c"])] * 3
+    assert all(sorted(ann.rank(str(task), ["a", "b"])) == [1, 2] for task in range(100))
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "careless"), [(10, 0.2, 2), (3, 0.2, 1), (2, 0.2, 0), (4, 1.0, 4)]
+)
+def test_the_config_makes_that_share_of_them_careless(count: int, share: float, careless: int) -> None:
+    people = simulated_annotators(AnnotatorsConfig(count=count, careless=share), taste)
+    assert [ann.careless for ann in people] == [True] * careless + [False] * (count - careless)

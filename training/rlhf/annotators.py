@@ -24,7 +24,8 @@ class SimulatedAnnotator:
     ties.
 
     The blur belongs to (seed, name, prompt, completion), so the same person asked again, in whatever order,
-    answers the same, and two people differ.
+    answers the same, and two people differ. A `careless` person has no taste, only the blur: every order of
+    the completions is as likely as the next.
     """
 
     name: str
@@ -33,14 +34,11 @@ class SimulatedAnnotator:
     seed: int
     tie_margin: float = 0.0
     deviation: float = 1.0
+    careless: bool = False
 
     def rank(self, prompt: str, completions: Sequence[str]) -> list[int]:
         """A rank for each completion: 1 is best, equal ranks are ties, and none is left out."""
-        scores = self.scorer([prompt] * len(completions), completions)
-        felt = [
-            score / self.deviation + self._blur(prompt, completion)
-            for score, completion in zip(scores, completions, strict=True)
-        ]
+        felt = self._felt(prompt, completions)
         ranks = [0] * len(felt)
         rank, top = 0, math.inf
         for index in sorted(range(len(felt)), key=lambda index: -felt[index]):
@@ -50,17 +48,28 @@ class SimulatedAnnotator:
             ranks[index] = rank
         return ranks
 
+    def _felt(self, prompt: str, completions: Sequence[str]) -> list[float]:
+        """What each completion seems to be worth, in deviations of the taste."""
+        blurs = [self._blur(prompt, completion) for completion in completions]
+        if self.careless:
+            return blurs
+        scores = self.scorer([prompt] * len(completions), completions)
+        return [score / self.deviation + self.noise * blur for score, blur in zip(scores, blurs, strict=True)]
+
     def _blur(self, prompt: str, completion: str) -> float:
-        if self.noise == 0:
-            return 0.0
+        """A standard Gumbel draw."""
         draw = random.Random(repr((self.seed, self.name, prompt, completion))).random()
-        return -self.noise * math.log(-math.log(max(draw, 1e-300)))
+        return -math.log(-math.log(max(draw, 1e-300)))
 
 
 def simulated_annotators(
     config: AnnotatorsConfig, scorer: Scorer, *, deviation: float = 1.0
 ) -> list[SimulatedAnnotator]:
-    """`config.count` people of one taste, named simulated-1, simulated-2, ..."""
+    """`config.count` people of one taste, named simulated-1, simulated-2, ..., the first of them careless.
+
+    Their number is the share `config.careless`, rounded to a whole number with halves going up.
+    """
+    careless = math.floor(config.careless * config.count + 0.5)
     return [
         SimulatedAnnotator(
             name=f"simulated-{number}",
@@ -69,6 +78,7 @@ def simulated_annotators(
             tie_margin=config.tie_margin,
             seed=config.seed,
             deviation=deviation,
+            careless=number <= careless,
         )
         for number in range(1, config.count + 1)
     ]

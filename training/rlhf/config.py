@@ -274,6 +274,9 @@ class AnnotatorsConfig:
         0.5, "temperature of their choices, in standard deviations of the taste (0: exact)", minimum=0.0
     )
     tie_margin: float = option(0.1, "what is closer than this, in the same unit, is a tie", minimum=0.0)
+    careless: float = option(
+        0.0, "share of them who answer at random, whatever they are shown", minimum=0.0, maximum=1.0
+    )
     seed: int = option(0, "decides their noise", minimum=0)
 
     def __post_init__(self) -> None:
