@@ -131,7 +131,7 @@ def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    for method in ("hidden", "logits"):
+    for method in ("hidden", "states", "logits"):
         register_fsdp_forward_method(model, method)
     owned = set(model.parameters())
     if any(parameter not in owned for parameter in module.parameters()):
