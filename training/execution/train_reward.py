@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from labeling import preferences
-from labeling.models import PreferenceSnapshot, Project, Sample
+from labeling.models import Project, Sample
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import NewVersion, Outcome
 from training.execution.versions import load_policy, load_taste
 from training.gpt.errors import InputError
+from training.gpt.parallel import processes
 from training.models import ModelVersion, Run
 from training.rlhf.config import RewardConfig
-from training.rlhf.preferences import Comparison, read_preferences
-from training.rlhf.reward_training import train_reward_model
+from training.rlhf.preference_files import read_preferences
+from training.rlhf.preferences import Comparison, Rating
+from training.rlhf.reward_training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
 
 REFERENCE_SAMPLES = 512
@@ -21,52 +23,85 @@ REFERENCE_SAMPLES = 512
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """Freeze the comparisons, train on them, measure on the prompts held back."""
-    policy = run.policy
-    assert policy is not None
-    attempt.say("collecting the comparisons")
-    snapshot: PreferenceSnapshot | None = None
-    reference: list[tuple[str, str]] = []
-    if run.project is not None:
-        snapshot = run.snapshot or preferences.freeze(run.project)
-        comparisons = [comparison_of(row) for row in snapshot.comparisons() if row["split"] == "train"]
-        if not comparisons:
-            raise InputError(
-                f"project: “{run.project.slug}” has no comparisons yet; "
-                "let people answer some of its tasks first."
-            )
-        reference = samples_of(policy, run.project)
-    else:
-        comparisons = read_preferences(Path(run.parameters["preferences"]))
-    attempt.say(f"{len(comparisons)} comparisons; loading the policy")
-    trunk, tokenizer = load_policy(policy)
+    result = train(run, attempt, folder)
     attempt.check()
-    result = train_reward_model(
-        trunk=trunk,
-        tokenizer=tokenizer,
-        comparisons=comparisons,
-        config=config_of(RewardConfig, run),
-        reference_samples=reference,
-        folder=folder,
-        hooks=attempt.hooks,
-    )
-    attempt.check()
-    metrics: dict[str, Any] = {**result.metrics, "comparisons": len(comparisons)}
+    metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
     if taste := run.parameters.get("gold"):
         attempt.say("asking the taste")
         metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), result.heldout)
     result.model.save(folder / "model")
     return Outcome(
         metrics=metrics,
-        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.REWARD, parent=policy),
-        snapshot=snapshot,
+        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.REWARD, parent=run.policy),
+        snapshot=run.snapshot,
     )
+
+
+def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+    """What a process does beside the one that executes the run: its share of the training."""
+    train(run, attempt, folder)
+
+
+def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
+    """What the training came to; the state to go on from is in `folder`."""
+    policy = run.policy
+    assert policy is not None
+    attempt.say("collecting the comparisons")
+    # One group for everything: the others must not read before the first has frozen.
+    with processes() as group:
+        if group.told(lambda: freeze(run)):
+            run.refresh_from_db(fields=["snapshot"])
+        comparisons, ratings = said_in(run)
+        attempt.say(f"{len(comparisons)} comparisons; loading the policy")
+        trunk, tokenizer = load_policy(policy)
+        attempt.check()
+        return train_reward_model(
+            trunk=trunk,
+            tokenizer=tokenizer,
+            comparisons=comparisons,
+            ratings=ratings,
+            config=config_of(RewardConfig, run),
+            reference_samples=samples_of(policy, run.project) if run.project else [],
+            folder=folder / "last",
+            hooks=attempt.hooks,
+        )
+
+
+def freeze(run: Run) -> bool:
+    """Give the run a snapshot of its project's answers, if it has a project; whether it has.
+
+    It is the run's from now on: resumed, it learns from the same answers, whatever has come since.
+    """
+    if run.project is None:
+        return False
+    if run.snapshot is None:
+        run.snapshot = preferences.freeze(run.project)
+        run.save(update_fields=["snapshot"])
+    return True
+
+
+def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
+    """What the run learns from: its snapshot's answers to prompts that are not held out, or a file."""
+    if run.snapshot is None:
+        return read_preferences(run.parameters["preferences"])
+    comparisons = [comparison_of(row) for row in run.snapshot.comparisons() if row["split"] == "train"]
+    ratings = [rating_of(row) for row in run.snapshot.ratings() if row["split"] == "train"]
+    if not comparisons and not ratings:
+        assert run.project is not None
+        raise InputError(
+            f"project: “{run.project.slug}” has no comparisons yet; "
+            "let people answer some of its tasks first."
+        )
+    return comparisons, ratings
 
 
 def samples_of(policy: ModelVersion, project: Project) -> list[tuple[str, str]]:
     """Prompts with what the policy wrote to them, for the reward's scale."""
-    samples = Sample.objects.filter(generator=policy.generator, prompt__project=project).select_related(
-        "prompt"
-    )[:REFERENCE_SAMPLES]
+    samples = (
+        Sample.objects.filter(generator=policy.generator, prompt__project=project)
+        .select_related("prompt")
+        .order_by("pk")[:REFERENCE_SAMPLES]
+    )
     return [(sample.prompt.text, sample.text) for sample in samples]
 
 
@@ -93,3 +128,8 @@ def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> f
 def comparison_of(row: dict[str, Any]) -> Comparison:
     """A frozen row as the reward model takes it."""
     return Comparison(**{name: value for name, value in row.items() if name != "split"})
+
+
+def rating_of(row: dict[str, Any]) -> Rating:
+    """A frozen row as the reward model takes it."""
+    return Rating(**{name: value for name, value in row.items() if name != "split"})

@@ -1,17 +1,14 @@
 """Comparisons: the one form in which every kind of feedback reaches the reward model.
 
-Torch-free. A ranking becomes all its pairs; a file of `{"prompt", "chosen", "rejected"}` lines, one JSON
-object a line, is read with the line named in every complaint.
+Torch-free. A ranking becomes all its pairs. Files of them are read in `preference_files`.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from training.gpt.errors import InputError
 
@@ -107,57 +104,6 @@ def ranking_to_comparisons(
             )
         )
     return pairs
-
-
-def read_preferences(path: str | Path) -> list[Comparison]:
-    """The comparisons of a JSON Lines file; blank lines are skipped.
-
-    Each line is an object with the strings `chosen` and `rejected`, and optionally `prompt`, `tie`, `margin`,
-    `group` and `annotator`. Raises InputError that names the file and the line.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
-    comparisons = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            comparisons.append(_comparison(json.loads(line)))
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not UTF-8 (byte {error.start}); save it as UTF-8."
-            ) from error
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); "
-                'write {"prompt": "...", "chosen": "...", "rejected": "..."} on one line.'
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-    if not comparisons:
-        raise InputError(f'{path}: no comparison in it; write one {{"prompt", "chosen", "rejected"}} a line.')
-    return comparisons
-
-
-def _comparison(row: Any) -> Comparison:
-    if not isinstance(row, dict):
-        raise ValueError('not a JSON object; write {"prompt": "...", "chosen": "...", "rejected": "..."}.')
-    for name in ("chosen", "rejected"):
-        if name not in row:
-            raise ValueError(f'no "{name}"; each line needs "prompt", "chosen" and "rejected".')
-    texts = {name: row.get(name, "") for name in ("prompt", "chosen", "rejected", "group", "annotator")}
-    for name, text in texts.items():
-        if not isinstance(text, str):
-            raise ValueError(f'"{name}" is not a string; write plain text there.')
-    tie, margin = row.get("tie", False), row.get("margin", 0.0)
-    if not isinstance(tie, bool):
-        raise ValueError('"tie" is neither true nor false; write one of them, or leave it out.')
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
-        raise ValueError('"margin" is not a finite number; write one, or leave it out.')
-    return Comparison(**texts, tie=tie, margin=float(margin))
 
 
 def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple[list[Said], list[Said]]:

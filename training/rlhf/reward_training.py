@@ -70,7 +70,7 @@ def train_reward_model(
     The model is normalised to mean 0 and deviation 1 on `reference_samples`, (prompt, completion) pairs from
     the policy that will be tuned: give 256 or more. Without any, the texts trained on stand in.
 
-    `folder` keeps the state to go on from, in `folder/last`; killed at any moment and called again alike, a
+    `folder` keeps the state to go on from; killed at any moment and called again alike, a
     training on the CPU tells bit for bit what it would have told. Under torchrun the processes share each
     batch; only the first calls the hooks and measures the result, and the others' result has no figures.
 
@@ -96,7 +96,7 @@ def train_reward_model(
                 "preferences": _digest([*sides.train.all, *sides.heldout.all]),
                 "policy": _digest(trunk.state_dict().values()),
             }
-            state = StateFolder(folder / "last", config, inputs=inputs, free=FREE)
+            state = StateFolder(folder, config, inputs=inputs, free=FREE)
         ended = run_loop(
             stage,
             limits=Limits(minutes=config.minutes, steps=steps),

@@ -1,0 +1,118 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from training.gpt.errors import InputError
+from training.rlhf.preference_files import read_preferences
+from training.rlhf.preferences import Comparison, Rating
+
+GOOD = '{"prompt": "p", "chosen": " a", "rejected": " b"}'
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "pairs.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_it_reads_pairs_with_and_without_the_optional_fields(tmp_path: Path) -> None:
+    full = (
+        '{"prompt": "p", "chosen": "a", "rejected": "b",'
+        ' "tie": true, "margin": 1, "group": "g", "annotator": "ann"}'
+    )
+    assert read_preferences(write(tmp_path, GOOD, "", full, '{"chosen": "x", "rejected": "y"}')) == (
+        [
+            Comparison(prompt="p", chosen=" a", rejected=" b"),
+            Comparison(
+                prompt="p", chosen="a", rejected="b", tie=True, margin=1.0, group="g", annotator="ann"
+            ),
+            Comparison(prompt="", chosen="x", rejected="y"),
+        ],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"prompt": "p", "chosen": "a"', "not JSON"),
+        ('["a", "b"]', "not a JSON object"),
+        ('{"prompt": "p", "chosen": "a"}', 'no "rejected"'),
+        ('{"prompt": 3, "chosen": "a", "rejected": "b"}', '"prompt" is not a string'),
+        ('{"chosen": "a", "rejected": "b", "margin": "much"}', '"margin" is not a finite number'),
+        ('{"chosen": "a", "rejected": "b", "margin": NaN}', '"margin" is not a finite number'),
+        ('{"chosen": "a", "rejected": "b", "tie": 1}', '"tie" is neither true nor false'),
+        ('{"prompt": "p", "completion": "a"}', 'no "score"'),
+        ('{"completion": "a", "score": 4}', '"score" is 4, not a number from 0 to 1'),
+        ('{"completion": "a", "score": 1, "criteria": {"kind": null}}', '"kind" is null, not a number'),
+        ('{"completion": "a", "score": 1, "criteria": [1]}', '"criteria" is no object'),
+        ('{"chosen": [{"role": "judge", "content": "a"}], "rejected": []}', '"chosen" is no list of {"role"'),
+        ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', '"chosen" does not answer'),
+    ],
+)
+def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, line: str, says: str) -> None:
+    path = write(tmp_path, *[GOOD] * 6, line, GOOD)
+    with pytest.raises(InputError) as error:
+        read_preferences(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}, line 7: ")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_bytes_that_are_not_utf_8_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(GOOD.encode() + b'\n{"chosen": "caf\xe9", "rejected": "b"}\n')
+    with pytest.raises(InputError, match="line 2: not UTF-8"):
+        read_preferences(path)
+
+
+def test_an_empty_and_a_missing_file_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"pairs\.jsonl: no comparison"):
+        read_preferences(write(tmp_path, ""))
+    with pytest.raises(InputError, match=r"none\.jsonl: No such file"):
+        read_preferences(tmp_path / "none.jsonl")
+
+
+def test_a_file_may_be_gzipped_and_may_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl.gz"
+    path.write_bytes(gzip.compress(GOOD.encode()))
+    assert read_preferences(path)[0] == [Comparison(prompt="p", chosen=" a", rejected=" b")]
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(InputError, match=r"pairs\.jsonl\.gz: is damaged"):
+        read_preferences(path)
+
+
+def test_scores_and_labels_are_ratings(tmp_path: Path) -> None:
+    lines = [
+        {"prompt": "p", "completion": "a", "score": 0.75, "criteria": {"kind": 1}, "group": "g"},
+        {"completion": "b", "label": False, "annotator": "ann"},
+    ]
+    assert read_preferences(write(tmp_path, *map(json.dumps, lines))) == (
+        [],
+        [
+            Rating(prompt="p", completion="a", score=0.75, criteria={"kind": 1.0}, group="g"),
+            Rating(prompt="", completion="b", score=0.0, annotator="ann"),
+        ],
+    )
+
+
+def message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def test_messages_become_turns_whether_the_prompt_is_apart_or_not(tmp_path: Path) -> None:
+    asked = [message("system", "Be kind."), message("user", "Hi"), message("assistant", "Hello")]
+    asked.append(message("user", "Sing"))
+    good, bad = message("assistant", "la la"), message("assistant", "no")
+    apart = {"prompt": asked, "chosen": [good], "rejected": [bad]}
+    whole = {"chosen": [*asked, good], "rejected": [*asked, bad]}
+    expected = Comparison(
+        prompt="Be kind.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Sing\n\nAssistant:",
+        chosen=" la la",
+        rejected=" no",
+    )
+    path = write(tmp_path, json.dumps(apart), json.dumps(whole))
+    assert read_preferences(path) == ([expected] * 2, [])
