@@ -31,6 +31,11 @@ class Demonstration:
         """What may not be torn apart by a split: the prompt, if there is one."""
         return self.prompt or self.completion
 
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The prompt with its completion."""
+        return ((self.prompt, self.completion),)
+
 
 def best_ranked(comparisons: Iterable[Comparison]) -> list[Demonstration]:
     """Of each ranking, what was preferred to something and nothing was preferred to.

@@ -1,0 +1,197 @@
+"""DPO: its loss in closed form, its optimum on an enumerable problem, and what the reference costs."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from tests.rlhf.offline_objects import HELDOUT, likes_a, tuned
+from tests.rlhf.test_exact_optimum import BETA, logprobs_of, problem, rows_of
+from tests.rlhf.tiny import tiny_policy
+from training.gpt.errors import InputError
+from training.rlhf import offline
+from training.rlhf.config import DpoConfig
+from training.rlhf.dpo import Pairs, dpo, dpo_loss, implied_rewards
+from training.rlhf.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.rollouts import sequence_logprobs
+
+WON, TIED = torch.tensor([False]), torch.tensor([True])
+
+
+def loss(difference: float, *, margin: float = 0.0, tie: bool = False, smoothing: float = 0.0) -> float:
+    return dpo_loss(
+        torch.tensor([difference]),
+        margin=torch.tensor([margin]),
+        tie=TIED if tie else WON,
+        smoothing=smoothing,
+    ).item()
+
+
+def test_the_loss_is_minus_log_sigma_of_beta_times_the_log_ratios() -> None:
+    sums, expected = torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.5]])
+    rewards = implied_rewards(sums, expected, beta=0.5)
+    assert rewards.tolist() == [[0.5, -0.25]]
+    assert loss(0.75) == pytest.approx(math.log(1 + math.exp(-0.75)))
+    assert loss(0.0) == pytest.approx(math.log(2))
+
+
+def test_margins_ties_and_smoothing_have_their_closed_forms() -> None:
+    assert loss(0.75, margin=1.0) == pytest.approx(math.log(1 + math.exp(0.25)))
+    half = (math.log(1 + math.exp(-0.75)) + math.log(1 + math.exp(0.75))) / 2
+    assert loss(0.75, tie=True) == pytest.approx(half)
+    assert loss(0.75, tie=True, smoothing=0.3) == pytest.approx(half)
+    smoothed = 0.9 * math.log(1 + math.exp(-0.75)) + 0.1 * math.log(1 + math.exp(0.75))
+    assert loss(0.75, smoothing=0.1) == pytest.approx(smoothed)
+
+
+def test_smoothing_stops_at_the_certainty_that_the_answers_have() -> None:
+    # The minimum is where sigma(difference) = 1 - smoothing.
+    difference = torch.tensor([math.log(0.9 / 0.1)], requires_grad=True)
+    found = dpo_loss(difference, margin=torch.zeros(1), tie=WON, smoothing=0.1).sum()
+    assert torch.autograd.grad(found, difference)[0].item() == pytest.approx(0.0, abs=1e-7)
+
+
+def test_training_reaches_the_exact_optimum() -> None:
+    # 4,096 outcomes; people answer by Bradley-Terry on the reward, and every answer is weighed by its
+    # probability. The same pi* ~ pi_ref exp(r / beta) as of the policy gradient: within 1e-3 nats.
+    reference, sequences, rewards = problem()
+    expected, rows = logprobs_of(reference, sequences).sum(dim=1), rows_of(sequences)
+    table = reference.clone().requires_grad_()
+    optimizer = torch.optim.Adam([table], betas=(0.8, 0.95))
+    generator = torch.Generator().manual_seed(0)
+    steps, none, no = 200, torch.zeros_like(rewards), torch.zeros_like(rewards, dtype=torch.bool)
+    for step in range(steps):
+        other = torch.randperm(len(sequences), generator=generator)
+        implied = implied_rewards(table.log_softmax(-1)[rows, sequences].sum(dim=1), expected, beta=BETA)
+        difference, share = implied - implied[other], torch.sigmoid(rewards - rewards[other])
+        losses = share * dpo_loss(difference, margin=none, tie=no)
+        losses += (1 - share) * dpo_loss(-difference, margin=none, tie=no)
+        optimizer.param_groups[0]["lr"] = 0.3 * (1 - step / steps)
+        optimizer.zero_grad()
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        logprobs = logprobs_of(table, sequences).sum(dim=1)
+        ideal = (expected + rewards / BETA).log_softmax(dim=0)
+        before = (expected.exp() * (expected - ideal)).sum().item()
+        distance = (logprobs.exp() * (logprobs - ideal)).sum().item()
+    assert before > 0.5
+    assert 0 <= distance < 1e-3
+
+
+def test_the_figures_of_pairs_equal_a_slow_loop_over_each_text_alone() -> None:
+    policy, tokenizer = tiny_policy(seed=1)
+    reference, _ = tiny_policy(seed=2)
+    config = DpoConfig(beta=0.3)
+    pairs = [Comparison("ab", "aaa", "hgf", margin=0.5), Comparison("", "c", "dede", tie=True)]
+    material = Pairs(pairs, tokenizer, config, context=32)
+    sums, expected = (offline.sums_of(model, material.texts).view(2, 2) for model in (policy, reference))
+    figures = material.figures([0, 1], sums, expected)
+    for row, pair in enumerate(pairs):
+        logs = []
+        for model in (policy, reference):
+            for text in (pair.chosen, pair.rejected):
+                prompt, new = tokenizer.prompt(pair.prompt), [*tokenizer.encode(text), tokenizer.eos_id]
+                logits = model(torch.tensor([prompt + new]))[0].log_softmax(-1)
+                logs.append(sum(logits[len(prompt) + k - 1, token].item() for k, token in enumerate(new)))
+        difference = 0.3 * ((logs[0] - logs[2]) - (logs[1] - logs[3]))
+        assert figures["margin"][row].item() == pytest.approx(difference, abs=1e-4)
+        assert figures["logprob/chosen"][row].item() == pytest.approx(logs[0], abs=1e-4)
+        wanted = loss(difference, margin=pair.margin, tie=pair.tie)
+        assert figures["loss"][row].item() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_ranking_counts_as_one_comparison_does() -> None:
+    _, tokenizer = tiny_policy()
+    ranking = ranking_to_comparisons(
+        prompt="a", completions=["a", "b", "c"], ranks=[1, 2, 3], group="7", annotator="ann"
+    )
+    material = Pairs([*ranking, Comparison("a", "b", "c")], tokenizer, DpoConfig(), context=32)
+    assert material.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
+
+
+def test_texts_beyond_the_context_lose_the_beginning_of_the_prompt_and_then_their_end() -> None:
+    _, tokenizer = tiny_policy()
+    (long_prompt,), (long_text,) = (
+        offline.encoded(tokenizer, [texts], context=8) for texts in (("abcdefghabc", "hh"), ("ab", "h" * 20))
+    )
+    assert len(long_prompt[0]) + len(long_prompt[1]) == 9  # the last token is predicted, not read
+    assert long_prompt[0] == tokenizer.prompt("abcdefghabc")[-6:]
+    assert long_prompt[1][-1] == tokenizer.eos_id
+    assert long_text == (tokenizer.prompt("ab")[-1:], tokenizer.encode("h" * 8))
+
+
+def test_it_learns_what_people_like_without_a_reward_model() -> None:
+    curve: list[tuple[int, dict[str, float]]] = []
+    found = tuned("dpo", epochs=4, curve=curve)
+    assert found.after.reward > found.before.reward + 0.8
+    assert found.before.kl == pytest.approx(0.0, abs=1e-4)
+    assert 0.5 < found.after.kl < 15
+    assert curve[0][1]["heldout/preference"] == pytest.approx(-math.log(2))
+    assert curve[-1][1]["heldout/accuracy"] > 0.7
+    assert found.stopped == "steps"
+
+
+def test_without_a_scorer_the_version_kept_finds_the_comparisons_kept_back_likeliest() -> None:
+    curve: list[tuple[int, dict[str, float]]] = []
+    found = tuned("dpo", epochs=3, scorer=None, curve=curve)
+    assert found.after.chosen_by == "preference"
+    best = max(metrics.get("heldout/preference", -math.inf) for _, metrics in curve)
+    assert found.after.quality == best
+    assert "reward_after" not in found.metrics
+
+
+def test_the_reference_reads_every_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counting(
+        model: torch.nn.Module, prompts: list[list[int]], *rest: object, **options: object
+    ) -> object:
+        if not model.training and not any(weight.requires_grad for weight in model.parameters()):
+            read.append(len(prompts))
+        return sequence_logprobs(model, prompts, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(offline, "sequence_logprobs", counting)
+    tuned("dpo", epochs=3)
+    assert sum(read) == 2 * len(likes_a())
+
+
+def test_the_best_version_is_rolled_back_to() -> None:
+    # A learning rate that ruins the policy: what is kept must be an early version, or the first.
+    found = tuned("dpo", epochs=4, learning_rate=0.3, control={"stop_window": 0})
+    again = offline.Examiner(
+        reference=tiny_policy()[0],
+        tokenizer=tiny_policy()[1],
+        prompts=HELDOUT,
+        most=16,
+        scorer=None,
+        max_new_tokens=8,
+        seed=0,
+    ).examine(found.policy, step=found.best_step)
+    assert again is not None
+    assert again.completions == found.after.completions
+    assert found.after.kl <= 15
+
+
+def test_answers_without_a_preference_are_refused() -> None:
+    policy, tokenizer = tiny_policy()
+    before = copy.deepcopy(policy.state_dict())
+    ties = [Comparison("a", "b", "c", tie=True)] * 4
+    with pytest.raises(InputError, match="no comparison prefers"):
+        dpo(
+            policy=policy, tokenizer=tokenizer, comparisons=ties, heldout_prompts=["a"], config=DpoConfig()
+        )  # fmt: skip
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+
+
+def test_nothing_to_tell_versions_apart_by_is_refused() -> None:
+    policy, tokenizer = tiny_policy()
+    with pytest.raises(InputError, match=r"^heldout: there is nothing"):
+        dpo(
+            policy=policy,
+            tokenizer=tokenizer,
+            comparisons=[Comparison("a", "b", "c")],
+            heldout_prompts=["a"],
+            config=DpoConfig(),
+        )
