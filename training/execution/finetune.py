@@ -6,10 +6,13 @@ from labeling.models import Project
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import NewVersion, Outcome
-from training.execution.versions import load_policy, load_reward
+from training.execution.versions import load_policy, load_reward, load_taste
 from training.gpt.checkpoint import save_checkpoint
+from training.gpt.config import HardwareConfig
+from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
-from training.rlhf.config import FinetuneConfig
+from training.rlhf.config import ControlConfig, FinetuneConfig
+from training.rlhf.examiner import Tuned
 from training.rlhf.policy_gradient import finetune
 
 EXAMPLES = 5
@@ -17,24 +20,7 @@ EXAMPLES = 5
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """The policy gradient with its control loop; the best version inside the KL budget is the one kept."""
-    project, version, reward = run.project, run.policy, run.reward
-    assert project is not None
-    assert version is not None
-    assert reward is not None
-    attempt.say("loading the policy and the reward model")
-    policy, tokenizer = load_policy(version)
-    scorer = load_reward(reward)
-    attempt.check()
-    result = finetune(
-        policy=policy,
-        tokenizer=tokenizer,
-        scorer=scorer.score,
-        prompts=texts(project, "train"),
-        heldout_prompts=texts(project, "heldout"),
-        config=config_of(FinetuneConfig, run),
-        on_step=attempt.on_step,
-        should_stop=attempt.should_stop,
-    )
+    result, tokenizer = tune(run, attempt, folder)
     attempt.check()
     save_checkpoint(folder / "model", result.policy, tokenizer)
     return Outcome(
@@ -52,8 +38,40 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
                 )
             ],
         },
-        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=version),
+        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
     )
+
+
+def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+    """What a process does beside the one that executes the run: its share of the tuning."""
+    tune(run, attempt, folder)
+
+
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
+    """What the tuning came to, and the policy's tokenizer; the state to go on from is in `folder`."""
+    project, version, reward = run.project, run.policy, run.reward
+    assert project is not None
+    assert version is not None
+    assert reward is not None
+    attempt.say("loading the policy and the reward model")
+    policy, tokenizer = load_policy(version)
+    gold = run.parameters.get("gold")
+    scorer = load_reward(reward)
+    attempt.check()
+    result = finetune(
+        policy=policy,
+        tokenizer=tokenizer,
+        scorer=scorer,
+        gold=load_taste(gold) if gold else None,
+        prompts=texts(project, "train"),
+        heldout_prompts=texts(project, "heldout"),
+        config=config_of(FinetuneConfig, run),
+        control=config_of(ControlConfig, run),
+        hardware=config_of(HardwareConfig, run),
+        folder=folder / "last",
+        hooks=attempt.hooks,
+    )
+    return result, tokenizer
 
 
 def texts(project: Project, split: str) -> list[str]:

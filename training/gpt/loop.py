@@ -168,4 +168,6 @@ class _Loop:
             own = {name: getattr(self, name) for name in _OWN}
             with self.hooks.saving(self.step):
                 values = {"loop": own, "stage": self.stage.values()}
-                self.state.save(self.step, values=values, tensors=tensors)
+                # The evaluation of a step may yet choose its weights as the best, and change the tensors.
+                name = f"step-{self.step}" + ("" if self.pending is None else "-unevaluated")
+                self.state.save(name, values=values, tensors=tensors)

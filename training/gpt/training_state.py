@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ _FORMAT = 2
 class StateFolder:
     """The folder of one training's state, which belongs to its config and to what it was given.
 
-    ``config`` is a dataclass; the options named in ``free`` may be others when the training goes on: they
-    change where and how fast, not what. ``inputs`` are digests by the name that a person knows them under
-    (``corpus``).
+    ``config`` is a dataclass, or a tuple of several; the options named in ``free`` may be others when the
+    training goes on: they change where and how fast, not what. ``inputs`` are digests by the name that a
+    person knows them under (``corpus``).
     """
 
     folder: Path
@@ -42,14 +43,17 @@ class StateFolder:
         """Whether there is a state to go on from."""
         return (self.folder / "training.json").is_file()
 
-    def save(self, step: int, *, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write a state; until it is whole, the one before it stands."""
+    def save(self, name: str, *, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Write a state; until it is whole, the one before it stands.
+
+        ``name`` (``step-120``) stands for the tensors: those of the state before are kept if it is the same.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step}.safetensors"
+        path = self.folder / f"{name}.safetensors"
         manifest = {
             "format": _FORMAT,
             "tensors": path.name,
-            "config": asdict(self.config),
+            "config": self._options(),
             "inputs": dict(self.inputs),
             "values": values,
         }
@@ -71,7 +75,7 @@ class StateFolder:
         """
         path = self.folder / "training.json"
         manifest = self._read()
-        config = asdict(self.config)
+        config = self._options()
         for name in config.keys() - self.free:
             if manifest["config"].get(name) != config[name]:
                 raise InputError(
@@ -88,6 +92,10 @@ class StateFolder:
             return manifest["values"], load_file(tensors)
         except (OSError, SafetensorError) as error:
             raise _damaged(tensors, error) from error
+
+    def _options(self) -> dict[str, Any]:
+        configs = self.config if isinstance(self.config, tuple) else (self.config,)
+        return {name: value for config in configs for name, value in asdict(config).items()}
 
     def _read(self) -> dict[str, Any]:
         path = self.folder / "training.json"
@@ -128,6 +136,16 @@ def _kept(module: nn.Module) -> dict[str, Tensor]:
     saved = module.state_dict(keep_vars=True)
     buffers = {name: buffer for name, buffer in module.named_buffers() if name in saved}
     return {**dict(module.named_parameters()), **buffers}
+
+
+def module_digest(module: nn.Module) -> str:
+    """What tells weights apart, of modules as of any other input of a training."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in _kept(module).items():
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
+        flat = whole(tensor).detach().cpu().reshape(-1).contiguous()
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def optimizer_tensors(

@@ -1,6 +1,9 @@
 """What the figures of a fine-tune say about its health, in words a person can act on."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+
+from training.gpt.errors import InputError
 
 # fp32 differs by 1e-4 or so between sampling token by token and reading the whole text.
 _SAME_LOGPROB = 1e-2
@@ -9,8 +12,9 @@ _SAME_LOGPROB = 1e-2
 class Diagnosis:
     """Watches the metrics of each step; says at the end what was wrong, if anything."""
 
-    def __init__(self, *, kl_budget: float) -> None:
+    def __init__(self, *, kl_budget: float, compares_groups: bool = True) -> None:
         self.kl_budget = kl_budget
+        self.compares_groups = compares_groups  # only then does a single group of equal rewards teach nothing
         self.steps = 0
         self.lowest_kl = 0.0
         self.highest_kl = 0.0
@@ -27,6 +31,14 @@ class Diagnosis:
         self.flat += metrics["frac_reward_zero_std"]
         self.clipped += metrics["completions/clipped_ratio"]
 
+    def values(self) -> dict[str, float]:
+        """What was seen so far, as plain values."""
+        return dict(vars(self))
+
+    def restore(self, values: Mapping[str, float]) -> None:
+        """Take back what `values` gave."""
+        vars(self).update(values)
+
     def notes(self, *, best_step: int, stopped: str) -> list[str]:
         """A sentence for each thing amiss."""
         notes = []
@@ -41,15 +53,15 @@ class Diagnosis:
                 f"KL went negative ({self.lowest_kl:.1f} nats a sequence): sampling and reference do not use "
                 "the same temperature, or top-k, top-p, padding or dropout came in."
             )
-        if self.highest_kl > 2 * self.kl_budget:
+        if 0 < 2 * self.kl_budget < self.highest_kl:
             notes.append(
                 f"KL reached {self.highest_kl:.0f} nats a sequence, over twice the budget of "
                 f"{self.kl_budget:g}: lower learning_rate, or raise kl_coefficient."
             )
-        if self.steps and self.flat / self.steps > 0.5:
+        if self.steps and self.flat / self.steps > (0.5 if self.compares_groups else 0.99):
             notes.append(
                 f"In {self.flat / self.steps:.0%} of the groups all samples scored the same, which teaches "
-                "nothing: the scorer is too coarse, or the policy says one thing only."
+                "nothing: the reward model is too coarse, or the policy says one thing only."
             )
         if self.steps and self.clipped / self.steps > 0.5:
             notes.append(
@@ -63,3 +75,12 @@ class Diagnosis:
                 "started from, so that one was kept: give more steps, or look at the reward model's accuracy."
             )
         return notes
+
+
+def check_scores(scores: Sequence[float], completions: Sequence[str]) -> None:
+    """Raise InputError for the first text whose score is no number: from there, nothing is learned."""
+    for score, completion in zip(scores, completions, strict=True):
+        if not math.isfinite(score):
+            raise InputError(
+                f"reward: the score of {completion[:60]!r} is {score}; train the reward model again"
+            )

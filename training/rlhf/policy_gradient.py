@@ -10,17 +10,14 @@ log-probabilities would describe another distribution than was sampled. Dropout,
 """
 
 import copy
-import math
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
@@ -29,7 +26,7 @@ from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes, whole_model
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_state import StateFolder, fill_module, module_tensors
+from training.gpt.training_state import StateFolder, fill_module, module_digest, module_tensors
 from training.rlhf.advantages import (
     ESTIMATORS,
     gae,
@@ -42,26 +39,28 @@ from training.rlhf.advantages import (
 )
 from training.rlhf.config import ControlConfig, FinetuneConfig
 from training.rlhf.control import Control
-from training.rlhf.diagnosis import Diagnosis
+from training.rlhf.diagnosis import Diagnosis, check_scores
 from training.rlhf.examiner import Examiner, Tuned, summary
-from training.rlhf.kl import AdaptiveCoefficient, k1, k3
-from training.rlhf.learner import Learner, Reader
+from training.rlhf.figures import batch_figures, update_figures, value_figures
+from training.rlhf.judge import Judge
+from training.rlhf.kl import AdaptiveCoefficient, k1
+from training.rlhf.learner import Learner, LossOf, Reader, read, usual_learning_rate
 from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
-from training.rlhf.misreading import refuse_misreading
-from training.rlhf.reward import RewardModel
-from training.rlhf.rollouts import Rollouts, joined, sample, sequence_logprobs
+from training.rlhf.misreading import TOLERANCE, cause_of_misreading
+from training.rlhf.prompt_order import generator_at, prompt_at, share_of_prompts
+from training.rlhf.rollouts import Rollouts, joined, sample
 from training.rlhf.scorers import Scorer
-from training.rlhf.value import ValueNetwork
+from training.rlhf.value import ValueNetwork, value_trunk
 
-# What a training may go on with otherwise than it began: where and how fast, not what.
 FREE = frozenset({"save_every", "parallel"})
+"""What a tuning may go on with otherwise than it began: where and how fast, not what."""
 
 
 def finetune(
     *,
     policy: GPT,
     tokenizer: Tokenizer,
-    scorer: Scorer | RewardModel,
+    scorer: Scorer | Judge,
     prompts: Sequence[str],
     heldout_prompts: Sequence[str],
     config: FinetuneConfig,
@@ -89,16 +88,20 @@ def finetune(
     if not prompts:
         raise InputError("prompts: there is none; give at least one")
     device = choose_device(hardware.device)
-    reward = scorer if isinstance(scorer, RewardModel) else None
-    if reward is not None:
-        reward.to(device)
+    policy = policy.to(device)
+    judge = scorer.to(device) if isinstance(scorer, Judge) else None
+    state = None
+    if folder:
+        texts = "\0".join([*prompts, "", *heldout_prompts]).encode()
+        inputs = {"policy": module_digest(policy), "prompts": blake2b(texts, digest_size=16).hexdigest()}
+        inputs |= {"reward": module_digest(judge)} if judge else {}
+        state = StateFolder(folder, (config, control), inputs, FREE)
     with processes() as group:
         stage = PolicyGradient(
-            policy.to(device),
+            policy,
             tokenizer=tokenizer,
-            scorer=scorer.score if isinstance(scorer, RewardModel) else scorer,
+            scorer=scorer,
             gold=gold,
-            reward=reward,
             prompts=prompts,
             heldout_prompts=heldout_prompts,
             config=config,
@@ -111,7 +114,7 @@ def finetune(
             limits=Limits(minutes=config.minutes, steps=config.steps),
             every=control.evaluate_every,
             save_every=control.save_every,
-            state=state_folder(folder, stage) if folder else None,
+            state=state,
             group=group,
             hooks=hooks,
         )
@@ -128,35 +131,39 @@ class PolicyGradient(Stage):
         policy: GPT,
         *,
         tokenizer: Tokenizer,
-        scorer: Scorer,
+        scorer: Scorer | Judge,
         prompts: Sequence[str],
         heldout_prompts: Sequence[str],
         config: FinetuneConfig,
         control: ControlConfig,
         precision: torch.dtype = torch.float32,
         gold: Scorer | None = None,
-        reward: RewardModel | None = None,
         group: Group = Group(),  # noqa: B008 - frozen
     ) -> None:
-        self.tokenizer, self.scorer, self.prompts = tokenizer, scorer, prompts
+        judge = scorer if isinstance(scorer, Judge) else None
+        self.scorer = judge.scorer(config.ensemble) if judge else scorer
+        self.tokenizer, self.prompts = tokenizer, prompts
         self.config, self.precision, self.group = config, precision, group
         self.device = policy.device
-        self.share = share_of_prompts(config, group)
+        self.share = share_of_prompts(
+            config.prompts_per_step, pieces=config.accumulate, rank=group.rank, size=group.size
+        )
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
         self.reference = Reader(reference, temperature=config.temperature)
         self.policy = self.learner("policy", Reader(policy, temperature=config.temperature), policy)
         self.value: Learner | None = None
         if config.estimator == "ppo":
-            network = ValueNetwork(value_trunk(reward, reference, tokenizer))
+            network = ValueNetwork(value_trunk(judge, policy=reference, tokenizer=tokenizer))
             self.value = self.learner("value", network, network.trunk, rate=config.value_learning_rate)
         self.examiner = Examiner(
             reference=reference,
             tokenizer=tokenizer,
             prompts=heldout_prompts,
             most=control.heldout_prompts,
-            scorer=scorer,
+            scorer=self.scorer,
             gold=gold,
+            disagreement=judge.disagreement if judge and judge.members > 1 else None,
             temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
             seed=config.seed,
@@ -164,9 +171,9 @@ class PolicyGradient(Stage):
         # What changes from step to step, beside the weights.
         self.control = Control(control)
         self.diagnosis = Diagnosis(
-            kl_budget=control.kl_budget,
-            before=said_beforehand(tokenizer, reward),
+            kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
+        self.notes = seen_beforehand(tokenizer, judge)
         self.coefficient = AdaptiveCoefficient(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
@@ -175,7 +182,7 @@ class PolicyGradient(Stage):
         self.best: dict[str, Tensor] = {}
         self.over: str | None = None
 
-    def learner(self, name: str, module: torch.nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
+    def learner(self, name: str, module: nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
         """A network that learns, by the options that policy and value network share."""
         config = self.config
         return Learner(
@@ -200,17 +207,20 @@ class PolicyGradient(Stage):
         # 1. Rollouts; their log-probabilities come with them. [N, L]
         rollouts = self.write(number)
         generation, mask = rollouts.generation, rollouts.generation.mask
+        if number == 0:
+            self.check_reading(rollouts)
         # In bf16, writing token by token and reading at once differ by 2e-2, enough for a clip to bite.
         reread = config.updates > 1 and self.precision != torch.float32
         sampled = self.policy.read(rollouts) if reread else generation.logprobs
 
         # 2. What the reference policy thinks of them, and what the value network expects. [N, L]
-        expected = self.read_reference(rollouts)
+        expected = read(self.reference, rollouts, pieces=config.accumulate, precision=self.precision)
         values = self.value.read(rollouts) if self.value else torch.zeros_like(expected)
 
         # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL unless it
         #    is in the loss. k1 is unbiased, and summed over the sequence since nothing is discounted.
-        scores = finite(self.scorer(*rollouts.texts), rollouts).to(mask.device)  # [N]
+        scores = torch.tensor(self.scorer(*rollouts.texts), device=mask.device)  # [N]
+        check_scores(scores.tolist(), rollouts.texts[1])
         quality = scores - config.missing_eos_penalty * (~generation.ended).float()  # [N]
         kl = k1(logprobs=sampled, reference_logprobs=expected)  # [N, L], 0 outside the mask
         charges = beta * kl if config.kl_in == "reward" else torch.zeros_like(kl)  # [N, L]
@@ -221,7 +231,8 @@ class PolicyGradient(Stage):
         if self.value:
             raw = gae(token_rewards(quality, charges, mask), values, mask, decay=config.gae_decay)
             returns = raw + values
-            advantages = whiten(raw, mask, self.group.mean(moments(raw, mask)))
+            everywhere = self.group.mean(moments(raw, mask))
+            advantages = whiten(raw, mask, everywhere, scaled=config.kl_in == "reward")
         else:
             groups = rewards.view(-1, config.samples_per_prompt)  # [P, K]
             published = config.estimator == "grpo" and config.grpo_divisor == "published"
@@ -243,21 +254,18 @@ class PolicyGradient(Stage):
             )
             said, norm = self.policy.learn(rollouts, loss, share=1 - progress)  # [N, L]
             if update == 0:
-                figures["logprob_error"] = self.group.mean((said - sampled).abs().max())
-                if number == 0:
-                    self.check_reading(rollouts, figures["logprob_error"].item())
+                figures["logprob_error"] = (said - sampled).abs().max()
             else:
                 figures |= update_figures(said, sampled=sampled, mask=mask, clip=config.ratio_clip)
             if self.value:
                 errors = self.value_loss(values=values, returns=returns, mask=mask)
                 _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
-                norm = torch.maximum(norm, value_norm) if value_norm.isfinite() else value_norm
-        if not norm.isfinite():
-            self.over = "diverged"
+                figures |= value_figures(values, returns=returns, mask=mask, norm=value_norm)
+            if not all(each.isfinite() for each in (norm, *figures.values())):
+                self.over = "diverged"
+                break
 
         # 6. The price of KL follows the KL.
-        if self.value:
-            figures |= value_figures(values, returns=returns, mask=mask)
         metrics = self.agreed(figures)
         self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
         self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
@@ -270,3 +278,152 @@ class PolicyGradient(Stage):
         }
         self.diagnosis.see(metrics)
         return metrics
+
+    def write(self, number: int) -> Rollouts:
+        """This process's share of the rollouts of a step, a piece at a time.
+
+        Each piece has random numbers of its own, from the seed, the step and its place in the batch, so that
+        nothing depends on what happened before, nor on which process writes it.
+        """
+        config, pieces = self.config, []
+        policy = whole_model(self.policy.model)
+        for place in self.share:
+            first = number * config.prompts_per_step + place
+            chosen = [
+                self.prompts[prompt_at(index, count=len(self.prompts), seed=config.seed)]
+                for index in range(first, first + self.share.step)
+            ]
+            with autocast(self.device, self.precision):
+                pieces.append(
+                    sample(
+                        policy,
+                        self.tokenizer,
+                        chosen,
+                        self.sampling,
+                        samples=config.samples_per_prompt,
+                        generator=generator_at(first, seed=config.seed, device=self.device),
+                    )
+                )
+        return joined(pieces)
+
+    def check_reading(self, rollouts: Rollouts) -> None:
+        """Raise InputError if the policy reads its first samples otherwise than it wrote them."""
+        wrong = (self.policy.read(rollouts) - rollouts.generation.logprobs).abs().max()
+        if self.group.mean(wrong) > TOLERANCE[self.precision]:
+            reader = Reader(whole_model(self.policy.model), temperature=self.config.temperature)
+            raise InputError(cause_of_misreading(reader, rollouts))
+
+    def policy_loss(
+        self, *, sampled: Tensor | None, expected: Tensor | None, advantages: Tensor, mask: Tensor
+    ) -> LossOf:
+        """What the policy minimises: with `sampled`, by ratio and clip; with `expected`, the KL in it too."""
+        beta = self.coefficient.value
+
+        def loss_of(rows: slice, logprobs: Tensor) -> Tensor:
+            if sampled is None:
+                loss = policy_gradient_loss(logprobs, mask[rows], advantages[rows])
+            else:
+                loss = clipped_loss(
+                    logprobs,
+                    sampled=sampled[rows],
+                    mask=mask[rows],
+                    advantages=advantages[rows],
+                    clip=self.config.ratio_clip,
+                )
+            if expected is not None:
+                loss = loss + beta * kl_loss(logprobs, reference_logprobs=expected[rows], mask=mask[rows])
+            return loss
+
+        return loss_of
+
+    def value_loss(self, *, values: Tensor, returns: Tensor, mask: Tensor) -> LossOf:
+        """What the value network minimises."""
+        return lambda rows, now: value_loss(
+            now, old=values[rows], returns=returns[rows], mask=mask[rows], clip=self.config.value_clip
+        )
+
+    def agreed(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
+        """The means over all processes."""
+        means = self.group.mean(torch.stack([each.double().cpu() for each in figures.values()]))
+        return dict(zip(figures, means.tolist(), strict=True))
+
+    def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """Measure on the held-out prompts, and keep the weights of the best version inside the KL budget."""
+        policy = whole_model(self.policy.model)
+        found = self.examiner.examine(policy, step=number, group=self.group, should_stop=should_stop)
+        if found is None:
+            return None
+        if self.control.see(found):
+            self.best = {name: tensor.clone() for name, tensor in module_tensors("best", policy).items()}
+        self.over = self.over or self.control.over
+        return found.metrics()
+
+    def values(self) -> dict[str, Any]:
+        """The coefficient of the KL, the baseline, what was seen and the best so far."""
+        return {
+            "kl_coefficient": self.coefficient.value,
+            "baseline": None if self.baseline is None else self.baseline.item(),
+            "tokens_seen": self.tokens_seen,
+            "over": self.over,
+            "control": self.control.values(),
+            "diagnosis": self.diagnosis.values(),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Policy, value network, what their optimisers remember, and the best weights."""
+        return {**self.policy.tensors(), **(self.value.tensors() if self.value else {}), **self.best}
+
+    def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        self.coefficient.value = values["kl_coefficient"]
+        kept = values["baseline"]
+        self.baseline = None if kept is None else torch.tensor(kept, device=self.device)
+        self.tokens_seen, self.over = values["tokens_seen"], values["over"]
+        self.control.restore(values["control"])
+        self.diagnosis.restore(values["diagnosis"])
+        self.policy.restore(tensors)
+        if self.value:
+            self.value.restore(tensors)
+        self.best = {
+            name: tensor.to(self.device) for name, tensor in tensors.items() if name.startswith("best/")
+        }
+
+    def result(self, ended: Ended) -> Tuned:
+        """Roll back to the best version, and say what the tuning came to."""
+        before, best = self.control.before, self.control.best
+        if before is None or best is None:
+            raise InputError("cancelled: the tuning was stopped before anything was measured; start it again")
+        fill_module("best", self.policy.model, self.best)
+        return Tuned(
+            policy=whole_model(self.policy.model),
+            best_step=best.step,
+            steps=ended.steps,
+            stopped=ended.stopped,
+            before=before,
+            after=best,
+            heldout_prompts=self.examiner.prompts,
+            notes=self.notes + self.diagnosis.notes(best_step=best.step, stopped=ended.stopped),
+            metrics={
+                **summary(self.control, steps=ended.steps, seconds=ended.seconds),
+                "kl_coefficient": self.coefficient.value,
+                "num_tokens": float(self.tokens_seen),
+            },
+        )
+
+
+def seen_beforehand(tokenizer: Tokenizer, judge: Judge | None) -> list[str]:
+    """What a person should know of the tokenizers, a sentence each."""
+    special = tokenizer.special
+    notes = []
+    if special.pad in special.end:
+        notes.append(
+            f"The tokenizer pads with the token that ends a text (id {special.pad}). Here places are counted "
+            "and no id is taken for padding, so the end stays inside what is learned; a tool that masks by "
+            "the pad id would lose it."
+        )
+    if judge is not None and judge.tokenizer.fingerprint != tokenizer.fingerprint:
+        notes.append(
+            "The reward model reads with another tokenizer than the policy writes with, so it was trained "
+            "from another policy: look at its accuracy on samples of this one before trusting the reward."
+        )
+    return notes

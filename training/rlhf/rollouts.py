@@ -67,6 +67,33 @@ def sample(
     )
 
 
+def joined(pieces: Sequence[Rollouts]) -> Rollouts:
+    """Several batches of rollouts as one, padded at the right with id 0, which no mask lets in."""
+    length = max(piece.generation.mask.shape[1] for piece in pieces)
+
+    def stacked(tensors: Sequence[Tensor], pad: float) -> Tensor:
+        return torch.cat(
+            [torch.nn.functional.pad(each, (0, length - each.shape[1]), value=pad) for each in tensors]
+        )
+
+    if len(pieces) == 1:
+        return pieces[0]
+    return Rollouts(
+        prompts=[prompt for piece in pieces for prompt in piece.prompts],
+        completions=[completion for piece in pieces for completion in piece.completions],
+        generation=Generation(
+            tokens=stacked([piece.generation.tokens for piece in pieces], 0),
+            mask=stacked([piece.generation.mask for piece in pieces], False),
+            logprobs=stacked([piece.generation.logprobs for piece in pieces], 0.0),
+            ended=torch.cat([piece.generation.ended for piece in pieces]),
+        ),
+        texts=(
+            [prompt for piece in pieces for prompt in piece.texts[0]],
+            [completion for piece in pieces for completion in piece.texts[1]],
+        ),
+    )
+
+
 def completion_mask(completions: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:
     """Which places hold a token of a completion, the end of text included. [N, L] bool"""
     lengths = torch.tensor([len(new) for new in completions], device=device)
