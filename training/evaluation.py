@@ -1,5 +1,6 @@
 """What an evaluation of two versions found, as people read it: rows of a page, lines in a terminal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,53 +110,137 @@ def text_rows(run: Run) -> list[tuple[str, str, str, str]]:
     sides = run.metrics.get("texts", [])
     if len(sides) != 2:
         return []
+    ours, theirs = sides
     return [
-        (name, meaning, *("–" if side[key] is None else shown(key, side[key]) for side in sides))
-        for key, name, meaning in TEXT_FIGURES
+        (name, meaning, shown(key, ours[key]), shown(key, theirs[key])) for key, name, meaning in TEXT_FIGURES
     ]
 
 
-def shown(key: str, value: float) -> str:
+def shown(key: str, value: float | None) -> str:
     """Lengths as numbers, everything else as a share."""
+    if value is None:
+        return "–"
     return f"{value:.1f}" if key == "words" else f"{value:.0%}"
+
+
+def best_of_rows(run: Run) -> tuple[list[str], list[tuple[str, ...]]]:
+    """What choosing the best of n came to: the heads of a table, and its rows."""
+    curve = run.metrics.get("best_of", [])
+    if not curve:
+        return [], []
+    judges = [name for name in curve[0]["judges"] if name != run.parameters["reward"]]
+    heads = ["best of", "KL at most, nats", f"score by {run.parameters['reward']}", *judges]
+    return heads, [
+        (
+            str(each["n"]),
+            f"{each['kl']:.2f}",
+            f"{each['reward']:.2f}",
+            *(f"{each['judges'][name]:.2f}" for name in judges),
+        )
+        for each in curve
+    ]
+
+
+def example_rows(run: Run) -> list[dict[str, Any]]:
+    """Pairs of completions with what each judge said: who won by it, and by what."""
+    return [
+        {**example, "verdicts": [said(verdict) for verdict in example["verdicts"]]}
+        for example in run.metrics.get("examples", [])
+        if "verdicts" in example
+    ]
+
+
+def said(verdict: dict[str, Any]) -> dict[str, str]:
+    """One judge's word on one pair."""
+    points = verdict["points"]
+    winner = "tie" if points == 0.5 else "ours" if points > 0.5 else "theirs"
+    if verdict["judge"] == PEOPLE:
+        how = f"{points:.0%} of {counted(verdict['answers'], 'answer')}"
+    else:
+        how = f"{verdict['score']:.2f} against {verdict['score_against']:.2f}"
+    return {"judge": verdict["judge"], "winner": winner, "how": how}
+
+
+def names(run: Run) -> tuple[str, str]:
+    """Who is compared, as people call them."""
+    ours = str(run.policy)
+    if run.parameters.get("best_of", 1) > 1:
+        ours = f"best of {run.parameters['best_of']} by {ours}"
+    return ours, run.parameters["against"]
+
+
+def next_step(run: Run) -> str:
+    """What to do once blind tasks are open; empty where none were opened."""
+    if not run.metrics.get("tasks") or run.project is None:
+        return ""
+    asked = f"--policy {run.policy} --against {run.parameters['against']} --project {run.project.slug}"
+    return (
+        f"{counted(run.metrics['tasks'], 'blind task')} opened at {run.project.get_absolute_url()}; "
+        f"once people have answered, see `manage.py evaluate {asked} --judge {PEOPLE}`."
+    )
+
+
+def context(run: Run) -> dict[str, Any]:
+    """What the page shows of an evaluation that compared two versions."""
+    heads, rows = best_of_rows(run)
+    return {
+        "judges": judge_rows(run),
+        "names": names(run),
+        "texts": text_rows(run),
+        "best_of_heads": heads,
+        "best_of": rows,
+        "pairs": example_rows(run),
+        "next_step": next_step(run),
+    }
 
 
 def lines(run: Run) -> list[str]:
     """The evaluation for a terminal; nothing for a run that compared no versions."""
-    judges, texts = judge_rows(run), text_rows(run)
+    judges = judge_rows(run)
     if not judges:
         return []
-    ours, theirs = str(run.policy), run.parameters["against"]
+    ours, theirs = names(run)
     heads = ("judge", f"{ours} wins", "95 % interval", "on", "longer won", "agrees with people")
-    table = [
-        (
-            row.judge,
-            str(row.won or "–"),
-            row.won.range if row.won else "no answer yet",
-            f"{row.basis} ({row.remarks})" if row.remarks else row.basis,
-            f"{row.longer_won} of {row.longer_won.count}" if row.longer_won else "–",
-            f"{row.agreement} ({row.agreement.range})" if row.agreement else "–",
-        )
-        for row in judges
-    ]
-    found = [f"  {ours} against {theirs}", *columns([heads, *table])]
-    scores = [(row.judge, *row.scores) for row in judges if row.scores]
-    found += columns([("mean score", ours, theirs), *scores]) if scores else []
-    for row in judges:
-        found += [
-            f"  {each['annotator']}: {each['rate']:.0%} in {counted(each['answers'], 'answer')}"
+    found = [f"  {ours} against {theirs}"]
+    found += columns(
+        heads,
+        [
+            (
+                row.judge,
+                str(row.won or "–"),
+                row.won.range if row.won else "no answer yet",
+                f"{row.basis} ({row.remarks})" if row.remarks else row.basis,
+                f"{row.longer_won} of {row.longer_won.count}" if row.longer_won else "–",
+                f"{row.agreement} ({row.agreement.range})" if row.agreement else "–",
+            )
+            for row in judges
+        ],
+    )
+    found += columns(
+        ("mean score by", ours, theirs), [(row.judge, *row.scores) for row in judges if row.scores]
+    )
+    found += columns(
+        ("annotator", "answers", f"{ours} wins"),
+        [
+            (each["annotator"], str(each["answers"]), f"{each['rate']:.0%}")
+            for row in judges
             for each in row.annotators
-        ]
-    return found + columns([("texts", ours, theirs), *((name, a, b) for name, _, a, b in texts)])
+        ],
+    )
+    found += columns(*best_of_rows(run))
+    found += columns(("texts", ours, theirs), [(name, a, b) for name, _, a, b in text_rows(run)])
+    return [*found, "", f"  {next_step(run)}"] if next_step(run) else found
 
 
-def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines with aligned columns, after an empty line."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def columns(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows under their heads as lines with aligned columns, after an empty line; nothing without rows."""
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return [
         "",
         *(
             "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
+            for row in (heads, *rows)
         ),
     ]

@@ -215,3 +215,34 @@ def test_the_command_shows_a_table_of_judges() -> None:
     for shown in ("other wins", "95 % interval", "people", "taste", "story-taste", "100%", "ann", "Distinct"):
         assert shown in text
     assert "6 answers by 1 person on 6 prompts" in text
+
+
+def test_the_best_of_several_completions_is_compared() -> None:
+    two_versions()
+    make_reward()
+    run = compared(against="other", best_of=8, reward="taste", judge="taste,story-taste")
+    assert row(run, "taste")["won"]["rate"] > 0.5
+    assert row(run, "taste")["score"] > row(run, "taste")["score_against"]
+    curve = run.metrics["best_of"]
+    assert [each["n"] for each in curve] == [1, 2, 4, 8]
+    assert [each["kl"] for each in curve] == pytest.approx([0, 0.193147, 0.636294, 1.204442], abs=1e-5)
+    assert curve[-1]["reward"] == pytest.approx(row(run, "taste")["score"], rel=1e-5)
+    assert [each["reward"] for each in curve] == sorted(each["reward"] for each in curve)
+    assert set(curve[0]["judges"]) == {"taste", "story-taste"}
+    assert "taste chose what it judges here" in run.metrics["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"best-of": "4", "judge": "taste"}, "--reward: name the reward model that chooses"),
+        ({"reward": "taste", "judge": "taste"}, "--best-of: say among how many"),
+        ({"best-of": "4", "reward": "taste", "judge": "people"}, "--best-of: people read"),
+    ],
+)
+def test_best_of_without_what_it_needs_is_refused(asked: dict[str, str], message: str) -> None:
+    two_versions()
+    make_reward()
+    options = {"policy": "other", "against": "base", "project": "letters"} | asked
+    with pytest.raises(CommandError, match=message):
+        call_command("evaluate", *(part for name, value in options.items() for part in (f"--{name}", value)))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -12,7 +12,14 @@ from labeling.models import Generator, Project, Prompt
 from labeling.tasks import create_blind_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.judging import Pairs, answered, as_metrics, examples, scorer_row
+from training.execution.judging import (
+    Pairs,
+    answered,
+    as_metrics,
+    best_of_curve,
+    examples,
+    scorer_row,
+)
 from training.execution.outcome import Outcome
 from training.execution.storable import storable
 from training.execution.versions import load_taste, load_writer
@@ -21,10 +28,12 @@ from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generate import complete
 from training.models import ModelVersion, Run
+from training.rlhf.best_of_n import choose_best
+from training.rlhf.scorers import Scorer
 from training.rlhf.text_statistics import text_statistics
 from training.rlhf.win_rate import Share, WinRate, agreement, share
 
-FAR = 1_000_003
+SEEDS_APART = 1_000_003
 """From one version's seed to the other's."""
 
 AHEAD = -1
@@ -57,7 +66,7 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
     assert run.project is not None
     contest = Contest(run.project, run.policy, ModelVersion.objects.get(name=run.parameters["against"]))
     judges = judges_in(run.parameters["judge"])
-    scorers = [name for name in judges if name != PEOPLE]
+    scorers = {name: load_taste(name) for name in judges if name != PEOPLE}
     wanted, most = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
 
     answers = list(preferences_between(contest.project, *contest.generators)) if PEOPLE in judges else []
@@ -69,19 +78,32 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
     prompts = list(heldout[: max(wanted, most)])
-    sampling = sampling_of(run, contest)
-    written = write(run, attempt, contest, [prompt.text for prompt in prompts], sampling)
+    texts = [prompt.text for prompt in prompts]
+    sampling, rival_sampling = sampling_of(run, contest)
+    drawn = write(run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"])
+    attempt.say("", progress=0.35)
+    against = write(run, attempt, contest.rival, texts, rival_sampling)
+    attempt.say("", progress=0.7)
+    chooser = load_taste(run.reward.name) if run.reward else None
+    ours = choose_best(chooser, texts, drawn) if chooser else [text for (text,) in drawn]
+    written = Pairs(texts, ours, [text for (text,) in against])
     opened = worth_a_task(contest, prompts, written)[:wanted]
     if wanted and not opened:
         raise InputError("tasks: both versions wrote the same to every prompt; there is nothing to compare.")
-    judged = ask(attempt, contest, judges, answers, written)
+
+    metrics = ask(attempt, contest, judges, scorers, answers=answers, written=written)
+    metrics["notes"] = not_independent(contest.policy, run.reward, scorers)
+    if chooser:
+        metrics["best_of"] = best_of_curve(texts, drawn, chooser, scorers)
+    if wanted:
+        metrics["tasks"] = len(opened)
     if len(opened) < wanted:
-        judged["notes"].append(
+        metrics["notes"].append(
             f"{len(opened)} tasks were opened, not {wanted}: each takes a held-out prompt of its own, to "
             "which the versions wrote different texts. Evaluating again opens more."
         )
     return Outcome(
-        metrics={**judged, **({"tasks": len(opened)} if wanted else {})},
+        metrics=metrics,
         record=lambda: create_blind_tasks(
             project=contest.project,
             completions=opened,
@@ -92,74 +114,80 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
 
 
 def ask(
-    attempt: Attempt, contest: Contest, judges: Sequence[str], answers: Sequence[Preference], written: Pairs
+    attempt: Attempt,
+    contest: Contest,
+    judges: Sequence[str],
+    scorers: Mapping[str, Scorer],
+    *,
+    answers: Sequence[Preference],
+    written: Pairs,
 ) -> dict[str, Any]:
     """What each judge says: scorers of what was written now, people of what they were asked."""
     asked = Pairs(
         [each.prompt for each in answers], [each.first for each in answers], [each.second for each in answers]
     )
     by_people = [each.points for each in answers]
-    rows, notes = [], []
+    rows = []
     fresh: dict[str, WinRate] = {}
     on_asked: dict[str, WinRate] = {}
-    for number, name in enumerate(judges):
+    for name in judges:
         attempt.check()
-        attempt.say(f"{name} judges", progress=0.7 + 0.3 * number / len(judges))
+        attempt.say(f"{name} judges")
         if name == PEOPLE:
             rows.append(people_row(contest, answers, asked))
             continue
-        scorer = load_taste(name)
-        fresh[name] = written.win_rate(scorer)
+        fresh[name] = written.win_rate(scorers[name])
         agreed: Share | None = None
         if answers:
-            on_asked[name] = asked.win_rate(scorer)
+            on_asked[name] = asked.win_rate(scorers[name])
             agreed = agreement(on_asked[name].points, by_people, clusters=asked.prompts)
         rows.append(scorer_row(name, fresh[name], written, agreed))
-        if name in tuned_against(contest.policy):
-            notes.append(
-                f"{contest.policy} was tuned against {name}: that {name} prefers it shows that the tuning "
-                "worked, not that the texts are better. Ask people, or another judge."
-            )
-    texts = written if written.prompts else asked
+    shown = written if written.prompts else asked
     return {
-        "prompts": len(set(texts.prompts)),
+        "prompts": len(set(shown.prompts)),
         "judges": rows,
-        "texts": [dataclasses.asdict(text_statistics(side)) for side in (texts.ours, texts.theirs) if side],
+        "texts": [dataclasses.asdict(text_statistics(side)) for side in (shown.ours, shown.theirs) if side],
         "examples": examples(answered(asked, by_people), asked, on_asked, written, fresh),
-        "notes": notes,
     }
 
 
-def sampling_of(run: Run, contest: Contest) -> SamplingConfig:
-    """How both write. Tasks opened later, on prompts that had their turn, get other samples."""
+def sampling_of(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingConfig]:
+    """How either version writes: alike, and drawn independently.
+
+    From the same random numbers, two versions that differ little would write the same to most prompts, and
+    the rest would say how the one changed the other's texts, not which writes the better ones. Tasks that
+    are opened later, on prompts that had their turn, get other samples.
+    """
     sampling = config_of(SamplingConfig, run)
-    if sampling.seed < 0 or not run.parameters["tasks"]:
-        return sampling
-    had = standing(contest.project, *contest.generators).tasks
-    return dataclasses.replace(sampling, seed=sampling.seed + had)
+    if sampling.seed < 0:
+        return sampling, sampling
+    had = standing(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
+    ours, theirs = (
+        dataclasses.replace(sampling, seed=sampling.seed + had + shift) for shift in (0, SEEDS_APART)
+    )
+    return ours, theirs
 
 
 def write(
-    run: Run, attempt: Attempt, contest: Contest, prompts: Sequence[str], sampling: SamplingConfig
-) -> Pairs:
-    """A completion of each prompt by both versions, drawn independently.
-
-    From the same random numbers, two versions that differ little would write the same to most prompts, and
-    the rest would say how the one changed the other's texts, not which writes the better ones.
-    """
-    sides = []
-    for number, version in enumerate((contest.policy, contest.rival)):
-        if prompts:
-            attempt.check()
-            attempt.say(f"{version.name} writes", progress=0.35 * number)
-            model, tokenizer = load_writer(version, config_of(HardwareConfig, run))
-            own = sampling
-            if sampling.seed >= 0:
-                own = dataclasses.replace(sampling, seed=sampling.seed + number * FAR)
-            completions = complete(model, tokenizer, prompts, own, should_stop=attempt.should_stop)
-            attempt.check()
-            sides.append([storable(first.text) for (first,) in completions])
-    return Pairs(prompts, *sides)
+    run: Run,
+    attempt: Attempt,
+    version: ModelVersion,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    *,
+    samples: int = 1,
+) -> list[list[str]]:
+    """So many completions of each prompt."""
+    if not prompts:
+        return []
+    attempt.check()
+    attempt.say(f"{version.name} writes")
+    model, tokenizer = load_writer(version, config_of(HardwareConfig, run))
+    written = complete(
+        model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
+    )
+    attempt.check()
+    return [[storable(each.text) for each in texts] for texts in written]
 
 
 def worth_a_task(
@@ -207,6 +235,19 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
         ],
         **dataclasses.asdict(standing(contest.project, *contest.generators)),
     }
+
+
+def not_independent(policy: ModelVersion, chooser: ModelVersion | None, judges: Iterable[str]) -> list[str]:
+    """A sentence for each judge that had a hand in the texts it judges."""
+    aims = tuned_against(policy)
+    return [
+        f"{policy} was tuned against {name}: that {name} prefers it shows that the tuning worked, not that "
+        "the texts are better. Ask people, or another judge."
+        if name in aims
+        else f"{name} chose what it judges here. Ask people, or another judge."
+        for name in judges
+        if name in aims or (chooser is not None and name == chooser.name)
+    ]
 
 
 def tuned_against(version: ModelVersion) -> set[str]:

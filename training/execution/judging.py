@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from training.forms import PEOPLE, STORY_TASTE
+from training.rlhf.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
 from training.rlhf.win_rate import Share, WinRate, longer_won, win_rate
 
@@ -43,6 +44,36 @@ def scorer_row(name: str, found: WinRate, written: Pairs, agreed: Share | None) 
         "longer_won": as_metrics(written.longer_won(found.points)),
         "agreement": as_metrics(agreed),
     }
+
+
+def best_of_curve(
+    prompts: Sequence[str],
+    drawn: Sequence[Sequence[str]],
+    chooser: Scorer,
+    judges: Mapping[str, Scorer],
+) -> list[dict[str, Any]]:
+    """What choosing the best of n comes to, n = 1, 2, 4, ...: its KL, the chooser's score, each judge's."""
+
+    def scores(scorer: Scorer) -> list[list[float]]:
+        flat = [(prompt, text) for prompt, texts in zip(prompts, drawn, strict=True) for text in texts]
+        found = iter(scorer([prompt for prompt, _ in flat], [text for _, text in flat]))
+        return [[next(found) for _ in texts] for texts in drawn]
+
+    rewards = scores(chooser)
+    golds = {name: scores(scorer) for name, scorer in judges.items()}
+    curve = []
+    for n in powers_of_two(len(drawn[0])):
+        by_judge = {name: best_of_n(rewards, gold, n=n) for name, gold in golds.items()}
+        any_of_them = next(iter(by_judge.values()))
+        curve.append(
+            {
+                "n": n,
+                "kl": any_of_them.kl,
+                "reward": any_of_them.reward,
+                "judges": {name: each.gold for name, each in by_judge.items()},
+            }
+        )
+    return curve
 
 
 def as_metrics(found: Share | None) -> dict[str, Any] | None:
