@@ -1,12 +1,12 @@
 """A training small enough to take a second: what the tests of pretraining share."""
 
-import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.gpt.examples import shards_of, tiny_tokenizer
+from tests.two_processes import PROCESSES
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.generate import never
 from training.gpt.loop import Hooks
@@ -66,11 +66,6 @@ def train(
         hooks=Hooks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
         model=model,
     )
-
-
-PROCESSES = multiprocessing.get_context("forkserver")
-# The optimiser would import Dynamo at its first step, in seconds, in every process.
-PROCESSES.set_forkserver_preload([__name__, "torch._dynamo"])
 
 
 def in_a_process(target: Callable[..., None], *args: object) -> int:

@@ -1,15 +1,13 @@
 """Two processes train as one does: the same loss, the same files, and an end together."""
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 
-from tests.gpt.mouse import PROCESSES, Log, train
+from tests.gpt.mouse import Log, train
+from tests.two_processes import in_two_processes
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
@@ -33,41 +31,23 @@ class Outcome(NamedTuple):
 Job = Callable[[int, Log], PretrainResult]
 
 
-def member(rank: int, port: int, answers: Any, job: Job) -> None:
-    """One of two processes, with the environment that torchrun gives."""
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
-    log = Log()
-    result: PretrainResult | str
-    try:
-        result = job(rank, log)
-    except InputError as error:
-        result = str(error)
-    answers.put((rank, log, result))
-    answers.close()
-    answers.join_thread()
-    # As torchrun's workers end: at once, whatever the others do.
-    os._exit(0)
+class Logged:
+    """A job with a log of its own in each process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self, rank: int) -> tuple[Log, PretrainResult | str]:
+        log = Log()
+        try:
+            return log, self.job(rank, log)
+        except InputError as error:
+            return log, str(error)
 
 
-def in_two_processes(job: Job) -> Outcome:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    answers = PROCESSES.Queue()
-    members = [PROCESSES.Process(target=member, args=(rank, port, answers, job)) for rank in range(2)]
-    for process in members:
-        process.start()
-    found = sorted((answers.get(timeout=60) for _ in members), key=lambda answer: int(answer[0]))
-    for process in members:
-        process.join()
-    return Outcome([log for _, log, _ in found], [result for _, _, result in found])
+def both(job: Job) -> Outcome:
+    found = [answer for answer in in_two_processes(Logged(job)) if not isinstance(answer, str)]
+    return Outcome([log for log, _ in found], [result for _, result in found])
 
 
 class Trains:
@@ -102,7 +82,7 @@ def test_the_loss_is_that_of_one_process(
 ) -> None:
     whole, options = Log(), {**OPTIONS, "optimizer": optimizer}
     alone = train(shards, tmp_path / "alone", whole, **options, accumulate=2 * pieces)
-    two = in_two_processes(Trains(shards, tmp_path / "two", **options, accumulate=pieces, parallel=how))
+    two = both(Trains(shards, tmp_path / "two", **options, accumulate=pieces, parallel=how))
     assert_same_curves(two.logs[0], whole)
     assert two.logs[1].steps == [], "only the first process tells"
     for result in two.results:
@@ -124,8 +104,8 @@ def test_one_goes_on_where_others_were_stopped(shards: Shards, tmp_path: Path, f
             result: PretrainResult | str = job(0, log)
         else:
             options = {**OPTIONS, "optimizer": "muon", "parallel": how}
-            both = in_two_processes(Trains(shards, folder, stop_after=stop_after, **options))
-            log, result = both.logs[0], both.results[0]
+            two = both(Trains(shards, folder, stop_after=stop_after, **options))
+            log, result = two.logs[0], two.results[0]
         parts.steps += log.steps
         parts.metrics += log.metrics
         assert isinstance(result, PretrainResult)
@@ -134,7 +114,7 @@ def test_one_goes_on_where_others_were_stopped(shards: Shards, tmp_path: Path, f
 
 
 def test_the_minutes_end_for_all_at_once(shards: Shards, tmp_path: Path) -> None:
-    two = in_two_processes(Trains(shards, tmp_path, minutes=0.01, steps=0))
+    two = both(Trains(shards, tmp_path, minutes=0.01, steps=0))
     first, second = two.results
     assert isinstance(first, PretrainResult)
     assert isinstance(second, PretrainResult)
@@ -154,7 +134,7 @@ class FailsInOne:
 
 
 def test_an_error_in_one_ends_all_and_is_told_by_all(shards: Shards, tmp_path: Path) -> None:
-    two = in_two_processes(FailsInOne(shards, tmp_path))
+    two = both(FailsInOne(shards, tmp_path))
     assert two.results[0] == two.results[1]
     assert str(two.results[0]).startswith(
         "corpus: its 841 training tokens are fewer than one context of 5000"
@@ -162,7 +142,7 @@ def test_an_error_in_one_ends_all_and_is_told_by_all(shards: Shards, tmp_path: P
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(shards: Shards, tmp_path: Path) -> None:
-    two = in_two_processes(Trains(shards, tmp_path, batch_size=9, accumulate=3))
+    two = both(Trains(shards, tmp_path, batch_size=9, accumulate=3))
     message = (
         "batch_size: 9 sequences cannot be shared out evenly among 2 processes that accumulate 3;"
         " give a multiple of 6"
