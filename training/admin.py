@@ -18,7 +18,10 @@ from training.config_form import NamedChoiceField
 from training.forms import FORMS, RunForm
 from training.models import ModelVersion, Run
 
-MAIN_FIELDS = ("source", "policy", "reward", "project", "preferences", "against", "judge", "tasks", "name")
+MAIN_FIELDS = (
+    "source", "policy", "reward", "project", "preferences", "demonstrations", "best_of", "against", "judge",
+    "gold", "tasks", "name",
+)  # fmt: skip
 """What a form shows at once, in this order; the rest is folded."""
 
 SHOWN_REFUSALS = 5

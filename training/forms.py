@@ -6,6 +6,7 @@ names of projects and versions.
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +26,14 @@ from training.gpt.config import (
 )
 from training.gpt.sources import NAMES, names_in
 from training.models import ModelVersion, Run, version_name
-from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
+from training.rlhf.config import (
+    ControlConfig,
+    DpoConfig,
+    FinetuneConfig,
+    RewardConfig,
+    SupervisedConfig,
+    SupervisedControlConfig,
+)
 
 STORY_TASTE = "story-taste"
 """The built-in taste: kind, ends well, no repetition."""
@@ -223,7 +231,8 @@ class TrainRewardForm(NewVersionForm):
     )
     preferences = forms.CharField(
         required=False,
-        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"} on each line.',
+        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"}, or '
+        '{"prompt", "completion", "score"}, on each line.',
     )
     gold = forms.CharField(
         required=False,
@@ -232,10 +241,7 @@ class TrainRewardForm(NewVersionForm):
     )
 
     def clean_preferences(self) -> str:
-        name: str = self.cleaned_data["preferences"]
-        if name and not Path(name).is_file():
-            raise forms.ValidationError(f"{name}: there is no such file.")
-        return name
+        return checked_file(self.cleaned_data["preferences"])
 
     def clean_gold(self) -> str:
         return checked_taste(self.cleaned_data["gold"])
@@ -267,19 +273,11 @@ def checked_taste(name: str) -> str:
     return name
 
 
-class FinetuneForm(OpensTasksMixin, NewVersionForm):
-    kind = Run.Kind.FINETUNE
-    summary = "Tune a policy against a reward model by policy gradient."
-    configs = (FinetuneConfig, ControlConfig, HardwareConfig)
+class TuningForm(OpensTasksMixin, NewVersionForm):
+    """A run that tunes a policy, watched on the project's held-out prompts."""
 
     project = required_project()
     policy = required_policy("The policy to tune; it is also the reference that KL is measured from.")
-    reward = NamedChoiceField(
-        ModelVersion.objects.rewards(),
-        by="name",
-        missing="name a reward model; `manage.py train_reward` makes one from people's answers.",
-        help_text="The reward model to tune against.",
-    )
     gold = forms.CharField(
         required=False,
         help_text="Measure the held-out completions by this taste as well, and choose the best version by "
@@ -304,6 +302,118 @@ class FinetuneForm(OpensTasksMixin, NewVersionForm):
                     f"`manage.py add_prompts {project.slug} --file FILE --heldout 0.2`.",
                 )
         return cleaned
+
+
+class FinetuneForm(TuningForm):
+    kind = Run.Kind.FINETUNE
+    summary = "Tune a policy against a reward model by policy gradient."
+    configs = (FinetuneConfig, ControlConfig, HardwareConfig)
+
+    reward = NamedChoiceField(
+        ModelVersion.objects.rewards(),
+        by="name",
+        missing="name a reward model; `manage.py train_reward` makes one from people's answers.",
+        help_text="The reward model to tune against.",
+    )
+
+
+def measuring_reward() -> NamedChoiceField:
+    return NamedChoiceField(
+        ModelVersion.objects.rewards(),
+        by="name",
+        required=False,
+        help_text="Measure the held-out completions by this reward model, and choose the best version by it.",
+    )
+
+
+class AnswersMixin(forms.Form):
+    """A run that learns from a project's answers: as they are now, or as they were frozen before."""
+
+    snapshot = forms.CharField(
+        required=False,
+        help_text="Learn from this snapshot of the project's answers (its hash or the beginning of it, as "
+        "another run shows it) instead of the answers there are now.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        project, given = cleaned.get("project"), cleaned.get("snapshot")
+        if project is not None and given:
+            hashes = list(project.snapshots.filter(hash__startswith=given).values_list("hash", flat=True)[:2])
+            if len(hashes) == 1:
+                cleaned["snapshot"] = hashes[0]
+            else:
+                known = ", ".join(each[:12] for each in project.snapshots.values_list("hash", flat=True)[:5])
+                problem = "more than one begins so" if hashes else "there is no such snapshot"
+                there = f"there are: {known}" if known else f"“{project.slug}” has none yet"
+                self.add_error("snapshot", f"“{given}”: {problem}; {there}.")
+        return cleaned
+
+
+class DpoForm(AnswersMixin, TuningForm):
+    kind = Run.Kind.DPO
+    summary = "Tune a policy on people's comparisons directly, without a reward model."
+    configs = (DpoConfig, ControlConfig, HardwareConfig)
+
+    preferences = forms.CharField(
+        required=False,
+        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"} on each line.',
+    )
+    reward = measuring_reward()
+
+    def clean_preferences(self) -> str:
+        return checked_file(self.cleaned_data["preferences"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if cleaned.get("preferences") and cleaned.get("snapshot"):
+            self.add_error("snapshot", "give either a file of preferences or a snapshot, and not both.")
+        return cleaned
+
+
+class SupervisedForm(AnswersMixin, TuningForm):
+    kind = Run.Kind.SUPERVISED
+    summary = "Tune a policy to write as demonstrations do: people's favourites, a file's, or its own best."
+    configs = (SupervisedConfig, SupervisedControlConfig, HardwareConfig)
+
+    demonstrations = forms.CharField(
+        required=False,
+        help_text='Learn from a JSON Lines file, {"prompt", "completion"} on each line, instead of the '
+        "samples that people ranked best.",
+    )
+    best_of = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=1000,
+        initial=0,
+        help_text="Learn instead from the best of so many completions that the policy writes to each "
+        "training prompt, as the reward model judges them.",
+    )
+    prompts = forms.IntegerField(
+        required=False, min_value=1, initial=1000, help_text="With --best-of: training prompts used, at most."
+    )
+    reward = measuring_reward()
+
+    def clean_demonstrations(self) -> str:
+        return checked_file(self.cleaned_data["demonstrations"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        sources = [name for name in ("demonstrations", "best_of", "snapshot") if cleaned.get(name)]
+        if len(sources) > 1:
+            self.add_error(sources[1], f"leave it out, or {sources[0]}: one source of demonstrations only.")
+        if cleaned.get("best_of") == 1:
+            self.add_error("best_of", "the best of one is that one: give 2 or more.")
+        if cleaned.get("best_of") and not cleaned.get("reward") and not self.errors:
+            self.add_error("reward", "name the reward model that chooses among the --best-of completions.")
+        return cleaned
+
+
+def checked_file(name: str) -> str:
+    """The name of a file that exists."""
+    if name and not Path(name).is_file():
+        raise forms.ValidationError(f"{name}: there is no such file.")
+    return name
 
 
 class EvaluateForm(RunForm):
@@ -342,6 +452,19 @@ class EvaluateForm(RunForm):
         initial=0,
         help_text=f"With {PEOPLE} as a judge: open so many blind tasks, with one sample of each version.",
     )
+    best_of = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1000,
+        initial=1,
+        help_text="Let --policy write so many completions of each prompt, of which --reward chooses one.",
+    )
+    reward = NamedChoiceField(
+        ModelVersion.objects.rewards(),
+        by="name",
+        required=False,
+        help_text="With --best-of: the reward model that chooses.",
+    )
     prompts = forms.IntegerField(
         required=False, min_value=1, initial=200, help_text="Held-out prompts used, at most."
     )
@@ -367,24 +490,37 @@ class EvaluateForm(RunForm):
         cleaned = super().clean()
         if self.errors:
             return cleaned
-        people = PEOPLE in judges_in(cleaned["judge"])
-        if cleaned["tasks"] and not people:
-            self.add_error("tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well.")
-        if people and cleaned["policy"] == cleaned["against"]:
-            self.add_error("against", "people compare two versions: name another one than --policy.")
-            return cleaned
+        for name, message in [*self.missing(cleaned), *self.clashes(cleaned)]:
+            self.add_error(name, message)
+        return cleaned
+
+    def missing(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """A field that was left empty, and what to put there."""
         if not cleaned["source"] and not cleaned["against"]:
-            self.add_error(
-                "source", "say what to measure: a corpus (--source) or another version (--against)."
-            )
+            yield "source", "say what to measure: a corpus (--source) or another version (--against)."
         if cleaned["against"]:
             for name, what in (("project", "whose held-out prompts to use"), ("judge", "who decides")):
                 if not cleaned[name]:
-                    self.add_error(name, f"say {what}.")
+                    yield name, f"say {what}."
             project = cleaned["project"]
             if project and not project.prompts.filter(split="heldout").exists():
-                self.add_error("project", f"“{project.slug}” has no held-out prompts.")
-        return cleaned
+                yield "project", f"“{project.slug}” has no held-out prompts."
+        if cleaned["best_of"] > 1 and not cleaned["reward"]:
+            yield "reward", "name the reward model that chooses among the --best-of completions."
+        if cleaned["best_of"] > 1 and not cleaned["against"]:
+            yield "against", "name the version to compare with; it may be --policy itself."
+        if cleaned["reward"] and cleaned["best_of"] == 1:
+            yield "best_of", "say among how many completions the reward model chooses (2 or more)."
+
+    def clashes(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """A field that does not go with another, and what to do."""
+        people = PEOPLE in judges_in(cleaned["judge"])
+        if cleaned["tasks"] and not people:
+            yield "tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well."
+        if people and cleaned["policy"] == cleaned["against"]:
+            yield "against", "people compare two versions: name another one than --policy."
+        if people and cleaned["best_of"] > 1:
+            yield "best_of", f"{PEOPLE} read what versions write unaided: leave out one of the two."
 
 
 class PrepareCorpusForm(ConfigForm):
@@ -453,5 +589,8 @@ class ExportForm(ConfigForm):
 
 
 FORMS: dict[str, type[RunForm]] = {
-    form.kind: form for form in (PretrainForm, SampleForm, TrainRewardForm, FinetuneForm, EvaluateForm)
-}
+    form.kind: form
+    for form in (
+        PretrainForm, SampleForm, TrainRewardForm, FinetuneForm, SupervisedForm, DpoForm, EvaluateForm
+    )
+}  # fmt: skip

@@ -54,6 +54,8 @@ class Run(models.Model):
         SAMPLE = "sample", "Sample"
         TRAIN_REWARD = "train_reward", "Train a reward model"
         FINETUNE = "finetune", "Fine-tune"
+        SUPERVISED = "supervised", "Supervised fine-tune"
+        DPO = "dpo", "Direct preference optimisation"
         EVALUATE = "evaluate", "Evaluate"
 
     class Status(models.TextChoices):

@@ -2,44 +2,24 @@
 
 from pathlib import Path
 
-from labeling.models import Project
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import NewVersion, Outcome
+from training.execution.outcome import Outcome
+from training.execution.tuning import outcome_of, prompts_of
 from training.execution.versions import load_policy, load_reward, load_taste
-from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
-from training.models import ModelVersion, Run
+from training.models import Run
 from training.rlhf.config import ControlConfig, FinetuneConfig
 from training.rlhf.examiner import Tuned
 from training.rlhf.policy_gradient import finetune
-
-EXAMPLES = 5
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     """The policy gradient with its control loop; the best version inside the KL budget is the one kept."""
     result, tokenizer = tune(run, attempt, folder)
     attempt.check()
-    save_checkpoint(folder / "model", result.policy, tokenizer)
-    return Outcome(
-        metrics={
-            **result.metrics,
-            "stopped": result.stopped,
-            "notes": result.notes,
-            "examples": [
-                {"prompt": prompt, "completion": after, "against": before}
-                for prompt, after, before in zip(
-                    result.heldout_prompts[:EXAMPLES],
-                    result.after.completions,
-                    result.before.completions,
-                    strict=False,
-                )
-            ],
-        },
-        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
-    )
+    return outcome_of(run, result, tokenizer, folder)
 
 
 def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
@@ -63,8 +43,8 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
         tokenizer=tokenizer,
         scorer=scorer,
         gold=load_taste(gold) if gold else None,
-        prompts=texts(project, "train"),
-        heldout_prompts=texts(project, "heldout"),
+        prompts=prompts_of(project, "train"),
+        heldout_prompts=prompts_of(project, "heldout"),
         config=config_of(FinetuneConfig, run),
         control=config_of(ControlConfig, run),
         hardware=config_of(HardwareConfig, run),
@@ -72,8 +52,3 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
         hooks=attempt.hooks,
     )
     return result, tokenizer
-
-
-def texts(project: Project, split: str) -> list[str]:
-    """The project's prompts of one split, in the order they were added."""
-    return list(project.prompts.filter(split=split).order_by("pk").values_list("text", flat=True))

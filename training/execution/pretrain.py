@@ -5,8 +5,8 @@ from pathlib import Path
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import prepared_for
-from training.execution.finetune import EXAMPLES
 from training.execution.outcome import NewVersion, Outcome
+from training.execution.tuning import EXAMPLES
 from training.execution.versions import load_policy
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig

@@ -203,6 +203,25 @@ class Control:
         )
 
 
+def changes(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
+    """What a tuning changed: for each `measure` the means `before` and `after`, and between which bounds,
+    `low` and `high`, their difference lies at 95 % (None for one prompt), prompt by prompt."""
+    found = []
+    for name, values in after.each.items():
+        gains = differences(values, before.each[name])
+        certain = len(gains) > 1
+        found.append(
+            {
+                "measure": name,
+                "before": before.mean(name),
+                "after": after.mean(name),
+                "low": at_least(gains, 1.96) if certain else None,
+                "high": -at_least([-gain for gain in gains], 1.96) if certain else None,
+            }
+        )
+    return found
+
+
 def judged_by(measures: Measures) -> str | None:
     """Whose win rate is watched, if there is a reward that can rise meanwhile."""
     if "reward" not in measures:

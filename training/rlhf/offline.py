@@ -134,7 +134,7 @@ def tune_offline(
     if folder is not None:
         watched = replace(control, save_every=1.0)
         given = {**inputs, "control": repr(watched)}
-        state = StateFolder(folder / "last", config, given, frozenset({"accumulate", "parallel"}))
+        state = StateFolder(folder, config, given, frozenset({"accumulate", "parallel"}))
     with processes() as group:
         stage = Offline(
             policy,

@@ -1,0 +1,58 @@
+"""Tune a policy on people's comparisons directly."""
+
+from pathlib import Path
+from typing import Any
+
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.execution.outcome import Outcome
+from training.execution.train_reward import said_in
+from training.execution.tuning import frozen, judges_of, outcome_of, prompts_of
+from training.execution.versions import load_policy
+from training.gpt.config import HardwareConfig
+from training.gpt.parallel import processes
+from training.gpt.tokenizer import Tokenizer
+from training.models import Run
+from training.rlhf.config import ControlConfig, DpoConfig
+from training.rlhf.dpo import dpo
+from training.rlhf.examiner import Tuned
+
+
+def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+    """The same watch as the policy gradient's; the best version is the one kept."""
+    result, tokenizer, count = tune(run, attempt, folder)
+    attempt.check()
+    return outcome_of(run, result, tokenizer, folder, comparisons=count)
+
+
+def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+    """What a process does beside the one that executes the run: its share of the tuning."""
+    tune(run, attempt, folder)
+
+
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, int]:
+    """What the tuning came to, the policy's tokenizer, and the number of comparisons."""
+    assert run.project is not None
+    assert run.policy is not None
+    attempt.say("collecting the comparisons")
+    with processes() as group:
+        if not run.parameters["preferences"]:
+            frozen(run, group)
+        comparisons, _ = said_in(run)
+        attempt.say(f"{len(comparisons)} comparisons; loading the policy")
+        policy, tokenizer = load_policy(run.policy)
+        attempt.check()
+        judges: dict[str, Any] = vars(judges_of(run))
+        result = dpo(
+            policy=policy,
+            tokenizer=tokenizer,
+            comparisons=comparisons,
+            heldout_prompts=prompts_of(run.project, "heldout"),
+            config=config_of(DpoConfig, run),
+            control=config_of(ControlConfig, run),
+            hardware=config_of(HardwareConfig, run),
+            folder=folder / "last",
+            hooks=attempt.hooks,
+            **judges,
+        )
+        return result, tokenizer, len(comparisons)

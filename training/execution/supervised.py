@@ -1,0 +1,132 @@
+"""Tune a policy to write as demonstrations do: people's favourites, a file's, or its own best."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.execution.outcome import Outcome
+from training.execution.train_reward import said_in
+from training.execution.tuning import Judges, frozen, judges_of, outcome_of, prompts_of
+from training.execution.versions import load_policy
+from training.gpt.config import HardwareConfig, SamplingConfig
+from training.gpt.devices import choose_device
+from training.gpt.errors import InputError
+from training.gpt.generate import complete
+from training.gpt.model import GPT
+from training.gpt.parallel import Group, processes
+from training.gpt.tokenizer import Tokenizer
+from training.models import Run
+from training.rlhf.best_of_n import choose_best
+from training.rlhf.config import SupervisedConfig, SupervisedControlConfig
+from training.rlhf.demonstrations import Demonstration, best_ranked, read_demonstrations
+from training.rlhf.examiner import Tuned
+from training.rlhf.supervised import supervised
+
+PROMPTS_AT_ONCE = 32
+
+
+def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+    """The same watch as the policy gradient's; the best version is the one kept."""
+    result, tokenizer, count = tune(run, attempt, folder)
+    attempt.check()
+    return outcome_of(run, result, tokenizer, folder, demonstrations=count)
+
+
+def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+    """What a process does beside the one that executes the run: its share of the tuning."""
+    tune(run, attempt, folder)
+
+
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, int]:
+    """What the tuning came to, the policy's tokenizer, and the number of demonstrations."""
+    assert run.project is not None
+    assert run.policy is not None
+    with processes() as group:
+        attempt.say("loading the policy")
+        policy, tokenizer = load_policy(run.policy)
+        judges = judges_of(run)
+        if run.parameters["demonstrations"]:
+            demonstrations = read_demonstrations(run.parameters["demonstrations"])
+        elif run.parameters["best_of"]:
+            demonstrations = kept_in(
+                folder / "demonstrations.jsonl",
+                group=group,
+                write=lambda: own_best(run, attempt, policy, tokenizer, judges),
+            )
+        else:
+            demonstrations = favourites(run, group)
+        attempt.check()
+        attempt.say(f"{len(demonstrations)} demonstrations")
+        watched: dict[str, Any] = vars(judges)
+        result = supervised(
+            policy=policy,
+            tokenizer=tokenizer,
+            demonstrations=demonstrations,
+            heldout_prompts=prompts_of(run.project, "heldout"),
+            config=config_of(SupervisedConfig, run),
+            control=config_of(SupervisedControlConfig, run),
+            hardware=config_of(HardwareConfig, run),
+            folder=folder / "last",
+            hooks=attempt.hooks,
+            **watched,
+        )
+        return result, tokenizer, len(demonstrations)
+
+
+def favourites(run: Run, group: Group) -> list[Demonstration]:
+    """What people ranked best in the project."""
+    snapshot = frozen(run, group)
+    found = best_ranked(said_in(run)[0])
+    if not found:
+        raise InputError(
+            f"project: nobody preferred anything in “{snapshot.project.slug}” yet; let people answer more "
+            "of its tasks."
+        )
+    return found
+
+
+def kept_in(path: Path, *, group: Group, write: Callable[[], list[Demonstration]]) -> list[Demonstration]:
+    """What the first process writes, kept in a file: a resumed run learns from the same demonstrations, and
+    does not write them again."""
+
+    def keep() -> bool:
+        if not path.is_file():
+            partial = path.with_suffix(".partial")
+            lines = [json.dumps(asdict(each)) + "\n" for each in write()]
+            partial.write_text("".join(lines), encoding="utf-8")
+            partial.replace(path)
+        return True
+
+    group.told(keep)
+    return read_demonstrations(path)
+
+
+def own_best(
+    run: Run, attempt: Attempt, policy: GPT, tokenizer: Tokenizer, judges: Judges
+) -> list[Demonstration]:
+    """The best completion of each training prompt among several of the policy's own."""
+    assert run.project is not None
+    assert judges.scorer is not None
+    prompts = prompts_of(run.project, "train")[: run.parameters["prompts"]]
+    config = config_of(SupervisedConfig, run)
+    policy = policy.to(choose_device(run.parameters["device"]))
+    found = []
+    for first in range(0, len(prompts), PROMPTS_AT_ONCE):
+        some = prompts[first : first + PROMPTS_AT_ONCE]
+        attempt.say(f"writes to prompt {first} of {len(prompts)}")
+        texts = complete(
+            policy,
+            tokenizer,
+            some,
+            SamplingConfig(max_new_tokens=config.max_new_tokens, seed=config.seed + first),
+            samples_per_prompt=run.parameters["best_of"],
+            should_stop=attempt.should_stop,
+        )
+        attempt.check()
+        best = choose_best(judges.scorer, some, [[each.text for each in own] for own in texts])
+        found += [Demonstration(prompt, text) for prompt, text in zip(some, best, strict=True) if text]
+    return found

@@ -1,0 +1,105 @@
+"""What all tunings of a policy share: who judges them, what they learn from, and how they report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labeling.models import PreferenceSnapshot, Project
+from training.execution.outcome import NewVersion, Outcome
+from training.execution.train_reward import freeze
+from training.execution.versions import load_reward, load_taste
+from training.gpt.checkpoint import save_checkpoint
+from training.gpt.devices import choose_device
+from training.gpt.parallel import Group
+from training.gpt.tokenizer import Tokenizer
+from training.models import ModelVersion, Run
+from training.rlhf.control import changes
+from training.rlhf.examiner import Tuned
+from training.rlhf.scorers import Scorer
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """Who measures the held-out completions of a tuning that does not learn from a reward model."""
+
+    scorer: Scorer | None
+    gold: Scorer | None
+    disagreement: Scorer | None
+
+
+def judges_of(run: Run) -> Judges:
+    """The reward model and the taste that the run names, where it does."""
+    gold = run.parameters.get("gold")
+    reward = load_reward(run.reward).to(choose_device(run.parameters["device"])) if run.reward else None
+    return Judges(
+        scorer=reward.scorer() if reward else None,
+        gold=load_taste(gold) if gold else None,
+        disagreement=reward.disagreement if reward and reward.members > 1 else None,
+    )
+
+
+def frozen(run: Run, group: Group) -> PreferenceSnapshot:
+    """The answers that the run learns from: the snapshot that it names, or one of what there is now.
+
+    The first process freezes, and the others read what it froze.
+    """
+
+    def choose() -> bool:
+        if run.snapshot is None and run.parameters.get("snapshot"):
+            assert run.project is not None
+            run.snapshot = run.project.snapshots.get(hash=run.parameters["snapshot"])
+            run.save(update_fields=["snapshot"])
+        return freeze(run)
+
+    if group.told(choose):
+        run.refresh_from_db(fields=["snapshot"])
+    assert run.snapshot is not None
+    return run.snapshot
+
+
+def prompts_of(project: Project, split: str) -> list[str]:
+    """The project's prompts of one split, in the order they were added."""
+    return list(project.prompts.filter(split=split).order_by("pk").values_list("text", flat=True))
+
+
+def outcome_of(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, **metrics: Any) -> Outcome:
+    """The best version, and a report that is the same for every tuning."""
+    save_checkpoint(folder / "model", result.policy, tokenizer)
+    return Outcome(
+        metrics={
+            **result.metrics,
+            **metrics,
+            "stopped": result.stopped,
+            "notes": result.notes,
+            "tuning": {
+                "chosen_by": result.after.chosen_by,
+                "prompts": len(result.heldout_prompts),
+                "changes": changes(result.before, result.after),
+            },
+            "examples": examples(result),
+        },
+        version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
+        snapshot=run.snapshot,
+    )
+
+
+def examples(result: Tuned) -> list[dict[str, Any]]:
+    """What the policy wrote to held-out prompts before and after, with its scores."""
+    before, after = result.before, result.after
+    judge = next((name for name in ("gold", "reward") if name in after.each), None)
+    unscored: Sequence[float | None] = [None] * len(after.completions)
+    rows = zip(
+        result.heldout_prompts,
+        after.completions,
+        before.completions,
+        after.each[judge] if judge else unscored,
+        before.each[judge] if judge else unscored,
+        strict=True,
+    )
+    return [
+        {"prompt": prompt, "completion": ours, "against": theirs, "score": score, "score_against": against}
+        for prompt, ours, theirs, score, against in list(rows)[:EXAMPLES]
+    ]

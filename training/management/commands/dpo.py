@@ -1,0 +1,8 @@
+"""`manage.py dpo`: tune a policy on people's comparisons, without a reward model."""
+
+from training.management.run_command import RunCommand
+from training.models import Run
+
+
+class Command(RunCommand):
+    kind = Run.Kind.DPO
