@@ -66,6 +66,7 @@ def test_a_frozen_trunk_keeps_its_features_and_trains_the_head() -> None:
     )
     fresh = RewardModel.from_policy(policy, tokenizer, seed=0).eval()
     rows = fresh.encode([""] * 3, ["abc", "h", "aaaa"])
+    assert isinstance(result.model, RewardModel)
     torch.testing.assert_close(result.model.states(rows), fresh.states(rows), rtol=0, atol=0)
     assert not torch.equal(result.model.head.weight, fresh.head.weight)
     assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())

@@ -8,7 +8,7 @@ from training.gpt.devices import choose_device, choose_precision
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
-from training.rlhf.reward import RewardModel, load_reward_model
+from training.rlhf.reward import Ensemble, RewardModel, load_reward_model
 from training.rlhf.scorers import Scorer, story_taste
 
 
@@ -25,8 +25,8 @@ def load_writer(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, T
     return model.to(device, choose_precision(hardware.precision, device)), tokenizer
 
 
-def load_reward(version: ModelVersion) -> RewardModel:
-    """The reward model of a version, its files' hash checked."""
+def load_reward(version: ModelVersion) -> RewardModel | Ensemble:
+    """The reward model of a version, or its ensemble of them, its files' hash checked."""
     with artifacts.opened(version) as folder:
         return load_reward_model(folder)
 

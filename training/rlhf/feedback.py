@@ -64,7 +64,8 @@ def choose(
         raise InputError("criteria: nothing was scored, so there is nothing to weigh; leave it out")
     ratings = weigh(ratings, weights)
     comparisons = _compared(comparisons, ratings, anew=bool(weights))
-    train, kept_back = split_by_prompt([*comparisons, *ratings], heldout=heldout, seed=seed)
+    said: list[Comparison | Rating] = [*comparisons, *ratings]
+    train, kept_back = split_by_prompt(said, heldout=heldout, seed=seed)
     sides = Sides(
         train=_lessons(train, loss),
         heldout=_lessons(kept_back, loss),

@@ -91,7 +91,8 @@ class Judge(nn.Module, ABC):
     def combined(self, members: Tensor, *, use: str) -> Tensor:
         """One reward of the members' scores, on the scale of the reference samples. [N, M] -> [N]"""
         mean, deviation = self.uses[USES.index(use)]
-        return (combine(members, use=use) - mean) / deviation
+        combined: Tensor = (combine(members, use=use) - mean) / deviation
+        return combined
 
     def normalise(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
         """Scale every member and every use to mean 0 and deviation 1 on these texts: samples of the reference

@@ -115,8 +115,8 @@ class Scores:
         """`like` is the training side, on whose scale held-out scores are."""
         self.units = [rating.unit for rating in ratings]
         scores = torch.tensor([[rating.score] for rating in ratings], device=device)
-        self.mean = like.mean if like else scores.mean()
-        self.deviation = like.deviation if like else scores.std(correction=0).clamp_min(1e-6)
+        self.mean: Tensor = like.mean if like else scores.mean()
+        self.deviation: Tensor = like.deviation if like else scores.std(correction=0).clamp_min(1e-6)
         self.text = torch.tensor([index[rating.texts[0]] for rating in ratings], device=device)
         self.score = (scores - self.mean) / self.deviation
         self.weight = torch.tensor([trust(rating.annotator) for rating in ratings], device=device)

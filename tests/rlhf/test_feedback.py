@@ -1,0 +1,87 @@
+"""Which lessons a loss takes from what people said."""
+
+import pytest
+
+from training.gpt.errors import InputError
+from training.rlhf.feedback import Sides, choose
+from training.rlhf.preferences import Comparison, Rating, ranking_to_comparisons
+
+RANKED = [
+    pair
+    for prompt in "pq"
+    for pair in ranking_to_comparisons(
+        prompt=prompt, completions=list("abc"), ranks=[1, 2, 3], group=f"{prompt}-1"
+    )
+]
+LOOSE = [Comparison("p", "x", "y", margin=1.0)]
+RATED = [
+    Rating("p", completion, score, {"kind": 1 - score}, group="p-2")
+    for completion, score in (("a", 0.25), ("b", 0.75))
+]
+
+
+def of(loss: str, *, criteria: str = "", ratings: list[Rating] = RATED) -> Sides:
+    return choose([*RANKED, *LOOSE], ratings, loss=loss, criteria=criteria, heldout=0.0, seed=0)
+
+
+def test_pairs_take_every_comparison_and_those_of_ratings_that_were_not_compared() -> None:
+    train = of("pairs").train
+    assert (len(train.pairs), train.rankings, train.ratings) == (6 + 1 + 1, (), ())
+    assert train.pairs[-1] == Comparison("p", "b", "a", group="p-2")
+
+
+def test_rankings_leave_the_rest_to_the_pairs() -> None:
+    train = of("ranking", ratings=[]).train
+    assert [ranking.ranks for ranking in train.rankings] == [(1, 2, 3)] * 2
+    assert list(train.pairs) == LOOSE
+
+
+def test_scores_are_taken_alone_or_with_the_pairs() -> None:
+    assert list(of("scores").train.ratings) == RATED
+    assert not of("scores").train.pairs
+    both = of("scores+pairs").train
+    assert list(both.ratings) == RATED
+    assert len(both.pairs) == 8
+
+
+def test_a_comparison_that_came_from_scores_is_not_taken_twice() -> None:
+    compared = [*RANKED, *LOOSE, Comparison("p", "b", "a", group="p-2")]
+    sides = choose(compared, RATED, loss="pairs", criteria="", heldout=0.0, seed=0)
+    assert len(sides.train.pairs) == 8
+
+
+def test_weights_of_criteria_compare_anew() -> None:
+    compared = [*RANKED, Comparison("p", "b", "a", group="p-2")]
+    sides = choose(compared, RATED, loss="pairs", criteria="kind=1", heldout=0.0, seed=0)
+    assert Comparison("p", "a", "b", group="p-2") in sides.train.pairs
+    assert Comparison("p", "b", "a", group="p-2") not in sides.train.pairs
+    assert len(sides.train.pairs) == 7
+
+
+def test_each_side_has_lessons_of_its_own_prompts_only() -> None:
+    sides = choose([*RANKED, *LOOSE], RATED, loss="scores+pairs", criteria="", heldout=0.5, seed=1)
+    prompts = [{each.unit for each in side.all} for side in (sides.train, sides.heldout)]
+    assert prompts[0].isdisjoint(prompts[1])
+    assert prompts[0] | prompts[1] == {"p", "q"}
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "ratings", "loss", "says"),
+    [
+        ([], [], "pairs", "preferences: no comparison prefers"),
+        ([Comparison("p", "a", "b", tie=True)], [], "pairs", "preferences: no comparison prefers"),
+        ([Comparison("p", "a", "a")], [], "pairs", "preferences: no comparison prefers"),
+        (LOOSE, [], "scores", "loss: scores needs scores, and nothing was scored"),
+        ([], RATED[:1], "scores", "preferences: no comparison prefers"),
+    ],
+)
+def test_what_teaches_nothing_is_refused(
+    comparisons: list[Comparison], ratings: list[Rating], loss: str, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        choose(comparisons, ratings, loss=loss, criteria="", heldout=0.0, seed=0)
+
+
+def test_weights_without_scores_are_refused() -> None:
+    with pytest.raises(InputError, match="criteria: nothing was scored"):
+        of("pairs", criteria="kind=1", ratings=[])
