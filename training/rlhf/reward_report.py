@@ -32,7 +32,7 @@ def report(
         rewards = model.score([each.prompt for each in ratings], [each.completion for each in ratings])
         figures["score_correlation"] = _correlation(rewards, [each.score for each in ratings])
     if not pairs:
-        return figures
+        return figures | {"annotators": _annotators([], [], reliabilities)}
     texts = list(dict.fromkeys(text for pair in pairs for text in pair.texts))
     index = {text: place for place, text in enumerate(texts)}
     trained = model.trained_units(model.member_scores(*zip(*texts, strict=True))).mean(dim=1).cpu()
@@ -40,14 +40,15 @@ def report(
     differences = (chosen - rejected).tolist()
     margin = torch.tensor([pair.margin for pair in pairs])
     tie = torch.tensor([pair.tie for pair in pairs])
-    found = accuracy(differences, pairs)
+    found, longer = accuracy(differences, pairs), longer_wins(pairs)
     kept = [gap for gap, pair in zip(differences, pairs, strict=True) if not pair.tie]
     return figures | {
         "accuracy": found.accuracy,
         "interval": (found.low, found.high),
         "loss": bradley_terry_loss(chosen - rejected, margin=margin, tie=tie).mean().item(),
         "margin": math.fsum(kept) / len(kept) if kept else math.nan,
-        "longer_wins": longer_wins(pairs).accuracy,
+        "longer_wins": longer.accuracy,
+        "longer_wins_interval": (longer.low, longer.high),
         "mean_reward": math.fsum(model.score(*zip(*texts, strict=True))) / len(texts),
         "annotators": _annotators(differences, pairs, reliabilities),
         "by_strength": by_strength(differences, pairs),
@@ -58,13 +59,13 @@ def report(
 def _annotators(
     differences: list[float], pairs: Sequence[Comparison], reliabilities: Mapping[str, Reliability]
 ) -> list[dict[str, Any]]:
-    """A row for each annotator: accuracy against their held-out answers, and reliability if it was learned."""
+    """A row for each annotator: accuracy on their held-out answers, and reliability if it was learned."""
     right = by_annotator(differences, pairs)
     rows = []
     for name in sorted({*right, *reliabilities}):
         row: dict[str, Any] = {"annotator": name}
         if name in right:
-            row |= {"accuracy": right[name].accuracy, "heldout_comparisons": right[name].comparisons}
+            row |= {f"heldout_{figure}": value for figure, value in asdict(right[name]).items()}
         if name in reliabilities:
             row |= asdict(reliabilities[name])
         rows.append(row)

@@ -1,0 +1,113 @@
+"""Shares with their intervals over some measure, as SVG drawn on the server: template-ready coordinates."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from training.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, number, ticks
+
+
+class Point(NamedTuple):
+    """A share observed at x, its 95 % interval, and how many it was counted from."""
+
+    x: float
+    share: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalPlot:
+    """A picture of points with error bars. `diagonal` draws where the share would equal x, and then both axes
+    are shares; `doubling` makes each doubling of x as wide as the next."""
+
+    title: str
+    across: str  # what x is
+    up: str  # what the share is of
+    summary: str  # the picture in words, for those who cannot see it
+    points: Sequence[Point]
+    diagonal: bool = False
+    doubling: bool = False
+
+    @property
+    def width(self) -> int:
+        return WIDTH
+
+    @property
+    def height(self) -> int:
+        return HEIGHT + 14  # room for the name of the axis
+
+    @property
+    def plot(self) -> dict[str, int]:
+        """Edges of the plotting area."""
+        return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
+
+    @property
+    def _across(self) -> tuple[float, float]:
+        if self.diagonal:
+            return 0.5, 1.0
+        places = [self._place(point.x) for point in self.points]
+        pad = (max(places) - min(places)) * 0.04 or 0.5
+        return min(places) - pad, max(places) + pad
+
+    @property
+    def _up(self) -> tuple[float, float]:
+        """Whole tenths around all that is drawn."""
+        lows, highs = [point.low for point in self.points], [point.high for point in self.points]
+        ends = (0.5, 1.0) if self.diagonal else (max(lows), min(highs))
+        low = math.floor(10 * min(*lows, *ends)) / 10
+        return low, max(math.ceil(10 * max(*highs, *ends)) / 10, low + 0.1)
+
+    def _place(self, x: float) -> float:
+        return math.log2(x) if self.doubling else x
+
+    def x(self, value: float) -> float:
+        low, high = self._across
+        return round(LEFT + (self._place(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, share: float) -> float:
+        low, high = self._up
+        return round(HEIGHT - BOTTOM - (share - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
+
+    @property
+    def bars(self) -> list[dict[str, object]]:
+        """Each point with the ends of its interval, and what it says."""
+        return [
+            {
+                "x": self.x(point.x),
+                "y": self.y(point.share),
+                "low": self.y(point.low),
+                "high": self.y(point.high),
+                "label": f"{self.label(point.x)}: {point.share:.0%} of {point.count:,} "
+                f"({point.low:.0%} to {point.high:.0%})",
+            }
+            for point in self.points
+        ]
+
+    @property
+    def line(self) -> str:
+        """The points of a polyline."""
+        return " ".join(f"{self.x(point.x)},{self.y(point.share)}" for point in self.points)
+
+    @property
+    def ideal(self) -> dict[str, float] | None:
+        """Where the share equals x."""
+        if not self.diagonal:
+            return None
+        (low, high), bottom = self._across, self._up[0]
+        low = max(low, bottom)
+        return {"x1": self.x(low), "y1": self.y(low), "x2": self.x(high), "y2": self.y(high)}
+
+    @property
+    def y_ticks(self) -> list[tuple[float, str]]:
+        return [(self.y(tick), f"{tick:.0%}") for tick in ticks(*self._up, 5)]
+
+    @property
+    def x_ticks(self) -> list[tuple[float, str]]:
+        places = [point.x for point in self.points] if self.doubling else ticks(*self._across, 5)
+        return [(self.x(place), self.label(place)) for place in places]
+
+    def label(self, x: float) -> str:
+        return f"{x:.0%}" if self.diagonal else number(x)
