@@ -1,10 +1,10 @@
 import random
-from collections.abc import Sequence
 
 import pytest
 import torch
 
-from tests.rlhf.tiny import LETTERS, tiny_policy
+from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.words import rankings, ratings, taught
 from training.gpt.errors import InputError
 from training.gpt.loop import Hooks
 from training.rlhf.config import RewardConfig
@@ -13,23 +13,6 @@ from training.rlhf.feedback import Feedback
 from training.rlhf.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.reward import RewardModel
 from training.rlhf.reward_training import train_reward_model
-
-
-def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
-    return [completion.count("a") - completion.count("h") for completion in completions]
-
-
-def rankings(count: int, *, prompts: int = 0) -> list[Comparison]:
-    """`count` rankings of three random words by `many_a`."""
-    rng = random.Random(0)
-    pairs = []
-    for number in range(count):
-        prompt = "".join(rng.choices(LETTERS, k=4)) if prompts else ""
-        words = ["".join(rng.choices(LETTERS, k=rng.randint(3, 8))) for _ in range(3)]
-        scores = many_a([prompt] * 3, words)
-        ranks = [1 + sum(other > score for other in scores) for score in scores]
-        pairs += ranking_to_comparisons(prompt=prompt, completions=words, ranks=ranks, group=str(number))
-    return pairs
 
 
 @pytest.mark.parametrize("prompts", [0, 1])
@@ -153,3 +136,71 @@ def test_comparisons_that_prefer_nothing_are_refused(pairs: list[Comparison]) ->
     policy, tokenizer = tiny_policy()
     with pytest.raises(InputError, match="preferences: no comparison prefers"):
         train_reward_model(trunk=policy, tokenizer=tokenizer, comparisons=pairs, config=RewardConfig())
+
+
+@pytest.mark.parametrize("loss", ["ranking", "scores", "scores+pairs"])
+def test_each_loss_learns_the_taste(loss: str) -> None:
+    comparisons = rankings(200, prompts=1) if loss == "ranking" else []
+    result = taught(comparisons, [] if comparisons else ratings(200), loss=loss)
+    assert result.accuracy > 0.85
+    if not comparisons:
+        assert result.metrics["score_correlation"] > 0.7
+
+
+def test_a_lenient_annotator_spoils_scores_and_not_pairs() -> None:
+    said = ratings(200, leniency=0.5)
+    by_scores, by_pairs = (taught([], said, loss=loss) for loss in ("scores", "pairs"))
+    assert by_pairs.accuracy > by_scores.accuracy + 0.05
+
+
+def test_weights_of_criteria_decide_what_is_learned() -> None:
+    words = ["aaaaaaa", "bcd"]
+    liked, short = (
+        taught([], ratings(200), criteria=criteria).model.score(["", ""], words)
+        for criteria in ("overall=1", "overall=0.1,short=1")
+    )
+    assert liked[0] > liked[1]
+    assert short[0] < short[1]
+
+
+def test_early_stop_goes_back_to_the_lowest_held_out_loss() -> None:
+    seen: list[dict[str, float]] = []
+    rng = random.Random(0)
+    # Nothing but noise can be learned: the held-out loss rises from some early step on.
+    noise = [
+        Comparison(pair.prompt, *rng.sample([pair.chosen, pair.rejected], 2))
+        for pair in rankings(100, prompts=1)
+    ]
+    hooks = Hooks(on_step=lambda step, progress, metrics: seen.append({"step": step, **metrics}))
+    result = taught(noise, epochs=30, patience=2, evaluate_every=5, hooks=hooks)
+    measured = [metrics for metrics in seen if "heldout/loss" in metrics]
+    best = min(measured, key=lambda metrics: metrics["heldout/loss"])
+    assert result.stopped == "patience"
+    assert result.best_step == best["step"]
+    assert measured.index(best) == len(measured) - 3
+    assert result.loss == pytest.approx(best["heldout/loss"], rel=1e-4)
+
+
+def test_a_few_held_out_comparisons_stop_nothing() -> None:
+    result = taught(rankings(20, prompts=1), epochs=4, patience=1, evaluate_every=1)
+    assert result.metrics["heldout_comparisons"] < 30
+    assert result.stopped == "steps"
+    assert result.best_step == result.steps
+
+
+def test_a_batch_in_pieces_gives_the_same_steps() -> None:
+    curves = []
+    for pieces in (1, 3):
+        losses: list[float] = []
+        hooks = Hooks(
+            on_step=lambda step, progress, metrics, kept=losses: kept.append(metrics.get("loss", 0))
+        )
+        taught(rankings(30, prompts=1), epochs=1, accumulate=pieces, hooks=hooks)
+        curves.append(losses)
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+    assert len(curves[0]) > 3
+
+
+def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
+    with pytest.raises(InputError, match=r"^learning_rate: the loss became (nan|inf) at step \d+; lower it"):
+        taught(rankings(30), learning_rate=1e30)
