@@ -123,6 +123,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+HELD_OUT: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Win rate over the policy before", {"heldout/win_rate": "reward", "heldout/gold_win_rate": "gold"}),
+    ("Gold score", {"heldout/gold": "held out"}),
+    ("KL, nats per sequence", {"kl": "training", "heldout/kl": "held out"}),
+    ("Disagreement of the ensemble", {"heldout/disagreement": "held out"}),
+)
+"""What every tuning shows of its evaluations."""
+
 CHARTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
     Run.Kind.PRETRAIN: (
         ("Loss", {"loss": "training", "validation_loss": "validation"}),
@@ -131,16 +139,31 @@ CHARTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ("Tokens per second", {"tokens_per_second": ""}),
     ),
     Run.Kind.TRAIN_REWARD: (
-        ("Loss", {"loss": "training"}),
-        ("Accuracy", {"accuracy": "training"}),
+        ("Loss", {"loss": "training", "heldout/loss": "held out"}),
+        ("Accuracy", {"accuracy": "training", "heldout/accuracy": "held out"}),
         ("Margin", {"margin": "training"}),
         ("Learning rate", {"learning_rate": ""}),
     ),
     Run.Kind.FINETUNE: (
         ("Score by the reward model", {"score": "training", "heldout/reward": "held out"}),
-        ("KL, nats per sequence", {"kl": "training", "heldout/kl": "held out"}),
+        *HELD_OUT,
         ("Entropy, nats per token", {"entropy": ""}),
-        ("Completion length, tokens", {"completions/mean_length": ""}),
+        ("Completion length, tokens", {"completions/mean_length": "training", "heldout/length": "held out"}),
+    ),
+    Run.Kind.DPO: (
+        ("Loss", {"loss": "training"}),
+        ("Accuracy on comparisons", {"accuracy": "training", "heldout/accuracy": "kept back"}),
+        ("Reward", {"heldout/reward": "held out"}),
+        *HELD_OUT,
+        ("Log-probability of completions", {"logprob/chosen": "chosen", "logprob/rejected": "rejected"}),
+        ("Completion length, tokens", {"heldout/length": "held out"}),
+    ),
+    Run.Kind.SUPERVISED: (
+        ("Loss, nats per token", {"loss": "training"}),
+        ("Likelihood of demonstrations", {"heldout/likelihood": "kept back"}),
+        ("Reward", {"heldout/reward": "held out"}),
+        *HELD_OUT,
+        ("Completion length, tokens", {"heldout/length": "held out"}),
     ),
 }
 """What is drawn for a kind of run: titles, and under each the metrics that share an axis, labelled."""

@@ -9,9 +9,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from training import runs
+from training import evaluation, runs
 from training.charts import charts_of, figures
 from training.models import Run
+from training.trust import trust_in
+from training.tuning_report import tuning_report
 
 STOP_POLLING = 286
 """htmx stops polling when it gets this status."""
@@ -80,8 +82,11 @@ def run_context(pk: int) -> dict[str, Any]:
         "run": run,
         "charts": charts_of(run),
         "figures": figures(run.metrics),
+        "trust": trust_in(run),
+        "tuning": tuning_report(run),
         "notes": run.metrics.get("notes", []),
         "examples": run.metrics.get("examples", []),
+        **(evaluation.context(run) if run.metrics.get("judges") else {}),
         "waiting_before": Run.objects.active().filter(pk__lt=run.pk, detached=True).count()
         if run.status == Run.Status.QUEUED
         else 0,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from django.core.management.base import CommandError, OutputWrapper
 from tqdm import tqdm
 
-from training import evaluation, runs
+from training import evaluation, runs, trust, tuning_report
 from training.charts import figures
 from training.forms import FORMS, RunForm
 from training.management.options import add_options, given, valid
@@ -135,7 +135,7 @@ def describe(run: Run) -> str:
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
     lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
-    lines += evaluation.lines(run)
+    lines += [*evaluation.lines(run), *trust.lines(run), *tuning_report.lines(run)]
     lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)
 
