@@ -1,0 +1,75 @@
+"""Two processes train a reward model as one does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rlhf.words import rankings, ratings, taught
+from tests.two_processes import in_two_processes
+from training.gpt.loop import Hooks
+
+Curve = list[dict[str, float]]
+
+
+class Trains:
+    """A job that can be sent to a process: train with these options, and stop after a step if told to."""
+
+    def __init__(self, *, stop_after: int = -1, **options: Any) -> None:
+        self.stop_after = stop_after
+        # Five texts a step: one process has more units than the other, and now and then one has none.
+        self.options = {"epochs": 1, "batch_size": 5, "evaluate_every": 4, "heldout": 0.3} | options
+
+    def __call__(self, rank: int) -> tuple[Curve, list[float], float]:
+        told: Curve = []
+
+        def should_stop() -> bool:
+            assert rank == 0, "only the first process may be asked"
+            return self.stop_after in [metrics["step"] for metrics in told]
+
+        hooks = Hooks(
+            on_step=lambda step, progress, metrics: told.append({"step": step, **metrics}),
+            should_stop=should_stop,
+        )
+        result = taught(rankings(14, prompts=1), ratings(6), hooks=hooks, **self.options)
+        raw = result.model.trained_units(result.model.member_scores(["a"] * 2, ["abc", "hh"]))
+        return told, (raw[0] - raw[1]).tolist(), result.accuracy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"parallel": "ddp", "accumulate": 2},
+        {"parallel": "fsdp"},
+        {"parallel": "ddp", "trunk": "frozen", "epochs": 4, "members": 2},
+        {"parallel": "fsdp", "members": 2, "ensemble": "models", "loss": "scores+pairs"},
+    ],
+)
+def test_the_steps_are_those_of_one_process(options: dict[str, Any]) -> None:
+    whole, gap, accuracy = Trains(**options)(0)
+    first, second = in_two_processes(Trains(**options))
+    assert not isinstance(first, str), first
+    assert not isinstance(second, str), second
+    assert len(first[0]) == len(whole) > 4
+    for ours, theirs in zip(first[0], whole, strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-5)
+    assert first[1] == pytest.approx(gap, rel=2e-3, abs=1e-4)
+    assert first[2] == pytest.approx(accuracy)
+    assert second[0] == [], "only the first process tells"
+    assert second[1] == pytest.approx(gap, rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("how", "then"), [("fsdp", "alone"), ("ddp", "fsdp")])
+def test_one_goes_on_where_others_were_stopped(tmp_path: Path, how: str, then: str) -> None:
+    whole, gap, _ = Trains()(0)
+    stopped = in_two_processes(Trains(folder=tmp_path, parallel=how, stop_after=3))
+    assert not isinstance(stopped[0], str), stopped[0]
+    if then == "alone":
+        rest = Trains(folder=tmp_path)(0)
+    else:
+        both = in_two_processes(Trains(folder=tmp_path, parallel=then))
+        assert not isinstance(both[0], str), both[0]
+        rest = both[0]
+    steps = [metrics["step"] for metrics in stopped[0][0] + rest[0]]
+    assert steps == [metrics["step"] for metrics in whole]
+    assert rest[1] == pytest.approx(gap, rel=2e-3, abs=1e-4)
