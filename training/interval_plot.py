@@ -47,7 +47,7 @@ class IntervalPlot:
     @property
     def _across(self) -> tuple[float, float]:
         if self.diagonal:
-            return 0.5, 1.0
+            return 0.49, 1.03
         places = [self._place(point.x) for point in self.points]
         pad = (max(places) - min(places)) * 0.04 or 0.5
         return min(places) - pad, max(places) + pad

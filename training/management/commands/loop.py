@@ -68,6 +68,9 @@ class LoopForm(ConfigForm):
     max_new_tokens = forms.IntegerField(
         required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
     )
+    reliability = forms.BooleanField(
+        required=False, help_text="Learn how reliable each annotator is, so that careless ones count less."
+    )
     report = forms.CharField(required=False, help_text="Write the figures of every round to this JSON file.")
 
     def clean_annotators(self) -> str:
@@ -176,7 +179,12 @@ class Loop:
         self.write(f"  label      {annotations} answers")
         with self.timed("reward"):
             rewarded = self.perform(
-                Run.Kind.TRAIN_REWARD, project=slug, policy=before.name, gold=self.taste or None, seed=number
+                Run.Kind.TRAIN_REWARD,
+                project=slug,
+                policy=before.name,
+                gold=self.taste or None,
+                reliability=self.asked["reliability"],
+                seed=number,
             )
         accuracy = rewarded.metrics.get("gold_accuracy", rewarded.metrics.get("accuracy"))
         comparisons = rewarded.metrics["comparisons"]
