@@ -79,7 +79,8 @@ def written(value: float, how: str) -> str:
     if how == RATE:
         return f"{value:.0%}"
     # No minus before a zero.
-    return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100 else f"{value:.0f}"
+    text = f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100 else f"{value:.0f}"
+    return text.replace("-", "−")
 
 
 def signed(value: float, how: str) -> str:

@@ -87,6 +87,12 @@ def test_each_sign_stops_the_tuning_soon_after_it_is_true_and_what_is_kept_does_
         assert control.best.step // 10 <= beyond + 4
 
 
+def test_a_tuning_that_goes_well_keeps_a_late_version() -> None:
+    found = [watched(steady, seed=seed, evaluations=40).best for seed in range(10)]
+    steps = sorted(best.step for best in found if best is not None)
+    assert steps[2] >= 150
+
+
 def test_a_single_strange_evaluation_stops_nothing_but_is_not_kept() -> None:
     for name, strange in (("length", 200.0), ("disagreement", 5.0), ("repetition", 0.9)):
         truth = but(**{name: lambda n, strange=strange, name=name: strange if n == 20 else steady(n)[name]},

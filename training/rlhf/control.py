@@ -133,12 +133,10 @@ class Control:
     def _suspicion(self, found: Evaluation) -> str | None:
         """The sign that one evaluation shows, doubt in its disfavour: enough not to keep the version."""
         assert self.before is not None
-        assert self.best is not None
-        if not self.config.stop_window:
-            return None
-        return self._drift(self.before.each, found.each, certainty=0.0) or self._fall(
-            self.best.each, found.each, limit=0.0, certainty=1.0
-        )
+        sign = self._drift(self.before.each, found.each, certainty=0.0) if self.config.stop_window else None
+        if sign is None and self._peak is not None:
+            sign = self._fall(self._peak, found.each, limit=0.0, certainty=1.0)
+        return sign
 
     def _watch(self, found: Evaluation) -> str | None:
         """The sign that the last evaluations together show beyond doubt: enough to stop."""
