@@ -93,7 +93,7 @@ def test_other_options_are_refused_by_name(tmp_path: Path, change: dict[str, Any
 
 def test_other_preferences_are_refused(tmp_path: Path) -> None:
     train(tmp_path, {"epochs": 1}, Hooks())
-    with pytest.raises(InputError, match="began with another preferences"):
+    with pytest.raises(InputError, match="began with another set of preferences"):
         taught(
             rankings(31, prompts=1), epochs=1, batch_size=16, evaluate_every=3, save_every=0, folder=tmp_path
         )

@@ -35,7 +35,8 @@ def report(
         return figures | {"annotators": _annotators([], [], reliabilities)}
     texts = list(dict.fromkeys(text for pair in pairs for text in pair.texts))
     index = {text: place for place, text in enumerate(texts)}
-    trained = model.trained_units(model.member_scores(*zip(*texts, strict=True))).mean(dim=1).cpu()
+    members = model.member_scores(*zip(*texts, strict=True))
+    trained = model.trained_units(members).mean(dim=1).cpu()
     chosen, rejected = (trained[[index[pair.texts[side]] for pair in pairs]] for side in (0, 1))
     differences = (chosen - rejected).tolist()
     margin = torch.tensor([pair.margin for pair in pairs])
@@ -49,7 +50,7 @@ def report(
         "margin": math.fsum(kept) / len(kept) if kept else math.nan,
         "longer_wins": longer.accuracy,
         "longer_wins_interval": (longer.low, longer.high),
-        "mean_reward": math.fsum(model.score(*zip(*texts, strict=True))) / len(texts),
+        "mean_reward": model.combined(members, use="mean").mean().item(),
         "annotators": _annotators(differences, pairs, reliabilities),
         "by_strength": by_strength(differences, pairs),
         "calibration": calibration(differences, pairs),

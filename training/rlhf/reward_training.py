@@ -1,7 +1,7 @@
 """Fit a reward model, or an ensemble of them, to what people said, and say how far to trust it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.gpt.devices import choose_device, choose_precision
+from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.loop import Hooks, Limits, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_state import StateFolder
+from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import RewardConfig
 from training.rlhf.curriculum import Curriculum
 from training.rlhf.feedback import Sides, choose
+from training.rlhf.legibility import legibility
 from training.rlhf.lessons import Trust
 from training.rlhf.preferences import Comparison, Rating
 from training.rlhf.reliability import Reliability, learn_reliabilities, pooled_states
@@ -29,6 +30,9 @@ from training.rlhf.reward_report import report
 
 FEWEST_TO_STOP = 30
 """Held-out lessons below which their loss is noise, and ends no training."""
+
+ENOUGH_TEXTS = 512
+"""Texts that tell mean and deviation of a reward well enough, and how well they are read."""
 
 # What a training may go on with otherwise than it began: they change where and how fast, not what.
 FREE = frozenset({"accumulate", "device", "parallel", "save_every"})
@@ -70,13 +74,13 @@ def train_reward_model(
     The model is normalised to mean 0 and deviation 1 on `reference_samples`, (prompt, completion) pairs from
     the policy that will be tuned: give 256 or more. Without any, the texts trained on stand in.
 
-    `folder` keeps the state to go on from; killed at any moment and called again alike, a
-    training on the CPU tells bit for bit what it would have told. Under torchrun the processes share each
-    batch; only the first calls the hooks and measures the result, and the others' result has no figures.
+    `folder` keeps the state to go on from; killed at any moment and called again alike, a training on the CPU
+    tells bit for bit what it would have told. Under torchrun the processes share each batch; only the first
+    calls the hooks and measures the result, and the others' result has no figures.
 
     `on_step` gets `loss`, `accuracy` and `margin` of each batch, `learning_rate` and `gradient_norm`, and at
     each measurement `heldout/loss` and `heldout/accuracy`. Raises InputError when there is nothing to learn
-    from.
+    from, and when the tokenizer does not know most of what people read.
     """
     sides = choose(
         comparisons,
@@ -90,11 +94,17 @@ def train_reward_model(
     with processes() as group, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         stage = _RewardStage(trunk, tokenizer, sides, config, device=device, group=group)
         steps = stage.learners[0].steps
+        texts = list(dict.fromkeys(text for each in sides.train.all for text in each.texts))
+        some = texts[:: math.ceil(len(texts) / ENOUGH_TEXTS)]
+        notes = legibility(stage.learners[0].model, *zip(*some, strict=True)).check(
+            "the texts judged", option="policy"
+        )
         state = None
         if folder is not None:
+            said = repr([*sides.train.all, *sides.heldout.all]).encode()
             inputs = {
-                "preferences": _digest([*sides.train.all, *sides.heldout.all]),
-                "policy": _digest(trunk.state_dict().values()),
+                "set of preferences": blake2b(said, digest_size=16).hexdigest(),
+                "policy": module_digest(trunk),
             }
             state = StateFolder(folder, config, inputs=inputs, free=FREE)
         ended = run_loop(
@@ -113,8 +123,7 @@ def train_reward_model(
         del stage  # The group ends after all that uses it.
     figures = {}
     if measured:
-        samples = reference_samples or [text for each in sides.train.all for text in each.texts]
-        model.normalise(*zip(*samples, strict=True))
+        model.normalise(*zip(*(reference_samples or some), strict=True))
         figures = report(model, sides, reliabilities)
     return RewardResult(
         model=model,
@@ -126,7 +135,13 @@ def train_reward_model(
         steps=ended.steps,
         best_step=best_step,
         stopped=ended.stopped,
-        metrics=figures | {"steps": ended.steps, "best_step": best_step, "seconds": ended.seconds},
+        metrics={
+            **figures,
+            "steps": ended.steps,
+            "best_step": best_step,
+            "seconds": ended.seconds,
+            "notes": notes,
+        },
     )
 
 
@@ -144,6 +159,7 @@ class _RewardStage:
         group: Group,
     ) -> None:
         self.config, self.device, self.group = config, device, group
+        self.precision = choose_precision(config.precision, device)
         self.over: str | None = None
         self.best_loss, self.fruitless = math.inf, 0
         self.best_step: int | None = None
@@ -166,7 +182,7 @@ class _RewardStage:
                 lessons,
                 config,
                 seed=config.seed + number,  # of its head and of its order: so that members differ
-                precision=choose_precision(config.precision, device),
+                precision=self.precision,
                 group=group,
             )
             for number, model in enumerate(models)
@@ -194,7 +210,8 @@ class _RewardStage:
         figures = torch.full((2,), math.nan, dtype=torch.float64)
         if self.group.is_first:
             # The members judge together, as they will be used.
-            rewards = torch.cat([model.rewards(self.heldout.rows) for model in models], dim=1)
+            with autocast(self.device, self.precision):
+                rewards = torch.cat([model.rewards(self.heldout.rows) for model in models], dim=1)
             figures = self.heldout.measure(rewards.mean(dim=1, keepdim=True))
         if self.group.told(should_stop):
             return None
@@ -276,11 +293,3 @@ def _trust(reliabilities: Mapping[str, Reliability]) -> Trust:
 def _seed_chance(*numbers: int) -> None:
     """Let dropout depend on these numbers, and on nothing that happened before."""
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
-
-
-def _digest(parts: Iterable[object]) -> str:
-    """Tells one set of plain values and tensors from another."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.numpy(force=True).tobytes() if isinstance(part, Tensor) else repr(part).encode())
-    return digest.hexdigest()
