@@ -45,6 +45,7 @@ from training.rlhf.figures import batch_figures, update_figures, value_figures
 from training.rlhf.judge import Judge
 from training.rlhf.kl import AdaptiveCoefficient, k1
 from training.rlhf.learner import Learner, LossOf, Reader, read, usual_learning_rate
+from training.rlhf.legibility import legibility
 from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
 from training.rlhf.misreading import TOLERANCE, cause_of_misreading
 from training.rlhf.prompt_order import generator_at, prompt_at, share_of_prompts
@@ -52,7 +53,8 @@ from training.rlhf.rollouts import Rollouts, joined, sample
 from training.rlhf.scorers import Scorer
 from training.rlhf.value import ValueNetwork, value_trunk
 
-FREE = frozenset({"save_every", "parallel"})
+DIVERGED = "diverged"
+FREE = frozenset({"save_every", "parallel", "accumulate"})
 """What a tuning may go on with otherwise than it began: where and how fast, not what."""
 
 
@@ -173,7 +175,7 @@ class PolicyGradient(Stage):
         self.diagnosis = Diagnosis(
             kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
-        self.notes = seen_beforehand(tokenizer, judge)
+        self.notes = seen_beforehand(tokenizer, judge, prompts)
         self.coefficient = AdaptiveCoefficient(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
@@ -189,7 +191,7 @@ class PolicyGradient(Stage):
             name,
             module,
             model,
-            rate=rate or config.learning_rate or usual_learning_rate(model),
+            rate=rate or config.learning_rate or usual_learning_rate(model, updates=config.updates),
             clip=config.clip,
             pieces=config.accumulate,
             precision=self.precision,
@@ -261,13 +263,13 @@ class PolicyGradient(Stage):
                 errors = self.value_loss(values=values, returns=returns, mask=mask)
                 _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
                 figures |= value_figures(values, returns=returns, mask=mask, norm=value_norm)
-            if not all(each.isfinite() for each in (norm, *figures.values())):
-                self.over = "diverged"
-                break
+        if not norm.isfinite():
+            self.over = DIVERGED
 
         # 6. The price of KL follows the KL.
         metrics = self.agreed(figures)
-        self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
+        if self.over is None:
+            self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
         self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
         metrics |= {
             "kl_coefficient": self.coefficient.value,
@@ -349,6 +351,8 @@ class PolicyGradient(Stage):
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Measure on the held-out prompts, and keep the weights of the best version inside the KL budget."""
+        if self.over == DIVERGED:
+            return {}  # nothing can be sampled
         policy = whole_model(self.policy.model)
         found = self.examiner.examine(policy, step=number, group=self.group, should_stop=should_stop)
         if found is None:
@@ -411,8 +415,9 @@ class PolicyGradient(Stage):
         )
 
 
-def seen_beforehand(tokenizer: Tokenizer, judge: Judge | None) -> list[str]:
-    """What a person should know of the tokenizers, a sentence each."""
+def seen_beforehand(tokenizer: Tokenizer, judge: Judge | None, prompts: Sequence[str]) -> list[str]:
+    """What a person should know of the tokenizers, a sentence each; InputError where the reward model cannot
+    read the prompts."""
     special = tokenizer.special
     notes = []
     if special.pad in special.end:
@@ -426,4 +431,6 @@ def seen_beforehand(tokenizer: Tokenizer, judge: Judge | None) -> list[str]:
             "The reward model reads with another tokenizer than the policy writes with, so it was trained "
             "from another policy: look at its accuracy on samples of this one before trusting the reward."
         )
+    if judge is not None:
+        notes += legibility(judge, prompts, [""] * len(prompts)).check("the prompts")
     return notes
