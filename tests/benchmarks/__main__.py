@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-SUITES = ("gpt",)
+SUITES = ("gpt", "rlhf")
 
 
 def main() -> None:
@@ -20,12 +20,17 @@ def main() -> None:
     rows = []
     for row in import_module(f"tests.benchmarks.{options.suite}").rows():
         print(
-            f"{row.name:<20} {row.ours:>10.0f} {row.peer:>10.0f} {row.ratio:>6.2f}  {row.unit}; {row.what}",
+            f"{row.name:<20} {figure(row.ours)} {figure(row.peer)} {row.ratio:>6.2f}  {row.unit}; {row.what}",
             flush=True,
         )
         rows.append({**asdict(row), "ratio": row.ratio})
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+
+
+def figure(value: float) -> str:
+    """A figure in its column: whole where it is large."""
+    return f"{value:>10.0f}" if value >= 100 else f"{value:>10.3f}"
 
 
 if __name__ == "__main__":

@@ -9,17 +9,18 @@ from statistics import median
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One comparison: amounts per second of each side (medians), and how many times the peer's ours is."""
+    """One comparison: a figure of each side (medians), and how many times as fast as the peer we are."""
 
     name: str
     what: str  # both sides, with their precision
     unit: str
     ours: float
     peer: float
+    less_is_better: bool = False  # seconds, not amounts per second
 
     @property
     def ratio(self) -> float:
-        return self.ours / self.peer
+        return self.peer / self.ours if self.less_is_better else self.ours / self.peer
 
 
 def in_turns(
