@@ -1,80 +1,81 @@
 import copy
 import itertools
-from collections.abc import Sequence
 
 import pytest
 import torch
 
-from tests.rlhf.tiny import ignore, tiny_policy
+from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tuning import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
 from training.gpt.errors import InputError
-from training.rlhf.config import FinetuneConfig
-from training.rlhf.policy_gradient import FinetuneResult, _Tuning, finetune
-from training.rlhf.scorers import Scorer
-
-PROMPTS = ["", "a", "bcd", "hgfe"]
-
-
-def share_of_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
-    return [4 * completion.count("a") / max(1, len(completion)) for completion in completions]
-
-
-def config(**changes: object) -> FinetuneConfig:
-    base: dict[str, object] = {
-        "steps": 30,
-        "prompts_per_step": 8,
-        "max_new_tokens": 8,
-        "learning_rate": 1e-2,
-        "evaluate_every": 5,
-        "missing_eos_penalty": 0.0,
-    }
-    return FinetuneConfig(**(base | changes))  # type: ignore[arg-type]
+from training.gpt.loop import Hooks
+from training.rlhf.control import Evaluation
+from training.rlhf.examiner import Examiner
+from training.rlhf.learner import usual_learning_rate
+from training.rlhf.policy_gradient import PolicyGradient, finetune
+from training.rlhf.prompt_order import prompt_at
+from training.rlhf.reward import RewardModel
+from training.rlhf.value import ValueNetwork
 
 
-def tune(scorer: Scorer = share_of_a, **changes: object) -> FinetuneResult:
-    policy, tokenizer = tiny_policy()
-    return finetune(
-        policy=policy,
-        tokenizer=tokenizer,
-        scorer=scorer,
-        prompts=PROMPTS,
-        heldout_prompts=["c", "dd", "e", "fg"] * 8,
-        config=config(**changes),
-        on_step=ignore,
-    )
-
-
-def tuning(**changes: object) -> _Tuning:
-    policy, tokenizer = tiny_policy()
-    return _Tuning(policy, tokenizer, share_of_a, PROMPTS, ["c"], config(**changes))
-
-
-@pytest.mark.parametrize("estimator", ["rloo", "reinforce"])
-def test_it_raises_the_reward_on_held_out_prompts_inside_the_budget(estimator: str) -> None:
-    result = tune(estimator=estimator, kl_budget=12.0)
+@pytest.mark.parametrize(
+    ("estimator", "kl_in"),
+    [("rloo", "reward"), ("reinforce", "reward"), ("grpo", "loss"), ("ppo", "reward"), ("ppo", "loss")],
+)
+def test_it_raises_the_reward_on_held_out_prompts_inside_the_budget(estimator: str, kl_in: str) -> None:
+    rate = 3e-3 if estimator == "ppo" else 1e-2  # four updates a step
+    result = tune(estimator=estimator, kl_in=kl_in, kl_budget=12.0, learning_rate=rate, steps=20)
     assert result.after.reward > result.before.reward + 0.5
     assert 0 < result.after.kl <= 12.0
     assert result.best_step > 0
-    assert (result.stopped, result.steps) == ("steps", 30)
+    assert (result.stopped, result.steps) == ("steps", 20)
     assert result.before.kl == pytest.approx(0.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_read_again_the_samples_have_the_log_probabilities_they_were_sampled_with(temperature: float) -> None:
+    # So the ratio of the first update is 1, with prompts of every length in one batch.
+    state = stage(temperature=temperature)
+    rollouts = state.write(0)
+    ratio = (state.policy.read(rollouts) - rollouts.generation.logprobs).exp()
+    torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=2e-5, rtol=0)
+
+
+def test_a_batch_in_pieces_is_learned_as_one() -> None:
+    # The pieces are sampled apart, so both read the same rollouts here.
+    whole, pieces = stage(accumulate=1), stage(accumulate=4)
+    rollouts = pieces.write(0)
+    advantages = torch.randn(rollouts.generation.mask.shape, generator=torch.Generator().manual_seed(0))
+    said, norms = [], []
+    for state in (whole, pieces):
+        loss = state.policy_loss(
+            sampled=None, expected=None, advantages=advantages, mask=rollouts.generation.mask
+        )
+        found, norm = state.policy.learn(rollouts, loss, share=1.0)
+        said.append(found)
+        norms.append(norm)
+    torch.testing.assert_close(said[0], said[1])
+    torch.testing.assert_close(norms[0], norms[1])
+    for one, other in zip(whole.policy.module.parameters(), pieces.policy.module.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
 def test_the_kl_of_an_untouched_policy_is_zero_and_of_a_tuned_one_is_not() -> None:
-    state = tuning()
-    first = state.step(0.0)
+    state = stage()
+    first = state.step(0, 0.0)
     assert first["kl"] == pytest.approx(0.0, abs=1e-4)
     assert first["logprob_error"] < 1e-4
-    for _ in range(5):
-        last = state.step(0.0)
+    for number in range(1, 6):
+        last = state.step(number, 0.0)
     assert last["kl"] > 0.05
 
 
 def test_the_reference_never_moves() -> None:
-    state = tuning()
+    state = stage()
     before = copy.deepcopy(state.reference.state_dict())
-    for _ in range(3):
-        state.step(0.0)
+    for number in range(3):
+        state.step(number, 0.0)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.reference.state_dict().items())
-    assert not torch.equal(state.policy.head.weight, before["head.weight"])
+    assert not torch.equal(state.policy.model.head.weight, before["model.head.weight"])
 
 
 def test_dropout_stays_off_even_if_the_policy_comes_in_training_mode() -> None:
@@ -83,8 +84,17 @@ def test_dropout_stays_off_even_if_the_policy_comes_in_training_mode() -> None:
     for module in policy.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    state = _Tuning(policy, tokenizer, share_of_a, PROMPTS, ["c"], config())
-    assert state.step(0.0)["logprob_error"] < 1e-4
+    config, control = configs()
+    state = PolicyGradient(
+        policy,
+        tokenizer=tokenizer,
+        scorer=share_of_a,
+        prompts=PROMPTS,
+        heldout_prompts=["c"],
+        config=config,
+        control=control,
+    )
+    assert state.step(0, 0.0)["logprob_error"] < 1e-4
 
 
 def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
@@ -93,16 +103,21 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
     # Reward and KL as told: the best reward breaks the budget, the second best comes before the end.
     told = {0: (0.0, 0.0), 2: (1.0, 1.0), 4: (2.0, 2.0), 6: (9.0, 50.0), 8: (1.5, 2.0)}
     weights = {}
-    measure = _Tuning.evaluate
+    measure = Examiner.examine
 
-    def evaluate(self: _Tuning, step: int) -> object:
-        weights[step] = copy.deepcopy(self.policy.state_dict())
-        found = measure(self, step)
+    def examine(self: Examiner, policy: torch.nn.Module, **given: object) -> Evaluation:
+        step = given["step"]
+        assert isinstance(step, int)
+        weights[step] = copy.deepcopy(policy.state_dict())
+        found = measure(self, policy, **given)  # type: ignore[arg-type]
+        assert found is not None
         reward, kl = told[step]
-        return type(found)(step=step, reward=reward, kl=kl, completions=found.completions)
+        count = len(found.completions)
+        each = {**found.each, "reward": [reward] * count, "kl": [kl] * count}
+        return Evaluation(step=step, each=each, completions=found.completions)
 
-    monkeypatch.setattr(_Tuning, "evaluate", evaluate)
-    result = tune(steps=8, evaluate_every=2, kl_budget=10.0)
+    monkeypatch.setattr(Examiner, "examine", examine)
+    result = tune(steps=8, evaluate_every=2, kl_budget=10.0, stop_window=0)
     assert (result.best_step, result.after.reward, result.metrics["kl"]) == (4, 2.0, 2.0)
     assert all(torch.equal(tensor, weights[4][name]) for name, tensor in result.policy.state_dict().items())
     assert not torch.equal(weights[4]["head.weight"], weights[8]["head.weight"])
@@ -117,49 +132,116 @@ def test_without_a_better_version_the_reference_comes_back_and_a_note_says_so() 
         for a, b in zip(policy.state_dict().values(), result.policy.state_dict().values(), strict=True)
     )
     assert any("No version inside the KL budget" in note for note in result.notes)
-    assert any("all samples scored the same" in note for note in result.notes)
 
 
 def test_a_completion_without_an_end_pays_the_penalty() -> None:
-    state = tuning(max_new_tokens=1, missing_eos_penalty=2.5)
-    metrics = state.step(0.0)
+    metrics = stage(max_new_tokens=1, missing_eos_penalty=2.5).step(0, 0.0)
     assert metrics["completions/clipped_ratio"] > 0
     expected = metrics["score"] - 2.5 * metrics["completions/clipped_ratio"]
     assert metrics["reward"] == pytest.approx(expected, abs=1e-4)  # KL is still 0
 
 
+def test_the_end_of_text_is_learned_and_nothing_after_it() -> None:
+    state = stage()
+    rollouts = state.write(0)
+    mask, tokens = rollouts.generation.mask, rollouts.generation.tokens
+    ended = rollouts.generation.ended
+    assert ended.any()
+    assert not ended.all()
+    for row in ended.nonzero()[:, 0].tolist():
+        length = int(mask[row].sum())
+        assert tokens[row, length - 1] in state.tokenizer.eos_ids
+        assert not any(token in state.tokenizer.eos_ids for token in tokens[row, : length - 1].tolist())
+
+
+def test_a_kl_in_the_loss_is_not_in_the_reward() -> None:
+    state = stage(kl_in="loss", kl_coefficient=100.0, kl_horizon=0.0)
+    for number in range(4):
+        metrics = state.step(number, 0.0)
+    assert metrics["kl"] > 0.01
+    assert metrics["reward"] == pytest.approx(metrics["score"], abs=1e-5)
+
+
+def test_the_coefficient_adapts_only_if_it_has_a_horizon() -> None:
+    adaptive, fixed = stage(kl_horizon=100.0), stage(kl_horizon=0.0)
+    for number in range(2):
+        assert fixed.step(number, 0.0)["kl_coefficient"] == 0.15
+        adapted = adaptive.step(number, 0.0)["kl_coefficient"]
+    assert adapted < 0.15 * (1 - 0.2 * 0.32) * 1.001  # KL 0 is far below the target, for 32 of 100 episodes
+
+
 def test_the_metrics_have_the_names_of_the_field() -> None:
-    metrics = tuning().step(0.5)
+    metrics = stage(estimator="ppo").step(0, 0.5)
     assert {
         "kl",
+        "kl_std",
         "reward",
         "reward_std",
         "frac_reward_zero_std",
+        "group/best",
+        "group/distinct",
         "entropy",
+        "sequence_entropy",
         "completions/mean_length",
         "completions/clipped_ratio",
         "num_tokens",
         "step_time",
         "kl_coefficient",
+        "clipped_tokens",
+        "value/loss",
+        "value/explained_variance",
     } <= metrics.keys()
     assert metrics["learning_rate"] == pytest.approx(5e-3)
     assert metrics["entropy"] > 1.0  # near log 11, the vocabulary's size
+    length = metrics["completions/mean_length"]
+    assert metrics["sequence_entropy"] == pytest.approx(metrics["entropy"] * length)
+
+
+def test_left_at_0_the_learning_rate_falls_with_the_square_of_the_width() -> None:
+    policy, _ = tiny_policy()  # 32 wide
+    assert usual_learning_rate(policy, updates=1) == pytest.approx(1e-3 * 16)
+    assert stage(learning_rate=0.0).policy.rate == usual_learning_rate(policy, updates=1)
+    assert stage(learning_rate=0.0, estimator="ppo").policy.rate == usual_learning_rate(policy, updates=4)
+
+
+def test_the_value_network_begins_from_the_reward_model_and_with_values_of_zero() -> None:
+    policy, tokenizer = tiny_policy()
+    reward = RewardModel.from_policy(policy, tokenizer, seed=0)
+    with torch.no_grad():
+        reward.trunk.embedding.weight.add_(0.1)
+    state = stage(scorer=reward, estimator="ppo")
+    assert state.value is not None
+    network = state.value.module
+    assert isinstance(network, ValueNetwork)
+    torch.testing.assert_close(network.trunk.embedding.weight, reward.trunk.embedding.weight)
+    assert state.value.read(state.write(0)).eq(0).all()
+    before = reward.trunk.embedding.weight.clone()
+    state.step(0, 0.0)
+    torch.testing.assert_close(reward.trunk.embedding.weight, before)  # a network of its own
+    assert not torch.equal(network.trunk.embedding.weight, before)
+
+
+def test_the_value_network_learns_what_texts_will_bring() -> None:
+    # Of a policy that hardly moves, or they would first learn that everything gets better.
+    state = stage(estimator="ppo", learning_rate=1e-6, value_learning_rate=1e-3)
+    explained = [state.step(number, 0.0)["value/explained_variance"] for number in range(15)]
+    assert explained[0] == pytest.approx(0.0, abs=1e-6)
+    assert max(explained[10:]) > 0.1
+
+
+def test_every_prompt_comes_once_before_any_comes_again() -> None:
+    order = [prompt_at(index, count=7, seed=3) for index in range(21)]
+    rounds = [order[first : first + 7] for first in (0, 7, 14)]
+    assert all(sorted(each) == list(range(7)) for each in rounds)
+    assert rounds[0] != rounds[1]
+    assert order != [prompt_at(index, count=7, seed=4) for index in range(21)]
 
 
 def test_it_stops_when_told_and_when_the_minutes_are_over() -> None:
-    policy, tokenizer = tiny_policy()
     count = itertools.count()
-    result = finetune(
-        policy=policy,
-        tokenizer=tokenizer,
-        scorer=share_of_a,
-        prompts=PROMPTS,
-        heldout_prompts=["c"],
-        config=config(),
-        on_step=ignore,
-        should_stop=lambda: next(count) >= 2,
-    )
-    assert (result.stopped, result.steps) == ("cancelled", 2)
+    result = tune(hooks=Hooks(should_stop=lambda: next(count) >= 6))
+    assert result.stopped == "cancelled"
+    assert 0 < result.steps < 6
     assert tune(minutes=1e-6).stopped == "minutes"
 
 
@@ -172,7 +254,8 @@ def test_the_same_seed_gives_the_same_policy() -> None:
 @pytest.mark.parametrize("missing", ["prompts", "heldout_prompts"])
 def test_no_prompts_are_refused_by_name(missing: str) -> None:
     policy, tokenizer = tiny_policy()
-    given: dict[str, list[str]] = {"prompts": ["a"], "heldout_prompts": ["b"]} | {missing: []}
+    given: dict[str, list[str]] = {"prompts": PROMPTS, "heldout_prompts": HELDOUT} | {missing: []}
+    config, control = configs()
     with pytest.raises(InputError, match=f"^{missing}: there is none"):
         finetune(
             policy=policy,
@@ -180,6 +263,7 @@ def test_no_prompts_are_refused_by_name(missing: str) -> None:
             scorer=share_of_a,
             prompts=given["prompts"],
             heldout_prompts=given["heldout_prompts"],
-            config=config(),
-            on_step=ignore,
+            config=config,
+            control=control,
+            hardware=FP32,
         )

@@ -89,4 +89,5 @@ def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     uniform = torch.rand(total.shape, generator=generator, device=weights.device, dtype=weights.dtype)
     # Rounding must not lift the point to the total itself: beyond the last possible token lies nothing.
     point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(running, point, right=True)[:, 0]
+    # Of weights that are no numbers, the last: its log-probability tells, where an index beyond would crash.
+    return torch.searchsorted(running, point, right=True)[:, 0].clamp_max(weights.shape[-1] - 1)

@@ -114,6 +114,9 @@ def _said(module: nn.Module, rollouts: Rollouts, rows: slice, precision: torch.d
     return nn.functional.pad(found, (0, missing)).masked_fill(~mask, 0.0)
 
 
-def usual_learning_rate(model: GPT) -> float:
-    """1e-3 for a width of 128, and falling with its square: 3e-5 for the 768 of a GPT-2 of 124M."""
-    return 1e-3 * (128 / model.config.width) ** 2
+def usual_learning_rate(model: GPT, *, updates: int) -> float:
+    """1e-3 for a width of 128, and falling with its square: 3e-5 for the 768 of a GPT-2 of 124M.
+
+    Shared out among the `updates` from each batch, which go much the same way.
+    """
+    return 1e-3 * (128 / model.config.width) ** 2 / updates

@@ -358,7 +358,9 @@ class PolicyGradient(Stage):
         if found is None:
             return None
         if self.control.see(found):
-            self.best = {name: tensor.clone() for name, tensor in module_tensors("best", policy).items()}
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in module_tensors("best", policy).items()
+            }
         self.over = self.over or self.control.over
         return found.metrics()
 

@@ -1,0 +1,84 @@
+"""A fine-tune small enough to take a second: what the tests of the policy gradient share."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.rlhf.tiny import tiny_policy
+from training.gpt.config import HardwareConfig
+from training.gpt.loop import Hooks
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+from training.rlhf.config import ControlConfig, FinetuneConfig
+from training.rlhf.examiner import Tuned
+from training.rlhf.judge import Judge
+from training.rlhf.policy_gradient import PolicyGradient, finetune
+from training.rlhf.scorers import Scorer
+
+PROMPTS = ["", "a", "bcd", "hgfe"]
+HELDOUT = ["c", "dd", "e", "fg"] * 8
+OPTIONS: dict[str, Any] = {
+    "steps": 30,
+    "prompts_per_step": 8,
+    "max_new_tokens": 8,
+    "learning_rate": 1e-2,
+    "evaluate_every": 5,
+    "missing_eos_penalty": 0.0,
+}
+FP32 = HardwareConfig(device="cpu", precision="fp32")
+
+
+def share_of_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+    """A taste for the letter a."""
+    return [4 * completion.count("a") / max(1, len(completion)) for completion in completions]
+
+
+def configs(**changes: Any) -> tuple[FinetuneConfig, ControlConfig]:
+    """The options of a small fine-tune, with some changed."""
+    options = OPTIONS | changes
+    control = {field.name for field in dataclasses.fields(ControlConfig)}
+    return (
+        FinetuneConfig(**{name: value for name, value in options.items() if name not in control}),
+        ControlConfig(**{name: value for name, value in options.items() if name in control}),
+    )
+
+
+def tune(
+    scorer: Scorer | Judge = share_of_a,
+    *,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    folder: Path | None = None,
+    model: tuple[GPT, Tokenizer] | None = None,
+    **changes: Any,
+) -> Tuned:
+    """A whole fine-tune of a tiny policy, or of the one given."""
+    policy, tokenizer = model or tiny_policy()
+    config, control = configs(**changes)
+    return finetune(
+        policy=policy,
+        tokenizer=tokenizer,
+        scorer=scorer,
+        prompts=PROMPTS,
+        heldout_prompts=HELDOUT,
+        config=config,
+        control=control,
+        hardware=FP32,
+        folder=folder,
+        hooks=hooks,
+    )
+
+
+def stage(scorer: Scorer | Judge = share_of_a, **changes: Any) -> PolicyGradient:
+    """The same before its first step."""
+    policy, tokenizer = tiny_policy()
+    config, control = configs(**changes)
+    return PolicyGradient(
+        policy,
+        tokenizer=tokenizer,
+        scorer=scorer,
+        prompts=PROMPTS,
+        heldout_prompts=["c"],
+        config=config,
+        control=control,
+    )
