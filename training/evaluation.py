@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.charts import number
+from training.charts import figures
 from training.forms import PEOPLE
 from training.models import Run
 
@@ -76,8 +76,10 @@ class JudgeRow:
         won = Interval.of(row["won"])
         by_people = row["judge"] == PEOPLE
         basis = counted(row["prompts"], "prompt")
-        if by_people:
-            answers = counted(won.count if won else 0, "answer")
+        if won is None:
+            basis = "no answers"
+        elif by_people:
+            answers = counted(won.count, "answer")
             basis = f"{answers} by {counted(len(row['annotators']), 'person', 'people')} on {basis}"
         remarks = [counted(row["ties"], "tie")] if row["ties"] else []
         for key, what in (("all_bad", "both bad"), ("skipped", "skipped"), ("open", "still open")):
@@ -87,7 +89,7 @@ class JudgeRow:
             kind="blind comparisons" if by_people else row["kind"],
             won=won,
             basis=basis,
-            scores=None if by_people else (number(row["score"]), number(row["score_against"])),
+            scores=None if by_people else (f"{row['score']:z.2f}", f"{row['score_against']:z.2f}"),
             longer_won=Interval.of(row["longer_won"]),
             agreement=None if by_people else Interval.of(row["agreement"]),
             annotators=row.get("annotators", []),
@@ -129,13 +131,14 @@ def best_of_rows(run: Run) -> tuple[list[str], list[tuple[str, ...]]]:
     if not curve:
         return [], []
     judges = [name for name in curve[0]["judges"] if name != run.parameters["reward"]]
-    heads = ["best of", "KL at most, nats", f"score by {run.parameters['reward']}", *judges]
+    scores = [f"score by {name}" for name in (run.parameters["reward"], *judges)]
+    heads = ["best of", "KL at most, nats", *scores]
     return heads, [
         (
             str(each["n"]),
             f"{each['kl']:.2f}",
-            f"{each['reward']:.2f}",
-            *(f"{each['judges'][name]:.2f}" for name in judges),
+            f"{each['reward']:z.2f}",
+            *(f"{each['judges'][name]:z.2f}" for name in judges),
         )
         for each in curve
     ]
@@ -155,9 +158,10 @@ def said(verdict: dict[str, Any]) -> dict[str, str]:
     points = verdict["points"]
     winner = "tie" if points == 0.5 else "ours" if points > 0.5 else "theirs"
     if verdict["judge"] == PEOPLE:
-        how = f"{points:.0%} of {counted(verdict['answers'], 'answer')}"
+        agreed, how = max(points, 1 - points), counted(verdict["answers"], "answer")
+        how = how if agreed == 1 or winner == "tie" else f"{agreed:.0%} of {how}"
     else:
-        how = f"{verdict['score']:.2f} against {verdict['score_against']:.2f}"
+        how = f"{verdict['score']:z.2f} against {verdict['score_against']:z.2f}"
     return {"judge": verdict["judge"], "winner": winner, "how": how}
 
 
@@ -183,7 +187,9 @@ def next_step(run: Run) -> str:
 def context(run: Run) -> dict[str, Any]:
     """What the page shows of an evaluation that compared two versions."""
     heads, rows = best_of_rows(run)
+    elsewhere = {"prompts", "tasks"}
     return {
+        "figures": figures({name: value for name, value in run.metrics.items() if name not in elsewhere}),
         "judges": judge_rows(run),
         "names": names(run),
         "texts": text_rows(run),

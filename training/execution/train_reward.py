@@ -98,7 +98,7 @@ def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
 def samples_of(policy: ModelVersion, project: Project) -> list[tuple[str, str]]:
     """Prompts with what the policy wrote to them, for the reward's scale."""
     samples = (
-        Sample.objects.filter(generator=policy.generator, prompt__project=project)
+        Sample.objects.filter(generator=policy.generator, prompt__project=project, prompt__split="train")
         .select_related("prompt")
         .order_by("pk")[:REFERENCE_SAMPLES]
     )
