@@ -26,7 +26,7 @@ from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes, whole_model
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_state import StateFolder, fill_module, module_digest, module_tensors
+from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.advantages import (
     ESTIMATORS,
     gae,
@@ -38,9 +38,8 @@ from training.rlhf.advantages import (
     whiten,
 )
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.control import Control
 from training.rlhf.diagnosis import Diagnosis, check_scores
-from training.rlhf.examiner import Examiner, Tuned, summary
+from training.rlhf.examiner import Examiner, Tuned
 from training.rlhf.figures import batch_figures, update_figures, value_figures
 from training.rlhf.judge import Judge
 from training.rlhf.kl import AdaptiveCoefficient, k1
@@ -52,6 +51,7 @@ from training.rlhf.prompt_order import generator_at, prompt_at, share_of_prompts
 from training.rlhf.rollouts import Rollouts, joined, sample
 from training.rlhf.scorers import Scorer
 from training.rlhf.value import ValueNetwork, value_trunk
+from training.rlhf.watch import Watch
 
 DIVERGED = "diverged"
 FREE = frozenset({"save_every", "parallel", "accumulate"})
@@ -158,7 +158,7 @@ class PolicyGradient(Stage):
         if config.estimator == "ppo":
             network = ValueNetwork(value_trunk(judge, policy=reference, tokenizer=tokenizer))
             self.value = self.learner("value", network, network.trunk, rate=config.value_learning_rate)
-        self.examiner = Examiner(
+        examiner = Examiner(
             reference=reference,
             tokenizer=tokenizer,
             prompts=heldout_prompts,
@@ -171,7 +171,7 @@ class PolicyGradient(Stage):
             seed=config.seed,
         )
         # What changes from step to step, beside the weights.
-        self.control = Control(control)
+        self.watch = Watch(policy, examiner, control, group=group)
         self.diagnosis = Diagnosis(
             kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
@@ -181,7 +181,6 @@ class PolicyGradient(Stage):
         )
         self.baseline: Tensor | None = None
         self.tokens_seen = 0
-        self.best: dict[str, Tensor] = {}
         self.over: str | None = None
 
     def learner(self, name: str, module: nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
@@ -353,16 +352,9 @@ class PolicyGradient(Stage):
         """Measure on the held-out prompts, and keep the weights of the best version inside the KL budget."""
         if self.over == DIVERGED:
             return {}  # nothing can be sampled
-        policy = whole_model(self.policy.model)
-        found = self.examiner.examine(policy, step=number, group=self.group, should_stop=should_stop)
-        if found is None:
-            return None
-        if self.control.see(found):
-            self.best = {
-                name: tensor.detach().clone() for name, tensor in module_tensors("best", policy).items()
-            }
-        self.over = self.over or self.control.over
-        return found.metrics()
+        metrics = self.watch.evaluate(number, should_stop)
+        self.over = self.over or self.watch.control.over
+        return metrics
 
     def values(self) -> dict[str, Any]:
         """The coefficient of the KL, the baseline, what was seen and the best so far."""
@@ -371,13 +363,14 @@ class PolicyGradient(Stage):
             "baseline": None if self.baseline is None else self.baseline.item(),
             "tokens_seen": self.tokens_seen,
             "over": self.over,
-            "control": self.control.values(),
+            "watch": self.watch.control.values(),
             "diagnosis": self.diagnosis.values(),
         }
 
     def tensors(self) -> dict[str, Tensor]:
         """Policy, value network, what their optimisers remember, and the best weights."""
-        return {**self.policy.tensors(), **(self.value.tensors() if self.value else {}), **self.best}
+        value = self.value.tensors() if self.value else {}
+        return {**self.policy.tensors(), **value, **self.watch.best}
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go back to a state."""
@@ -385,35 +378,20 @@ class PolicyGradient(Stage):
         kept = values["baseline"]
         self.baseline = None if kept is None else torch.tensor(kept, device=self.device)
         self.tokens_seen, self.over = values["tokens_seen"], values["over"]
-        self.control.restore(values["control"])
+        self.watch.restore(values["watch"], tensors)
         self.diagnosis.restore(values["diagnosis"])
         self.policy.restore(tensors)
         if self.value:
             self.value.restore(tensors)
-        self.best = {
-            name: tensor.to(self.device) for name, tensor in tensors.items() if name.startswith("best/")
-        }
 
     def result(self, ended: Ended) -> Tuned:
         """Roll back to the best version, and say what the tuning came to."""
-        before, best = self.control.before, self.control.best
-        if before is None or best is None:
-            raise InputError("cancelled: the tuning was stopped before anything was measured; start it again")
-        fill_module("best", self.policy.model, self.best)
-        return Tuned(
-            policy=whole_model(self.policy.model),
-            best_step=best.step,
-            steps=ended.steps,
-            stopped=ended.stopped,
-            before=before,
-            after=best,
-            heldout_prompts=self.examiner.prompts,
-            notes=self.notes + self.diagnosis.notes(best_step=best.step, stopped=ended.stopped),
-            metrics={
-                **summary(self.control, steps=ended.steps, seconds=ended.seconds),
-                "kl_coefficient": self.coefficient.value,
-                "num_tokens": float(self.tokens_seen),
-            },
+        best = self.watch.control.best
+        return self.watch.roll_back(
+            ended,
+            notes=self.notes
+            + self.diagnosis.notes(best_step=best.step if best else 0, stopped=ended.stopped),
+            metrics={"kl_coefficient": self.coefficient.value, "num_tokens": float(self.tokens_seen)},
         )
 
 

@@ -39,7 +39,9 @@ class Watch:
         if found is None:
             return None
         if self.control.see(found):
-            self.best = {name: tensor.clone() for name, tensor in module_tensors("best", policy).items()}
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in module_tensors("best", policy).items()
+            }
         return found.metrics()
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
