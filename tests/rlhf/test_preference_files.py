@@ -116,3 +116,15 @@ def test_messages_become_turns_whether_the_prompt_is_apart_or_not(tmp_path: Path
     )
     path = write(tmp_path, json.dumps(apart), json.dumps(whole))
     assert read_preferences(path) == ([expected] * 2, [])
+
+
+def test_whole_dialogues_share_a_prompt(tmp_path: Path) -> None:
+    asked = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Sing\n\nAssistant:"
+    pair = {"chosen": f"{asked} la la", "rejected": f"{asked} no"}
+    later = {"chosen": f"{asked} la la\n\nHuman: More\n\nAssistant: no", "rejected": f"{asked} la"}
+    plain = {"chosen": "la la", "rejected": "la"}
+    assert read_preferences(write(tmp_path, *map(json.dumps, (pair, later, plain))))[0] == [
+        Comparison(prompt=asked, chosen=" la la", rejected=" no"),
+        Comparison(prompt=asked, chosen=" la la\n\nHuman: More\n\nAssistant: no", rejected=" la"),
+        Comparison(prompt="", chosen="la la", rejected="la"),
+    ]

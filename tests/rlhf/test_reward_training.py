@@ -140,15 +140,15 @@ def test_comparisons_that_prefer_nothing_are_refused(pairs: list[Comparison]) ->
 
 @pytest.mark.parametrize("loss", ["ranking", "scores", "scores+pairs"])
 def test_each_loss_learns_the_taste(loss: str) -> None:
-    comparisons = rankings(200, prompts=1) if loss == "ranking" else []
-    result = taught(comparisons, [] if comparisons else ratings(200), loss=loss)
+    comparisons = rankings(150, prompts=1) if loss == "ranking" else []
+    result = taught(comparisons, [] if comparisons else ratings(150), loss=loss)
     assert result.accuracy > 0.85
     if not comparisons:
         assert result.metrics["score_correlation"] > 0.7
 
 
 def test_a_lenient_annotator_spoils_scores_and_not_pairs() -> None:
-    said = ratings(200, leniency=0.5)
+    said = ratings(120, leniency=0.5)
     by_scores, by_pairs = (taught([], said, loss=loss) for loss in ("scores", "pairs"))
     assert by_pairs.accuracy > by_scores.accuracy + 0.05
 
@@ -156,7 +156,7 @@ def test_a_lenient_annotator_spoils_scores_and_not_pairs() -> None:
 def test_weights_of_criteria_decide_what_is_learned() -> None:
     words = ["aaaaaaa", "bcd"]
     liked, short = (
-        taught([], ratings(200), criteria=criteria).model.score(["", ""], words)
+        taught([], ratings(90), criteria=criteria).model.score(["", ""], words)
         for criteria in ("overall=1", "overall=0.1,short=1")
     )
     assert liked[0] > liked[1]

@@ -17,8 +17,8 @@ from typing import Any
 from training.gpt.errors import InputError
 from training.rlhf.preferences import Comparison, Rating
 
-TURNS = {"system": "", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
-ANSWER = "\n\nAssistant:"  # the completion carries its own leading space
+HUMAN, ANSWER = "\n\nHuman:", "\n\nAssistant:"
+TURNS = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ANSWER} "}
 
 _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 
@@ -26,9 +26,9 @@ _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 def read_preferences(path: str | Path) -> tuple[list[Comparison], list[Rating]]:
     """The comparisons and the ratings of a file; blank lines are skipped.
 
-    A comparison may have `tie`, `margin`, `group` and `annotator`, and need not have a prompt; a rating may
-    have `criteria` (scores by name), `group` and `annotator`. Scores are from 0 to 1. Raises InputError that
-    names the file and the line.
+    A comparison may have `tie`, `margin`, `group` and `annotator`, and need not have a prompt: of dialogues
+    it is what both share, up to an assistant's turn. A rating may have `criteria` (scores by name), `group`
+    and `annotator`. Scores are from 0 to 1. Raises InputError that names the file and the line.
     """
     path = Path(path).expanduser()
     try:
@@ -76,12 +76,26 @@ def _comparison(row: Mapping[str, Any]) -> Comparison:
         if name not in row:
             raise ValueError(f'no "{name}"; each line needs "prompt", "chosen" and "rejected".')
     prompt, (chosen, rejected) = _texts(row, "chosen", "rejected")
+    if not prompt:
+        prompt, chosen, rejected = part_dialogues(chosen, rejected)
     tie, margin = row.get("tie", False), row.get("margin", 0.0)
     if not isinstance(tie, bool):
         raise ValueError('"tie" is neither true nor false; write one of them, or leave it out.')
     if not _is_number(margin):
         raise ValueError('"margin" is not a finite number; write one, or leave it out.')
     return Comparison(prompt, chosen, rejected, tie=tie, margin=float(margin), **_who(row))
+
+
+def part_dialogues(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """The prompt that two whole dialogues share, up to an assistant's turn, and what each makes of it.
+
+    Texts that are no dialogues, or share no such turn, have no prompt.
+    """
+    end, place = 0, chosen.find(ANSWER) if chosen.startswith(HUMAN) else -1
+    while place >= 0 and rejected.startswith(chosen[: place + len(ANSWER)]):
+        end = place + len(ANSWER)
+        place = chosen.find(ANSWER, end)
+    return chosen[:end], chosen[end:], rejected[end:]
 
 
 def _rating(row: Mapping[str, Any]) -> Rating:
@@ -134,6 +148,7 @@ def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, list[str]]:
     if not all(text.startswith(ANSWER) for text in texts):
         wrong = next(name for name, text in zip(names, texts, strict=True) if not text.startswith(ANSWER))
         raise ValueError(f'"{wrong}" does not answer its prompt; let an assistant\'s message come next.')
+    # The completion carries its own leading space.
     return "".join(prompt) + ANSWER, [text.removeprefix(ANSWER) for text in texts]
 
 
