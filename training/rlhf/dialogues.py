@@ -31,10 +31,10 @@ def read_dialogues(path: str | Path) -> list[Comparison]:
     try:
         content = path.read_bytes()
         lines = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: is damaged ({error}); copy or download it again.") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
-    except (EOFError, zlib.error) as error:
-        raise InputError(f"{path}: is damaged ({error}); copy or download it again.") from error
     pairs = []
     for number, line in enumerate(lines, start=1):
         if line.strip():

@@ -283,7 +283,8 @@ def report(content: Found) -> str:
         f" {options['samples'] // 2:,} comparisons by gold without noise. Gold win rate over the untuned"
         f" policy on {options['heldout']} held-out prompts of each seed ({options['seeds']}), with 95 %"
         " intervals over seeds, which draw their own prompts;"
-        f" {content['seconds'] / 60:.0f} minutes of cells. Expected, from Ahmadian et al. (2024): rloo with 4 samples above 2 above reinforce."
+        f" {content['seconds'] / 60:.0f} minutes of cells. Expected, from Ahmadian et al."
+        " (2024): rloo with 4 samples above 2 above reinforce."
     )
     lines = [
         "# Ways to tune a policy, at equal samples",

@@ -268,8 +268,8 @@ def report(content: Found) -> str:
         f"{options['annotators']} simulated annotators, {options['careless']:.0%} of whom answer at random;"
         f" means over the seeds {options['seeds']} with 95 % intervals, each seed with pairs, people and"
         f" held-out prompts of its own; differences are paired. {content['seconds'] / 60:.0f} minutes of"
-        " cells. Expected: reliability lies between counting all alike and leaving the careless out, which gains"
-        " most where there are enough answers of each person to tell, and too few to learn all from."
+        " cells. Expected: reliability lies between counting all alike and leaving the careless out, which"
+        " gains most where there are enough answers of each person to tell, and too few to learn all from."
     )
     lines = [
         f"# Label efficiency, on {options['subject']}",

@@ -1,0 +1,96 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from training.gpt.errors import InputError
+from training.rlhf.dialogues import first_turn, read_dialogues, split_by_first_turn
+from training.rlhf.preferences import Comparison
+
+HELLO = "\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: And?\n\nAssistant:"
+
+
+def written(path: Path, *rows: object) -> Path:
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_what_both_share_up_to_the_last_answer_is_the_prompt(tmp_path: Path, name: str) -> None:
+    path = written(
+        tmp_path / name,
+        {"chosen": HELLO + " Yes.", "rejected": HELLO + " Yes? No."},
+        {"chosen": HELLO + " same", "rejected": HELLO + " same"},
+    )
+    assert read_dialogues(path) == [Comparison(HELLO, " Yes.", " Yes? No.")]
+
+
+def test_one_that_breaks_off_where_the_other_goes_on_is_a_completion_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " Yes", "rejected": HELLO})
+    assert read_dialogues(path) == [Comparison(HELLO, " Yes", "")]
+
+
+def test_dialogues_that_part_early_keep_the_turns_after_it(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.jsonl",
+        {
+            "chosen": "\n\nHuman: A\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
+            "rejected": "\n\nHuman: A\n\nAssistant: x",
+        },
+    )
+    assert read_dialogues(path) == [
+        Comparison("\n\nHuman: A\n\nAssistant:", " b\n\nHuman: c\n\nAssistant: d", " x")
+    ]
+
+
+def test_the_first_turn_is_what_the_person_said_first() -> None:
+    assert first_turn(HELLO) == "Hello"
+    assert first_turn("\n\nHuman: two\n\nlines\n\nHuman: more\n\nAssistant:") == "two\n\nlines"
+    assert first_turn(" no turns ") == "no turns"
+
+
+def test_no_first_turn_is_on_both_sides_and_every_pair_is_held_out_once() -> None:
+    pairs = [
+        Comparison(f"\n\nHuman: {number // 3}\n\nAssistant: {number}\n\nHuman: on\n\nAssistant:", "a", "b")
+        for number in range(90)
+    ]
+    seen: list[Comparison] = []
+    for fold in range(5):
+        train, heldout = split_by_first_turn(pairs, fold=fold, folds=5, seed=1)
+        assert train
+        assert heldout
+        sides = [{first_turn(pair.prompt) for pair in side} for side in (train, heldout)]
+        assert not sides[0] & sides[1]
+        assert len(train) + len(heldout) == 90
+        seen += heldout
+    assert sorted(map(repr, seen)) == sorted(map(repr, pairs))
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"chosen": HELLO}, 'needs the dialogues "chosen" and "rejected"'),
+        (["chosen"], 'needs the dialogues "chosen" and "rejected"'),
+        ({"chosen": "plain text", "rejected": "plain words"}, "share no human turn"),
+    ],
+)
+def test_a_line_that_is_no_pair_of_dialogues_is_named(tmp_path: Path, row: object, complaint: str) -> None:
+    path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 2"}, row)
+    with pytest.raises(InputError, match=rf"a\.jsonl, line 2: .*{complaint}"):
+        read_dialogues(path)
+
+
+def test_files_that_are_absent_damaged_or_empty_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give a readable"):
+        read_dialogues(tmp_path / "none.jsonl")
+    (tmp_path / "half.jsonl.gz").write_bytes(gzip.compress(b"abc" * 100)[:-20])
+    with pytest.raises(InputError, match="is damaged"):
+        read_dialogues(tmp_path / "half.jsonl.gz")
+    (tmp_path / "plain.jsonl.gz").write_bytes(b"not packed")
+    with pytest.raises(InputError, match="is damaged"):
+        read_dialogues(tmp_path / "plain.jsonl.gz")
+    (tmp_path / "empty.jsonl").write_bytes(b"\n")
+    with pytest.raises(InputError, match="no comparison in it"):
+        read_dialogues(tmp_path / "empty.jsonl")

@@ -1,0 +1,87 @@
+"""Every study at its quick size, from nothing to figures, and once more from what it left."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from training.studies.__main__ import STUDIES, main
+
+OTHERS = [name for name in STUDIES if name != "preferences"]
+
+
+def dialogues(folder: Path) -> str:
+    """Two files of made-up dialogues in which the kinder, and in one the shorter answer is chosen."""
+    rng = random.Random(0)
+    paths = []
+    for name, better in (("helpful-base_test", " gladly, here it is"), ("harmless-base_test", " no")):
+        rows = []
+        for number in range(40):
+            prompt = f"\n\nHuman: question {number} {rng.choice(['a', 'b', 'c'])}\n\nAssistant:"
+            rows.append({"chosen": prompt + better, "rejected": prompt + " whatever you say, do it"})
+        path = folder / f"{name}.jsonl.gz"
+        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+        paths.append(str(path))
+    return ",".join(paths)
+
+
+def check(name: str, folder: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = [name, "--quick", "--folder", str(folder), *arguments]
+    assert main(command) == 0
+    assert "done" in capsys.readouterr().out
+    before = json.loads((folder / f"{name}.json").read_text())
+    report = (folder / f"{name}.md").read_text()
+    assert report.startswith("# ")
+    assert "| ---: |" in report
+    drawings = list(folder.glob(f"{name}*.svg"))
+    assert drawings
+    for path in drawings:
+        drawn = path.read_text()
+        assert "prefers-color-scheme:dark" in drawn
+        assert "currentColor" in drawn
+        assert "#010203" not in drawn
+    # All is known now: nothing is computed, and the same is concluded.
+    assert main(command) == 0
+    assert f"{len(before['cells'])} of them known; about 0 seconds" in capsys.readouterr().out
+    assert json.loads((folder / f"{name}.json").read_text()) == before
+    assert (folder / f"{name}.md").read_text() == report
+
+
+def test_the_preferences_of_dialogues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check("preferences", tmp_path, ["--files", dialogues(tmp_path)], capsys)
+    rows = json.loads((tmp_path / "preferences.json").read_text())["summary"]["rows"]
+    assert [row["file"] for row in rows] == ["helpful-base_test", "harmless-base_test"]
+    for row in rows:
+        assert row["pairs"] == 40
+        assert row["longer wins"]["value"] == 0.0
+        assert row["TF-IDF Bradley-Terry"]["value"] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_it_runs_from_nothing_to_figures(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(name, tmp_path, [], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["overoptimisation", "--noise", "a"], "noise: 'a' should be numbers from 0 to 0.5"),
+        (["overoptimisation", "--uses", "maximum"], "uses: 'maximum' is unknown"),
+        (["label_efficiency", "--annotators", "many"], "annotators: expected a whole number"),
+        (["estimators", "--subjects", "poems"], "subjects: 'poems' is unknown"),
+        (["estimators", "--subjects", "reviews", "--reviews", "nowhere"], "reviews: nowhere/rt-polarity.pos"),
+        (["preferences", "--files", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(
+    arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--folder", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
