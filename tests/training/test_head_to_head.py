@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project, Sample, Task
 from labeling.preferences import freeze
-from tests.training.objects import annotator, executed, make_policy, make_project, make_reward, start
+from tests.training.objects import admin, annotator, executed, make_policy, make_project, make_reward, start
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 
@@ -43,8 +44,11 @@ def answer_all(project: Project, name: str = "ann", *, better: str = "other") ->
     user = annotator(name)
     count = 0
     while assignment := queue.claim(annotator=user, project=project):
-        ranks = tuple(1 + (s.generator.name != better) for s in assignment.shown_samples())
-        queue.submit(assignment, Answer(ranks=ranks), client_key="k")
+        worse = [sample.generator.name != better for sample in assignment.shown_samples()]
+        answer = Answer(ranks=tuple(1 + each for each in worse))
+        if project.feedback == Project.FeedbackKind.SCORE:
+            answer = Answer(scores=tuple(5 - each for each in worse))
+        queue.submit(assignment, answer, client_key="k")
         count += 1
     return count
 
@@ -149,17 +153,22 @@ def test_scorers_are_held_against_what_people_said() -> None:
     assert agreed["rate"] == pytest.approx(sum(each["taste"] == each["people"] for each in said) / 6)
 
 
-def test_answers_on_heldout_prompts_never_reach_training() -> None:
+@pytest.mark.parametrize("feedback", ["rank", "score"])
+def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
     project = two_versions()
+    Project.objects.update(feedback=feedback)
     compared(judge="people", tasks=6)
+    project.refresh_from_db()
     answer_all(project)
     snapshot = freeze(project)
     assert snapshot.count == 6
-    run = start(Run.Kind.TRAIN_REWARD, detached=True, project="letters", policy="base", name="judge")
-    assert not execute(run)
-    run.refresh_from_db()
-    assert "no comparisons yet" in run.error
-    assert not ModelVersion.objects.rewards().exists()
+    assert snapshot.rating_count == (12 if feedback == "score" else 0)
+    for kind in (Run.Kind.TRAIN_REWARD, Run.Kind.DPO, Run.Kind.SUPERVISED):
+        run = start(kind, detached=True, project="letters", policy="base", name="learner")
+        assert not execute(run)
+        run.refresh_from_db()
+        assert "no comparisons yet" in run.error
+    assert not ModelVersion.objects.filter(name="learner").exists()
 
 
 def test_what_cannot_be_answered_is_said_in_one_line() -> None:
@@ -215,6 +224,47 @@ def test_the_command_shows_a_table_of_judges() -> None:
     for shown in ("other wins", "95 % interval", "people", "taste", "story-taste", "100%", "ann", "Distinct"):
         assert shown in text
     assert "6 answers by 1 person on 6 prompts" in text
+
+
+def test_the_page_shows_each_judge_the_people_and_the_pairs(client: Client) -> None:
+    project = two_versions()
+    make_reward()
+    compared(judge="people", tasks=6)
+    answer_all(project)
+    run = compared(judge="people,taste")
+    client.force_login(admin())
+    page = client.get(run.get_absolute_url()).content.decode()
+    for shown in ("other against base", "blind comparisons", "6 answers by 1 person on 6 prompts", "taste"):
+        assert shown in page
+    assert page.count('class="interval') == 2
+    assert page.count('class="example"') == len(run.metrics["examples"]) == 8
+    assert page.count('<span class="who">people:</span> other') == 6
+    assert ">ann<" in page
+
+
+def test_the_page_says_what_comes_after_blind_tasks_were_opened(client: Client) -> None:
+    two_versions()
+    run = compared(judge="people", tasks=4)
+    client.force_login(admin())
+    page = client.get(run.get_absolute_url()).content.decode()
+    assert "4 blind tasks opened at /projects/letters/work/" in page
+    assert "--policy other --against base --project letters --judge people" in page
+    assert "no answer yet" in page
+
+
+def test_text_of_models_and_names_of_judges_are_escaped(client: Client) -> None:
+    two_versions()
+    make_reward()
+    run = compared(judge="taste")
+    metrics = run.metrics
+    metrics["judges"][0]["judge"] = "<em>taste"
+    metrics["examples"][0] |= {"prompt": "<b>", "completion": "<script>x", "against": "<i>"}
+    Run.objects.filter(pk=run.pk).update(metrics=metrics)
+    client.force_login(admin())
+    page = client.get(run.get_absolute_url()).content.decode()
+    for raw in ("<em>taste", "<script>x", "<b>", "<i>"):
+        assert raw not in page
+    assert "&lt;script&gt;x" in page
 
 
 def test_the_best_of_several_completions_is_compared() -> None:
