@@ -1,8 +1,10 @@
 """What is logged of a batch, by the names that the field uses.
 
-P prompts with K samples each, N = P x K sequences of at most L tokens. Every figure is a mean over sequences
-or groups, so that the mean over processes is that of the whole batch.
+P prompts with K samples each, N = P x K sequences of at most L tokens. Means over sequences and groups are
+those of the whole batch once processes have averaged theirs; shares of tokens and deviations are nearly.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ def batch_figures(
     `scores` [N] as the scorer gave them, `quality` [N] less the penalty for a missing end, `rewards` [N] less
     the KL where it is in the reward, `kl` [N, L] of each token.
 
-    Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy`. `entropy` is per token. Of the
+    Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy` (per token: `entropy_of`). Of the
     groups: `reward_std` inside them, `frac_reward_zero_std` (the share whose samples are all of one quality:
     they teach nothing), `group/best` the best score in each, `group/distinct` the share of different texts.
     """
@@ -40,11 +42,15 @@ def batch_figures(
         "kl": sequence_kl.mean(),
         "kl_std": sequence_kl.std(correction=0),
         # Unbiased for the entropy, and free.
-        "entropy": surprise.mean() / lengths.mean(),
         "sequence_entropy": surprise.mean(),
         "completions/mean_length": lengths.mean(),
         "completions/clipped_ratio": 1 - rollouts.generation.ended.float().mean(),
     }
+
+
+def entropy_of(metrics: Mapping[str, float]) -> float:
+    """Entropy per token, in nats, of the whole batch."""
+    return metrics["sequence_entropy"] / metrics["completions/mean_length"]
 
 
 def update_figures(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:

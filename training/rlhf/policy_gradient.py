@@ -40,7 +40,7 @@ from training.rlhf.advantages import (
 from training.rlhf.config import ControlConfig, FinetuneConfig
 from training.rlhf.diagnosis import Diagnosis, check_scores
 from training.rlhf.examiner import Examiner, Tuned
-from training.rlhf.figures import batch_figures, update_figures, value_figures
+from training.rlhf.figures import batch_figures, entropy_of, update_figures, value_figures
 from training.rlhf.judge import Judge
 from training.rlhf.kl import AdaptiveCoefficient, k1
 from training.rlhf.learner import Learner, LossOf, Reader, read, usual_learning_rate
@@ -55,7 +55,7 @@ from training.rlhf.watch import Watch
 
 DIVERGED = "diverged"
 FREE = frozenset({"save_every", "parallel", "accumulate"})
-"""What a tuning may go on with otherwise than it began: where and how fast, not what."""
+"""What a tuning may go on with otherwise than it began: where and how fast, and by how many processes."""
 
 
 def finetune(
@@ -271,6 +271,7 @@ class PolicyGradient(Stage):
             self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
         self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
         metrics |= {
+            "entropy": entropy_of(metrics),
             "kl_coefficient": self.coefficient.value,
             "num_tokens": float(self.tokens_seen),
             "learning_rate": self.policy.rate * (1 - progress),
