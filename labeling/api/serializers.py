@@ -105,6 +105,18 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     split = serializers.ChoiceField(choices=["train", "heldout"])
 
 
+class RatingSerializer(serializers.Serializer[Any]):
+    """One line of the export of scores."""
+
+    prompt = serializers.CharField()
+    completion = serializers.CharField()
+    score = serializers.FloatField(help_text="Overall, from 0 (worst) to 1 (best).")
+    criteria = serializers.DictField(child=serializers.FloatField(), help_text="The same for each criterion.")
+    group = serializers.CharField(help_text="The answer it comes from.")
+    annotator = serializers.CharField(help_text="A number that stays the same for one person.")
+    split = serializers.ChoiceField(choices=["train", "heldout"])
+
+
 class ErrorSerializer(serializers.Serializer[Any]):
     """What went wrong, in one line."""
 

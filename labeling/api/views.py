@@ -1,7 +1,7 @@
-"""The labelling API: claim, submit and skip tasks; stream a project's comparisons."""
+"""The labelling API: claim, submit and skip tasks; stream a project's comparisons and ratings."""
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -23,6 +23,7 @@ from labeling.api.serializers import (
     ComparisonSerializer,
     ErrorSerializer,
     ProjectSerializer,
+    RatingSerializer,
     SkipSerializer,
     StoredSerializer,
     SubmitSerializer,
@@ -150,9 +151,26 @@ class Comparisons(APIView):
     )
     def get(self, _request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        project = get_object_or_404(Project, slug=slug)
-        return StreamingHttpResponse(_lines(project), content_type="application/x-ndjson")
+        return _streamed(preferences.comparisons(get_object_or_404(Project, slug=slug)))
 
 
-def _lines(project: Project) -> Iterator[bytes]:
-    return map(preferences.json_line, preferences.comparisons(project))
+class Ratings(APIView):
+    """All scores in a project's answers, from 0 to 1, as JSON Lines; none where people rank."""
+
+    permission_classes = [MayExport]
+    renderer_classes = [JsonLines, JSONRenderer]
+
+    @extend_schema(
+        responses={
+            (200, "application/x-ndjson"): OpenApiResponse(
+                RatingSerializer, description="One sample's rating on each line."
+            )
+        }
+    )
+    def get(self, _request: Request, slug: str) -> HttpResponseBase:
+        """Stream."""
+        return _streamed(preferences.ratings(get_object_or_404(Project, slug=slug)))
+
+
+def _streamed(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:
+    return StreamingHttpResponse(map(preferences.json_line, rows), content_type="application/x-ndjson")

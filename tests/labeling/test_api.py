@@ -163,9 +163,20 @@ def test_admins_stream_comparisons_as_json_lines() -> None:
     assert {(row["chosen"], row["rejected"]) for row in rows} == {("C0", "A0"), ("C0", "B0"), ("A0", "B0")}
 
 
-def test_annotators_may_not_export() -> None:
+def test_admins_stream_ratings_as_json_lines() -> None:
+    project = make_project(feedback="score", criteria=["kind"])
+    make_tasks(project, samples=1)
+    answer = Answer(scores=(2,), criteria=({"kind": 5},))
+    queue.submit(claimed(annotator(), project), answer, client_key="k")
+    response: Any = api(admin()).get("/api/projects/stories/ratings/")
+    [row] = [json.loads(line) for line in response.getvalue().splitlines()]
+    assert (row["completion"], row["score"], row["criteria"]) == ("A0", 0.25, {"kind": 1.0})
+
+
+@pytest.mark.parametrize("what", ["comparisons", "ratings"])
+def test_annotators_may_not_export(what: str) -> None:
     make_project()
-    assert api(annotator()).get("/api/projects/stories/comparisons/").status_code == 403
+    assert api(annotator()).get(f"/api/projects/stories/{what}/").status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -174,6 +185,7 @@ def test_annotators_may_not_export() -> None:
         ("get", "/api/projects/"),
         ("post", "/api/projects/stories/claim/"),
         ("get", "/api/projects/stories/comparisons/"),
+        ("get", "/api/projects/stories/ratings/"),
         ("post", "/api/assignments/1/submit/"),
         ("post", "/api/assignments/1/skip/"),
     ],
