@@ -186,7 +186,7 @@ class Offline(Stage):
             "policy",
             Reader(policy, temperature=1.0),
             policy,
-            rate=config.learning_rate or usual_learning_rate(policy) / 10,
+            rate=config.learning_rate or usual_learning_rate(policy, updates=1) / 10,
             clip=config.clip,
             pieces=config.accumulate,
             precision=precision,
