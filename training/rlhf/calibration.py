@@ -49,7 +49,8 @@ def calibration(differences: Sequence[float], comparisons: Sequence[Comparison])
     for gap, unit in kept:
         halves[unit_share(unit, HALVING) < 0.5].append(gap)
     one, other = halves
-    cooled = [gap / fit_temperature(other) for gap in one] + [gap / fit_temperature(one) for gap in other]
+    of_one, of_other = fit_temperature(one), fit_temperature(other)
+    cooled = [gap / of_other for gap in one] + [gap / of_one for gap in other]
     bins = reliability_curve(gaps)
     return {
         "temperature": fit_temperature(gaps),
@@ -70,7 +71,7 @@ def fit_temperature(differences: Sequence[float]) -> float:
     def slope(inverse: float) -> float:
         return -math.fsum(gap * sigmoid(-inverse * gap) for gap in differences)
 
-    if slope(high) < 0:
+    if slope(high) <= 0:
         return COLDEST
     if slope(low) > 0:
         return HOTTEST
