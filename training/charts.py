@@ -184,9 +184,8 @@ def charts_of(run: Run) -> list[Chart]:
 
 
 FIRST = (
-    "win_rate", "win_rate_low", "win_rate_high", "score", "score_against", "gold_accuracy", "accuracy",
-    "longer_wins", "perplexity", "validation_loss", "bits_per_byte", "reward_before", "reward_after", "kl",
-    "comparisons", "tasks",
+    "gold_accuracy", "accuracy", "longer_wins", "perplexity", "validation_loss", "bits_per_byte",
+    "reward_before", "reward_after", "kl", "comparisons", "tasks",
 )  # fmt: skip
 """The figures that people look for, in their order; the others follow by name."""
 

@@ -130,12 +130,12 @@ def test_several_answers_to_a_prompt_do_not_narrow_the_interval_as_if_they_were_
     project = two_versions()
     project.annotations_per_task = 3
     project.save()
-    compared(judge="people", tasks=6)
+    compared(judge="people", tasks=3)
     for name in ("ann", "bob", "cem"):
         answer_all(project, name)
     won = row(compared(judge="people"), "people")["won"]
-    assert won["count"] == 18
-    assert won["low"] < 0.7  # 18 of 18 independent answers would begin at 0.82
+    assert won["count"] == 9
+    assert won["low"] < 0.5  # 9 of 9 independent answers would begin at 0.70
 
 
 def test_scorers_are_held_against_what_people_said() -> None:
