@@ -44,6 +44,13 @@ class RewardConfig:
     heldout: float = option(
         0.1, "share of the prompts kept back to measure accuracy", minimum=0.0, maximum=0.9
     )
+    learning_curve: int = option(
+        0,
+        "train again on a half, a quarter, and so on, of the prompts, so many times, to show what more bring"
+        " (three nearly double the time)",
+        minimum=0,
+        maximum=10,
+    )
     evaluate_every: int = option(
         0, "steps between measurements on the held-out prompts (0: ten in all)", minimum=0
     )

@@ -35,7 +35,7 @@ ENOUGH_TEXTS = 512
 """Texts that tell mean and deviation of a reward well enough, and how well they are read."""
 
 # What a training may go on with otherwise than it began: they change where and how fast, not what.
-FREE = frozenset({"accumulate", "device", "parallel", "save_every"})
+FREE = frozenset({"accumulate", "device", "learning_curve", "parallel", "save_every"})
 
 
 @dataclass(frozen=True, kw_only=True)
