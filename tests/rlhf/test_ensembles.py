@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ TEXTS = ["abc", "hh", "aaaa", "gfedcba", "bbbb", "ahah"]
 KINDS = [{"ensemble": "heads"}, {"ensemble": "models"}, {"ensemble": "heads", "trunk": "frozen"}]
 
 
-def ensemble(**options: object) -> RewardModel | Ensemble:
+def ensemble(**options: Any) -> RewardModel | Ensemble:
     return taught(rankings(40, prompts=1), members=3, epochs=2, **options).model
 
 

@@ -46,7 +46,8 @@ def train_until(step: int, folder: Path, kind: dict[str, Any]) -> None:
 def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, Any]) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    whole, rest, resumed = Told(), Told(), []
+    whole, rest = Told(), Told()
+    resumed: list[int] = []
     expected = train(None, kind, Hooks(on_step=whole))
     assert in_a_process(train_until, 7, tmp_path, kind) == -signal.SIGKILL
     result = train(tmp_path, kind, Hooks(on_step=rest, on_resume=resumed.append))

@@ -60,7 +60,7 @@ def taught(
     """A tiny reward model, a second or two in training."""
     policy, tokenizer = tiny_policy(context=context)
     given = ("folder", "hooks", "reference_samples")
-    config = {"epochs": 4, "heldout": 0.2, "learning_rate": 3e-3, "patience": 0}
+    config: dict[str, Any] = {"epochs": 4, "heldout": 0.2, "learning_rate": 3e-3, "patience": 0}
     config |= {name: value for name, value in options.items() if name not in given}
     return train_reward_model(
         trunk=policy,

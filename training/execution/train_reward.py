@@ -1,24 +1,24 @@
 """Train a reward model from a project's annotations, or from a file of preferences."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from labeling import preferences
-from labeling.models import Project, Sample
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import NewVersion, Outcome
+from training.execution.reference_samples import reference_samples
 from training.execution.versions import load_policy, load_taste
 from training.gpt.errors import InputError
 from training.gpt.parallel import processes
 from training.models import ModelVersion, Run
 from training.rlhf.config import RewardConfig
+from training.rlhf.learning_curve import learning_curve
 from training.rlhf.preference_files import read_preferences
 from training.rlhf.preferences import Comparison, Rating
 from training.rlhf.reward_training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
-
-REFERENCE_SAMPLES = 512
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
@@ -55,16 +55,36 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
         attempt.say(f"{len(comparisons)} comparisons; loading the policy")
         trunk, tokenizer = load_policy(policy)
         attempt.check()
-        return train_reward_model(
+        config = config_of(RewardConfig, run)
+        samples: list[tuple[str, str]] = []
+        if group.is_first:
+            attempt.say("the policy writes samples for the reward's scale")
+            prompts = list(dict.fromkeys(said.prompt for said in (*comparisons, *ratings)))
+            samples = reference_samples(run, trunk, tokenizer, prompts, seed=config.seed)
+            attempt.check()
+        result = train_reward_model(
             trunk=trunk,
             tokenizer=tokenizer,
             comparisons=comparisons,
             ratings=ratings,
-            config=config_of(RewardConfig, run),
-            reference_samples=samples_of(policy, run.project) if run.project else [],
+            config=config,
+            reference_samples=samples,
             folder=folder / "last",
             hooks=attempt.hooks,
         )
+        if not config.learning_curve or result.stopped == "cancelled":
+            return result
+        attempt.say("training on parts of the answers, for the learning curve")
+        curve = learning_curve(
+            trunk=trunk,
+            tokenizer=tokenizer,
+            comparisons=comparisons,
+            ratings=ratings,
+            config=config,
+            full=result,
+            should_stop=attempt.hooks.should_stop,
+        )
+        return replace(result, metrics={**result.metrics, "learning_curve": curve})
 
 
 def freeze(run: Run) -> bool:
@@ -93,16 +113,6 @@ def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
             "let people answer some of its tasks first."
         )
     return comparisons, ratings
-
-
-def samples_of(policy: ModelVersion, project: Project) -> list[tuple[str, str]]:
-    """Prompts with what the policy wrote to them, for the reward's scale."""
-    samples = (
-        Sample.objects.filter(generator=policy.generator, prompt__project=project, prompt__split="train")
-        .select_related("prompt")
-        .order_by("pk")[:REFERENCE_SAMPLES]
-    )
-    return [(sample.prompt.text, sample.text) for sample in samples]
 
 
 def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> float | None:

@@ -25,9 +25,12 @@ def report(
     trained in. Of held-out scores, `score_correlation` is Pearson's between them and the rewards.
     """
     pairs, ratings = sides.heldout_comparisons, sides.heldout.ratings
-    figures: dict[str, Any] = {"comparisons": len(sides.comparisons), "heldout_comparisons": len(pairs)}
+    figures: dict[str, Any] = {
+        "comparisons": len(sides.comparisons) + len(pairs),
+        "heldout_comparisons": len(pairs),
+    }
     if sides.train.ratings:
-        figures |= {"ratings": len(sides.train.ratings), "heldout_ratings": len(ratings)}
+        figures |= {"ratings": len(sides.train.ratings) + len(ratings), "heldout_ratings": len(ratings)}
     if ratings:
         rewards = model.score([each.prompt for each in ratings], [each.completion for each in ratings])
         figures["score_correlation"] = _correlation(rewards, [each.score for each in ratings])
