@@ -4,7 +4,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from tests.gpt.examples import LAYOUTS, tiny_model
 from training.gpt.decoding import pad_left
-from training.gpt.model import GPT, KVCache, attend_to_all, rotate, squared_relu
+from training.gpt.model import GPT, KVCache, RMSNorm, attend_to_all, rotate, squared_relu
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -191,3 +191,15 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(model(tokens), model(tokens))
     model.train()
     assert not torch.equal(model(tokens), model(tokens))
+
+
+def test_the_derivative_of_the_root_mean_square_norm_is_right() -> None:
+    x = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(8, dtype=torch.float64, requires_grad=True)
+
+    def norm(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = RMSNorm.apply(x, weight, 1e-5)  # type: ignore[no-untyped-call]
+        return found
+
+    torch.testing.assert_close(norm(x, weight), torch.nn.functional.rms_norm(x, (8,), weight, 1e-5))
+    assert torch.autograd.gradcheck(norm, (x, weight))

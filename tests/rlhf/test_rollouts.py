@@ -28,7 +28,8 @@ def written(*, temperature: float = 1.0, samples: int = 3) -> tuple[GPT, Rollout
 def slowly(model: GPT, prompt: list[int], new: list[int], *, temperature: float) -> Tensor:
     """Log-probabilities of one completion, from a pass over its text alone. [tokens]"""
     logits = model(torch.tensor([prompt + new]))[0, len(prompt) - 1 : -1] / temperature
-    return logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None])[:, 0]
+    chosen: Tensor = logits.log_softmax(-1).gather(1, torch.tensor(new)[:, None])[:, 0]
+    return chosen
 
 
 def test_the_completions_of_a_prompt_stand_together() -> None:

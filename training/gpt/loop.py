@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from training.gpt.generate import never
+from training.gpt.memory import keep_freed_memory
 from training.gpt.parallel import Group
 from training.gpt.schedule import Budget
 from training.gpt.training_state import StateFolder
@@ -105,6 +106,7 @@ def run_loop(
     when told to stop. Steps after the last state are made, and told, again after a kill; on the CPU their
     metrics are bit for bit the same, if no limit is in minutes.
     """
+    keep_freed_memory()
     loop = _Loop(stage, limits, state, group, hooks)
     saved = loop.budget.elapsed
     while loop.stopped is None and loop.advance(every):

@@ -52,9 +52,38 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size)) if bias and config.norm == "layer" else None
 
     def forward(self, x: Tensor) -> Tensor:
+        learns = x.requires_grad and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if self.kind == "rms" and learns:
+            return cast("Tensor", RMSNorm.apply(x, self.weight, self.eps))  # type: ignore[no-untyped-call]
         if self.kind == "rms":
             return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(torch.autograd.Function):
+    """x / sqrt(mean(x^2) + eps) x weight over the last dimension (Zhang and Sennrich 2019).
+
+    On a CPU, PyTorch's own derivative of it takes many passes over memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = torch.promote_types(x.dtype, torch.float32)
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
+        scale = square.div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, scale, weight)
+        normed: Tensor = (x * scale).mul_(weight)
+        return normed.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, scale, weight = ctx.saved_tensors
+        normed = x * scale
+        of_weight = (gradient * normed).flatten(0, -2).sum(dim=0)
+        inner = gradient * weight
+        along = torch.linalg.vecdot(inner, normed).unsqueeze(-1).div_(x.shape[-1])
+        of_x = normed.mul_(along).sub_(inner).mul_(scale).neg_()
+        return of_x.to(x.dtype), of_weight.to(weight.dtype), None
 
 
 class SquaredReLU(torch.autograd.Function):

@@ -53,17 +53,17 @@ def pack(rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.d
 
     The states wanted come one row after the other, in the rows' order.
     """
-    rows = [list(row) for row in rows]
-    longest = max(map(len, rows))
-    packed = np.zeros((len(rows), longest), dtype=np.int64)
+    texts = [list(row) for row in rows]
+    longest = max(map(len, texts))
+    packed = np.zeros((len(texts), longest), dtype=np.int64)
     tokens: list[int] = []
     depths, places = [], []
     before: int | None = None
     # In this order, what a row shares with any other it shares with its neighbour.
-    for row in sorted(range(len(rows)), key=rows.__getitem__):
-        ids, shared = rows[row], 0
+    for row in sorted(range(len(texts)), key=texts.__getitem__):
+        ids, shared = texts[row], 0
         if before is not None:
-            shared = _common(rows[before], ids)
+            shared = _common(texts[before], ids)
             packed[row, :shared] = packed[before, :shared]
         packed[row, shared : len(ids)] = np.arange(len(tokens), len(tokens) + len(ids) - shared)
         tokens += ids[shared:]
@@ -71,9 +71,9 @@ def pack(rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.d
         places.append(row * longest + depths[-1])
         before = row
     wanted = np.concatenate(
-        [row * longest + np.arange(start, len(rows[row])) for row, start in enumerate(first)]
+        [row * longest + np.arange(start, len(texts[row])) for row, start in enumerate(first)]
     )
-    flat, shape = torch.from_numpy(packed).flatten().to(device), (len(rows), longest)
+    flat, shape = torch.from_numpy(packed).flatten().to(device), (len(texts), longest)
     last = torch.from_numpy(wanted).to(device)
     return Packing(
         tokens=torch.tensor(tokens, device=device)[None],

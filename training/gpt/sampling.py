@@ -23,6 +23,8 @@ def choose(
     greedy = sampling.temperature == 0
     if not greedy and sampling.temperature != 1:
         logits = logits / sampling.temperature
+    if seen is None and not greedy and (sampling.top_k, sampling.top_p, sampling.min_p) == (0, 1, 0):
+        return draw_whole(logits, generator)
     # The penalty comes before the temperature, but the two may change places: both only multiply.
     shaped = logits if seen is None else penalise(logits, seen, sampling.repetition_penalty)
     if greedy:
@@ -33,6 +35,18 @@ def choose(
         if ids is not None:
             tokens = ids.gather(1, tokens[:, None])[:, 0]
     return tokens, logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
+
+
+def draw_whole(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Sample from the whole distribution of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
+
+    What the general way does with fewer passes over the vocabulary: rollouts are written like this.
+    """
+    top = logits.amax(dim=-1, keepdim=True)
+    weights = (logits - top).exp_()
+    tokens = draw(weights, generator)[:, None]
+    chosen = logits.gather(1, tokens) - top
+    return tokens[:, 0], (chosen - weights.sum(dim=-1, keepdim=True).log_())[:, 0]
 
 
 def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
