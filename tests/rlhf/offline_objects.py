@@ -62,7 +62,12 @@ def tuned(
         "hooks": hooks,
         "hardware": HardwareConfig(device="cpu", precision="fp32"),
     }
-    options: dict[str, Any] = {"batch_size": 16, "max_new_tokens": 8, "learning_rate": 3e-3} | changes
+    options: dict[str, Any] = {
+        "epochs": 1.0,
+        "batch_size": 16,
+        "max_new_tokens": 8,
+        "learning_rate": 3e-3,
+    } | changes
     watched = {"evaluate_every": 4, "heldout_prompts": 16} | (control or {})
     if kind == "dpo":
         return dpo(

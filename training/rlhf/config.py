@@ -214,7 +214,7 @@ class ControlConfig:
 class OfflineConfig:
     """How a policy is tuned on texts that are there: what `dpo` and `supervised` have in common."""
 
-    epochs: float = option(1.0, "passes over the data", minimum=0.01)
+    epochs: float = option(3.0, "passes over the data", minimum=0.01)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
     batch_size: int = option(32, "comparisons or demonstrations in each step, over all processes", minimum=1)
     accumulate: int = option(1, "pieces that a batch is learned in: saves memory, takes longer", minimum=1)

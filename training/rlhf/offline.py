@@ -33,6 +33,10 @@ from training.rlhf.rollouts import Rollouts, completion_mask, sequence_logprobs
 from training.rlhf.scorers import Scorer
 from training.rlhf.watch import Watch
 
+SHARE_OF_USUAL = 0.3
+"""Of the policy gradient's learning rate. Measured with DPO on 900 comparisons of stories, in three passes: so
+the gold score rose by 1.1 within 3 nats, where the whole of it needs 13 nats for 1.2 in one pass."""
+
 Ids = tuple[list[int], list[int]]
 """The ids of a prompt and of its completion, the end of text inside."""
 
@@ -186,7 +190,7 @@ class Offline(Stage):
             "policy",
             Reader(policy, temperature=1.0),
             policy,
-            rate=config.learning_rate or usual_learning_rate(policy, updates=1) / 10,
+            rate=config.learning_rate or SHARE_OF_USUAL * usual_learning_rate(policy, updates=1),
             clip=config.clip,
             pieces=config.accumulate,
             precision=precision,
