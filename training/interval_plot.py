@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from training.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, number, ticks
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True)
+class Point:
     """A share observed at x, its 95 % interval, and how many it was counted from."""
 
     x: float

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ def test_pooled_states_are_means_over_real_tokens() -> None:
 def test_reliability_pays_when_a_fifth_of_the_annotators_answer_at_random() -> None:
     """Ten people, two of them careless, 30 answers each; accuracy against the taste itself. Mean of five."""
 
-    def taste(prompts: object, completions: list[str], /) -> list[float]:
+    def taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
         return [(text.count("a") - text.count("h")) / 1.2 for text in completions]
 
     def word(rng: random.Random) -> str:

@@ -33,8 +33,8 @@ def learning_curve(
     part has nothing to learn from; there is no curve where nothing was held out.
     """
     kept_back = {pair.unit for pair in full.heldout}
-    units = {each.unit for each in (*comparisons, *ratings)} - kept_back
-    order = sorted(units, key=lambda unit: unit_share(unit, ORDER))
+    units = {pair.unit for pair in comparisons} | {rating.unit for rating in ratings}
+    order = sorted(units - kept_back, key=lambda unit: unit_share(unit, ORDER))
     rows = [_row(full)]
     if not kept_back:
         return []

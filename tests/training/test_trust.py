@@ -1,0 +1,132 @@
+"""What a reward run's page and its command say of the model and of the people it learned from."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.training.objects import admin, annotator, make_project
+from training.management.run_command import describe
+from training.models import Run
+from training.trust import trust_in
+
+pytestmark = pytest.mark.django_db
+
+
+def bins(*shares: tuple[float, float]) -> list[dict[str, float]]:
+    return [
+        {
+            "predicted": predicted,
+            "observed": observed,
+            "low": observed - 0.1,
+            "high": observed + 0.05,
+            "count": 40,
+        }
+        for predicted, observed in shares
+    ]
+
+
+def person(name: str, *, reliability: float) -> dict[str, Any]:
+    return {
+        "annotator": name,
+        "reliability": reliability,
+        "low": reliability - 0.1,
+        "high": reliability + 0.04,
+        "comparisons": 77,
+        "heldout_accuracy": 0.6,
+        "heldout_low": 0.5,
+        "heldout_high": 0.7,
+        "heldout_comparisons": 12,
+    }
+
+
+def finished(**metrics: Any) -> Run:
+    run = Run.objects.create(kind=Run.Kind.TRAIN_REWARD, project=metrics.pop("project", None))
+    run.begin()
+    found = {
+        "accuracy": 0.71,
+        "interval": [0.62, 0.79],
+        "longer_wins": 0.52,
+        "longer_wins_interval": [0.43, 0.61],
+        "comparisons": 400,
+        "heldout_comparisons": 120,
+        "annotators": [person("<b>ben", reliability=0.95), person("ann", reliability=0.51)],
+        "by_strength": [
+            {"strength": 0.0, "accuracy": 0.6, "low": 0.5, "high": 0.7, "comparisons": 60},
+            {"strength": 1.0, "accuracy": 0.8, "low": 0.7, "high": 0.9, "comparisons": 60},
+        ],
+        "calibration": {
+            "temperature": 1.8,
+            "ece_before": 0.093,
+            "ece_after": 0.021,
+            "bins": bins((0.55, 0.52), (0.7, 0.61), (0.9, 0.75)),
+        },
+        "learning_curve": [
+            {"comparisons": 70, "accuracy": 0.6, "low": 0.5, "high": 0.7},
+            {"comparisons": 140, "accuracy": 0.65, "low": 0.55, "high": 0.74},
+            {"comparisons": 280, "accuracy": 0.71, "low": 0.62, "high": 0.79},
+        ],
+    }
+    run.finish(Run.Status.SUCCEEDED, metrics=found | metrics)
+    run.refresh_from_db()
+    return run
+
+
+def page_of(client: Client, run: Run) -> str:
+    client.force_login(admin())
+    return client.get(run.get_absolute_url()).content.decode()
+
+
+def test_the_page_shows_people_strengths_and_both_curves(client: Client) -> None:
+    page = page_of(client, finished())
+    assert "Trust in the annotators" in page
+    assert "&lt;b&gt;ben" in page
+    assert "<b>ben" not in page
+    assert page.index("ann <span") < page.index("&lt;b&gt;ben")
+    assert page.count("hardly counts") == 1
+    assert "Of strength 1" in page
+    assert "Reliability curve: 52% right where 55% sure" in page
+    assert "Learning curve: 60% from 70, 65% from 140, 71% from 280 comparisons" in page
+    assert "More sure than it is right: its confidence is off by 9.3 points" in page
+    assert "style=" not in page
+
+
+def test_all_that_is_drawn_lies_in_the_picture() -> None:
+    for plot in trust_in(finished()).plots:
+        for bar in plot.bars:
+            assert plot.plot["left"] <= bar["x"] <= plot.plot["right"]
+            assert plot.plot["top"] <= bar["high"] <= bar["y"] <= bar["low"] <= plot.plot["bottom"]
+        across = [x for x, _ in plot.x_ticks]
+        assert across == sorted(across)
+    learning = trust_in(finished()).plots[1]
+    first, second, third = (bar["x"] for bar in learning.bars)
+    assert second - first == pytest.approx(third - second, abs=0.2)
+
+
+def test_the_command_tells_the_same_in_aligned_lines_and_no_lists() -> None:
+    said = describe(finished())
+    assert "This model            71%" in said
+    assert "ann        51%          41 to 55%      77" in said
+    assert "More sure than it is right" in said
+    assert "{" not in said
+    assert "[" not in said
+
+
+def test_people_of_a_project_go_by_their_names(client: Client) -> None:
+    user = annotator("berta")
+    run = finished(
+        project=make_project(),
+        annotators=[person(str(user.pk), reliability=0.9), person("999999", reliability=0.9)],
+    )
+    assert [each.name for each in trust_in(run).people] == ["berta", "999999"]
+
+
+def test_what_was_not_measured_is_left_out(client: Client) -> None:
+    run = finished(
+        accuracy=None, longer_wins=None, calibration=None, learning_curve=[], by_strength=[], annotators=[]
+    )
+    assert not trust_in(run)
+    assert "Trust in" not in page_of(client, run)
+    assert "annotator" not in describe(run)
+    unweighed = finished(annotators=[{"annotator": "ann", "heldout_accuracy": None}])
+    assert not trust_in(unweighed).weighed
