@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.config import AnnotatorsConfig, FinetuneConfig, RewardConfig
+from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig, RewardConfig
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,8 @@ from training.rlhf.config import AnnotatorsConfig, FinetuneConfig, RewardConfig
         (RewardConfig, "batch_size", 0),
         (FinetuneConfig, "estimator", "ppo2"),
         (FinetuneConfig, "temperature", 0.0),
-        (FinetuneConfig, "kl_budget", -1.0),
+        (FinetuneConfig, "accumulate", 3),
+        (ControlConfig, "kl_budget", -1.0),
         (FinetuneConfig, "samples_per_prompt", 1),
         (AnnotatorsConfig, "noise", -0.1),
     ],

@@ -129,3 +129,14 @@ def test_a_learning_rate_that_breaks_the_policy_ends_the_run_and_is_named() -> N
 def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
     with pytest.raises(InputError, match=r"^accumulate: 3 does not divide 8 prompts_per_step"):
         stage(accumulate=3)
+
+
+def test_memory_that_runs_out_is_told_with_the_option_that_saves_it() -> None:
+    def greedy(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+        torch.empty(1 << 60)  # what a batch too large would ask for
+        return [0.0] * len(completions)
+
+    with pytest.raises(
+        InputError, match=r"^accumulate: 32 completions of 8 tokens at once .* raise accumulate"
+    ):
+        tune(greedy, **SHORT)

@@ -1,6 +1,7 @@
 """The losses of policy and value, against plain loops over ragged sequences."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -71,10 +72,11 @@ def test_the_value_loss_takes_the_worse_of_the_value_and_the_clipped_value() -> 
 def test_what_lies_outside_the_mask_changes_no_loss() -> None:
     logprobs, other = ragged(0), ragged(1)
     spoilt = torch.where(MASK, logprobs, 1e3)
-    for loss in (
+    losses: list[Callable[[Tensor], Tensor]] = [
         lambda given: policy_gradient_loss(given, MASK, other),
         lambda given: clipped_loss(given, sampled=ragged(2), mask=MASK, advantages=other, clip=0.2),
         lambda given: kl_loss(given, reference_logprobs=other, mask=MASK),
         lambda given: value_loss(given, old=other, returns=ragged(2), mask=MASK, clip=0.2),
-    ):
+    ]
+    for loss in losses:
         assert loss(spoilt) == loss(logprobs)

@@ -33,7 +33,7 @@ def advice_on_memory(config: PretrainConfig, model: ModelConfig | None) -> Itera
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         context = config.context or (model or ModelConfig.preset(config.preset, vocab_size=2)).context
         smaller = "context" if model else "context or preset"
@@ -47,6 +47,6 @@ def advice_on_memory(config: PretrainConfig, model: ModelConfig | None) -> Itera
         ) from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on a GPU or in the machine; PyTorch has no error of its own for the latter."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

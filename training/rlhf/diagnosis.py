@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from training.gpt.errors import InputError
+from training.gpt.tokenizer import Tokenizer
 
 # fp32 differs by 1e-4 or so between sampling token by token and reading the whole text.
 _SAME_LOGPROB = 1e-2
@@ -84,3 +85,20 @@ def check_scores(scores: Sequence[float], completions: Sequence[str]) -> None:
             raise InputError(
                 f"reward: the score of {completion[:60]!r} is {score}; train the reward model again"
             )
+
+
+def notes_on_tokenizers(policy: Tokenizer, reward: Tokenizer) -> list[str]:
+    """What a person should know of the tokenizers of policy and reward model, a sentence each."""
+    notes = []
+    if policy.special.pad in policy.special.end:
+        notes.append(
+            f"The tokenizer pads with the token that ends a text (id {policy.special.pad}). Here places are "
+            "counted and no id is taken for padding, so the end stays inside what is learned; a tool that "
+            "masks by the pad id would lose it."
+        )
+    if reward.fingerprint != policy.fingerprint:
+        notes.append(
+            "The reward model reads with another tokenizer than the policy writes with, so it was trained "
+            "from another policy: look at its accuracy on samples of this one before trusting the reward."
+        )
+    return notes

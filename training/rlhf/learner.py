@@ -4,15 +4,19 @@ N sequences of at most L tokens are this process's share of a batch; they are re
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from training.gpt.advice import is_out_of_memory
 from training.gpt.devices import autocast
+from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, spread, unsynchronised, whole
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
+from training.rlhf.config import FinetuneConfig
 from training.rlhf.rollouts import Rollouts, sequence_logprobs
 
 LossOf = Callable[[slice, Tensor], Tensor]
@@ -120,3 +124,19 @@ def usual_learning_rate(model: GPT, *, updates: int) -> float:
     Shared out among the `updates` from each batch, which go much the same way.
     """
     return 1e-3 * (128 / model.config.width) ** 2 / updates
+
+
+@contextmanager
+def advice_on_batch(config: FinetuneConfig) -> Iterator[None]:
+    """A block in which running out of memory raises InputError with what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sequences = config.prompts_per_step * config.samples_per_prompt // config.accumulate
+        raise InputError(
+            f"accumulate: {sequences} completions of {config.max_new_tokens} tokens at once need more memory"
+            f" than there is; raise accumulate (now {config.accumulate}, most {config.prompts_per_step}) or"
+            " take fewer samples_per_prompt or a smaller max_new_tokens"
+        ) from error

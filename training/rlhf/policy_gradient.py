@@ -38,12 +38,12 @@ from training.rlhf.advantages import (
     whiten,
 )
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.diagnosis import Diagnosis, check_scores
+from training.rlhf.diagnosis import Diagnosis, check_scores, notes_on_tokenizers
 from training.rlhf.examiner import Examiner, Tuned
 from training.rlhf.figures import batch_figures, entropy_of, update_figures, value_figures
 from training.rlhf.judge import Judge
 from training.rlhf.kl import AdaptiveCoefficient, k1
-from training.rlhf.learner import Learner, LossOf, Reader, read, usual_learning_rate
+from training.rlhf.learner import Learner, LossOf, Reader, advice_on_batch, read, usual_learning_rate
 from training.rlhf.legibility import legibility
 from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
 from training.rlhf.misreading import TOLERANCE, cause_of_misreading
@@ -98,7 +98,7 @@ def finetune(
         inputs = {"policy": module_digest(policy), "prompts": blake2b(texts, digest_size=16).hexdigest()}
         inputs |= {"reward": module_digest(judge)} if judge else {}
         state = StateFolder(folder, (config, control), inputs, FREE)
-    with processes() as group:
+    with processes() as group, advice_on_batch(config):
         stage = PolicyGradient(
             policy,
             tokenizer=tokenizer,
@@ -175,7 +175,9 @@ class PolicyGradient(Stage):
         self.diagnosis = Diagnosis(
             kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
-        self.notes = seen_beforehand(tokenizer, judge, prompts)
+        self.notes = notes_on_tokenizers(tokenizer, judge.tokenizer if judge else tokenizer)
+        if judge:
+            self.notes += legibility(judge, prompts, [""] * len(prompts)).check("the prompts")
         self.coefficient = AdaptiveCoefficient(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
@@ -394,24 +396,3 @@ class PolicyGradient(Stage):
             + self.diagnosis.notes(best_step=best.step if best else 0, stopped=ended.stopped),
             metrics={"kl_coefficient": self.coefficient.value, "num_tokens": float(self.tokens_seen)},
         )
-
-
-def seen_beforehand(tokenizer: Tokenizer, judge: Judge | None, prompts: Sequence[str]) -> list[str]:
-    """What a person should know of the tokenizers, a sentence each; InputError where the reward model cannot
-    read the prompts."""
-    special = tokenizer.special
-    notes = []
-    if special.pad in special.end:
-        notes.append(
-            f"The tokenizer pads with the token that ends a text (id {special.pad}). Here places are counted "
-            "and no id is taken for padding, so the end stays inside what is learned; a tool that masks by "
-            "the pad id would lose it."
-        )
-    if judge is not None and judge.tokenizer.fingerprint != tokenizer.fingerprint:
-        notes.append(
-            "The reward model reads with another tokenizer than the policy writes with, so it was trained "
-            "from another policy: look at its accuracy on samples of this one before trusting the reward."
-        )
-    if judge is not None:
-        notes += legibility(judge, prompts, [""] * len(prompts)).check("the prompts")
-    return notes
