@@ -59,8 +59,8 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
         samples: list[tuple[str, str]] = []
         if group.is_first:
             attempt.say("the policy writes samples for the reward's scale")
-            prompts = list(dict.fromkeys(said.prompt for said in (*comparisons, *ratings)))
-            samples = reference_samples(run, trunk, tokenizer, prompts, seed=config.seed)
+            prompts = [pair.prompt for pair in comparisons] + [rating.prompt for rating in ratings]
+            samples = reference_samples(run, trunk, tokenizer, list(dict.fromkeys(prompts)), seed=config.seed)
             attempt.check()
         result = train_reward_model(
             trunk=trunk,
