@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from training.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, number, ticks
 
@@ -72,7 +73,7 @@ class IntervalPlot:
         return round(HEIGHT - BOTTOM - (share - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
 
     @property
-    def bars(self) -> list[dict[str, object]]:
+    def bars(self) -> list[dict[str, Any]]:
         """Each point with the ends of its interval, and what it says."""
         return [
             {
@@ -96,8 +97,7 @@ class IntervalPlot:
         """Where the share equals x."""
         if not self.diagonal:
             return None
-        (low, high), bottom = self._across, self._up[0]
-        low = max(low, bottom)
+        low, high = max(0.5, self._up[0]), 1.0
         return {"x1": self.x(low), "y1": self.y(low), "x2": self.x(high), "y2": self.y(high)}
 
     @property

@@ -18,6 +18,12 @@ turns. Three things differ from the paper, each because the rewards here come fr
   likelihood above does to the gradient for small d. For large d it would also trust the network over the
   people, and that is what memorising spoils; a weight also fits rankings and scores, and equal weights change
   nothing at all.
+
+Measured with ten simulated people, a fifth of them answering at random, as the gain in accuracy against the
+noise-free taste (95 %): of linear rewards of stories, 12 seeds, +0.0 +- 0.1 points from 200 comparisons,
++0.7 +- 0.4 from 500, +1.0 +- 0.3 from 2,000 (leaving out the two by name: +0.9); of a small transformer
+trained in full, 8 seeds, +2.5 +- 2.2 from 100, +4.2 +- 2.6 from 300, +2.1 +- 1.6 from 1,000. With nobody
+careless: -0.04 +- 0.16 from 500, and -0.4 +- 1.1 of the transformer from 300.
 """
 
 import math
