@@ -13,6 +13,7 @@ from training.gpt.errors import InputError
 from training.rlhf import offline
 from training.rlhf.config import DpoConfig
 from training.rlhf.dpo import Pairs, dpo, dpo_loss, implied_rewards
+from training.rlhf.examiner import Examiner
 from training.rlhf.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.rollouts import sequence_logprobs
 
@@ -160,7 +161,7 @@ def test_the_reference_reads_every_text_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_best_version_is_rolled_back_to() -> None:
     # A learning rate that ruins the policy: what is kept must be an early version, or the first.
     found = tuned("dpo", epochs=4, learning_rate=0.3, control={"stop_window": 0})
-    again = offline.Examiner(
+    again = Examiner(
         reference=tiny_policy()[0],
         tokenizer=tiny_policy()[1],
         prompts=HELDOUT,
