@@ -50,6 +50,7 @@ from training.rlhf.misreading import TOLERANCE, cause_of_misreading
 from training.rlhf.prompt_order import generator_at, prompt_at, share_of_prompts
 from training.rlhf.rollouts import Rollouts, joined, sample
 from training.rlhf.scorers import Scorer
+from training.rlhf.shared_pass import has_trunk, read_and_score
 from training.rlhf.value import ValueNetwork, value_trunk
 from training.rlhf.watch import Watch
 
@@ -153,6 +154,7 @@ class PolicyGradient(Stage):
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
         self.reference = Reader(reference, temperature=config.temperature)
+        self.headed = has_trunk(judge, reference)  # reward and reference then share a pass
         self.policy = self.learner("policy", Reader(policy, temperature=config.temperature), policy)
         self.value: Learner | None = None
         if config.estimator == "ppo":
@@ -217,12 +219,12 @@ class PolicyGradient(Stage):
         sampled = self.policy.read(rollouts) if reread else generation.logprobs
 
         # 2. What the reference policy thinks of them, and what the value network expects. [N, L]
-        expected = read(self.reference, rollouts, pieces=config.accumulate, precision=self.precision)
+        expected, scored = self.refer(rollouts)
         values = self.value.read(rollouts) if self.value else torch.zeros_like(expected)
 
         # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL unless it
         #    is in the loss. k1 is unbiased, and summed over the sequence since nothing is discounted.
-        scores = torch.tensor(self.scorer(*rollouts.texts), device=mask.device)  # [N]
+        scores = torch.tensor(scored, device=mask.device)  # [N]
         check_scores(scores.tolist(), rollouts.texts[1])
         quality = scores - config.missing_eos_penalty * (~generation.ended).float()  # [N]
         kl = k1(logprobs=sampled, reference_logprobs=expected)  # [N, L], 0 outside the mask
@@ -309,6 +311,22 @@ class PolicyGradient(Stage):
                     )
                 )
         return joined(pieces)
+
+    def refer(self, rollouts: Rollouts) -> tuple[Tensor, list[float]]:
+        """What the reference policy says of each token [N, L], and the score of each completion [N]."""
+        config, reference = self.config, self.reference
+        if self.headed is None:
+            expected = read(reference, rollouts, pieces=config.accumulate, precision=self.precision)
+            return expected, list(self.scorer(*rollouts.texts))
+        return read_and_score(
+            self.headed,
+            reference.model,
+            rollouts,
+            temperature=config.temperature,
+            use=config.ensemble,
+            pieces=config.accumulate,
+            precision=self.precision,
+        )
 
     def check_reading(self, rollouts: Rollouts) -> None:
         """Raise InputError if the policy reads its first samples otherwise than it wrote them."""

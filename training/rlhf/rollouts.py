@@ -113,9 +113,37 @@ def sequence_logprobs(
     Gradients flow, unless the caller says `no_grad`. The output layer, which is most of a small model's work,
     runs on the places that predict a token of a completion and on no other.
     """
+    return _logprobs(model, _states(model, prompts, completions), completions, temperature=temperature)
+
+
+def logprobs_and_ends(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[int]],
+    *,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """`sequence_logprobs` [N, L], and the final state at the end of each of `texts` [N, D], in one pass.
+
+    A reward model reads its texts as tokens of its own making. Where they are those of the policy, as nearly
+    always, only the end of each is read in addition.
+    """
+    rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
+    first = [len(prompt) - 1 for prompt in prompts]
+    states = model.states([*rows, *texts], first=[*first, *(len(text) - 1 for text in texts)])
+    written, ends = torch.split(states, [len(states) - len(texts), len(texts)])
+    return _logprobs(model, written, completions, temperature=temperature), ends
+
+
+def _logprobs(
+    model: GPT, states: Tensor, completions: Sequence[Sequence[int]], *, temperature: float
+) -> Tensor:
+    """Log-probabilities [N, L] of completions of M tokens, chosen from `states` [M, D]."""
     mask = completion_mask(completions, device=model.device)
-    states = _states(model, prompts, completions)  # [M, D], M tokens of all completions
-    logits = model.logits(states).float() / temperature  # [M, V]
+    logits = model.logits(states).float()  # [M, V]
+    if temperature != 1:
+        logits = logits / temperature
     targets = torch.tensor([token for new in completions for token in new], device=model.device)
     logprobs = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     return logprobs.new_zeros(mask.shape).masked_scatter(mask, logprobs)

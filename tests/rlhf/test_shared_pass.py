@@ -1,0 +1,48 @@
+"""A reward model whose trunk stayed frozen scores in the reference's own pass as it does alone."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.rlhf.tiny import tiny_policy
+from training.gpt.config import SamplingConfig
+from training.gpt.model import GPT
+from training.rlhf.reward import RewardModel
+from training.rlhf.rollouts import Rollouts, sample, sequence_logprobs
+from training.rlhf.shared_pass import has_trunk, read_and_score
+
+
+def judged(*, members: int = 1) -> tuple[GPT, RewardModel, Rollouts]:
+    policy, tokenizer = tiny_policy()
+    judge = RewardModel.from_policy(policy, tokenizer, seed=3, members=members).eval()
+    judge.normalise(["a", "b", "c"], ["dd", "e", "fgh"])
+    generator = torch.Generator().manual_seed(0)
+    sampling = SamplingConfig(max_new_tokens=8)
+    return policy, judge, sample(policy, tokenizer, ["", "abc"], sampling, samples=4, generator=generator)
+
+
+@pytest.mark.parametrize(("members", "use", "pieces"), [(1, "mean", 1), (3, "cautious", 2)])
+def test_log_probabilities_and_scores_are_those_of_two_passes(members: int, use: str, pieces: int) -> None:
+    reference, judge, rollouts = judged(members=members)
+    expected, scores = read_and_score(
+        judge,
+        reference,
+        rollouts,
+        temperature=0.7,
+        use=use,
+        pieces=pieces,
+        precision=torch.float32,
+    )
+    alone = sequence_logprobs(reference, rollouts.prompts, rollouts.completions, temperature=0.7)
+    torch.testing.assert_close(expected, alone)
+    assert scores == pytest.approx(judge.scorer(use)(*rollouts.texts), abs=1e-5)
+
+
+def test_only_the_very_weights_of_the_reference_count_as_its_trunk() -> None:
+    reference, judge, _ = judged()
+    assert has_trunk(judge, copy.deepcopy(reference)) is judge
+    with torch.no_grad():
+        judge.trunk.blocks[0].attention.out.weight[0, 0] += 1e-3  # type: ignore[union-attr, index, operator]
+    assert has_trunk(judge, reference) is None
+    assert has_trunk(None, reference) is None
