@@ -1,14 +1,15 @@
 """Ways to tune a policy, at equal numbers of samples: what each makes of the same comparisons.
 
-Every way learns from the same comparisons (through one reward model, or directly), takes as many completions
-as the others, and is measured by gold, which none of them saw: the win rate over the untuned policy on
-held-out prompts, at the KL that it reached. `rloo` and `grpo` divide their samples among fewer prompts.
+Every way learns from the same comparisons: through one reward model, or dpo directly, in as many passes as
+asked. The policy gradients take equally many completions, into however few prompts they are divided. All are
+measured by gold, which none of them saw: the win rate over the untuned policy on held-out prompts, at the KL
+that was reached.
 """
 
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -57,16 +58,21 @@ class Options(SubjectOptions):
 
     subjects: str = option("stories,reviews", "what is written")
     seeds: str = option("0,1,2,3", "seeds, each with held-out prompts of its own")
-    samples: int = option(3840, "completions that each way learns from", minimum=64)
+    samples: int = option(3200, "completions that each way learns from", minimum=64)
+    comparisons: int = option(4000, "comparisons that the reward model and dpo learn from", minimum=8)
     samples_per_step: int = option(64, "completions in one update, a multiple of 4", minimum=4)
     reward_learning_rate: float = RATE
-    learning_rate: float = option(1e-3, "peak learning rate of the policy gradients", minimum=1e-6)
+    learning_rate: float = option(
+        2e-3,
+        "peak learning rate of policy gradients, shared out among the updates of a batch",
+        minimum=1e-6,
+    )
     dpo_learning_rate: float = option(
         0.0, "peak learning rate of dpo (0: usual for the model's width)", minimum=0.0
     )
     dpo_epochs: float = option(1.0, "passes of dpo over the comparisons", minimum=0.1)
     kl_coefficient: float = option(0.1, "price of a nat, for dpo as well, fixed", minimum=1e-4)
-    heldout: int = option(256, "held-out prompts of each seed", minimum=8)
+    heldout: int = option(192, "held-out prompts of each seed", minimum=8)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,6 +84,7 @@ QUICK = Options(
     subjects="stories",
     seeds="0,1",
     samples=64,
+    comparisons=32,
     samples_per_step=16,
     heldout=12,
     pretraining=20_000,
@@ -98,7 +105,7 @@ def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
         if way in GRADIENTS:
             seconds += steps * SECONDS_PER_STEP.get(GRADIENTS[way][0], 0.45)
         elif way == DPO:
-            seconds += options.samples * options.dpo_epochs * 0.003
+            seconds += options.comparisons * options.dpo_epochs * 0.006
         return Cell(
             name=f"{name}: {way}, seed {seed}",
             prepare=lambda: prepared(name),
@@ -120,7 +127,7 @@ class _Prepared:
 
     def __init__(self, name: str, options: Options, workspace: Path) -> None:
         self.options, self.subject = options, subject(name, options, workspace)
-        count = options.samples // 2
+        count = options.comparisons
         prompts = self.subject.prompts[: max(16, count // 2)]
         pool = Samples.of(self.subject, prompts, each=2 * -(-count // len(prompts)), seed=1)
         self.comparisons = judged(pool.pairs(count, seed=0), self.subject, noise=0.0, seed=0)
@@ -152,23 +159,23 @@ class _Prepared:
 
     def _gradient(self, policy: GPT, estimator: str, samples_per_prompt: int, *, seed: int) -> None:
         options, subject = self.options, self.subject
+        config = FinetuneConfig(
+            estimator=estimator,
+            steps=options.samples // options.samples_per_step,
+            prompts_per_step=options.samples_per_step // samples_per_prompt,
+            samples_per_prompt=samples_per_prompt,
+            max_new_tokens=subject.max_new_tokens,
+            kl_coefficient=options.kl_coefficient,
+            kl_horizon=0.0,
+            seed=seed,
+        )
         finetune(
             policy=policy,
             tokenizer=subject.tokenizer,
             scorer=self.reward,
             prompts=subject.prompts,
             heldout_prompts=subject.prompts[-16:],
-            config=FinetuneConfig(
-                estimator=estimator,
-                steps=options.samples // options.samples_per_step,
-                prompts_per_step=options.samples_per_step // samples_per_prompt,
-                samples_per_prompt=samples_per_prompt,
-                max_new_tokens=subject.max_new_tokens,
-                learning_rate=options.learning_rate,
-                kl_coefficient=options.kl_coefficient,
-                kl_horizon=0.0,
-                seed=seed,
-            ),
+            config=replace(config, learning_rate=options.learning_rate / config.updates),
             control=self._control(options.samples),
             hardware=HardwareConfig(device="cpu"),
         )
@@ -280,7 +287,7 @@ def report(content: Found) -> str:
     options, summary = content["options"], content["summary"]
     about = (
         f"{options['samples']:,} completions each; the reward model and dpo learn from"
-        f" {options['samples'] // 2:,} comparisons by gold without noise. Gold win rate over the untuned"
+        f" {options['comparisons']:,} comparisons by gold without noise. Gold win rate over the untuned"
         f" policy on {options['heldout']} held-out prompts of each seed ({options['seeds']}), with 95 %"
         " intervals over seeds, which draw their own prompts;"
         f" {content['seconds'] / 60:.0f} minutes of cells. Expected, from Ahmadian et al."

@@ -32,7 +32,6 @@ from training.studies.rewards import (
     SECONDS_PER_COMPARISON,
     agreement,
     passes,
-    scores_of,
     single,
     train,
 )
@@ -54,9 +53,9 @@ class Options(SubjectOptions):
     members: int = option(4, "reward models in the ensemble", minimum=2)
     uses: str = option("minimum,cautious", "what the policy gradient makes of the ensemble")
     reward_learning_rate: float = RATE
-    steps: int = option(50, "updates of the policy", minimum=5)
-    learning_rate: float = option(1e-3, "peak learning rate of the policy", minimum=1e-6)
-    measure_every: int = option(5, "updates between measurements", minimum=1)
+    steps: int = option(40, "updates of the policy", minimum=5)
+    learning_rate: float = option(2e-3, "peak learning rate of the policy", minimum=1e-6)
+    measure_every: int = option(4, "updates between measurements", minimum=1)
     heldout: int = option(192, "held-out prompts, one completion each, in a measurement", minimum=8)
     best_of: int = option(64, "largest n of best-of-n", minimum=2)
     best_of_prompts: int = option(128, "held-out prompts of best-of-n", minimum=8)
@@ -83,7 +82,7 @@ QUICK = Options(
     pretraining=20_000,
     stories=1000,
 )
-GROWING = frozenset({"comparisons", "noise", "seeds"})
+GROWING = frozenset({"noise", "seeds"})
 
 
 def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
@@ -93,7 +92,8 @@ def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
 
     def cell(count: int, noise: float, seed: int) -> Cell:
         seconds = options.members * count * passes(count) * SECONDS_PER_COMPARISON
-        seconds += (1 + len(uses)) * (options.steps * SECONDS_PER_STEP + 8) + 20
+        measured = options.steps / options.measure_every * options.heldout * 0.005
+        seconds += (1 + len(uses)) * (options.steps * SECONDS_PER_STEP + measured) + 16
         return Cell(
             name=f"{count} comparisons, noise {noise:g}, seed {seed}",
             prepare=prepared,
@@ -140,8 +140,10 @@ class _Prepared:
         one = single(result.model)
         scorers: dict[str, Scorer] = {SINGLE: one.score} | {use: result.model.scorer(use) for use in uses}
         judges = {}
+        members = result.model.member_scores(*self.candidates.texts)  # [P x N, M]
         for name, scorer in scorers.items():
-            scores = scores_of(scorer, self.candidates)
+            column = members[:, 0] if name == SINGLE else result.model.combined(members, use=name)
+            scores = column.view(len(self.candidates.prompts), -1).tolist()
             judges[name] = {
                 "accuracy": agreement(scores, self.candidates.gold),
                 "best_of_n": [

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -117,6 +117,8 @@ def of_reviews(config: PolicyConfig, folder: str, workspace: Path) -> Subject:
         # Its time of change is part of the prepared corpus' name.
         if not corpus.is_file() or corpus.read_text(encoding="utf-8") != text:
             corpus.write_text(text, encoding="utf-8")
+    # People's sentences have more words than the grammar's, and take longer to learn.
+    config = replace(config, vocabulary=2 * config.vocabulary, pretraining=3 * config.pretraining)
     policy, tokenizer, notes = _pretrained("reviews", str(corpus), config, workspace, documents="line")
     sides = reviews.heldout[0] + reviews.heldout[1]
     begun = {" ".join(line.split()[:5]) for line in sides if len(line.split()) > 8}
