@@ -57,13 +57,13 @@ class Options(SubjectOptions):
     """Options of the study of estimators."""
 
     subjects: str = option("stories,reviews", "what is written")
-    seeds: str = option("0,1,2,3", "seeds, each with held-out prompts of its own")
+    seeds: str = option("0,1,2", "seeds, each with held-out prompts of its own")
     samples: int = option(3200, "completions that each way learns from", minimum=64)
     comparisons: int = option(4000, "comparisons that the reward model and dpo learn from", minimum=8)
     samples_per_step: int = option(64, "completions in one update, a multiple of 4", minimum=4)
     reward_learning_rate: float = RATE
     learning_rate: float = option(
-        2e-3,
+        1e-3,
         "peak learning rate of policy gradients, shared out among the updates of a batch",
         minimum=1e-6,
     )

@@ -58,7 +58,7 @@ class Options(SubjectOptions):
     heldout: int = option(256, "held-out prompts of each seed", minimum=8)
     tuned: int = option(1, "seeds, the first ones, for which a policy is tuned as well", minimum=0)
     steps: int = option(30, "updates of such a policy", minimum=1)
-    learning_rate: float = option(2e-3, "its peak learning rate", minimum=1e-6)
+    learning_rate: float = option(1e-3, "its peak learning rate", minimum=1e-6)
     kl_coefficient: float = option(0.1, "its price of a nat", minimum=0.0)
 
     def __post_init__(self) -> None:

@@ -53,9 +53,9 @@ class Options(SubjectOptions):
     members: int = option(4, "reward models in the ensemble", minimum=2)
     uses: str = option("minimum,cautious", "what the policy gradient makes of the ensemble")
     reward_learning_rate: float = RATE
-    steps: int = option(40, "updates of the policy", minimum=5)
-    learning_rate: float = option(2e-3, "peak learning rate of the policy", minimum=1e-6)
-    measure_every: int = option(4, "updates between measurements", minimum=1)
+    steps: int = option(50, "updates of the policy", minimum=5)
+    learning_rate: float = option(1e-3, "peak learning rate of the policy", minimum=1e-6)
+    measure_every: int = option(5, "updates between measurements", minimum=1)
     heldout: int = option(192, "held-out prompts, one completion each, in a measurement", minimum=8)
     best_of: int = option(64, "largest n of best-of-n", minimum=2)
     best_of_prompts: int = option(128, "held-out prompts of best-of-n", minimum=8)
