@@ -13,10 +13,11 @@ from django.utils.safestring import SafeString
 
 from labeling.models import Project, Sample
 from training import runs
-from training.charts import figures, number
 from training.config_form import NamedChoiceField
-from training.forms import FORMS, RunForm
+from training.forms import FORMS
+from training.forms.base import RunForm
 from training.models import ModelVersion, Run
+from training.reports.charts import figures, number
 
 MAIN_FIELDS = (
     "source", "policy", "reward", "project", "preferences", "demonstrations", "best_of", "against", "judge",

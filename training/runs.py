@@ -10,7 +10,8 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
 from labeling.models import PreferenceSnapshot
-from training.forms import FORMS, RunForm, name_is_taken, next_free
+from training.forms import FORMS
+from training.forms.base import RunForm, name_is_taken, next_free
 from training.models import Run
 
 EXECUTE = "training.jobs.execute"

@@ -9,11 +9,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from training import evaluation, runs
-from training.charts import charts_of, figures
+from training import runs
 from training.models import Run
-from training.trust import trust_in
-from training.tuning_report import tuning_report
+from training.reports import evaluation
+from training.reports.charts import charts_of, figures
+from training.reports.trust import trust_in
+from training.reports.tuning import tuning_report
 
 STOP_POLLING = 286
 """htmx stops polling when it gets this status."""

@@ -4,7 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from training.forms import FORMS, RunForm
+from training.forms import FORMS
+from training.forms.base import RunForm
 from training.models import ModelVersion, Run
 
 

@@ -23,7 +23,7 @@ from training.execution.judging import (
 from training.execution.outcome import Outcome
 from training.execution.storable import storable
 from training.execution.versions import load_taste, load_writer
-from training.forms import PEOPLE, judges_in
+from training.forms.tastes import PEOPLE, judges_in
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generate import complete

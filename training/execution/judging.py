@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from training.forms import PEOPLE, STORY_TASTE
+from training.forms.tastes import PEOPLE, STORY_TASTE
 from training.rlhf.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
 from training.rlhf.win_rate import Share, WinRate, longer_won, win_rate

@@ -1,7 +1,7 @@
 """Model versions as the things they are in memory: policies, reward models, tastes."""
 
 from training import artifacts
-from training.forms import STORY_TASTE
+from training.forms.tastes import STORY_TASTE
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import choose_device, choose_precision

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 from django.core.management.base import CommandError, OutputWrapper
 from tqdm import tqdm
 
-from training import evaluation, runs, trust, tuning_report
-from training.charts import figures
-from training.forms import FORMS, RunForm
+from training import runs
+from training.forms import FORMS
+from training.forms.base import RunForm
 from training.management.options import add_options, given, valid
 from training.management.site_command import SiteCommand
 from training.models import Run
+from training.reports import evaluation, trust, tuning
+from training.reports.charts import figures
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_WORDS = 3.0
@@ -135,7 +137,7 @@ def describe(run: Run) -> str:
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
     lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
-    lines += [*evaluation.lines(run), *trust.lines(run), *tuning_report.lines(run)]
+    lines += [*evaluation.lines(run), *trust.lines(run), *tuning.lines(run)]
     lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)
 

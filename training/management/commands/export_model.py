@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
-from training.forms import ExportForm
+from training.forms.language_model import ExportForm
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
-from training.forms import GenerateForm
+from training.forms.language_model import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid

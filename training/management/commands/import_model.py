@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from training.forms import ImportForm
+from training.forms.language_model import ImportForm
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.site_command import SiteCommand

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from labeling.models import Annotation, Project
 from training.config_form import ConfigForm, NamedChoiceField
-from training.forms import FORMS, STORY_TASTE, checked_taste
+from training.forms import FORMS
+from training.forms.tastes import STORY_TASTE, checked_taste
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.run_command import perform

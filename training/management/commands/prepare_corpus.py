@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from training.execution.corpora import corpora_folder
-from training.forms import PrepareCorpusForm
+from training.forms.language_model import PrepareCorpusForm
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus import Prepared, prepare
 from training.gpt.errors import InputError

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from training.charts import number
-from training.evaluation import Interval, columns
-from training.interval_plot import IntervalPlot, Point
 from training.models import Run
+from training.reports.charts import number
+from training.reports.evaluation import Interval, columns
+from training.reports.interval_plot import IntervalPlot, Point
 
 MOST_LINES = 20
 """People named in a terminal; a page names all."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.charts import figures
-from training.forms import PEOPLE
+from training.forms.tastes import PEOPLE
 from training.models import Run
+from training.reports.charts import figures
 
 WIDTH = 120
 """Of the picture of an interval: from 0 to 100 %."""

@@ -1,0 +1,120 @@
+"""What can be asked of an evaluation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+
+from labeling.models import Project
+from training.config_form import NamedChoiceField
+from training.forms.base import RunForm, checked_paths, required_policy
+from training.forms.tastes import PEOPLE, STORY_TASTE, checked_taste, judges_in
+from training.gpt.config import CorpusConfig, EvaluationConfig, HardwareConfig
+from training.models import ModelVersion, Run
+
+
+class EvaluateForm(RunForm):
+    kind = Run.Kind.EVALUATE
+    summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
+    configs = (CorpusConfig, EvaluationConfig, HardwareConfig)
+
+    policy = required_policy("The version to measure.")
+    source = forms.CharField(
+        required=False, help_text="Measure perplexity on this corpus: files, folders, or “stories”."
+    )
+    split = forms.ChoiceField(
+        required=False,
+        initial="test",
+        choices=[(name, name) for name in ("train", "validation", "test", "all")],
+        help_text="Which part of the corpus, as pretraining split it",
+    )
+    against = NamedChoiceField(
+        ModelVersion.objects.policies(),
+        by="name",
+        required=False,
+        help_text="Measure the win rate over this version, on the project's held-out prompts.",
+    )
+    project = NamedChoiceField(
+        Project.objects.all(), by="slug", required=False, help_text="The project whose prompts are used."
+    )
+    judge = forms.CharField(
+        required=False,
+        help_text=f"Who decides: names of reward models, {STORY_TASTE}, or {PEOPLE} (what they answered to "
+        "blind tasks); several are joined by commas.",
+    )
+    tasks = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100_000,
+        initial=0,
+        help_text=f"With {PEOPLE} as a judge: open so many blind tasks, with one sample of each version.",
+    )
+    best_of = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1000,
+        initial=1,
+        help_text="Let --policy write so many completions of each prompt, of which --reward chooses one.",
+    )
+    reward = NamedChoiceField(
+        ModelVersion.objects.rewards(),
+        by="name",
+        required=False,
+        help_text="With --best-of: the reward model that chooses.",
+    )
+    prompts = forms.IntegerField(
+        required=False, min_value=1, initial=200, help_text="Held-out prompts used, at most."
+    )
+    max_new_tokens = forms.IntegerField(
+        required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
+    )
+    temperature = forms.FloatField(required=False, min_value=0, initial=1.0, help_text="Of sampling.")
+
+    def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:
+        return self.configs if cleaned.get("source") else (HardwareConfig,)
+
+    def clean_source(self) -> str:
+        return checked_paths(self.cleaned_data["source"])
+
+    def clean_judge(self) -> str:
+        names = judges_in(self.cleaned_data["judge"])
+        for name in names:
+            if name != PEOPLE:
+                checked_taste(name)
+        return ",".join(names)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        for name, message in [*self.missing(cleaned), *self.clashes(cleaned)]:
+            self.add_error(name, message)
+        return cleaned
+
+    def missing(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """A field that was left empty, and what to put there."""
+        if not cleaned["source"] and not cleaned["against"]:
+            yield "source", "say what to measure: a corpus (--source) or another version (--against)."
+        if cleaned["against"]:
+            for name, what in (("project", "whose held-out prompts to use"), ("judge", "who decides")):
+                if not cleaned[name]:
+                    yield name, f"say {what}."
+            project = cleaned["project"]
+            if project and not project.prompts.filter(split="heldout").exists():
+                yield "project", f"“{project.slug}” has no held-out prompts."
+        if cleaned["best_of"] > 1 and not cleaned["reward"]:
+            yield "reward", "name the reward model that chooses among the --best-of completions."
+        if cleaned["best_of"] > 1 and not cleaned["against"]:
+            yield "against", "name the version to compare with; it may be --policy itself."
+        if cleaned["reward"] and cleaned["best_of"] == 1:
+            yield "best_of", "say among how many completions the reward model chooses (2 or more)."
+
+    def clashes(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """A field that does not go with another, and what to do."""
+        people = PEOPLE in judges_in(cleaned["judge"])
+        if cleaned["tasks"] and not people:
+            yield "tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well."
+        if people and cleaned["policy"] == cleaned["against"]:
+            yield "against", "people compare two versions: name another one than --policy."
+        if people and cleaned["best_of"] > 1:
+            yield "best_of", f"{PEOPLE} read what versions write unaided: leave out one of the two."

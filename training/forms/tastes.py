@@ -1,0 +1,25 @@
+"""Who may judge: the built-in taste, reward models, people."""
+
+from django import forms
+
+from training.models import ModelVersion
+
+STORY_TASTE = "story-taste"
+"""The built-in taste: kind, ends well, no repetition."""
+
+
+PEOPLE = "people"
+"""The judge of an evaluation who is asked by blind tasks."""
+
+
+def judges_in(names: str) -> list[str]:
+    """The judges of an evaluation, each once, from their names joined by commas."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def checked_taste(name: str) -> str:
+    """The name of a taste that exists; raises ValidationError with those that do."""
+    if name and name != STORY_TASTE and not ModelVersion.objects.rewards().filter(name=name).exists():
+        names = [STORY_TASTE, *ModelVersion.objects.rewards().values_list("name", flat=True)[:7]]
+        raise forms.ValidationError(f"there is no reward model “{name}”; there are: {', '.join(names)}.")
+    return name
