@@ -24,9 +24,9 @@ from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
-from training.rlhf.policy_gradient import finetune
-from training.rlhf.preferences import Comparison
-from training.rlhf.reward_training import train_reward_model
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.reward.training import train_reward_model
+from training.rlhf.tuning.policy_gradient import finetune
 
 PYTHON = Path(".venv-bench/bin/python")
 STEPS, WARM_UP = 12, 2

@@ -9,11 +9,11 @@ from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.loop import Hooks
 from training.rlhf.config import ControlConfig, DpoConfig, SupervisedConfig, SupervisedControlConfig
-from training.rlhf.demonstrations import best_ranked
-from training.rlhf.dpo import dpo
-from training.rlhf.examiner import Tuned
-from training.rlhf.preferences import Comparison
-from training.rlhf.supervised import supervised
+from training.rlhf.feedback.demonstrations import best_ranked
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.tuning.dpo import dpo
+from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.supervised import supervised
 
 HELDOUT = ["c", "dd", "e", "fg"] * 8
 

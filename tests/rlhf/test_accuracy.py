@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from training.rlhf.accuracy import accuracy, by_annotator, by_strength, longer_wins
-from training.rlhf.preferences import Comparison
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.reward.accuracy import accuracy, by_annotator, by_strength, longer_wins
 
 
 def pair(prompt: str = "p", *, tie: bool = False, margin: float = 0.0, annotator: str = "") -> Comparison:

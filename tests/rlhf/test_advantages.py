@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.rlhf.advantages import (
+from training.rlhf.tuning.advantages import (
     gae,
     grpo,
     grpo_published,

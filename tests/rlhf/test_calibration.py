@@ -3,8 +3,13 @@ import random
 
 import pytest
 
-from training.rlhf.calibration import calibration, calibration_error, fit_temperature, reliability_curve
-from training.rlhf.preferences import Comparison
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.reward.calibration import (
+    calibration,
+    calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
 
 
 def answers(gaps: list[float], *, temperature: float) -> list[float]:

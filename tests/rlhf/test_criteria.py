@@ -1,8 +1,8 @@
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.criteria import pairs_of, parse_weights, weigh
-from training.rlhf.preferences import Rating
+from training.rlhf.feedback.criteria import pairs_of, parse_weights, weigh
+from training.rlhf.feedback.preferences import Rating
 
 
 def rated(completion: str, score: float, *, group: str = "g", **criteria: float) -> Rating:

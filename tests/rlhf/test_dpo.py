@@ -10,12 +10,12 @@ from tests.rlhf.offline_objects import HELDOUT, likes_a, tuned
 from tests.rlhf.test_exact_optimum import BETA, logprobs_of, problem, rows_of
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.errors import InputError
-from training.rlhf import offline
 from training.rlhf.config import DpoConfig
-from training.rlhf.dpo import Pairs, dpo, dpo_loss, implied_rewards
-from training.rlhf.examiner import Examiner
-from training.rlhf.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.rollouts import sequence_logprobs
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.tuning import offline
+from training.rlhf.tuning.dpo import Pairs, dpo, dpo_loss, implied_rewards
+from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.rollouts import sequence_logprobs
 
 WON, TIED = torch.tensor([False]), torch.tensor([True])
 

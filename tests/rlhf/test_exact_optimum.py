@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.advantages import (
+from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.tuning.advantages import (
     ESTIMATORS,
     gae,
     moments,
@@ -20,8 +21,7 @@ from training.rlhf.advantages import (
     token_rewards,
     whiten,
 )
-from training.rlhf.kl import k1
-from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.tuning.kl import k1
 
 VOCABULARY, LENGTH, BETA = 8, 4, 0.5
 STARTS = [

@@ -3,8 +3,8 @@
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback import Sides, choose
-from training.rlhf.preferences import Comparison, Rating, ranking_to_comparisons
+from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
+from training.rlhf.feedback.sides import Sides, choose
 
 RANKED = [
     pair

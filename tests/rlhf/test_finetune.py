@@ -8,13 +8,13 @@ from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
 from training.gpt.errors import InputError
 from training.gpt.loop import Hooks
-from training.rlhf.control import Evaluation
-from training.rlhf.examiner import Examiner
-from training.rlhf.learner import usual_learning_rate
-from training.rlhf.policy_gradient import PolicyGradient, finetune
-from training.rlhf.prompt_order import prompt_at
-from training.rlhf.reward import RewardModel
-from training.rlhf.value import ValueNetwork
+from training.rlhf.reward.model import RewardModel
+from training.rlhf.tuning.control import Evaluation
+from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.learner import usual_learning_rate
+from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
+from training.rlhf.tuning.prompt_order import prompt_at
+from training.rlhf.tuning.value import ValueNetwork
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from training.gpt.config import SamplingConfig, TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
-from training.rlhf import policy_gradient
-from training.rlhf.reward import RewardModel
-from training.rlhf.rollouts import Rollouts, sample
+from training.rlhf.reward.model import RewardModel
+from training.rlhf.tuning import policy_gradient
+from training.rlhf.tuning.rollouts import Rollouts, sample
 
 SHORT: dict[str, Any] = {"steps": 3, "evaluate_every": 3}
 

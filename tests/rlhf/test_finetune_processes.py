@@ -11,7 +11,7 @@ from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import tune
 from tests.two_processes import in_two_processes
 from training.gpt.loop import Hooks
-from training.rlhf.reward import RewardModel
+from training.rlhf.reward.model import RewardModel
 
 Curve = list[dict[str, float]]
 OWN = {"step_time", "logprob_error", "kl_std", "clipped_tokens", "value/loss", "value/explained_variance"}

@@ -15,8 +15,8 @@ from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import tune
 from training.gpt.errors import InputError
 from training.gpt.loop import Hooks
-from training.rlhf.examiner import Tuned
-from training.rlhf.reward import RewardModel
+from training.rlhf.reward.model import RewardModel
+from training.rlhf.tuning.examiner import Tuned
 
 OPTIONS: dict[str, Any] = {
     "steps": 7,

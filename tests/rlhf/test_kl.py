@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.rlhf.kl import AdaptiveCoefficient, k1, k2, k3
+from training.rlhf.tuning.kl import AdaptiveCoefficient, k1, k2, k3
 
 # Bias and deviation relative to the true KL, for N(0, 1) against N(shift, 1); joschu.net/blog/kl-approx.html.
 # True KL, shift, and (bias, deviation) of k1, k2, k3.

@@ -7,9 +7,9 @@ from tests.rlhf.words import taught
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.legibility import legibility
-from training.rlhf.preferences import Comparison
-from training.rlhf.reward import RewardModel
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.reward.legibility import legibility
+from training.rlhf.reward.model import RewardModel
 
 
 def make() -> RewardModel:

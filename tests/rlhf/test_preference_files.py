@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.preference_files import read_preferences
-from training.rlhf.preferences import Comparison, Rating
+from training.rlhf.feedback.files import read_preferences
+from training.rlhf.feedback.preferences import Comparison, Rating
 
 GOOD = '{"prompt": "p", "chosen": " a", "rejected": " b"}'
 

@@ -1,4 +1,4 @@
-from training.rlhf.preferences import Comparison, Rating, ranking_to_comparisons, split_by_prompt
+from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons, split_by_prompt
 
 
 def test_a_ranking_gives_all_its_pairs_with_the_better_one_chosen() -> None:

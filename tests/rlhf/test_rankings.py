@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback import Feedback
-from training.rlhf.lessons import Choices
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.feedback.rankings import Ranking, choices, rebuild
+from training.rlhf.feedback.sides import Feedback
 from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss
-from training.rlhf.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.rankings import Ranking, choices, rebuild
+from training.rlhf.reward.lessons import Choices
 
 RANKS = [(1, 2), (2, 1), (1, 1), (1, 2, 3, 4), (3, 1, 2), (1, 1, 2), (2, 1, 2, 1), (1, 1, 1), (1, 2, 2, 2, 3)]
 

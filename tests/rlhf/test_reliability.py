@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tests.rlhf.tiny import LETTERS, tiny_policy
-from training.rlhf.annotators import simulated_annotators
 from training.rlhf.config import AnnotatorsConfig, RewardConfig
-from training.rlhf.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
-from training.rlhf.reward_training import train_reward_model
+from training.rlhf.feedback.annotators import simulated_annotators
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
+from training.rlhf.reward.training import train_reward_model
 
 BLUEBIRDS = Path(__file__).parents[3] / "shared/data/agreement/bluebirds"
 

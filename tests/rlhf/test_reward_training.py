@@ -8,11 +8,11 @@ from tests.rlhf.words import rankings, ratings, taught
 from training.gpt.errors import InputError
 from training.gpt.loop import Hooks
 from training.rlhf.config import RewardConfig
-from training.rlhf.curriculum import Curriculum
-from training.rlhf.feedback import Feedback
-from training.rlhf.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.reward import RewardModel
-from training.rlhf.reward_training import train_reward_model
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.feedback.sides import Feedback
+from training.rlhf.reward.curriculum import Curriculum
+from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.training import train_reward_model
 
 
 @pytest.mark.parametrize("prompts", [0, 1])

@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.model import GPT
-from training.rlhf.rollouts import (
+from training.rlhf.tuning.rollouts import (
     Rollouts,
     completion_mask,
     completion_states,

@@ -11,10 +11,10 @@ from tests.rlhf.offline_objects import Curve, tuned
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig, SupervisedConfig
-from training.rlhf.demonstrations import Demonstration, best_ranked, read_demonstrations
-from training.rlhf.offline import sums_of
-from training.rlhf.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.supervised import Texts, supervised
+from training.rlhf.feedback.demonstrations import Demonstration, best_ranked, read_demonstrations
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.tuning.offline import sums_of
+from training.rlhf.tuning.supervised import Texts, supervised
 
 KINDS = ("dpo", "supervised")
 

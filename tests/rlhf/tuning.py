@@ -11,10 +11,10 @@ from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.examiner import Tuned
-from training.rlhf.judge import Judge
-from training.rlhf.policy_gradient import PolicyGradient, finetune
+from training.rlhf.reward.judge import Judge
 from training.rlhf.scorers import Scorer
+from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
 
 PROMPTS = ["", "a", "bcd", "hgfe"]
 HELDOUT = ["c", "dd", "e", "fg"] * 8

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.dialogues import first_turn, read_dialogues, split_by_first_turn
-from training.rlhf.preferences import Comparison
+from training.rlhf.feedback.dialogues import first_turn, read_dialogues, split_by_first_turn
+from training.rlhf.feedback.preferences import Comparison
 
 HELLO = "\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: And?\n\nAssistant:"
 

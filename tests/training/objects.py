@@ -16,7 +16,7 @@ from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
-from training.rlhf.reward import RewardModel
+from training.rlhf.reward.model import RewardModel
 
 LETTERS = "abcdefgh"
 

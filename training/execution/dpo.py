@@ -14,8 +14,8 @@ from training.gpt.parallel import processes
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import ControlConfig, DpoConfig
-from training.rlhf.dpo import dpo
-from training.rlhf.examiner import Tuned
+from training.rlhf.tuning.dpo import dpo
+from training.rlhf.tuning.examiner import Tuned
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:

@@ -11,8 +11,8 @@ from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.examiner import Tuned
-from training.rlhf.policy_gradient import finetune
+from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.policy_gradient import finetune
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:

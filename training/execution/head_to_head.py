@@ -28,10 +28,10 @@ from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generate import complete
 from training.models import ModelVersion, Run
-from training.rlhf.best_of_n import choose_best
+from training.rlhf.measures.best_of_n import choose_best
+from training.rlhf.measures.text_statistics import text_statistics
+from training.rlhf.measures.win_rate import Share, WinRate, agreement, share
 from training.rlhf.scorers import Scorer
-from training.rlhf.text_statistics import text_statistics
-from training.rlhf.win_rate import Share, WinRate, agreement, share
 
 SEEDS_APART = 1_000_003
 """From one version's seed to the other's."""

@@ -7,9 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from training.forms.tastes import PEOPLE, STORY_TASTE
-from training.rlhf.best_of_n import best_of_n, powers_of_two
+from training.rlhf.measures.best_of_n import best_of_n, powers_of_two
+from training.rlhf.measures.win_rate import Share, WinRate, longer_won, win_rate
 from training.rlhf.scorers import Scorer
-from training.rlhf.win_rate import Share, WinRate, longer_won, win_rate
 
 EXAMPLES = 8
 

@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group, User
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project, Sample
-from training.rlhf.annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.scorers import Scorer
 
 SCALE_SAMPLES = 512

@@ -20,11 +20,11 @@ from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
-from training.rlhf.best_of_n import choose_best
 from training.rlhf.config import SupervisedConfig, SupervisedControlConfig
-from training.rlhf.demonstrations import Demonstration, best_ranked, read_demonstrations
-from training.rlhf.examiner import Tuned
-from training.rlhf.supervised import supervised
+from training.rlhf.feedback.demonstrations import Demonstration, best_ranked, read_demonstrations
+from training.rlhf.measures.best_of_n import choose_best
+from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.supervised import supervised
 
 PROMPTS_AT_ONCE = 32
 

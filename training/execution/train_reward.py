@@ -14,10 +14,10 @@ from training.gpt.errors import InputError
 from training.gpt.parallel import processes
 from training.models import ModelVersion, Run
 from training.rlhf.config import RewardConfig
-from training.rlhf.learning_curve import learning_curve
-from training.rlhf.preference_files import read_preferences
-from training.rlhf.preferences import Comparison, Rating
-from training.rlhf.reward_training import RewardResult, train_reward_model
+from training.rlhf.feedback.files import read_preferences
+from training.rlhf.feedback.preferences import Comparison, Rating
+from training.rlhf.reward.learning_curve import learning_curve
+from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
 
 

@@ -14,9 +14,9 @@ from training.gpt.devices import choose_device
 from training.gpt.parallel import Group
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
-from training.rlhf.control import changes
-from training.rlhf.examiner import Tuned
 from training.rlhf.scorers import Scorer
+from training.rlhf.tuning.control import changes
+from training.rlhf.tuning.examiner import Tuned
 
 EXAMPLES = 8
 

@@ -8,7 +8,7 @@ from training.gpt.devices import choose_device, choose_precision
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
-from training.rlhf.reward import Ensemble, RewardModel, load_reward_model
+from training.rlhf.reward.model import Ensemble, RewardModel, load_reward_model
 from training.rlhf.scorers import Scorer, story_taste
 
 

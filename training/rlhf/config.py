@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from training.gpt.errors import InputError
 from training.gpt.options import check_options, option
-from training.rlhf.criteria import parse_weights
+from training.rlhf.feedback.criteria import parse_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,12 @@ from typing import Any
 from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
 from training.gpt.options import option
-from training.rlhf.best_of_n import expected_best, kl_of
 from training.rlhf.config import ControlConfig, DpoConfig, FinetuneConfig
-from training.rlhf.dpo import dpo
-from training.rlhf.examiner import Examiner
-from training.rlhf.policy_gradient import finetune
-from training.rlhf.win_rate import points_of
+from training.rlhf.measures.best_of_n import expected_best, kl_of
+from training.rlhf.measures.win_rate import points_of
+from training.rlhf.tuning.dpo import dpo
+from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, mean_interval, paired_interval
 from training.studies.ledger import Cell, Found, Ledger

@@ -16,13 +16,13 @@ from typing import Any
 
 from training.gpt.config import HardwareConfig
 from training.gpt.options import option
-from training.rlhf.annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig
-from training.rlhf.examiner import Examiner
-from training.rlhf.policy_gradient import finetune
-from training.rlhf.preferences import Comparison
+from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.measures.win_rate import points_of
 from training.rlhf.scorers import Scorer
-from training.rlhf.win_rate import points_of
+from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, mean_interval, paired_interval
 from training.studies.ledger import Cell, Found, Ledger

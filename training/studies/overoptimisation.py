@@ -20,10 +20,10 @@ import numpy as np
 from training.gpt.config import HardwareConfig
 from training.gpt.loop import Hooks
 from training.gpt.options import option
-from training.rlhf.best_of_n import best_of_n, powers_of_two
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.policy_gradient import finetune
+from training.rlhf.measures.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
+from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.figures import COLOURS, panels
 from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import names, numbers

@@ -5,11 +5,11 @@ from statistics import fmean
 
 from training.gpt.options import option
 from training.rlhf.config import RewardConfig
-from training.rlhf.preferences import Comparison
-from training.rlhf.reward import Ensemble, RewardModel
-from training.rlhf.reward_training import RewardResult, train_reward_model
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.measures.win_rate import points_of
+from training.rlhf.reward.model import Ensemble, RewardModel
+from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
-from training.rlhf.win_rate import points_of
 from training.studies.samples import Samples
 from training.studies.subjects import Subject
 

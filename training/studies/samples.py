@@ -8,8 +8,8 @@ from typing import Self
 import torch
 
 from training.gpt.config import SamplingConfig
-from training.rlhf.preferences import Comparison
-from training.rlhf.rollouts import sample
+from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.tuning.rollouts import sample
 from training.studies.subjects import Subject, kept
 
 _AT_ONCE = 1024  # rows

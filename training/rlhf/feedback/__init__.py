@@ -1,0 +1,1 @@
+"""What people said, from every source, in the forms that are learned from. Torch-free."""

@@ -1,0 +1,103 @@
+"""Demonstrations: texts to be copied. Torch-free.
+
+They are read from a file, or found among what people ranked: the completions that nobody in their ranking
+was preferred to.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.gpt.errors import InputError
+from training.rlhf.feedback.preferences import Comparison
+
+_EXAMPLE = '{"prompt": "...", "completion": "..."}'
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A completion of a prompt as it should be written; it carries its own leading space."""
+
+    prompt: str
+    completion: str
+    weight: float = 1.0
+
+    @property
+    def unit(self) -> str:
+        """What may not be torn apart by a split: the prompt, if there is one."""
+        return self.prompt or self.completion
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The prompt with its completion."""
+        return ((self.prompt, self.completion),)
+
+
+def best_ranked(comparisons: Iterable[Comparison]) -> list[Demonstration]:
+    """Of each ranking, what was preferred to something and nothing was preferred to.
+
+    Several of one ranking share its weight, so that every ranking counts alike. A ranking of ties alone has
+    no best, and gives nothing.
+    """
+    rankings: dict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
+    for number, pair in enumerate(comparisons):
+        rankings[pair.prompt, pair.group or f"#{number}", pair.annotator].append(pair)
+    found = []
+    for (prompt, _, _), pairs in rankings.items():
+        beaten = {pair.rejected for pair in pairs if not pair.tie}
+        best = dict.fromkeys(pair.chosen for pair in pairs if not pair.tie and pair.chosen not in beaten)
+        found += [Demonstration(prompt, completion, 1 / len(best)) for completion in best]
+    return found
+
+
+def read_demonstrations(path: str | Path) -> list[Demonstration]:
+    """The demonstrations of a JSON Lines file; blank lines are skipped.
+
+    Each line is an object with the strings `completion` and, optionally, `prompt`, and a `weight` above 0.
+    Raises InputError that names the file and the line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_demonstration(json.loads(line)))
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: not UTF-8 (byte {error.start}); save it as UTF-8."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); "
+                f"write {_EXAMPLE} on one line."
+            ) from error
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+    if not found:
+        raise InputError(f"{path}: no demonstration in it; write one {_EXAMPLE} a line.")
+    return found
+
+
+def _demonstration(row: Any) -> Demonstration:
+    if not isinstance(row, dict):
+        raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
+    if "completion" not in row:
+        raise ValueError(f'no "completion"; write {_EXAMPLE}.')
+    prompt, completion, weight = row.get("prompt", ""), row["completion"], row.get("weight", 1.0)
+    for name, text in (("prompt", prompt), ("completion", completion)):
+        if not isinstance(text, str):
+            raise ValueError(f'"{name}" is not a string; write plain text there.')
+    if not completion:
+        raise ValueError('"completion" is empty; write the text to be copied.')
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        raise ValueError('"weight" is not a number above 0; write one, or leave it out.')
+    return Demonstration(prompt, completion, float(weight))

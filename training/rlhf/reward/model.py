@@ -1,0 +1,213 @@
+"""The reward model: a policy's trunk with scalar heads, read at the end of the text; ensembles of them."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.gpt.checkpoint import load_checkpoint, load_weights, read_config, save_checkpoint, save_weights
+from training.gpt.errors import InputError
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+from training.rlhf.reward.judge import Judge, mean_and_deviation
+
+HEAD_FILE = "reward_head.safetensors"
+
+
+class RewardModel(Judge):
+    """One number for a text, or one of each of several heads: how much the annotators would like it.
+
+    The text is `<begin> prompt + completion <end>`, and the state of the `<end>` is what the heads read.
+    That last token is always put there, whether the policy wrote it or not: stored text does not say, and the
+    reward must not change between training and use. What a missing end costs is the policy gradient's affair.
+    """
+
+    gain: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        trunk: GPT,
+        tokenizer: Tokenizer,
+        *,
+        members: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.tokenizer = tokenizer
+        width = trunk.config.width
+        self.head = nn.Linear(width, members)
+        # Small enough that all rewards begin about equal (Stiennon et al. 2020, appendix B.2).
+        nn.init.normal_(self.head.weight, std=1 / math.sqrt(width + 1), generator=generator)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("gain", torch.ones(members))
+        self.register_buffer("bias", torch.zeros(members))
+        if not trunk.config.tied:
+            trunk.head.requires_grad_(requires_grad=False)  # nobody asks for the next token here
+        self.to(trunk.device)
+
+    @property
+    def members(self) -> int:
+        """How many heads it has."""
+        return self.head.out_features
+
+    @property
+    def context(self) -> int:
+        """The longest text it can read, in tokens."""
+        return self.trunk.config.context
+
+    def states(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Final state at the last real token of each row of ids. [N, D]
+
+        The place is taken from the row itself: no pad stands anywhere, whatever its id.
+        """
+        return self.trunk.states(rows, first=[len(row) - 1 for row in rows])
+
+    def read(self, states: Tensor) -> Tensor:
+        """Reward of states by each head, normalised. [N, D] -> [N, M]"""
+        reward: Tensor = self.head(states)
+        return self.gain * reward + self.bias
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Reward of rows of ids by each head, with gradient. [N, M]"""
+        return self.read(self.states(rows))
+
+    @torch.no_grad()
+    def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+        """Reward of rows of ids by each head; no gradient, dropout off. [N, M]"""
+        return self.read(self.all_states(rows, batch_size=batch_size))
+
+    @torch.no_grad()
+    def all_states(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+        """`states` of any number of rows, without gradient and dropout. [N, D]
+
+        Rows of like length go together, so that little is spent on pads.
+        """
+        was_training = self.training
+        self.eval()
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        states = torch.empty(len(rows), self.trunk.config.width, device=self.trunk.device)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            states[batch] = self.states([rows[index] for index in batch]).float()
+        self.train(was_training)
+        return states
+
+    def normalise_members(self, rewards: Tensor) -> None:
+        """Set each head's gain and bias so that these rewards [N, M] have mean 0 and deviation 1."""
+        mean, deviation = mean_and_deviation(rewards)
+        self.gain.div_(deviation)
+        self.bias.sub_(mean).div_(deviation)
+
+    def trained_units(self, rewards: Tensor) -> Tensor:
+        """Rewards [N, M] before they were scaled; their differences explain what people said."""
+        return rewards / self.gain
+
+    def save(self, folder: Path, extra: dict[str, object] | None = None) -> None:
+        """The trunk as any checkpoint, and the heads with their normalisation in a file beside it."""
+        _save(folder, [self], self, extra)
+
+    @classmethod
+    def from_policy(cls, policy: GPT, tokenizer: Tokenizer, *, seed: int, members: int = 1) -> Self:
+        """A new reward model on a copy of a policy's trunk."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(copy.deepcopy(policy), tokenizer, members=members, generator=generator)
+
+
+class Ensemble(Judge):
+    """Several whole reward models with the same tokenizer and of the same shape, a head each."""
+
+    def __init__(self, models: Sequence[RewardModel]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+        self.tokenizer = models[0].tokenizer
+        self.uses = self.uses.to(models[0].trunk.device)
+
+    def __iter__(self) -> Iterator[RewardModel]:
+        return (cast("RewardModel", model) for model in self.models)
+
+    @property
+    def members(self) -> int:
+        """How many models it has."""
+        return len(self.models)
+
+    @property
+    def context(self) -> int:
+        """The longest text they can read, in tokens."""
+        return next(iter(self)).context
+
+    def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+        """Reward of rows of ids by each model; no gradient, dropout off. [N, M]"""
+        return torch.cat([model.rewards(rows, batch_size=batch_size) for model in self], dim=1)
+
+    def normalise_members(self, rewards: Tensor) -> None:
+        """Set each model's gain and bias so that these rewards [N, M] have mean 0 and deviation 1."""
+        for model, own in zip(self, rewards.unbind(dim=1), strict=True):
+            model.normalise_members(own[:, None])
+
+    def trained_units(self, rewards: Tensor) -> Tensor:
+        """Rewards [N, M] before they were scaled; their differences explain what people said."""
+        return rewards / torch.cat([model.gain for model in self])
+
+    def save(self, folder: Path, extra: dict[str, object] | None = None) -> None:
+        """The first trunk as any checkpoint, the weights of the others and all heads in files beside it."""
+        _save(folder, list(self), self, extra)
+
+
+def _save(folder: Path, models: list[RewardModel], judge: Judge, extra: dict[str, object] | None) -> None:
+    extra = {"kind": "reward", "trunks": len(models), **(extra or {})}
+    save_checkpoint(folder, models[0].trunk, models[0].tokenizer, extra=extra)
+    for number, model in enumerate(models[1:], start=2):
+        save_weights(model.trunk, folder / _member_file(number))
+    head = {
+        "weight": torch.cat([model.head.weight for model in models]),  # [M, D]
+        "bias": torch.cat([model.head.bias for model in models]),  # [M], as the next two
+        "gain": torch.cat([model.gain for model in models]),
+        "offset": torch.cat([model.bias for model in models]),
+        "uses": judge.uses,
+    }
+    partial = folder / (HEAD_FILE + ".partial")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in head.items()}, partial)
+    partial.replace(folder / HEAD_FILE)
+
+
+def _member_file(number: int) -> str:
+    return f"member-{number}.safetensors"
+
+
+def load_reward_model(folder: Path, *, device: torch.device | str = "cpu") -> RewardModel | Ensemble:
+    """Read what `save` wrote, ready to score; raise InputError naming a bad file."""
+    trunk, tokenizer = load_checkpoint(folder, device=device)
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; this is a policy, not a reward model: train one from it first"
+        )
+    trunks = [trunk]
+    for number in range(2, 1 + read_config(folder)["extra"].get("trunks", 1)):
+        other = GPT(trunk.config)
+        load_weights(other, folder / _member_file(number))
+        trunks.append(other.to(device))
+    try:
+        head = load_file(path, device=str(device))
+        each = len(head["weight"]) // len(trunks)
+        models = []
+        for number, own in enumerate(trunks):
+            part = slice(number * each, (number + 1) * each)
+            model = RewardModel(own, tokenizer, members=each)
+            model.head.load_state_dict({"weight": head["weight"][part], "bias": head["bias"][part]})
+            model.gain.copy_(head["gain"][part])
+            model.bias.copy_(head["offset"][part])
+            models.append(model)
+        judge = models[0] if len(models) == 1 else Ensemble(models)
+        judge.uses.copy_(head["uses"])
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: does not fit its model ({error}); copy the reward model again") from error
+    return judge.eval()

@@ -1,0 +1,234 @@
+"""How far each person's answers can be trusted, learned together with what they say.
+
+The model is Crowd-BT (Chen et al. 2013): person j prefers the better of two texts with probability
+
+    eta_j sigma(d) + (1 - eta_j) sigma(-d),        d = r(chosen) - r(rejected),
+
+where eta_j, the reliability, is 1 for somebody who answers as the reward says, 1/2 for a coin, and less for
+somebody who has mistaken the scale. Reliabilities and rewards depend on each other, so they are learned in
+turns. Three things differ from the paper, each because the rewards here come from a network:
+
+- A network that trains for several epochs learns the answers of a careless person by heart, agrees with
+  everybody, and finds everybody reliable. So a person is only judged by rewards that were fitted without the
+  answers in question (cross-fitting, in five folds of answers). What others said of the same text is seen:
+  where tasks are answered by several people, agreement between them speaks too.
+- To train a network five times over would be dear, so the rewards that judge people are linear in the states
+  of the trunk, plus an own term for each text (which is the paper's reward): r(t) = w x_t + u_t.
+- The reward model itself is then trained with each person's answers weighed by 2 eta_j - 1. That is what the
+  likelihood above does to the gradient for small d. For large d it would also trust the network over the
+  people, and that is what memorising spoils; a weight also fits rankings and scores, and equal weights change
+  nothing at all.
+
+Measured with ten simulated people, a fifth of them answering at random, as the gain in accuracy against the
+noise-free taste (95 %): of linear rewards of stories, 12 seeds, +0.0 +- 0.1 points from 200 comparisons,
++0.7 +- 0.4 from 500, +1.0 +- 0.3 from 2,000 (leaving out the two by name: +0.9); of a small transformer
+trained in full, 8 seeds, +2.5 +- 2.2 from 100, +4.2 +- 2.6 from 300, +2.1 +- 1.6 from 1,000. With nobody
+careless: -0.04 +- 0.16 from 500, and -0.4 +- 1.1 of the transformer from 300.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from training.gpt.model import GPT
+from training.rlhf.feedback.preferences import Comparison
+
+FOLDS = 5
+TURNS = 3  # between rewards and reliabilities; later ones change the second decimal of nothing
+PENALTIES = (64.0, 16.0, 4.0, 1.0)  # of w, from which the held-out likelihood chooses
+OWN_PENALTY = 1.0  # of u: texts differ in logits by about 1 in what the trunk does not tell
+SCALES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+GRID = torch.linspace(0.01, 0.99, 99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Posterior mean of eta with its central 95 % interval, from so many comparisons (ties aside)."""
+
+    reliability: float
+    low: float
+    high: float
+    comparisons: int
+
+    @property
+    def weight(self) -> float:
+        """What an answer of this person counts, from 0 (a coin, or worse) to 1."""
+        return max(0.0, 2 * self.reliability - 1)
+
+
+def learn_reliabilities(
+    comparisons: Sequence[Comparison], *, features: Tensor, chosen: Tensor, rejected: Tensor, seed: int
+) -> dict[str, Reliability]:
+    """The reliability of everybody who is named in the comparisons; of nobody where fewer than two are.
+
+    `features` [T, D] describe the texts (see `pooled_states`), `chosen` and `rejected` [C] are the places of
+    each comparison's texts among them.
+    """
+    features, chosen, rejected = features.float().cpu(), chosen.cpu(), rejected.cpu()
+    places = [place for place, pair in enumerate(comparisons) if pair.annotator and not pair.tie]
+    pairs = [comparisons[place] for place in places]
+    names = sorted({pair.annotator for pair in pairs})
+    if len(names) < 2:
+        return {}
+    people = {name: number for number, name in enumerate(names)}
+    person = torch.tensor([people[pair.annotator] for pair in pairs])  # [C]
+    fold = _folds(pairs, seed)
+    # The pairs of a ranking of K are the outcome of K - 1 choices, not of K (K - 1) / 2.
+    answers = [
+        (pair.prompt, pair.group, pair.annotator) if pair.group else place for place, pair in enumerate(pairs)
+    ]
+    sizes = Counter(answers)
+    worth = torch.tensor([4 / (1 + math.sqrt(1 + 8 * sizes[answer])) for answer in answers])  # 2 / K
+    texts = _Texts(features, chosen[places], rejected[places], worth=worth)
+    prior = careful_or_careless()
+    eta = torch.full((len(names),), float(prior @ GRID))
+    gaps = texts.best_gaps(eta[person], fold)
+    for turn in range(TURNS):
+        if turn:
+            gaps = texts.gaps(eta[person], fold)
+        posterior = reliability_posterior(gaps, person, worth=worth, people=len(names), prior=prior)  # [J, G]
+        eta = posterior @ GRID
+    below = posterior.cumsum(dim=1)
+    counts = torch.bincount(person, minlength=len(names)).tolist()
+    return {
+        name: Reliability(
+            reliability=eta[number].item(),
+            low=GRID[int((below[number] < 0.025).sum())].item(),
+            high=GRID[min(int((below[number] < 0.975).sum()), len(GRID) - 1)].item(),
+            comparisons=counts[number],
+        )
+        for name, number in people.items()
+    }
+
+
+def careful_or_careless() -> Tensor:
+    """What is believed of a person before the first answer, over the grid of reliabilities.
+
+    Nine in ten are careful, Beta(9, 1) about as in Chen et al.; one in ten answers at random, Beta(20, 20).
+    Beta(9, 1) alone, which has next to nothing below 1/2, would hold on to a careless person for longer.
+    """
+    careful = GRID**8
+    careless = (GRID * (1 - GRID)) ** 19
+    return 0.9 * careful / careful.sum() + 0.1 * careless / careless.sum()
+
+
+def reliability_posterior(
+    gaps: Tensor, person: Tensor, *, worth: Tensor, people: int, prior: Tensor
+) -> Tensor:
+    """Over the grid, what is known of each person from d = `gaps` [C], of answers by `person` [C]. [J, G]
+
+    Rewards fitted to few answers are too sure of themselves or not sure enough, which would pass for a fault
+    or a virtue of everybody. So d is taken times the scale that makes the answers of all most likely.
+    """
+    best, found = -float("inf"), torch.empty(0)
+    for scale in SCALES:
+        right, wrong = logsigmoid(scale * gaps), logsigmoid(-scale * gaps)
+        each = torch.logaddexp(GRID.log() + right[:, None], (1 - GRID).log() + wrong[:, None])  # [C, G]
+        each = each * worth[:, None]
+        joint = torch.zeros(people, len(GRID)).index_add_(0, person, each) + prior.log()
+        evidence = joint.logsumexp(dim=1).sum().item()
+        if evidence > best:
+            best, found = evidence, joint.softmax(dim=1)
+    return found
+
+
+def trust_in(reliabilities: Mapping[str, Reliability]) -> Callable[[str], float]:
+    """What an answer counts, given who gave it; somebody of whom nothing is known counts as the others' mean.
+
+    Everybody counts 1 where nobody is known, or nobody is better than a coin.
+    """
+    weights = {name: each.weight for name, each in reliabilities.items()}
+    usual = sum(weights.values()) / len(weights) if weights else 0.0
+    if usual == 0.0:
+        return lambda _: 1.0
+    return lambda annotator: weights.get(annotator, usual)
+
+
+@torch.no_grad()
+def pooled_states(trunk: GPT, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+    """The mean of the trunk's final states over each row of ids, dropout off. [N, D]
+
+    The state of the end alone tells little before the trunk was trained to gather a judgement there: linear
+    rewards were right in 60 % of a thousand held-out comparisons of stories with it, in 65 % with the mean.
+    """
+    was_training = trunk.training
+    trunk.eval()
+    means = torch.empty(len(rows), trunk.config.width, device=trunk.device)
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        length = len(rows[batch[-1]])
+        tokens = torch.tensor([[*rows[n], *[0] * (length - len(rows[n]))] for n in batch])
+        real = torch.arange(length) < torch.tensor([[len(rows[n])] for n in batch])  # [B, L]
+        states = trunk.hidden(tokens.to(trunk.device)).float()  # [B, L, D]
+        real = real.to(trunk.device)[..., None]
+        means[batch] = (states * real).sum(dim=1) / real.sum(dim=1)
+    trunk.train(was_training)
+    return means
+
+
+def _folds(pairs: Sequence[Comparison], seed: int) -> Tensor:
+    """A fold for each comparison [C]; those of one person on one prompt share it."""
+    rng = random.Random(seed)
+    keys: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        keys.setdefault((pair.unit, pair.annotator), rng.randrange(FOLDS))
+    return torch.tensor([keys[pair.unit, pair.annotator] for pair in pairs])
+
+
+class _Texts:
+    """Rewards r(t) = w x_t + u_t, fitted to the answers of all folds but one, for each fold."""
+
+    def __init__(self, features: Tensor, chosen: Tensor, rejected: Tensor, *, worth: Tensor) -> None:
+        self.worth = worth
+        used, places = torch.unique(torch.cat((chosen, rejected)), return_inverse=True)
+        features = features[used]
+        features = (features - features.mean(dim=0)) / features.std(dim=0, correction=0).clamp_min(1e-6)
+        self.chosen, self.rejected = places.chunk(2)  # [C]
+        self.gaps_of_features = features[self.chosen] - features[self.rejected]  # [C, D]
+        self.w = torch.zeros(features.shape[1], FOLDS)
+        self.u = torch.zeros(len(used), FOLDS)
+        self.penalty = PENALTIES[0]
+
+    def best_gaps(self, eta: Tensor, fold: Tensor) -> Tensor:
+        """`gaps` under the penalty that explains held-out answers best, which stays."""
+        found = []
+        for self.penalty in PENALTIES:
+            gaps = self.gaps(eta, fold)
+            error = -(self.worth * _log_likelihood(gaps, eta)).sum().item()
+            found.append((error, self.penalty, gaps, self.w, self.u))
+        _, self.penalty, gaps, self.w, self.u = min(found, key=lambda each: each[0])
+        return gaps
+
+    def gaps(self, eta: Tensor, fold: Tensor) -> Tensor:
+        """d of each comparison by the rewards that have not seen its fold, given its person's eta. [C]"""
+        w, u = self.w.clone().requires_grad_(), self.u.clone().requires_grad_()
+        seen = (fold[:, None] != torch.arange(FOLDS)) * self.worth[:, None]  # [C, FOLDS]
+        optimizer = torch.optim.LBFGS([w, u], max_iter=25, history_size=10, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            fit = -(_log_likelihood(self._all(w, u), eta[:, None]) * seen).sum()
+            held = self.penalty / 2 * w.square().sum() + OWN_PENALTY / 2 * u.square().sum()
+            value: Tensor = (fit + held) / len(fold)
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+        self.w, self.u = w.detach(), u.detach()
+        return self._all(self.w, self.u).gather(1, fold[:, None])[:, 0]
+
+    def _all(self, w: Tensor, u: Tensor) -> Tensor:
+        """d of each comparison by the rewards of each fold. [C, FOLDS]"""
+        return self.gaps_of_features @ w + u[self.chosen] - u[self.rejected]
+
+
+def _log_likelihood(gaps: Tensor, eta: Tensor) -> Tensor:
+    """Of the answers given, by Crowd-BT; `eta` strictly between 0 and 1, and shaped to go with `gaps`."""
+    return torch.logaddexp(eta.log() + logsigmoid(gaps), (1 - eta).log() + logsigmoid(-gaps))

@@ -1,0 +1,1 @@
+"""Ways to tune a policy, under one control."""

@@ -1,0 +1,79 @@
+"""What is logged of a batch, by the names that the field uses.
+
+P prompts with K samples each, N = P x K sequences of at most L tokens. Means over sequences and groups are
+those of the whole batch once processes have averaged theirs; shares of tokens and deviations are nearly.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from training.rlhf.tuning.kl import k3
+from training.rlhf.tuning.rollouts import Rollouts
+
+
+def batch_figures(
+    rollouts: Rollouts, *, scores: Tensor, quality: Tensor, rewards: Tensor, kl: Tensor, k: int
+) -> dict[str, Tensor]:
+    """Of the rollouts and their rewards.
+
+    `scores` [N] as the scorer gave them, `quality` [N] less the penalty for a missing end, `rewards` [N] less
+    the KL where it is in the reward, `kl` [N, L] of each token.
+
+    Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy` (per token: `entropy_of`). Of the
+    groups: `reward_std` inside them, `frac_reward_zero_std` (the share whose samples are all of one quality:
+    they teach nothing), `group/best` the best score in each, `group/distinct` the share of different texts.
+    """
+    mask = rollouts.generation.mask
+    surprise = -rollouts.generation.logprobs.sum(dim=1)  # [N]: -log p of what was sampled
+    lengths = mask.sum(dim=1).float()  # [N]
+    sequence_kl = kl.sum(dim=1)  # [N]
+    qualities = quality.view(-1, k)  # [P, K]
+    texts = rollouts.texts[1]
+    distinct = [len(set(texts[first : first + k])) / k for first in range(0, len(texts), k)]
+    return {
+        "reward": rewards.mean(),
+        "reward_std": rewards.view(-1, k).std(dim=1, correction=min(1, k - 1)).mean(),
+        "frac_reward_zero_std": (qualities.amax(dim=1) == qualities.amin(dim=1)).float().mean(),
+        "score": scores.mean(),
+        "group/best": scores.view(-1, k).amax(dim=1).mean(),
+        "group/distinct": torch.tensor(distinct).mean(),
+        "kl": sequence_kl.mean(),
+        "kl_std": sequence_kl.std(correction=0),
+        # Unbiased for the entropy, and free.
+        "sequence_entropy": surprise.mean(),
+        "completions/mean_length": lengths.mean(),
+        "completions/clipped_ratio": 1 - rollouts.generation.ended.float().mean(),
+    }
+
+
+def entropy_of(metrics: Mapping[str, float]) -> float:
+    """Entropy per token, in nats, of the whole batch."""
+    return metrics["sequence_entropy"] / metrics["completions/mean_length"]
+
+
+def update_figures(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
+    """Of a further update from one batch: how far the policy has gone from the one that sampled. [N, L] all.
+
+    `clipped_tokens` is the share of tokens whose ratio lies beyond the clip, `kl_of_updates` the KL to the
+    sampling policy in nats per sequence.
+    """
+    moved = (logprobs - sampled)[mask].expm1().abs()
+    return {
+        "clipped_tokens": (moved > clip).float().mean(),
+        "kl_of_updates": k3(logprobs=sampled, reference_logprobs=logprobs).sum(dim=1).mean(),
+    }
+
+
+def value_figures(values: Tensor, *, returns: Tensor, mask: Tensor, norm: Tensor) -> dict[str, Tensor]:
+    """Of the value network, before its updates from this batch. [N, L]
+
+    `value/explained_variance` is 1 where it knows the returns, 0 where it knows their mean only.
+    """
+    known, missed = returns[mask], (returns - values)[mask]
+    return {
+        "value/loss": missed.square().mean() / 2,
+        "value/explained_variance": 1 - missed.var(correction=0) / known.var(correction=0).clamp_min(1e-8),
+        "value/gradient_norm": norm,
+    }
