@@ -17,11 +17,14 @@ def test_every_command_is_in_the_table() -> None:
     assert commands == set(re.findall(r"^\| `([a-z_]+)` \| .+ \|$", README, flags=re.MULTILINE))
 
 
-def test_every_module_of_the_language_model_is_in_its_guide() -> None:
-    folder = Path(settings.BASE_DIR) / "training" / "gpt"
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("gpt", "[!_]*.py"), ("rlhf", "**/[!_]*.py"), ("studies", "[!_]*.py")]
+)
+def test_every_module_of_a_part_is_in_its_guide(name: str, pattern: str) -> None:
+    folder = Path(settings.BASE_DIR) / "training" / name
     guide = (folder / "README.md").read_text(encoding="utf-8")
-    modules = {path.name for path in folder.glob("[!_]*.py")} | {"huggingface/"}
-    assert {name for name in modules if f"`{name}`" not in guide} == set()
+    modules = {path.name for path in folder.glob(pattern)}
+    assert {module for module in modules if f"`{module}`" not in guide} == set()
 
 
 def test_every_setting_is_described() -> None:
