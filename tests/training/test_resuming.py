@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,15 +59,23 @@ def artifact_of(run: Run) -> str:
     return version.artifact_hash
 
 
-def command(home: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """A command of the site in a process of its own, on the test's database."""
-    return subprocess.Popen(
+@contextmanager
+def command(home: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A command of the site in a process of its own, on the test's database; it does not outlive the test."""
+    # What runs in the background of a shell ignores Ctrl-C, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
         env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        signal.signal(signal.SIGINT, before)
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def options(parameters: dict[str, Any]) -> list[str]:
