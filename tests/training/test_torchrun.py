@@ -125,7 +125,7 @@ def test_a_killed_process_takes_the_other_along_and_leaves_what_was_saved(tmp_pa
 def test_a_kind_of_run_that_one_process_executes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(CommandError, match="leave out torchrun"):
-        permit(Run.Kind.FINETUNE, detach=False)
+        permit(Run.Kind.SAMPLE, detach=False)
     with pytest.raises(CommandError, match="--detach"):
         permit(Run.Kind.PRETRAIN, detach=True)
     permit(Run.Kind.PRETRAIN, detach=False)
