@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
+
+from tests.processes import eventually
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The test database; it goes once the processes that tests stopped have let go of it."""
+    yield
+    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        eventually(lambda: cursor.execute(others).fetchone() is None, seconds=30)
 
 
 @pytest.fixture

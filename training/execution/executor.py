@@ -69,7 +69,8 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
         except Exception as error:
             logger.exception("%s failed", run)
             run.finish(Run.Status.FAILED, error=f"{type(error).__name__}: {error}")
-    if attempt.reason is not Stop.LOST and not run.is_active and not run.is_resumable:
+    # By the row alone: a last heartbeat that found the run ended may have taken this attempt for lost.
+    if not run.is_active and not run.is_resumable:
         run.remove_folder()
     if following is not None and not following.detached:
         execute(following, observer=observer, on_attempt=on_attempt)
