@@ -15,9 +15,9 @@ from training.rlhf.config import RewardConfig
 from training.rlhf.reward.curriculum import Curriculum, bootstrap
 from training.rlhf.reward.model import RewardModel
 
-# What 0 stands for in the options, measured on the stories and the movie reviews. Large models learn all there
-# is in one pass (Ziegler et al. 2019, Stiennon et al. 2020); small ones do not, and the held-out loss says
-# when to stop. The rate falls to 0 in any case.
+# What 0 stands for in the options, measured on the stories and the movie reviews. Large models learn all that
+# there is in one pass (Ziegler et al. 2019, Stiennon et al. 2020); small ones do not, and the held-out loss
+# says when to stop. The rate falls to 0 in any case.
 EPOCHS = {"full": 3, "frozen": 60}
 LEARNING_RATE = {"full": 1e-3, "frozen": 1e-2}
 
