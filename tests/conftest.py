@@ -12,11 +12,13 @@ from tests.processes import eventually
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The test database; it goes once the processes that tests stopped have let go of it."""
+    """The test database. It can only go once nobody uses it: neither a process that a test stopped, nor the
+    connection of a context that ended without closing it, as those around a browser do."""
     yield
-    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        eventually(lambda: cursor.execute(others).fetchone() is None, seconds=30)
+        eventually(lambda: cursor.execute(f"SELECT 1 {others}").fetchone() is None, seconds=5)
+        cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.training.objects import annotator, executed, make_policy, make_projec
 from tests.training.test_resuming import artifact_of, curve, stopped_at
 from tests.training.test_torchrun import options, torchrun
 from training import runs
+from training.execution import reference_samples
 from training.execution.executor import execute
 from training.execution.simulated_people import answer_open_tasks
 from training.execution.versions import load_reward
@@ -88,6 +89,19 @@ def test_scores_are_learned_by_the_weights_of_their_criteria() -> None:
         for text in ("b", "bcdefg")
     )
     assert short > long
+
+
+@pytest.mark.parametrize("enough", [1, 300])
+def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_few(
+    enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_samples, "ENOUGH", enough)
+    project = ranked()
+    run = executed(Run.Kind.TRAIN_REWARD, **QUICK)
+    samples = reference_samples.stored(run)
+    assert len(samples) < project.tasks.count() * 10
+    if enough == 1:
+        assert len(samples) == 1
 
 
 def test_an_ensemble_is_stored_and_loaded_whole() -> None:

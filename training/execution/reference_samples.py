@@ -43,7 +43,9 @@ def stored(run: Run) -> list[tuple[str, str]]:
 def written(
     policy: GPT, tokenizer: Tokenizer, prompts: list[str], *, count: int, seed: int
 ) -> list[tuple[str, str]]:
-    """So many samples, to those of the prompts that leave room for one."""
+    """So many samples, to those of the prompts that leave room for one; none where none is missing."""
+    if count <= 0:
+        return []
     context = policy.config.context
     room = min(LONGEST, context // 2)
     fitting = [prompt for prompt in prompts[:count] if len(tokenizer.prompt(prompt)) + room <= context]
