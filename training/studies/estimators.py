@@ -26,7 +26,7 @@ from training.rlhf.tuning.dpo import dpo
 from training.rlhf.tuning.examiner import Examiner
 from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.figures import COLOURS, panels
-from training.studies.intervals import Estimate, mean_interval, paired_interval
+from training.studies.intervals import Estimate, paired_interval, share_interval
 from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import names, numbers
 from training.studies.rewards import RATE, agreement, scores_of, train
@@ -267,7 +267,7 @@ def _row(cells: Sequence[Mapping[str, Any]], name: str, way: str) -> Found:
     row: Found = {
         "subject": name,
         "way": way,
-        "win_rate": mean_interval(_values(cells, name, way, "win_rate")).to_dict(),
+        "win_rate": share_interval(_values(cells, name, way, "win_rate")).to_dict(),
         "seconds": fmean(_values(cells, name, way, "seconds")),
     }
     for measure in ("kl", "gold", "reward", "length", "repetition"):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
@@ -37,6 +37,14 @@ def mean_interval(values: Sequence[float]) -> Estimate:
         return Estimate(value, math.nan, math.nan, len(values))
     half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
     return Estimate(value, value - half, value + half, len(values))
+
+
+def share_interval(values: Sequence[float]) -> Estimate:
+    """The same of shares, which lie between 0 and 1 however few there are of them."""
+    found = mean_interval(values)
+    if len(values) < 2:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def paired_interval(values: Sequence[float], others: Sequence[float]) -> Estimate:

@@ -24,7 +24,7 @@ from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.examiner import Examiner
 from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.figures import COLOURS, panels
-from training.studies.intervals import Estimate, mean_interval, paired_interval
+from training.studies.intervals import Estimate, paired_interval, share_interval
 from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import numbers
 from training.studies.rewards import RATE, SECONDS_PER_COMPARISON, agreement, passes, scores_of, train
@@ -252,7 +252,7 @@ def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Found
         for name in ("win_rate", "accuracy", "tuned_win_rate"):
             for arm in ARMS:
                 if mine := values(count, arm, name):
-                    found[f"{name}/{arm}"] = mean_interval(mine).to_dict()
+                    found[f"{name}/{arm}"] = share_interval(mine).to_dict()
                     if arm != "alike":
                         others = values(count, "alike", name)
                         found[f"{name}/{arm} - alike"] = paired_interval(mine, others).to_dict()
