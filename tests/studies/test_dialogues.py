@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.dialogues import first_turn, read_dialogues, split_by_first_turn
 from training.rlhf.feedback.preferences import Comparison
+from training.studies.dialogues import first_turn, read_dialogues, split_by_first_turn
 
 HELLO = "\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: And?\n\nAssistant:"
 
@@ -69,28 +69,16 @@ def test_no_first_turn_is_on_both_sides_and_every_pair_is_held_out_once() -> Non
 
 
 @pytest.mark.parametrize(
-    ("row", "complaint"),
-    [
-        ({"chosen": HELLO}, 'needs the dialogues "chosen" and "rejected"'),
-        (["chosen"], 'needs the dialogues "chosen" and "rejected"'),
-        ({"chosen": "plain text", "rejected": "plain words"}, "share no human turn"),
-    ],
+    "row",
+    [{"chosen": "plain text", "rejected": "plain words"}, {"chosen": HELLO, "rejected": "\n\nHuman: Bye"}],
 )
-def test_a_line_that_is_no_pair_of_dialogues_is_named(tmp_path: Path, row: object, complaint: str) -> None:
+def test_pairs_that_share_no_answered_turn_are_refused(tmp_path: Path, row: object) -> None:
     path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 2"}, row)
-    with pytest.raises(InputError, match=rf"a\.jsonl, line 2: .*{complaint}"):
+    with pytest.raises(InputError, match=r"a\.jsonl: not all of it are pairs of dialogues"):
         read_dialogues(path)
 
 
-def test_files_that_are_absent_damaged_or_empty_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give a readable"):
-        read_dialogues(tmp_path / "none.jsonl")
-    (tmp_path / "half.jsonl.gz").write_bytes(gzip.compress(b"abc" * 100)[:-20])
-    with pytest.raises(InputError, match="is damaged"):
-        read_dialogues(tmp_path / "half.jsonl.gz")
-    (tmp_path / "plain.jsonl.gz").write_bytes(b"not packed")
-    with pytest.raises(InputError, match="is damaged"):
-        read_dialogues(tmp_path / "plain.jsonl.gz")
-    (tmp_path / "empty.jsonl").write_bytes(b"\n")
-    with pytest.raises(InputError, match="no comparison in it"):
-        read_dialogues(tmp_path / "empty.jsonl")
+def test_pairs_that_do_not_differ_are_no_comparisons(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 1"})
+    with pytest.raises(InputError, match="not all of it are pairs of dialogues"):
+        read_dialogues(path)

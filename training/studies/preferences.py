@@ -21,10 +21,10 @@ from training.gpt.checkpoint import load_checkpoint
 from training.gpt.errors import InputError
 from training.gpt.options import option
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.dialogues import read_dialogues, split_by_first_turn
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.measures.win_rate import points_of, share
 from training.rlhf.reward.training import train_reward_model
+from training.studies.dialogues import read_dialogues, split_by_first_turn
 from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, paired_interval
 from training.studies.ledger import Cell, Found, Ledger

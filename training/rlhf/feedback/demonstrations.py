@@ -4,7 +4,6 @@ They are read from a file, or found among what people ranked: the completions th
 was preferred to.
 """
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.gpt.errors import InputError
+from training.rlhf.feedback.json_lines import read_rows
 from training.rlhf.feedback.preferences import Comparison
 
 _EXAMPLE = '{"prompt": "...", "completion": "..."}'
@@ -60,31 +59,7 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
     Each line is an object with the strings `completion` and, optionally, `prompt`, and a `weight` above 0.
     Raises InputError that names the file and the line.
     """
-    path = Path(path)
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(_demonstration(json.loads(line)))
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not UTF-8 (byte {error.start}); save it as UTF-8."
-            ) from error
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); "
-                f"write {_EXAMPLE} on one line."
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-    if not found:
-        raise InputError(f"{path}: no demonstration in it; write one {_EXAMPLE} a line.")
-    return found
+    return read_rows(path, _demonstration, what="demonstration", example=_EXAMPLE)
 
 
 def _demonstration(row: Any) -> Demonstration:

@@ -6,15 +6,13 @@ A line is a comparison, `{"prompt", "chosen", "rejected"}`, or a rating, `{"prom
 Anthropic's dialogues are; Bai et al. 2022), a system message before them as it is.
 """
 
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.gpt.errors import InputError
+from training.rlhf.feedback.json_lines import read_rows
 from training.rlhf.feedback.preferences import Comparison, Rating
 
 HUMAN, ANSWER = "\n\nHuman:", "\n\nAssistant:"
@@ -30,39 +28,11 @@ def read_preferences(path: str | Path) -> tuple[list[Comparison], list[Rating]]:
     it is what both share, up to an assistant's turn. A rating may have `criteria` (scores by name), `group`
     and `annotator`. Scores are from 0 to 1. Raises InputError that names the file and the line.
     """
-    path = Path(path).expanduser()
-    try:
-        content = path.read_bytes()
-        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: is damaged ({error}); copy or download it again.") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give a readable JSON Lines file.") from error
-    comparisons: list[Comparison] = []
-    ratings: list[Rating] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            said = _said(json.loads(line))
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not UTF-8 (byte {error.start}); save it as UTF-8."
-            ) from error
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); "
-                f"write {_EXAMPLE} on one line."
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-        if isinstance(said, Rating):
-            ratings.append(said)
-        else:
-            comparisons.append(said)
-    if not comparisons and not ratings:
-        raise InputError(f"{path}: no comparison in it; write one {_EXAMPLE} a line.")
-    return comparisons, ratings
+    said = read_rows(path, _said, what="comparison", example=_EXAMPLE)
+    return (
+        [each for each in said if isinstance(each, Comparison)],
+        [each for each in said if isinstance(each, Rating)],
+    )
 
 
 def _said(row: Any) -> Comparison | Rating:

@@ -23,9 +23,8 @@ from training.rlhf.feedback.sides import Sides, choose
 from training.rlhf.reward.curriculum import Curriculum
 from training.rlhf.reward.learner import RewardLearner
 from training.rlhf.reward.legibility import legibility
-from training.rlhf.reward.lessons import Trust
 from training.rlhf.reward.model import Ensemble, RewardModel
-from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states
+from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
 from training.rlhf.reward.report import report
 
 FEWEST_TO_STOP = 30
@@ -172,7 +171,7 @@ class _RewardStage:
             for number in range(config.members if separate else 1)
         ]
         self.reliabilities = _reliabilities(models[0], sides, config)
-        trust = _trust(self.reliabilities)
+        trust = trust_in(self.reliabilities)
         lessons = Curriculum(sides.train, models[0], trust=trust, device=device)
         self.heldout = Curriculum(sides.heldout, models[0], trust=trust, device=device, like=lessons)
         self.learners = [
@@ -279,15 +278,6 @@ def _reliabilities(model: RewardModel, sides: Sides, config: RewardConfig) -> di
         rejected=torch.tensor([index[pair.texts[1]] for pair in sides.comparisons]),
         seed=config.seed,
     )
-
-
-def _trust(reliabilities: Mapping[str, Reliability]) -> Trust:
-    """What the answers of an annotator count: their mean where nothing is known, 1 if that is nothing."""
-    weights = {name: each.weight for name, each in reliabilities.items()}
-    usual = math.fsum(weights.values()) / len(weights) if weights else 1.0
-    if not usual:
-        return lambda _: 1.0
-    return lambda annotator: weights.get(annotator, usual)
 
 
 def _seed_chance(*numbers: int) -> None:
