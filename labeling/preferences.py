@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from labeling.feedback import compare
 from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project
 from labeling.models.answers import AnnotationQuerySet
 
@@ -25,7 +24,8 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
     for annotation, judgements in judged(Annotation.objects.of(project)):
         prompt = annotation.assignment.task.prompt
         texts = [judgement.sample.text for judgement in judgements]
-        for better, worse, tie in compare(project.kind, [judgement.verdict for judgement in judgements]):
+        verdicts = [judgement.verdict for judgement in judgements]
+        for better, worse, tie, margin in project.kind.preferences(verdicts):
             if texts[better] == texts[worse]:
                 continue
             yield {
@@ -33,7 +33,7 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
                 "chosen": texts[better],
                 "rejected": texts[worse],
                 "tie": tie,
-                "margin": 0.0,
+                "margin": margin,
                 "group": str(annotation.pk),
                 "annotator": str(annotation.assignment.annotator_id),
                 "split": prompt.split,

@@ -171,6 +171,7 @@ WITH picked AS (
     FROM labeling_task AS task
     WHERE task.project_id = %(project)s
       AND task.open > 0
+      AND task.kind = 'ordinary'
       AND (task.priority, task.id) > (%(priority)s, %(after)s)
       AND NOT EXISTS (
           SELECT FROM labeling_assignment AS theirs

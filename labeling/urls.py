@@ -1,17 +1,17 @@
-"""Pages for people who label."""
+"""Pages of the labelling side."""
 
 from django.urls import path
 
-from labeling import views
+from labeling.views import work
 
 app_name = "labeling"
 urlpatterns = [
-    path("", views.projects, name="projects"),
+    path("", work.projects, name="projects"),
     # /projects/<slug>/
-    path("projects/<slug:slug>/work/", views.work, name="work"),
-    path("projects/<slug:slug>/claim/", views.claim, name="claim"),
+    path("projects/<slug:slug>/work/", work.work, name="work"),
+    path("projects/<slug:slug>/claim/", work.claim, name="claim"),
     # /assignments/<id>/
-    path("assignments/<int:pk>/submit/", views.submit, name="submit"),
-    path("assignments/<int:pk>/skip/", views.skip, name="skip"),
-    path("assignments/<int:pk>/renew/", views.renew, name="renew"),
+    path("assignments/<int:pk>/submit/", work.submit, name="submit"),
+    path("assignments/<int:pk>/skip/", work.skip, name="skip"),
+    path("assignments/<int:pk>/renew/", work.renew, name="renew"),
 ]

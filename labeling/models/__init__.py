@@ -1,17 +1,21 @@
 """What the labelling side keeps: what is asked (projects, tasks), who has it (assignments), what was said."""
 
-from labeling.models.answers import Annotation, Judgement
+from labeling.models.answers import Adjudication, Annotation, Judgement
 from labeling.models.assignments import Assignment, Cursor
+from labeling.models.people import Invitation, WorkSettings
 from labeling.models.projects import Generator, Guidelines, Project, Prompt, Sample
 from labeling.models.snapshots import PreferenceSnapshot
-from labeling.models.tasks import Task, TaskSample
+from labeling.models.tasks import Gold, Task, TaskSample
 
 __all__ = [
+    "Adjudication",
     "Annotation",
     "Assignment",
     "Cursor",
     "Generator",
+    "Gold",
     "Guidelines",
+    "Invitation",
     "Judgement",
     "PreferenceSnapshot",
     "Project",
@@ -19,4 +23,5 @@ __all__ = [
     "Sample",
     "Task",
     "TaskSample",
+    "WorkSettings",
 ]

@@ -1,14 +1,16 @@
 """Answers: append-only, so that the table is its own audit trail."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.core.validators import MaxLengthValidator
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q
 
-from labeling.feedback import LONGEST_COMMENT, Answer, Verdict
+from labeling.feedback import LONGEST_COMMENT, LONGEST_TEXT, MUCH, Answer, Verdict
 from labeling.models.assignments import Assignment
 from labeling.models.projects import Guidelines, Project, Sample
+from labeling.models.tasks import Task
 
 
 class AnnotationQuerySet(models.QuerySet["Annotation"]):
@@ -46,7 +48,22 @@ class Annotation(models.Model):
     all_bad = models.BooleanField(default=False)
     flagged = models.BooleanField(default=False)
     comment = models.TextField(blank=True, validators=[MaxLengthValidator(LONGEST_COMMENT)])
-    seconds = models.FloatField(null=True, blank=True, help_text="Time spent, as the page saw it.")
+    text = models.TextField(
+        blank=True,
+        validators=[MaxLengthValidator(LONGEST_TEXT)],
+        help_text="Rewrite: what the person wrote, without the space that joins it to the prompt.",
+    )
+    edited = models.ForeignKey(
+        Sample,
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="+",
+        help_text="Rewrite: the sample it was made from; empty: written from nothing.",
+    )
+    seconds = models.FloatField(
+        null=True, blank=True, help_text="Time spent: with the page in sight, and in use."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = AnnotationQuerySet.as_manager()
@@ -67,16 +84,28 @@ class Annotation(models.Model):
 
     @classmethod
     def record(
-        cls, assignment: Assignment, answer: Answer, verdicts: Sequence[Verdict], *, client_key: str
+        cls,
+        assignment: Assignment,
+        answer: Answer,
+        verdicts: Sequence[Verdict],
+        *,
+        client_key: str,
     ) -> "Annotation":
-        """Store a checked answer with its judgements, inside the caller's transaction."""
+        """Store a checked answer with its judgements as the next revision, inside the caller's transaction.
+
+        The caller holds the assignment's row, so that no two revisions get one number.
+        """
+        last = cls.objects.filter(assignment=assignment).aggregate(last=Max("revision"))["last"]
         annotation = cls.objects.create(
             assignment=assignment,
+            revision=(last or 0) + 1,
             client_key=client_key,
             guidelines=assignment.project.guidelines,
             all_bad=answer.all_bad,
             flagged=answer.flagged,
             comment=answer.comment,
+            text=answer.text,
+            edited_id=None if answer.edited is None else assignment.shown_order[answer.edited - 1],
             seconds=answer.seconds,
         )
         Judgement.objects.bulk_create(
@@ -85,20 +114,41 @@ class Annotation(models.Model):
                 sample_id=sample,
                 rank=verdict.rank,
                 score=verdict.score,
+                grade=verdict.grade,
                 criteria=dict(verdict.criteria),
             )
             for sample, verdict in zip(assignment.shown_order, verdicts, strict=bool(verdicts))
         )
         return annotation
 
+    @property
+    def answer(self) -> Answer:
+        """What was said, in the order in which the samples were shown."""
+        shown = self.assignment.shown_order
+        by_sample = {judgement.sample_id: judgement.verdict for judgement in self.judgements.all()}
+        said = (
+            self.assignment.project.kind.answer([by_sample[key] for key in shown]) if by_sample else Answer()
+        )
+        return replace(
+            said,
+            text=self.text,
+            edited=shown.index(self.edited_id) + 1 if self.edited_id is not None else None,
+            all_bad=self.all_bad,
+            flagged=self.flagged,
+            comment=self.comment,
+            seconds=self.seconds,
+        )
+
 
 class Judgement(models.Model):
-    """One sample's rank (1 is best) or score (1 is worst) in an annotation. Never changed either."""
+    """One sample's rank (1 is best), score (1 is worst) or grade against the other of a pair (above 0 is
+    better) in an annotation. Never changed either."""
 
     annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="judgements")
     sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="judgements")
     rank = models.PositiveSmallIntegerField(null=True, blank=True)
     score = models.PositiveSmallIntegerField(null=True, blank=True)
+    grade = models.SmallIntegerField(null=True, blank=True)
     criteria = models.JSONField(default=dict, blank=True)
 
     class Meta:
@@ -106,16 +156,32 @@ class Judgement(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["annotation", "sample"], name="labeling_judgement_sample_once"),
             models.CheckConstraint(
-                name="labeling_judgement_rank_or_score",
-                condition=Q(rank__isnull=False, rank__gte=1, score__isnull=True)
-                | Q(rank__isnull=True, score__isnull=False, score__gte=1),
+                name="labeling_judgement_one_verdict",
+                condition=Q(rank__gte=1, rank__isnull=False, score__isnull=True, grade__isnull=True)
+                | Q(rank__isnull=True, score__gte=1, score__isnull=False, grade__isnull=True)
+                | Q(rank__isnull=True, score__isnull=True, grade__isnull=False)
+                & Q(grade__gte=-MUCH, grade__lte=MUCH),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"rank {self.rank}" if self.rank is not None else f"score {self.score}"
+        if self.rank is not None:
+            return f"rank {self.rank}"
+        return f"score {self.score}" if self.score is not None else f"grade {self.grade:+}"
 
     @property
     def verdict(self) -> Verdict:
         """The plain value that `labeling.feedback` works with."""
-        return Verdict(rank=self.rank, score=self.score, criteria=self.criteria)
+        return Verdict(rank=self.rank, score=self.score, grade=self.grade, criteria=self.criteria)
+
+
+class Adjudication(models.Model):
+    """The last word on a task on which people disagree: one answer counts in place of all."""
+
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="adjudication")
+    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="adjudication")
+    note = models.TextField(blank=True, help_text="Why, for those who answered otherwise.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"The last word on {self.task}"

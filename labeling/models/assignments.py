@@ -29,6 +29,9 @@ class Cursor(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     priority = models.SmallIntegerField(default=BEFORE_ALL_PRIORITIES)
     after = models.BigIntegerField(default=0, help_text="The id of the last task given.")
+    qualified = models.DateTimeField(
+        null=True, blank=True, help_text="When the entry test was passed; empty: not yet, or there is none."
+    )
 
     objects = CursorManager()
 
@@ -78,6 +81,9 @@ class Assignment(models.Model):
     claimed = models.DateTimeField()
     finished = models.DateTimeField(null=True, blank=True, help_text="Empty while leased.")
     skip_reason = models.CharField(max_length=200, blank=True)
+    draft = models.JSONField(
+        null=True, blank=True, help_text="The unfinished answer, as the page keeps it. Gone once answered."
+    )
 
     objects = AssignmentQuerySet.as_manager()
 

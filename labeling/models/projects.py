@@ -10,9 +10,23 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
 
-from labeling.feedback import MOST_SAMPLES, Answer, AnswerError, Feedback, Rank, Score, Verdict
+from labeling.feedback import (
+    KINDS,
+    MOST_SAMPLES,
+    Answer,
+    AnswerError,
+    Best,
+    Feedback,
+    Pair,
+    Rank,
+    Rewrite,
+    Score,
+    Verdict,
+)
 
 MOST_CRITERIA = 4
+MOST_CHECKS = 50
+"""The highest percentage of gold and of repeats: the other tasks are what people are asked for."""
 
 
 def check_criteria(value: Any) -> None:
@@ -32,15 +46,22 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         """The projects in which this person may label now."""
         if not user.is_active or not user.has_perm("labeling.label"):
             return self.none()
-        return self.filter(is_active=True)
+        return self.filter(Q(everybody=True) | Q(members=user), is_active=True).distinct()
 
 
 class Project(models.Model):
     """One question asked of people about a model's samples, and how it is asked."""
 
     class FeedbackKind(models.TextChoices):
-        RANK = "rank", "Rank the samples, best to worst"
-        SCORE = "score", "Score each sample"
+        PAIR = Pair.name, Pair.label
+        RANK = Rank.name, Rank.label
+        BEST = Best.name, Best.label
+        SCORE = Score.name, Score.label
+        REWRITE = Rewrite.name, Rewrite.label
+
+    class TextFormat(models.TextChoices):
+        PLAIN = "plain", "Plain text, as the model wrote it"
+        MARKDOWN = "markdown", "Markdown, with code"
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
@@ -54,7 +75,8 @@ class Project(models.Model):
         default=list,
         blank=True,
         validators=[check_criteria],
-        help_text='Score feedback: what is scored beside the overall impression, such as ["kind", "fluent"].',
+        help_text="Score and pair feedback: what is judged beside the overall impression, "
+        'such as ["kind", "fluent"].',
     )
     samples_per_task = models.PositiveSmallIntegerField(
         default=4,
@@ -69,6 +91,51 @@ class Project(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How long a task is held for one person; renewed while the page is in use.",
     )
+    text_format = models.CharField(
+        max_length=10,
+        choices=TextFormat,
+        default=TextFormat.PLAIN,
+        help_text="How prompts and samples are shown.",
+    )
+    daily_goal = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Answers a day that a person may aim at; nobody has to."
+    )
+    limit_per_day = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The most answers one person may give in a day; empty: no limit."
+    )
+    limit_per_person = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The most answers one person may give altogether; empty: no limit."
+    )
+    gold_percent = models.PositiveSmallIntegerField(
+        default=4,
+        validators=[MaxValueValidator(MOST_CHECKS)],
+        help_text="Of a hundred tasks, how many are gold: their answer is known, and nobody sees which.",
+    )
+    repeat_percent = models.PositiveSmallIntegerField(
+        default=3,
+        validators=[MaxValueValidator(MOST_CHECKS)],
+        help_text="Of a hundred tasks, how many are shown to the same person again, in the opposite order.",
+    )
+    entry_percent = models.PositiveSmallIntegerField(
+        default=80,
+        validators=[MaxValueValidator(100)],
+        help_text="Where there are training tasks: how many of a hundred a person must get right to begin.",
+    )
+    adjudicate_percent = models.PositiveSmallIntegerField(
+        default=50,
+        validators=[MaxValueValidator(100)],
+        help_text="Tasks go to adjudication where fewer than so many of a hundred pairs of answers agree.",
+    )
+    chosen_percent = models.PositiveSmallIntegerField(
+        default=50,
+        validators=[MaxValueValidator(100)],
+        help_text="Where tasks are ordered by what they would teach, how many of a hundred are chosen so; "
+        "the others come at random.",
+    )
+    everybody = models.BooleanField(
+        "open to every annotator", default=True, help_text="Otherwise only its members find it."
+    )
+    members = models.ManyToManyField(User, blank=True, related_name="projects")
     is_active = models.BooleanField(default=True, help_text="Only active projects hand out tasks.")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -78,7 +145,7 @@ class Project(models.Model):
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
-                name="labeling_project_feedback_known", condition=Q(feedback__in=["rank", "score"])
+                name="labeling_project_feedback_known", condition=Q(feedback__in=list(KINDS))
             ),
             models.CheckConstraint(
                 name="labeling_project_scale_digits", condition=Q(scale__gte=2, scale__lte=9)
@@ -91,10 +158,17 @@ class Project(models.Model):
                 name="labeling_project_annotations_positive", condition=Q(annotations_per_task__gte=1)
             ),
             models.CheckConstraint(name="labeling_project_lease_positive", condition=Q(lease_minutes__gte=1)),
+            models.CheckConstraint(
+                name="labeling_project_percentages",
+                condition=Q(gold_percent__lte=MOST_CHECKS, repeat_percent__lte=MOST_CHECKS)
+                & Q(entry_percent__lte=100, adjudicate_percent__lte=100, chosen_percent__lte=100),
+            ),
         ]
         permissions = [
             ("label", "Can answer tasks"),
             ("export", "Can export comparisons"),
+            ("review", "Can see how well people agree, and adjudicate"),
+            ("invite", "Can invite annotators"),
         ]
 
     def __str__(self) -> str:
@@ -105,10 +179,14 @@ class Project(models.Model):
         return reverse("labeling:work", args=[self.slug])
 
     def clean(self) -> None:
-        """A ranking needs something to rank against, and answers keep the kind they were given in."""
-        ranks = self.feedback == self.FeedbackKind.RANK
-        if ranks and self.samples_per_task is not None and self.samples_per_task < Rank.fewest_samples:
-            raise ValidationError({"samples_per_task": "A ranking needs at least 2 samples."})
+        """Every kind has its number of samples, and answers keep the kind they were given in."""
+        kind = KINDS.get(self.feedback)
+        if kind is not None and self.samples_per_task is not None:
+            fewest, most = kind.fewest_samples, kind.most_samples
+            if not fewest <= self.samples_per_task <= most:
+                asked = f"exactly {fewest}" if fewest == most else f"{fewest} to {most}"
+                problem = f"“{kind.label}” takes {asked} samples, not {self.samples_per_task}."
+                raise ValidationError({"samples_per_task": problem})
         stored = Project.objects.filter(pk=self.pk).exclude(feedback=self.feedback)
         if stored.filter(tasks__isnull=False).exists():
             raise ValidationError({"feedback": "The project has tasks: its kind of feedback stays."})
@@ -116,8 +194,15 @@ class Project(models.Model):
     @property
     def kind(self) -> Feedback:
         """The kind of feedback, with the project's settings."""
-        if self.feedback == self.FeedbackKind.SCORE:
-            return Score(scale=self.scale, criteria=tuple(self.criteria))
+        match self.feedback:
+            case Pair.name:
+                return Pair(criteria=tuple(self.criteria))
+            case Score.name:
+                return Score(scale=self.scale, criteria=tuple(self.criteria))
+            case Best.name:
+                return Best()
+            case Rewrite.name:
+                return Rewrite()
         return Rank()
 
     def share_of_scale(self, score: int) -> float:
@@ -128,8 +213,8 @@ class Project(models.Model):
         """The answer sample by sample, none if all are bad; raises AnswerError."""
         if not answer.all_bad:
             return self.kind.verdicts(answer, samples)
-        if answer.ranks or answer.scores or answer.criteria:
-            raise AnswerError("all_bad: an answer is either all bad or has ranks or scores.")
+        if answer.judges:
+            raise AnswerError("all_bad: an answer either says that all are bad or judges the samples.")
         return []
 
     @property

@@ -11,7 +11,8 @@ from labeling.models.projects import Project
 
 
 class PreferenceSnapshot(models.Model):
-    """A frozen set of comparisons and ratings. The content never changes: the database refuses an update."""
+    """A frozen set of comparisons, ratings and demonstrations. The content never changes: the database
+    refuses an update."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="snapshots")
     hash = models.CharField(max_length=64, help_text="SHA-256 of the rows as JSON Lines.")
@@ -19,7 +20,12 @@ class PreferenceSnapshot(models.Model):
     rating_count = models.PositiveIntegerField(
         default=0, help_text="Number of ratings: of score projects, one for each sample of each answer."
     )
-    content = models.BinaryField(help_text="The comparisons, then the ratings, as JSON Lines, gzipped.")
+    demonstration_count = models.PositiveIntegerField(
+        default=0, help_text="Number of demonstrations: of rewrite projects, one for each answer."
+    )
+    content = models.BinaryField(
+        help_text="The comparisons, the ratings, then the demonstrations, as JSON Lines, gzipped."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -42,6 +48,10 @@ class PreferenceSnapshot(models.Model):
     def ratings(self) -> Iterator[dict[str, Any]]:
         """The frozen ratings, as `labeling.preferences.ratings` gave them."""
         return (row for row in self._rows() if "score" in row)
+
+    def demonstrations(self) -> Iterator[dict[str, Any]]:
+        """The frozen demonstrations, as `labeling.preferences.demonstrations` gave them."""
+        return (row for row in self._rows() if not {"chosen", "score"} & set(row))
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         return map(json.loads, self.json_lines().splitlines())

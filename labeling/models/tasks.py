@@ -11,15 +11,19 @@ from labeling.models.projects import Project, Prompt, Sample
 class TaskQuerySet(models.QuerySet["Task"]):
     """Reads of tasks."""
 
+    def ordinary(self) -> "TaskQuerySet":
+        """Tasks whose answers are wanted for their own sake: from these the reward models learn."""
+        return self.filter(kind=Task.Kind.ORDINARY)
+
     def waiting(self) -> "TaskQuerySet":
         """Tasks that still want somebody to take them."""
-        return self.filter(open__gt=0)
+        return self.ordinary().filter(open__gt=0)
 
     def waiting_for(self, user: User) -> "TaskQuerySet":
         """Tasks this person holds or could still be given."""
         theirs = Assignment.objects.filter(task=OuterRef("pk"), annotator=user)
         spent = theirs.exclude(state__in=Assignment.OFFERED_AGAIN)
-        return self.filter((Q(open__gt=0) & ~Exists(spent)) | Exists(theirs.leased()))
+        return self.ordinary().filter((Q(open__gt=0) & ~Exists(spent)) | Exists(theirs.leased()))
 
 
 class Task(models.Model):
@@ -28,12 +32,43 @@ class Task(models.Model):
     `open` counts the places nobody holds: `need` less the leased and the submitted assignments.
     """
 
+    class Kind(models.TextChoices):
+        ORDINARY = "ordinary", "Ordinary"
+        GOLD = "gold", "Gold: the answer is known, and nobody is told"
+        TRAINING = "training", "Training: the answer is known, and shown after one's own"
+        REPEAT = "repeat", "Repeat: the same again, for the same person"
+
+    class Choice(models.TextChoices):
+        """Why a task has its place in the queue."""
+
+        RANDOM = "random", "At random"
+        DISAGREEMENT = "disagreement", "The reward model's members disagree"
+        CLOSENESS = "closeness", "The rewards are close"
+
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
     samples = models.ManyToManyField(Sample, through="TaskSample", related_name="tasks")
     priority = models.SmallIntegerField(default=0, help_text="Lower comes first.")
     need = models.PositiveSmallIntegerField()
     open = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.ORDINARY)
+    origin = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="copies",
+        help_text="The task that this one shows again.",
+    )
+    choice = models.CharField(
+        max_length=12,
+        choices=Choice,
+        default=Choice.RANDOM,
+        help_text="Figures about people's taste are unbiased on tasks that came at random.",
+    )
+    usefulness = models.FloatField(
+        null=True, blank=True, help_text="How much its answer would teach, by the measure that put it here."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = TaskQuerySet.as_manager()
@@ -48,8 +83,13 @@ class Task(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "priority", "id"], name="labeling_task_open", condition=Q(open__gt=0)
-            )
+                fields=["project", "priority", "id"],
+                name="labeling_task_waiting",
+                condition=Q(open__gt=0, kind="ordinary"),
+            ),
+            models.Index(
+                fields=["project", "kind"], name="labeling_task_checks", condition=~Q(kind="ordinary")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -61,6 +101,22 @@ class Task(models.Model):
             self.priority = priority
             self.save(update_fields=["priority"])
             Cursor.objects.rewind(self.project, priority=priority)
+
+
+class Gold(models.Model):
+    """What is known to be the right answer to a gold or training task."""
+
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="gold")
+    answer = models.JSONField(help_text="An answer, in the order of the task's own places.")
+    explanation = models.TextField(blank=True, help_text="Why, in Markdown: shown after a training task.")
+    author = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "gold"
+
+    def __str__(self) -> str:
+        return f"The answer to {self.task}"
 
 
 class TaskSample(models.Model):

@@ -119,7 +119,7 @@ def test_changed_guidelines_are_a_new_version(ada: Client) -> None:
         ({"criteria": "kind, kind"}, "each named once"),
         ({"criteria": "a, b, c, d, e"}, "At most 4"),
         ({"criteria": "a" * 41}, "at most 40 characters"),
-        ({"samples_per_task": 1}, "at least 2 samples"),
+        ({"samples_per_task": 1}, "takes 2 to 9 samples, not 1"),
         ({"samples_per_task": 10}, "less than or equal to 9"),
     ],
 )

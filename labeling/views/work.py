@@ -1,4 +1,4 @@
-"""Pages on which people label."""
+"""The page on which tasks are answered, and the list of projects that leads there."""
 
 import json
 from typing import Any
@@ -59,6 +59,7 @@ def work(request: UserRequest, slug: str) -> HttpResponse:
     context = _task_context(request, project) | {
         "guidelines": guidelines,
         "guidelines_html": render_markdown(guidelines.text) if guidelines else "",
+        "keys_template": f"labeling/kinds/{project.feedback}_keys.html",
     }
     return render(request, "labeling/work.html", context)
 
@@ -126,6 +127,8 @@ def _task_context(request: UserRequest, project: Project) -> dict[str, Any]:
             "prompt": assignment.task.prompt.text,
             # The space that joins a completion to its prompt would only look like an indent.
             "samples": [sample.text.removeprefix(" ") for sample in assignment.shown_samples()],
+            "card_template": f"labeling/kinds/{project.feedback}_card.html",
+            "dock_template": f"labeling/kinds/{project.feedback}_dock.html",
             "scale": range(1, project.scale + 1),
             "client_key": uuid4().hex,
             "renew_seconds": project.lease_minutes * 60 // RENEWALS_A_LEASE,

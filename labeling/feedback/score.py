@@ -1,0 +1,54 @@
+"""Score: how good each sample is by itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from labeling.feedback.answers import Answer, AnswerError, Verdict, check_criteria, check_only, check_within
+from labeling.feedback.kinds import Comparing
+
+
+@dataclass(frozen=True)
+class Score(Comparing):
+    """A Likert score for each sample: overall, and one for each criterion."""
+
+    scale: int = 5
+    criteria: tuple[str, ...] = ()
+
+    name: ClassVar[str] = "score"
+    label: ClassVar[str] = "Score each sample"
+    fewest_samples: ClassVar[int] = 1
+    loss: ClassVar[str] = "scores+pairs"
+
+    def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
+        """Every sample has an overall score and a score for each criterion."""
+        check_only(answer, "scores", "criteria")
+        if len(answer.scores) != samples:
+            raise AnswerError(f"scores: {len(answer.scores)} given, but {samples} samples were shown.")
+        criteria = answer.criteria or ({},) * samples
+        if len(criteria) != samples:
+            raise AnswerError(f"criteria: {len(criteria)} given, but {samples} samples were shown.")
+        for score, given in zip(answer.scores, criteria, strict=True):
+            check_within("scores", score, 1, self.scale)
+            check_criteria(given, self.criteria, 1, self.scale)
+        return [
+            Verdict(score=score, criteria=dict(given))
+            for score, given in zip(answer.scores, criteria, strict=True)
+        ]
+
+    def answer(self, verdicts: Sequence[Verdict]) -> Answer:
+        """Scores and criteria."""
+        return Answer(
+            scores=tuple(verdict.score or 0 for verdict in verdicts),
+            criteria=tuple(dict(verdict.criteria) for verdict in verdicts) if self.criteria else (),
+        )
+
+    def worth(self, verdict: Verdict) -> int:
+        """The overall score."""
+        assert verdict.score is not None
+        return verdict.score
+
+    def agrees(self, expected: Sequence[Verdict], given: Sequence[Verdict]) -> bool:
+        """No score is further than one step from the expected one."""
+        pairs = zip(expected, given, strict=True)
+        return all(abs(self.worth(wanted) - self.worth(found)) <= 1 for wanted, found in pairs)

@@ -1,0 +1,64 @@
+"""People: how each likes to work, and who was asked to come."""
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+
+from labeling.models.projects import Project
+
+
+class WorkSettings(models.Model):
+    """How one person likes to work."""
+
+    annotator = models.OneToOneField(
+        User, on_delete=models.CASCADE, primary_key=True, related_name="work_settings"
+    )
+    keys = models.JSONField(
+        default=dict, blank=True, help_text="Keys by action, where they are not the usual."
+    )
+    daily_goal = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Answers a day to aim at; empty: the project's."
+    )
+
+    class Meta:
+        verbose_name_plural = "work settings"
+
+    def __str__(self) -> str:
+        return f"How {self.annotator} works"
+
+
+class Invitation(models.Model):
+    """A link that lets one person make an account in a group. Only a digest of its secret is kept."""
+
+    class Role(models.TextChoices):
+        ANNOTATOR = "annotators", "Annotator"
+        ADMIN = "admins", "Admin"
+
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
+    name = models.CharField(max_length=150, help_text="Whom it is for, as you would recognise them.")
+    projects = models.ManyToManyField(Project, blank=True, related_name="invitations")
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invitations")
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+    withdrawn = models.DateTimeField(null=True, blank=True)
+    accepted = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.OneToOneField(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="invitation"
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="labeling_invitation_role_known", condition=Q(role__in=["annotators", "admins"])
+            ),
+            models.CheckConstraint(
+                name="labeling_invitation_accepted_by_somebody",
+                condition=Q(accepted__isnull=True, accepted_by__isnull=True)
+                | Q(accepted__isnull=False, accepted_by__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Invitation for {self.name}"

@@ -1,0 +1,1 @@
+"""Pages of the labelling side, one module for each."""
