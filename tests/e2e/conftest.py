@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 PASSWORD = "a pass phrase"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`);
@@ -80,6 +81,34 @@ def open_context(
 def page(open_context: Callable[..., BrowserContext]) -> Page:
     """A page at 1440 by 900."""
     return open_context(viewport={"width": 1440, "height": 900}).new_page()
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], None]:
+    """Fails on what axe-core finds serious or critical on the page as it stands, light and dark.
+
+    Call it last: where axe-core is not installed (`npm ci` in tests/e2e), the test is skipped from there on.
+    """
+
+    def check(page: Page) -> None:
+        if not AXE.exists():
+            pytest.skip("axe-core is not installed: npm ci in tests/e2e")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = []
+        for scheme in ("light", "dark"):
+            # Without motion: a colour on its way from one to another has no contrast to speak of.
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            violations = page.evaluate("axe.run().then((results) => results.violations)")
+            found += [
+                f"{scheme}: {item['id']}: {item['help']}: {node['target']} {node['failureSummary']}"
+                for item in violations
+                if item["impact"] in {"serious", "critical"}
+                for node in item["nodes"]
+            ]
+        page.emulate_media(color_scheme="null", reduced_motion="null")
+        assert found == []
+
+    return check
 
 
 @pytest.fixture(autouse=True)
