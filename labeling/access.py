@@ -1,4 +1,4 @@
-"""Who may see which page: people who may label, and only their own assignments."""
+"""Who may see which page: people with the right for it; of assignments, only one's own."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -25,20 +25,30 @@ class UserRequest(HttpRequest):
     htmx: HtmxDetails
 
 
-def annotator_required(
-    view: Callable[Concatenate[UserRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Send strangers to the sign-in page and refuse people without the right to label."""
+def right_required(
+    *rights: str,
+) -> Callable[
+    [Callable[Concatenate[UserRequest, P], HttpResponse]], Callable[Concatenate[HttpRequest, P], HttpResponse]
+]:
+    """Send strangers to the sign-in page and refuse people without all of the rights."""
 
-    @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return _sign_in(cast(UserRequest, request))
-        if not request.user.has_perm("labeling.label"):
-            raise PermissionDenied
-        return view(cast(UserRequest, request), *args, **kwargs)
+    def guard(
+        view: Callable[Concatenate[UserRequest, P], HttpResponse],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @wraps(view)
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return _sign_in(cast(UserRequest, request))
+            if not request.user.has_perms(rights):
+                raise PermissionDenied
+            return view(cast(UserRequest, request), *args, **kwargs)
 
-    return guarded
+        return guarded
+
+    return guard
+
+
+annotator_required = right_required("labeling.label")
 
 
 def own_assignment(user: User, pk: int) -> Assignment:
