@@ -269,10 +269,10 @@ class AssignmentAdmin(ReadOnly, admin.ModelAdmin):
 
 
 class JudgementInline(ReadOnly, admin.TabularInline):
-    """The ranks or scores of an answer."""
+    """The ranks, scores or grades of an answer."""
 
     model = Judgement
-    fields = ["sample", "rank", "score", "criteria"]
+    fields = ["sample", "rank", "score", "grade", "criteria"]
     extra = 0
 
 
@@ -316,11 +316,11 @@ class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
 class PreferenceSnapshotAdmin(ReadOnly, admin.ModelAdmin):
     """Frozen comparisons, with the first few to read."""
 
-    list_display = ["__str__", "project", "count", "rating_count", "created"]
+    list_display = ["__str__", "project", "count", "rating_count", "demonstration_count", "created"]
     list_filter = ["project"]
     list_select_related = ["project"]
     search_fields = ["hash"]
-    fields = ["project", "hash", "count", "rating_count", "created", "first_lines"]
+    fields = ["project", "hash", "count", "rating_count", "demonstration_count", "created", "first_lines"]
     readonly_fields = ["first_lines"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PreferenceSnapshot]:

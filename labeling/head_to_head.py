@@ -58,20 +58,29 @@ def standing(project: Project, first: Generator, second: Generator) -> Standing:
 
 
 def preferences_between(project: Project, first: Generator, second: Generator) -> Iterator[Preference]:
-    """Every answer that compares the two, in a fixed order; all-bad answers and skips prefer nothing."""
-    tasks = tasks_between(project, first, second)
-    for annotation, judgements in judged(Annotation.objects.filter(assignment__task__in=tasks)):
-        worths = [(each.sample, project.kind.worth(each.verdict)) for each in judgements]
-        for one, worth in worths:
-            for other, rival in worths:
-                if (one.generator_id, other.generator_id) == (first.pk, second.pk):
-                    yield Preference(
-                        prompt=annotation.assignment.task.prompt.text,
-                        first=one.text,
-                        second=other.text,
-                        points=1.0 if worth > rival else 0.5 if worth == rival else 0.0,
-                        annotator=annotation.assignment.annotator.get_username(),
-                    )
+    """Every answer that compares the two, in a fixed order; all-bad answers and skips prefer nothing, and
+    neither does a rewriting."""
+    kind = project.kind
+    between = (first.pk, second.pk)
+    for annotation, judgements in judged(
+        Annotation.objects.filter(assignment__task__in=tasks_between(project, first, second))
+    ):
+        samples = [judgement.sample for judgement in judgements]
+        for better, worse, tie, _ in kind.preferences([judgement.verdict for judgement in judgements]):
+            won, lost = samples[better], samples[worse]
+            if (won.generator_id, lost.generator_id) == between:
+                points, one, other = 0.5 if tie else 1.0, won, lost
+            elif (lost.generator_id, won.generator_id) == between:
+                points, one, other = 0.5 if tie else 0.0, lost, won
+            else:
+                continue
+            yield Preference(
+                prompt=annotation.assignment.task.prompt.text,
+                first=one.text,
+                second=other.text,
+                points=points,
+                annotator=annotation.assignment.annotator.get_username(),
+            )
 
 
 def least_compared(project: Project, first: Generator, second: Generator) -> list[Prompt]:

@@ -1,13 +1,16 @@
-"""Preferences: annotations as the comparisons and ratings that a reward model learns from."""
+"""Preferences: annotations as the comparisons, ratings and demonstrations that models learn from."""
 
 import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project
+from django.db.models import Prefetch
+
+from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample
 from labeling.models.answers import AnnotationQuerySet
 
 CHUNK = 500
@@ -18,14 +21,17 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
 
     An answer to K samples gives all its K(K-1)/2 pairs under one `group`; equal ranks or scores are a
     `tie`, in which `chosen` and `rejected` have no order. All-bad answers and skips give none, and neither
-    do two samples with the same text. `margin` is how much better the chosen one is; a plain ranking or
-    score does not say, so it is 0. `annotator` is a number that stays the same when a person is renamed.
+    do two samples with the same text. Where the best is picked, it is compared with each of the others, and
+    these are not with each other. `margin` is how much better the chosen one is, 0 to 1; only graded
+    pairs say, so else it is 0. `annotator` is a number that stays the same when a person is renamed. `choice`
+    is why the task came: figures about people's taste are unbiased where it came at "random".
     """
+    kind = project.kind
     for annotation, judgements in judged(Annotation.objects.of(project)):
         prompt = annotation.assignment.task.prompt
         texts = [judgement.sample.text for judgement in judgements]
         verdicts = [judgement.verdict for judgement in judgements]
-        for better, worse, tie, margin in project.kind.preferences(verdicts):
+        for better, worse, tie, margin in kind.preferences(verdicts):
             if texts[better] == texts[worse]:
                 continue
             yield {
@@ -37,6 +43,7 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
                 "group": str(annotation.pk),
                 "annotator": str(annotation.assignment.annotator_id),
                 "split": prompt.split,
+                "choice": annotation.assignment.task.choice,
             }
 
 
@@ -65,21 +72,62 @@ def ratings(project: Project) -> Iterator[dict[str, Any]]:
             }
 
 
-def judged(annotations: AnnotationQuerySet) -> Iterator[tuple[Annotation, list[Judgement]]]:
-    """Those of the annotations that count and that judge, with their judgements, in a fixed order, streamed.
+def demonstrations(project: Project) -> Iterator[dict[str, Any]]:
+    """The texts that people wrote where a project asks them to rewrite, in a fixed order, streamed.
 
-    All-bad answers and skips judge nothing.
+    `completion` follows the prompt as samples do, leading space included. All-bad answers and skips give
+    none, as elsewhere; an edit of an answer is its latest revision alone.
     """
-    rows = (
-        annotations.counting()
-        .filter(all_bad=False)
-        .select_related("assignment__task__prompt", "assignment__annotator")
-        .prefetch_related("judgements__sample")
-        .order_by("assignment__task_id", "assignment__annotator_id")
-    )
-    for annotation in rows.iterator(chunk_size=CHUNK):
+    if project.feedback != Project.FeedbackKind.REWRITE:
+        return
+    samples = Prefetch("assignment__task__samples", Sample.objects.order_by("pk"))
+    answers = _answers(Annotation.objects.of(project)).select_related("edited").prefetch_related(samples)
+    for annotation in answers.iterator(chunk_size=CHUNK):
+        task = annotation.assignment.task
+        like = [annotation.edited] if annotation.edited and annotation.edited.text.strip() else []
+        join = joint(task.prompt.text, like or task.samples.all())
+        yield {
+            "prompt": task.prompt.text,
+            "completion": join + annotation.text,
+            "group": str(annotation.pk),
+            "annotator": str(annotation.assignment.annotator_id),
+            "split": task.prompt.split,
+        }
+
+
+def joint(prompt: str, samples: Iterable[Sample]) -> str:
+    """The white space with which most of the samples begin: what joins a completion to its prompt.
+
+    Where no sample says, a space, unless the prompt is empty or ends in white space.
+    """
+    texts = [sample.text for sample in samples if sample.text.strip()]
+    if texts:
+        return Counter(text[: len(text) - len(text.lstrip())] for text in texts).most_common(1)[0][0]
+    return " " if prompt and not prompt[-1].isspace() else ""
+
+
+def judged(annotations: AnnotationQuerySet) -> Iterator[tuple[Annotation, list[Judgement]]]:
+    """Those of the annotations that are learned from and that judge, with their judgements, in a fixed order,
+    streamed.
+
+    All-bad answers and skips judge nothing; gold, training tasks and repeats tell of the annotator, and are
+    left out.
+    """
+    answers = _answers(annotations).prefetch_related("judgements__sample")
+    for annotation in answers.iterator(chunk_size=CHUNK):
         # By id, not in the order shown: that differs from person to person and says nothing.
         yield annotation, sorted(annotation.judgements.all(), key=lambda judgement: judgement.sample_id)
+
+
+def _answers(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
+    """Those that are learned from, all-bad ones apart, in a fixed order."""
+    return (
+        annotations.counting()
+        .learned_from()
+        .filter(all_bad=False)
+        .select_related("assignment__task__prompt", "assignment__annotator")
+        .order_by("assignment__task_id", "assignment__annotator_id")
+    )
 
 
 def json_line(row: dict[str, Any]) -> bytes:
@@ -88,15 +136,20 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 
 def freeze(project: Project) -> PreferenceSnapshot:
-    """The project's comparisons and ratings as they are now, kept for good.
+    """The project's comparisons, ratings and demonstrations as they are now, kept for good.
 
     The same answers give the same snapshot again.
     """
     digest = hashlib.sha256()
-    counts = {"count": 0, "rating_count": 0}
+    said = {
+        "count": comparisons(project),
+        "rating_count": ratings(project),
+        "demonstration_count": demonstrations(project),
+    }
+    counts = dict.fromkeys(said, 0)
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
-        for name, rows in (("count", comparisons(project)), ("rating_count", ratings(project))):
+        for name, rows in said.items():
             for row in rows:
                 line = json_line(row)
                 digest.update(line)

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from labeling.feedback import Answer, AnswerError, parse_answer
-from labeling.models import Assignment, Project, Task
+from labeling.feedback import MUCH, Answer, AnswerError, parse_answer
+from labeling.models import Assignment, Project, Prompt, Task
 from labeling.queue import LONGEST_CLIENT_KEY, LONGEST_REASON
 
 
@@ -17,7 +17,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
 
     class Meta:
         model = Project
-        fields = ["slug", "name", "feedback", "scale", "criteria", "guidelines", "waiting"]
+        fields = ["slug", "name", "feedback", "scale", "criteria", "text_format", "guidelines", "waiting"]
 
     def get_guidelines(self, project: Project) -> str:
         """The version in force."""
@@ -34,15 +34,23 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     """A leased task. Answers are given in the order of `samples`."""
 
     project = serializers.CharField(source="project.slug", read_only=True)
-    feedback = serializers.CharField(source="project.feedback", read_only=True)
+    feedback = serializers.ChoiceField(
+        source="project.feedback", choices=Project.FeedbackKind.choices, read_only=True
+    )
     scale = serializers.IntegerField(source="project.scale", read_only=True)
     criteria = serializers.ListField(source="project.criteria", child=serializers.CharField(), read_only=True)
+    text_format = serializers.ChoiceField(
+        source="project.text_format", choices=Project.TextFormat.choices, read_only=True
+    )
     prompt = serializers.CharField(source="task.prompt.text", read_only=True)
     samples = serializers.SerializerMethodField()
 
     class Meta:
         model = Assignment
-        fields = ["id", "project", "feedback", "scale", "criteria", "prompt", "samples", "lease_until"]
+        fields = [
+            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples",
+            "lease_until",
+        ]  # fmt: skip
 
     def get_samples(self, assignment: Assignment) -> list[str]:
         """The texts in the order drawn for this person."""
@@ -50,19 +58,42 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
 
 
 class SubmitSerializer(serializers.Serializer[Answer]):
-    """An answer, in the order in which the samples were given."""
+    """An answer, in the order in which the samples were given.
+
+    What is wanted beside the key is what the project's kind of feedback asks for: `grade` of a pair, `ranks`,
+    `best`, `scores`, or `text`; or `all_bad` alone.
+    """
 
     client_key = serializers.CharField(
         max_length=LONGEST_CLIENT_KEY, help_text="Any text of your own; the same when you retry."
     )
-    ranks = serializers.ListField(
-        child=serializers.IntegerField(), required=False, help_text="1 is best; equal ranks are ties."
+    grade = serializers.IntegerField(
+        required=False,
+        min_value=-MUCH,
+        max_value=MUCH,
+        help_text="Pair: below 0 the first is better, 0 about the same, above 0 the second.",
     )
-    scores = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="1 is worst.")
+    ranks = serializers.ListField(
+        child=serializers.IntegerField(), required=False, help_text="Rank: 1 is best; equal ranks are ties."
+    )
+    best = serializers.IntegerField(
+        required=False, min_value=1, help_text="Best: the number of the best sample; the first is 1."
+    )
+    scores = serializers.ListField(
+        child=serializers.IntegerField(), required=False, help_text="Score: 1 is worst."
+    )
     criteria = serializers.ListField(
         child=serializers.DictField(child=serializers.IntegerField()),
         required=False,
-        help_text="For each sample a score by criterion.",
+        help_text="Score: for each sample a score by criterion. Pair: one object, a grade by criterion.",
+    )
+    text = serializers.CharField(
+        required=False, allow_blank=True, help_text="Rewrite: the answer as it should be."
+    )
+    edited = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        help_text="Rewrite: the number of the sample it was made from; left out: written from nothing.",
     )
     all_bad = serializers.BooleanField(required=False, help_text="None is worth choosing.")
     flagged = serializers.BooleanField(required=False)
@@ -99,10 +130,11 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     chosen = serializers.CharField()
     rejected = serializers.CharField()
     tie = serializers.BooleanField(help_text="Neither is better: chosen and rejected have no order.")
-    margin = serializers.FloatField(help_text="How much better; 0 where nobody was asked.")
+    margin = serializers.FloatField(help_text="How much better, up to 1; 0 where nobody was asked.")
     group = serializers.CharField(help_text="The answer it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
-    split = serializers.ChoiceField(choices=["train", "heldout"])
+    split = serializers.ChoiceField(choices=Prompt.Split.choices)
+    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="Why the task was asked.")
 
 
 class RatingSerializer(serializers.Serializer[Any]):
@@ -114,7 +146,17 @@ class RatingSerializer(serializers.Serializer[Any]):
     criteria = serializers.DictField(child=serializers.FloatField(), help_text="The same for each criterion.")
     group = serializers.CharField(help_text="The answer it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
-    split = serializers.ChoiceField(choices=["train", "heldout"])
+    split = serializers.ChoiceField(choices=Prompt.Split.choices)
+
+
+class DemonstrationSerializer(serializers.Serializer[Any]):
+    """One line of the export of what people wrote."""
+
+    prompt = serializers.CharField()
+    completion = serializers.CharField(help_text="What follows the prompt, leading space included.")
+    group = serializers.CharField(help_text="The answer it comes from.")
+    annotator = serializers.CharField(help_text="A number that stays the same for one person.")
+    split = serializers.ChoiceField(choices=Prompt.Split.choices)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

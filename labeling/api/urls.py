@@ -13,6 +13,7 @@ urlpatterns = [
     path("projects/<slug:slug>/claim/", views.Claim.as_view(), name="api-claim"),
     path("projects/<slug:slug>/comparisons/", views.Comparisons.as_view(), name="api-comparisons"),
     path("projects/<slug:slug>/ratings/", views.Ratings.as_view(), name="api-ratings"),
+    path("projects/<slug:slug>/demonstrations/", views.Demonstrations.as_view(), name="api-demonstrations"),
     # /api/assignments/<id>/
     path("assignments/<int:pk>/submit/", views.Submit.as_view(), name="api-submit"),
     path("assignments/<int:pk>/skip/", views.Skip.as_view(), name="api-skip"),

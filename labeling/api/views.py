@@ -21,6 +21,7 @@ from labeling.access import active_project, own_assignment
 from labeling.api.serializers import (
     AssignmentSerializer,
     ComparisonSerializer,
+    DemonstrationSerializer,
     ErrorSerializer,
     ProjectSerializer,
     RatingSerializer,
@@ -170,6 +171,24 @@ class Ratings(APIView):
     def get(self, _request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
         return _streamed(preferences.ratings(get_object_or_404(Project, slug=slug)))
+
+
+class Demonstrations(APIView):
+    """All texts that people wrote in a project's answers, as JSON Lines; none where they compare or score."""
+
+    permission_classes = [MayExport]
+    renderer_classes = [JsonLines, JSONRenderer]
+
+    @extend_schema(
+        responses={
+            (200, "application/x-ndjson"): OpenApiResponse(
+                DemonstrationSerializer, description="One text on each line."
+            )
+        }
+    )
+    def get(self, _request: Request, slug: str) -> HttpResponseBase:
+        """Stream."""
+        return _streamed(preferences.demonstrations(get_object_or_404(Project, slug=slug)))
 
 
 def _streamed(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:

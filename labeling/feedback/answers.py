@@ -4,6 +4,7 @@ Everything is given in the order in which the samples were shown, so that neithe
 to name a sample.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ LONGEST_TEXT = 20_000
 MOST_SAMPLES = 9  # one digit key each
 MUCH = 3
 """The strongest grade of a pair: seven steps, from -MUCH to MUCH."""
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""What JSON can spell and PostgreSQL cannot keep: NUL, and half of a character."""
 
 
 class AnswerError(ValueError):
@@ -53,7 +56,9 @@ class Answer:
 
     def as_json(self) -> dict[str, Any]:
         """What `parse_answer` reads back, without what was not said."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, (), "", False)}
+        said = {name: value for name, value in asdict(self).items() if value not in (None, (), "")}
+        # Not by equality alone: a grade of 0 is said, and equals False.
+        return {name: value for name, value in said.items() if value is not False}
 
 
 class Verdict(NamedTuple):
@@ -150,11 +155,12 @@ def _truth(name: str, value: Any) -> bool:
 def _text(name: str, value: Any, *, longest: int) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or "\x00" in value:
+    if not isinstance(value, str) or UNSTORABLE.search(value):
         raise AnswerError(f"{name}: plain text is wanted.")
-    if len(value) > longest:
-        raise AnswerError(f"{name}: {len(value)} characters, but at most {longest} are kept.")
-    return value.strip()
+    text = value.strip()
+    if len(text) > longest:
+        raise AnswerError(f"{name}: {len(text)} characters, but at most {longest} are kept.")
+    return text
 
 
 def _seconds(value: Any) -> float | None:

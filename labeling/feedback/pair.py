@@ -59,3 +59,9 @@ class Pair(Comparing):
         """One, with a margin of a third for each step."""
         for pair in super().preferences(verdicts):
             yield pair._replace(margin=round(abs(self.worth(verdicts[0])) / MUCH, 6))
+
+    def agrees(self, expected: Sequence[Verdict], given: Sequence[Verdict]) -> bool:
+        """The same side, however strongly; where "about the same" is right, at most one step to a side."""
+        if self.worth(expected[0]) == 0:
+            return abs(self.worth(given[0])) <= 1
+        return super().agrees(expected, given)

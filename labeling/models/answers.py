@@ -27,6 +27,12 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         )
         return self.filter(~Exists(later))
 
+    def learned_from(self) -> "AnnotationQuerySet":
+        """Answers to ordinary tasks; where a task has an adjudication, only the one it chose."""
+        ordinary = self.filter(assignment__task__kind=Task.Kind.ORDINARY)
+        chosen = Q(assignment__adjudication__isnull=False)
+        return ordinary.filter(Q(assignment__task__adjudication__isnull=True) | chosen)
+
 
 class Annotation(models.Model):
     """One person's answer to a task, in one revision; the latest revision counts.

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from labeling import queue
 from labeling.feedback import Answer
-from labeling.models import Annotation, Assignment
+from labeling.models import Annotation, Assignment, Judgement
 from tests.labeling.objects import GENERATOR, admin, annotator, claimed, make_project, make_tasks, ranks_for
 
 pytestmark = pytest.mark.django_db
@@ -173,7 +173,46 @@ def test_admins_stream_ratings_as_json_lines() -> None:
     assert (row["completion"], row["score"], row["criteria"]) == ("A0", 0.25, {"kind": 1.0})
 
 
-@pytest.mark.parametrize("what", ["comparisons", "ratings"])
+def test_admins_stream_demonstrations_as_json_lines() -> None:
+    make_tasks(make_project(feedback="rewrite", samples_per_task=1), samples=1)
+    client = api(annotator())
+    task = claim(client)
+    assert submit(client, task["id"], text="A better one.", edited=1).status_code == 200
+    response: Any = api(admin()).get("/api/projects/stories/demonstrations/")
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    [row] = [json.loads(line) for line in response.getvalue().splitlines()]
+    assert (row["prompt"], row["completion"]) == ("Prompt 0", "A better one.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "stored"),
+    [
+        ("pair", {"grade": -2}, [(2, None), (-2, None)]),
+        ("pair", {"grade": 0}, [(0, None), (0, None)]),
+        ("best", {"best": 2}, [(None, 2), (None, 1)]),
+    ],
+)
+def test_every_kind_is_answered_in_the_order_given(
+    kind: str, given: dict[str, Any], stored: list[tuple[int | None, int | None]]
+) -> None:
+    make_tasks(make_project(feedback=kind, samples_per_task=2), samples=2)
+    client = api(annotator())
+    task = claim(client)
+    assert task["feedback"] == kind
+    assert submit(client, task["id"], **given).status_code == 200
+    by_text = {item.sample.text: (item.grade, item.rank) for item in Judgement.objects.all()}
+    assert [by_text[text] for text in task["samples"]] == stored
+
+
+@pytest.mark.parametrize("given", [{"text": "mine", "edited": 3}, {"text": "  "}, {"edited": 1}])
+def test_a_rewriting_without_a_text_or_of_no_sample_is_refused(given: dict[str, Any]) -> None:
+    make_tasks(make_project(feedback="rewrite", samples_per_task=2), samples=2)
+    client = api(annotator())
+    assert submit(client, claim(client)["id"], **given).status_code == 400
+    assert not Annotation.objects.exists()
+
+
+@pytest.mark.parametrize("what", ["comparisons", "ratings", "demonstrations"])
 def test_annotators_may_not_export(what: str) -> None:
     make_project()
     assert api(annotator()).get(f"/api/projects/stories/{what}/").status_code == 403
@@ -186,6 +225,7 @@ def test_annotators_may_not_export(what: str) -> None:
         ("post", "/api/projects/stories/claim/"),
         ("get", "/api/projects/stories/comparisons/"),
         ("get", "/api/projects/stories/ratings/"),
+        ("get", "/api/projects/stories/demonstrations/"),
         ("post", "/api/assignments/1/submit/"),
         ("post", "/api/assignments/1/skip/"),
     ],

@@ -42,10 +42,15 @@ def prefer(user: User, project: Project, text: str) -> None:
     assignment = claimed(user, project)
     shown = [sample.text.strip() for sample in assignment.shown_samples()]
     worths = [2 if each == text else 1 for each in shown] if text else [1] * len(shown)
-    if project.feedback == Project.FeedbackKind.SCORE:
-        answer = Answer(scores=tuple(worths))
-    else:
-        answer = Answer(ranks=tuple(3 - worth for worth in worths))
+    match project.feedback:
+        case Project.FeedbackKind.SCORE:
+            answer = Answer(scores=tuple(worths))
+        case Project.FeedbackKind.PAIR:
+            answer = Answer(grade=2 * (worths[1] - worths[0]))
+        case Project.FeedbackKind.BEST:
+            answer = Answer(best=1 + worths.index(2))
+        case _:
+            answer = Answer(ranks=tuple(3 - worth for worth in worths))
     queue.submit(assignment, answer, client_key="k")
 
 
@@ -86,7 +91,7 @@ def test_nothing_an_annotator_is_sent_says_who_wrote_what(client: Client) -> Non
     claimed_by_api = client.post(reverse("api-claim", args=[project.slug]))
     payload = claimed_by_api.json()
     assert set(payload) == {
-        "id", "project", "feedback", "scale", "criteria", "prompt", "samples", "lease_until"
+        "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "lease_until"
     }  # fmt: skip
     answer = json.dumps({"ranks": [1, 2]})
     following = client.post(
@@ -132,11 +137,34 @@ def test_answers_become_points_and_ties_are_half() -> None:
     assert (found.prompt, found.first, found.second, found.annotator) == ("Prompt 0", " good", " poor", "ann")
 
 
-def test_scores_prefer_too() -> None:
-    project = make_project(feedback="score")
+@pytest.mark.parametrize("kind", ["score", "pair", "best"])
+def test_every_kind_that_compares_prefers(kind: str) -> None:
+    project = make_project(feedback=kind, samples_per_task=2)
+    first, second = blind_tasks(project, 2)
+    ann = annotator()
+    for text in ("good", "poor"):
+        prefer(ann, project, text)
+    assert points(project, first, second) == [1.0, 0.0]
+    assert points(project, second, first) == [0.0, 1.0]
+
+
+def test_what_was_not_picked_is_not_compared() -> None:
+    project = make_project(feedback="best", samples_per_task=3)
+    first, second = writers()
+    third = Generator.objects.create(name="third")
+    [prompt] = add_prompts(project, ["Prompt 0"], "heldout")
+    texts = {first: " good", second: " poor", third: " best"}
+    create_blind_tasks(project=project, completions=[(prompt, texts)])
+    prefer(annotator(), project, "best")
+    assert points(project, first, second) == []
+    assert points(project, third, second) == [1.0]
+
+
+def test_a_rewriting_prefers_nothing() -> None:
+    project = make_project(feedback="rewrite", samples_per_task=2)
     first, second = blind_tasks(project, 1)
-    prefer(annotator(), project, "good")
-    assert points(project, first, second) == [1.0]
+    queue.submit(claimed(annotator(), project), Answer(text="better"), client_key="k")
+    assert points(project, first, second) == []
 
 
 def test_several_people_answer_the_same_prompt() -> None:

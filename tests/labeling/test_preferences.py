@@ -1,11 +1,13 @@
+import hashlib
 import json
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
 from labeling.feedback import Answer
-from labeling.models import Annotation, Generator, Judgement, PreferenceSnapshot, Project
-from labeling.preferences import comparisons, freeze, ratings
+from labeling.models import Adjudication, Annotation, Generator, Judgement, PreferenceSnapshot, Project, Task
+from labeling.preferences import comparisons, demonstrations, freeze, json_line, ratings
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
 from tests.labeling.objects import annotator, claimed, letters, make_project, make_tasks, ranks_for
@@ -56,8 +58,64 @@ def test_rows_say_everything_a_reward_model_needs() -> None:
             "group": str(annotation.pk),
             "annotator": str(annotation.assignment.annotator_id),
             "split": "train",
+            "choice": "random",
         }
     ]
+
+
+def test_rows_say_why_the_task_came() -> None:
+    project = make_project()
+    make_tasks(project)
+    Task.objects.update(choice=Task.Choice.DISAGREEMENT)
+    answer(project, "ABC")
+    assert {row["choice"] for row in comparisons(project)} == {"disagreement"}
+
+
+@pytest.mark.parametrize(("grade", "margin"), [(1, 1 / 3), (-2, 2 / 3), (3, 1.0)])
+def test_a_graded_pair_says_how_much_better(grade: int, margin: float) -> None:
+    project = make_project(feedback="pair", samples_per_task=2)
+    make_tasks(project, samples=2)
+    assignment = claimed(annotator(), project)
+    queue.submit(assignment, Answer(grade=grade), client_key="k")
+    [row] = comparisons(project)
+    assert row["chosen"][0] == letters(assignment)[grade > 0]
+    assert row["margin"] == pytest.approx(margin, abs=1e-6)
+    assert not row["tie"]
+
+
+def test_a_pair_that_is_about_the_same_is_a_tie_without_a_margin() -> None:
+    project = make_project(feedback="pair", samples_per_task=2)
+    make_tasks(project, samples=2)
+    queue.submit(claimed(annotator(), project), Answer(grade=0), client_key="k")
+    [row] = comparisons(project)
+    assert (row["tie"], row["margin"]) == (True, 0.0)
+
+
+def test_the_best_is_better_than_each_other_and_the_others_are_not_compared() -> None:
+    project = make_project(feedback="best")
+    make_tasks(project)
+    assignment = claimed(annotator(), project)
+    queue.submit(assignment, Answer(best=1 + letters(assignment).index("B")), client_key="k")
+    assert pairs(project) == {"B>A", "B>C"}
+
+
+@pytest.mark.parametrize("kind", ["gold", "training", "repeat"])
+def test_only_ordinary_tasks_are_learned_from(kind: str) -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "ABC")
+    Task.objects.update(kind=kind)
+    assert list(comparisons(project)) == []
+    assert freeze(project).count == 0
+
+
+def test_where_a_task_was_adjudicated_only_the_last_word_counts() -> None:
+    project = make_project()
+    make_tasks(project, 2, need=2)
+    answer(project, "ABC", "ann")
+    last = answer(project, "CBA", "bob")
+    Adjudication.objects.create(task=last.assignment.task, assignment=last.assignment)
+    assert pairs(project) == {"C>B", "C>A", "B>A"}
 
 
 def test_all_bad_and_skips_give_none() -> None:
@@ -208,3 +266,112 @@ def test_a_single_scored_sample_is_a_rating_that_compares_with_nothing() -> None
     snapshot = freeze(project)
     assert (snapshot.count, snapshot.rating_count) == (0, 1)
     assert [row["score"] for row in snapshot.ratings()] == [0.75]
+
+
+def rewriting(texts: list[str], *, prompt: str = "Once") -> Project:
+    """A project that asks to rewrite these samples of a prompt."""
+    project = make_project(feedback="rewrite", samples_per_task=len(texts))
+    [row] = add_prompts(project, [prompt])
+    writer = Generator.objects.create(name="writer")
+    create_tasks(project=project, generator=writer, completions={row: texts})
+    return project
+
+
+def rewrite(project: Project, text: str, *, of: str = "", name: str = "ann") -> Annotation:
+    assignment = claimed(annotator(name), project)
+    shown = [sample.text for sample in assignment.shown_samples()]
+    said = Answer(text=text, edited=1 + shown.index(of) if of else None)
+    return queue.submit(assignment, said, client_key="k")
+
+
+def test_what_people_write_is_a_demonstration_and_no_comparison() -> None:
+    project = rewriting([" there was a fox.", " there was an owl."])
+    annotation = rewrite(project, "there was a kind fox.", of=" there was a fox.")
+    assert list(demonstrations(project)) == [
+        {
+            "prompt": "Once",
+            "completion": " there was a kind fox.",
+            "group": str(annotation.pk),
+            "annotator": str(annotation.assignment.annotator_id),
+            "split": "train",
+        }
+    ]
+    assert list(comparisons(project)) == list(ratings(project)) == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "edited", "completion"),
+    [
+        ([" a fox.", "\n\na fox."], "\n\na fox.", "\n\nmine"),
+        ([" a fox.", "\n\na fox."], " a fox.", " mine"),
+        ([" a fox.", " an owl.", "owl"], "", " mine"),
+        (["狐狸。", "猫头鹰。", " owl"], "", "mine"),
+        (["    return x", ""], "", "    mine"),
+        ([" a fox.", ""], "", " mine"),
+        (["", "  "], "", " mine"),
+    ],
+)
+def test_what_people_write_joins_its_prompt_as_samples_do(
+    samples: list[str], edited: str, completion: str
+) -> None:
+    project = rewriting(samples)
+    rewrite(project, "mine", of=edited)
+    assert [row["completion"] for row in demonstrations(project)] == [completion]
+
+
+@pytest.mark.parametrize("prompt", ["", "Once\n"])
+def test_where_no_sample_says_nothing_joins_a_text_to_white_space(prompt: str) -> None:
+    project = rewriting([""], prompt=prompt)
+    rewrite(project, "mine")
+    assert [row["completion"] for row in demonstrations(project)] == ["mine"]
+
+
+def test_other_kinds_demonstrate_nothing() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "ABC")
+    assert list(demonstrations(project)) == []
+
+
+def test_an_all_bad_answer_demonstrates_nothing() -> None:
+    project = rewriting([" a fox."])
+    queue.submit(claimed(annotator(), project), Answer(all_bad=True), client_key="k")
+    assert list(demonstrations(project)) == []
+
+
+def test_a_snapshot_of_rewritings_holds_the_demonstrations() -> None:
+    project = rewriting([" a fox."])
+    rewrite(project, "mine")
+    snapshot = freeze(project)
+    assert list(snapshot.demonstrations()) == list(demonstrations(project))
+    assert (snapshot.count, snapshot.rating_count, snapshot.demonstration_count) == (0, 0, 1)
+    assert list(snapshot.comparisons()) == list(snapshot.ratings()) == []
+
+
+def test_a_snapshot_without_demonstrations_is_the_hash_of_its_comparisons() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "ABC")
+    snapshot = freeze(project)
+    lines = b"".join(map(json_line, comparisons(project)))
+    assert snapshot.hash == hashlib.sha256(lines).hexdigest()
+    assert list(snapshot.demonstrations()) == []
+
+
+@pytest.mark.parametrize("kind", ["pair", "score", "rewrite"])
+def test_an_export_asks_the_database_as_often_however_many_answers_there_are(
+    kind: str, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    project = make_project(feedback=kind, samples_per_task=2)
+    make_tasks(project, 20, samples=2)
+    ann = annotator()
+    said = {
+        "pair": Answer(grade=1),
+        "score": Answer(scores=(1, 2)),
+        "rewrite": Answer(text="mine", edited=1),
+    }[kind]
+    for number in range(20):
+        queue.submit(claimed(ann, project), said, client_key=str(number))
+    export = {"pair": comparisons, "score": ratings, "rewrite": demonstrations}[kind]
+    with django_assert_num_queries(2 if kind == "rewrite" else 3):
+        assert len(list(export(project))) == (40 if kind == "score" else 20)

@@ -1,6 +1,6 @@
 """Train a reward model from a project's annotations, or from a file of preferences."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +137,15 @@ def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> f
 
 def comparison_of(row: dict[str, Any]) -> Comparison:
     """A frozen row as the reward model takes it."""
-    return Comparison(**{name: value for name, value in row.items() if name != "split"})
+    return Comparison(**_named_by(Comparison, row))
 
 
 def rating_of(row: dict[str, Any]) -> Rating:
     """A frozen row as the reward model takes it."""
-    return Rating(**{name: value for name, value in row.items() if name != "split"})
+    return Rating(**_named_by(Rating, row))
+
+
+def _named_by(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
+    """What of a row has a field of the dataclass; rows say more, and will."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in row.items() if name in names}
