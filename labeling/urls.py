@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from labeling.views import work
+from labeling.views import guidelines, mine, work
 
 app_name = "labeling"
 urlpatterns = [
-    path("", work.projects, name="projects"),
+    path("", mine.projects, name="projects"),
+    # /me/
+    path("me/", mine.mine, name="mine"),
     # /projects/<slug>/
     path("projects/<slug:slug>/work/", work.work, name="work"),
+    path("projects/<slug:slug>/guidelines/", guidelines.guidelines, name="guidelines"),
     path("projects/<slug:slug>/claim/", work.claim, name="claim"),
     # /assignments/<id>/
     path("assignments/<int:pk>/submit/", work.submit, name="submit"),

@@ -1,0 +1,46 @@
+"""The guidelines of a project: what is in force, the versions before, and what changed between two."""
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from labeling.access import UserRequest, annotator_required
+from labeling.differences import differences
+from labeling.markdown import render as render_markdown
+from labeling.models import Guidelines, Project
+
+# /projects/<slug>/guidelines/
+
+
+@require_GET
+@annotator_required
+@never_cache
+def guidelines(request: UserRequest, slug: str) -> HttpResponse:
+    """One version (`?version=`, else the one in force), and what changed since another (`?since=`)."""
+    projects = Project.objects.all()
+    if not request.user.has_perm("labeling.change_project"):
+        projects = projects.for_annotator(request.user)
+    project = get_object_or_404(projects, slug=slug)
+    versions = list(project.guidelines_versions.order_by("-version").select_related("author"))
+    shown = _version(versions, request.GET.get("version")) or (versions[0] if versions else None)
+    since = _version(versions, request.GET.get("since"))
+    context = {
+        "project": project,
+        "versions": versions,
+        "shown": shown,
+        "since": since,
+        "html": render_markdown(shown.text) if shown else "",
+        "differences": differences(since.text, shown.text) if since and shown else [],
+    }
+    return render(request, "labeling/guidelines.html", context)
+
+
+def _version(versions: list[Guidelines], number: str | None) -> Guidelines | None:
+    """The version asked for, none if none was; 404 if there is none of this number."""
+    if number is None:
+        return None
+    found = [version for version in versions if str(version.version) == number]
+    if not found:
+        raise Http404
+    return found[0]
