@@ -1,29 +1,41 @@
-// A ranking in the making: groups of samples, best first. A group of several is a tie.
+// A ranking in the making: groups of samples, best first. A group of several is a tie. It begins with nothing
+// ranked, so that an order nobody made cannot be sent.
+
+import { Steps, listed } from "./steps.js";
 
 const ORDINALS = ["1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
 
-export class Ranking {
+export class Ranking extends Steps {
   constructor(task, changed) {
-    this.cards = [...task.querySelectorAll(".sample")];
+    super(task, changed);
     this.order = task.querySelector(".order");
-    this.tieButton = task.querySelector('[data-act="tie"]');
-    this.changed = changed;
-    this.groups = [];
-    this.joining = false;
-    this.past = [];
-    this.listenForDrags(task);
+    for (const card of this.cards) {
+      const number = card.querySelector(".number");
+      number.draggable = true;
+      number.title = "Drag into the order below";
+    }
+    this.listenForDrags();
+  }
+
+  get groups() {
+    return this.state.groups;
+  }
+
+  get joining() {
+    return this.state.joining;
   }
 
   // -- What the rest of the page asks -----------------------------------------------------------------
 
-  get state() {
-    return this.groups;
+  stateOf({ ranks = [] }) {
+    const groups = [];
+    for (const [sample, rank] of ranks.entries()) (groups[rank - 1] ??= []).push(sample);
+    return { groups: groups.filter(Boolean), joining: false };
   }
 
-  restore(groups) {
-    const given = groups.flat();
-    const known = given.every((sample) => Number.isInteger(sample) && sample in this.cards);
-    if (known && new Set(given).size === given.length) this.groups = groups;
+  fits(state) {
+    const given = state?.groups?.flat();
+    return Boolean(given?.every((sample) => sample in this.cards)) && new Set(given).size === given.length;
   }
 
   answer() {
@@ -31,16 +43,12 @@ export class Ranking {
   }
 
   missing() {
-    const left = this.cards.map((_, sample) => sample).filter((sample) => this.groupOf(sample) < 0);
+    const left = this.cards.flatMap((_, sample) => (this.groupOf(sample) < 0 ? [sample + 1] : []));
     if (left.length === 0) return "";
     if (left.length === this.cards.length) {
-      return `Nothing is ranked yet. Press the numbers from best to worst, or B if all are bad.`;
+      return "Nothing is ranked yet. Press the numbers from best to worst, or say that all are bad.";
     }
-    const names = left.map((sample) => sample + 1);
-    const last = names.pop();
-    return names.length
-      ? `Samples ${names.join(", ")} and ${last} are not ranked yet.`
-      : `Sample ${last} is not ranked yet.`;
+    return left.length > 1 ? `Samples ${listed(left)} are not ranked yet.` : `Sample ${left} is not ranked yet.`;
   }
 
   // Each step returns what to tell somebody who cannot see it.
@@ -55,61 +63,74 @@ export class Ranking {
       case "better": return this.shift(sample, -1);
       case "worse": return this.shift(sample, +1);
       case "tie": return this.toggleTie();
-      case "undo": return this.undo();
-      default: return "";
+      default: return super.act(name);
     }
   }
 
+  // On a card, up and down move it half a place.
+  arrow(key, sample) {
+    const direction = { ArrowUp: -1, ArrowDown: +1 }[key];
+    return direction && sample !== undefined ? this.shift(sample, direction) : "";
+  }
+
+  // -- Steps ------------------------------------------------------------------------------------------
+
+  put(groups) {
+    this.step({ groups, joining: false });
+  }
+
   place(sample) {
-    this.remember();
-    if (this.joining && this.groups.length) this.groups.at(-1).push(sample);
-    else this.groups.push([sample]);
-    this.joining = false;
+    const { groups } = this;
+    const joins = this.joining && groups.length;
+    this.put(joins ? [...groups.slice(0, -1), [...groups.at(-1), sample]] : [...groups, [sample]]);
     return this.tell(sample);
   }
 
   remove(sample) {
-    this.remember();
-    this.take(sample);
+    this.put(without(this.groups, sample));
     return `Sample ${sample + 1} is not ranked.`;
   }
 
   shift(sample, direction) {
     const at = this.groupOf(sample);
     if (at < 0) return this.place(sample);
-    const tied = this.groups[at].length > 1;
-    const target = at + direction;
-    if (!tied && (target < 0 || target >= this.groups.length)) {
-      return `Sample ${sample + 1} is already ${direction < 0 ? "best" : "last"}.`;
-    }
-    this.remember();
-    if (tied) {
-      this.groups[at] = this.groups[at].filter((other) => other !== sample);
-      this.groups.splice(direction < 0 ? at : at + 1, 0, [sample]);
+    const group = this.groups[at];
+    const target = this.groups[at + direction];
+    if (group.length > 1) {
+      const rest = group.filter((other) => other !== sample);
+      this.put(this.groups.toSpliced(at, 1, ...(direction < 0 ? [[sample], rest] : [rest, [sample]])));
+    } else if (target) {
+      this.put(without(this.groups.with(at + direction, [...target, sample]), sample, { but: at + direction }));
     } else {
-      this.groups[target].push(sample);
-      this.groups.splice(at, 1);
+      return `Sample ${sample + 1} is already ${direction < 0 ? "best" : "last"}.`;
     }
     return this.tell(sample);
   }
 
+  // Drop a sample into the gap before group `before`, or onto group `onto`.
+  drop(sample, { before, onto }) {
+    const groups =
+      onto === undefined
+        ? this.groups.toSpliced(before, 0, [sample])
+        : this.groups.with(onto, [...this.groups[onto].filter((other) => other !== sample), sample]);
+    this.put(without(groups, sample, { but: onto ?? before }));
+    return this.tell(sample);
+  }
+
   toggleTie() {
-    if (!this.groups.length || this.groups.flat().length === this.cards.length) {
-      return this.groups.length ? "All are ranked. Use the up and down arrows to tie two." : "Rank one first.";
+    if (!this.groups.length) return "Rank one first.";
+    if (this.groups.flat().length === this.cards.length) {
+      return "All are ranked. Use the up and down arrows to tie two.";
     }
-    this.joining = !this.joining;
-    const last = this.groups.at(-1).map((sample) => sample + 1).join(" and ");
+    this.step({ groups: this.groups, joining: !this.joining });
+    const last = listed(this.groups.at(-1).map((sample) => sample + 1));
     return this.joining ? `The next one ties with ${last}.` : "No tie.";
   }
 
   undo() {
-    if (this.joining) {
-      this.joining = false;
-      return "No tie.";
-    }
-    if (!this.past.length) return "Nothing to undo.";
-    this.groups = this.past.pop();
-    return this.groups.length ? `Undone. ${this.groups.flat().length} ranked.` : "Undone. Nothing is ranked.";
+    const told = super.undo();
+    const ranked = this.groups.flat().length;
+    return `${told} ${ranked ? `${ranked} ranked.` : "Nothing is ranked."}`;
   }
 
   // -- State ------------------------------------------------------------------------------------------
@@ -128,33 +149,6 @@ export class Ranking {
     return `Sample ${sample + 1}: ${this.standing(sample)}. ${left ? `${left} left.` : "Enter submits."}`;
   }
 
-  remember() {
-    this.past.push(this.groups.map((group) => [...group]));
-  }
-
-  take(sample) {
-    this.groups = this.groups
-      .map((group) => group.filter((other) => other !== sample))
-      .filter((group) => group.length);
-  }
-
-  // Drop a sample into the gap before group `before`, or onto group `onto`.
-  drop(sample, { before, onto }) {
-    this.remember();
-    const neighbour = onto === undefined ? undefined : this.groups[onto].find((other) => other !== sample);
-    // A mark keeps the place while the sample's own group may vanish.
-    const mark = [];
-    if (onto === undefined) this.groups.splice(before, 0, mark);
-    this.groups = this.groups
-      .map((group) => (group === mark ? mark : group.filter((other) => other !== sample)))
-      .filter((group) => group === mark || group.length);
-    if (onto === undefined) mark.push(sample);
-    else if (neighbour === undefined) this.groups.splice(onto, 0, [sample]);
-    else this.groups[this.groupOf(neighbour)].push(sample);
-    this.joining = false;
-    return this.tell(sample);
-  }
-
   // -- View -------------------------------------------------------------------------------------------
 
   render() {
@@ -166,7 +160,7 @@ export class Ranking {
       card.querySelector(".standing").textContent = placed ? standing : "";
       card.querySelector(".place span").textContent = placed ? "Take back" : "Rank next";
     }
-    this.tieButton.setAttribute("aria-pressed", String(this.joining));
+    this.task.querySelector('[data-act="tie"]').setAttribute("aria-pressed", String(this.joining));
     this.order.classList.toggle("joining", this.joining);
     const list = this.order.querySelector("ol");
     list.replaceChildren(...this.groups.flatMap((group, at) => [gap(at), chips(group, at)]));
@@ -177,7 +171,8 @@ export class Ranking {
   }
 
   // Dragging is a convenience: digits, buttons and arrow keys do all of it.
-  listenForDrags(task) {
+  listenForDrags() {
+    const { task } = this;
     let dragged = null;
     const targetOf = (event) => event.target.closest?.(".gap, .group, .empty");
     const mark = (target) => {
@@ -215,6 +210,13 @@ export class Ranking {
       this.changed(told);
     });
   }
+}
+
+// Groups without a sample, and without a group that this leaves empty; `but` is the one group it stays in.
+function without(groups, sample, { but } = {}) {
+  return groups
+    .map((group, at) => (at === but ? group : group.filter((other) => other !== sample)))
+    .filter((group) => group.length);
 }
 
 function element(tag, name, text = "") {

@@ -1,13 +1,16 @@
 // The page on which people answer: keys, the draft, the lease, and what is said about them.
 // What an answer is made of is up to its kind of feedback: rank.js and score.js.
 
+import { Picking } from "./best.js";
+import { Pairing } from "./pair.js";
 import { Ranking } from "./rank.js";
+import { Rewriting } from "./rewrite.js";
 import { Scoring } from "./score.js";
 
-const KINDS = { rank: Ranking, score: Scoring };
+const KINDS = { pair: Pairing, rank: Ranking, best: Picking, score: Scoring, rewrite: Rewriting };
 const POLL_MS = 5000;
 const KEYS = {
-  t: "tie", u: "undo", b: "all-bad", s: "skip", f: "flag", c: "comment", g: "guidelines", "?": "help",
+  t: "tie", w: "nothing", d: "changes", u: "undo", b: "all-bad", s: "skip", f: "flag", c: "comment", g: "guidelines", "?": "help",
 };
 
 const announcement = document.getElementById("announcement");
@@ -243,6 +246,11 @@ function arrow(event) {
   const { cards } = current.kind;
   const card = event.target.closest(".sample");
   const at = cards.indexOf(card);
+  const told = current.kind.arrow?.(event.key, at < 0 ? undefined : at);
+  if (told) {
+    current.changed(told);
+    return true;
+  }
   switch (event.key) {
     case "ArrowRight":
       cards[(at + 1) % cards.length].focus();
@@ -251,9 +259,7 @@ function arrow(event) {
       cards[(Math.max(at, 0) - 1 + cards.length) % cards.length].focus();
       return true;
     default:
-      if (!card || !current.kind.shift) return false;
-      current.act(event.key === "ArrowUp" ? "better" : "worse", card);
-      return true;
+      return false;
   }
 }
 

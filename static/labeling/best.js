@@ -1,0 +1,48 @@
+// Picking one of the samples. Nothing is said of the others.
+
+import { Steps } from "./steps.js";
+
+export class Picking extends Steps {
+  stateOf({ best }) {
+    return { picked: best ? best - 1 : null };
+  }
+
+  fits(state) {
+    return state?.picked === null || state?.picked in this.cards;
+  }
+
+  answer() {
+    return { best: this.state.picked + 1 };
+  }
+
+  missing() {
+    if (this.state.picked !== null) return "";
+    return "Nothing is picked yet. Press the number of the best sample, or say that all are bad.";
+  }
+
+  digit(number) {
+    return number <= this.cards.length ? this.pick(number - 1) : "";
+  }
+
+  act(name, sample) {
+    return name === "pick" ? this.pick(sample) : super.act(name);
+  }
+
+  pick(sample) {
+    const taken = this.state.picked === sample;
+    this.step({ picked: taken ? null : sample });
+    return taken ? `Sample ${sample + 1} is not picked.` : `Sample ${sample + 1} is the best. Enter submits.`;
+  }
+
+  render() {
+    const { picked } = this.state;
+    for (const [sample, card] of this.cards.entries()) {
+      const best = sample === picked;
+      card.classList.toggle("placed", best);
+      card.querySelector(".standing").textContent = best ? "Best" : "";
+      card.querySelector(".pick").setAttribute("aria-pressed", String(best));
+    }
+    this.task.querySelector(".left").textContent =
+      picked === null ? "Which is the best?" : `Sample ${picked + 1} is the best.`;
+  }
+}

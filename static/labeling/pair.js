@@ -1,0 +1,67 @@
+// A graded pair in the making: which of two is better and how much, overall and by each criterion. Grades go
+// from -3 (the first is much better) by 0 (about the same) to 3 (the second is much better).
+
+import { Scales } from "./scales.js";
+
+const MIDDLE = 4; // the digit of "about the same"
+const MUCH = 3;
+
+export class Pairing extends Scales {
+  stateOf({ grade, criteria }) {
+    return this.lines.map(({ dataset: { criterion } }) =>
+      (criterion ? criteria?.[0]?.[criterion] : grade) ?? null);
+  }
+
+  answer() {
+    const [grade, ...grades] = this.values;
+    const criteria = this.lines.slice(1).map(({ dataset }, at) => [dataset.criterion, grades[at]]);
+    return { grade, ...(criteria.length && { criteria: [Object.fromEntries(criteria)] }) };
+  }
+
+  missing() {
+    if (this.values[0] === null) {
+      return "Nothing is chosen yet. Press a number from 1 (the first is much better) to 7 (the second is), or say that all are bad.";
+    }
+    const left = this.lines.flatMap((_, at) => (this.values[at] === null ? [this.name(at)] : []));
+    return left.length ? `Still to compare: ${left.join(", ")}.` : "";
+  }
+
+  act(name) {
+    return name === "tie" ? this.set(this.current, 0) : super.act(name);
+  }
+
+  // Left and right move the choice of the marked line one step; up and down move the mark.
+  arrow(key) {
+    const at = this.current;
+    const value = this.values[at];
+    switch (key) {
+      case "ArrowLeft": return this.put(at, Math.max(-MUCH, (value ?? 0) - 1));
+      case "ArrowRight": return this.put(at, Math.min(MUCH, (value ?? 0) + 1));
+      default: {
+        const next = at + (key === "ArrowUp" ? -1 : +1);
+        if (next in this.lines && this.isOpen(next)) this.current = next;
+        return `${this.name(this.current)}: ${this.word(this.current)}.`;
+      }
+    }
+  }
+
+  valueOf(digit) {
+    return digit - MIDDLE;
+  }
+
+  name(at) {
+    return this.lines[at].dataset.criterion || "Overall";
+  }
+
+  word(at) {
+    return this.inputOf(at, this.values[at])?.getAttribute("aria-label") ?? "no choice";
+  }
+
+  render() {
+    super.render();
+    const grade = this.values[0];
+    for (const [at, card] of this.cards.entries()) {
+      card.classList.toggle("placed", grade !== null && (at === 0 ? grade < 0 : grade > 0));
+    }
+  }
+}

@@ -1,0 +1,187 @@
+// A text in the making: from one of the samples, or from nothing. Each source keeps its own text, so that
+// whoever changes their mind finds what they wrote.
+
+import { wordDiff } from "./diff.js";
+import { Steps } from "./steps.js";
+
+const NOTHING = "nothing";
+const ELEMENTS = { same: "span", removed: "del", added: "ins" };
+
+export class Rewriting extends Steps {
+  constructor(task, changed) {
+    super(task, changed);
+    this.panel = task.querySelector(".writing");
+    this.field = this.panel.querySelector("textarea");
+    this.difference = this.panel.querySelector(".difference");
+    this.dialog = task.querySelector(".switch");
+    this.asked = null; // the source a person wants to go on from, while the page asks
+    this.field.addEventListener("input", () => changed(this.write(this.field.value)));
+    // What is written in one go is one step.
+    this.field.addEventListener("focusout", () => { this.writing = false; });
+    this.dialog.addEventListener("close", () => this.field.focus());
+  }
+
+  get source() {
+    return this.state.source;
+  }
+
+  get text() {
+    return this.state.texts[this.source] ?? "";
+  }
+
+  // -- What the rest of the page asks -----------------------------------------------------------------
+
+  stateOf({ text, edited }) {
+    if (!text) return { source: null, texts: {} };
+    const source = edited ? edited - 1 : NOTHING;
+    return { source, texts: { [source]: text } };
+  }
+
+  fits(state) {
+    const known = (source) => source === NOTHING || source in this.cards;
+    return Boolean(state?.texts) && (state.source === null || known(state.source)) &&
+      Object.entries(state.texts).every(([source, text]) => known(source) && typeof text === "string");
+  }
+
+  answer() {
+    const text = this.text.trim();
+    return this.source === NOTHING ? { text } : { text, edited: this.source + 1 };
+  }
+
+  missing() {
+    if (this.source === null) {
+      return "Nothing is written yet. Press the number of the sample to edit, or write from nothing.";
+    }
+    return this.text.trim() ? "" : "The text is empty. Write it, or say that all are bad.";
+  }
+
+  get isCopy() {
+    return this.source in this.cards && this.text.trim() === this.original(this.source).trim();
+  }
+
+  get untouched() {
+    return super.untouched || this.isCopy;
+  }
+
+  get question() {
+    return this.isCopy
+      ? `This is sample ${this.source + 1} as it was. Send it as the right answer?`
+      : "Your text is as it was. Send it again?";
+  }
+
+  digit(number) {
+    return number <= this.cards.length ? this.ask(number - 1) : "";
+  }
+
+  act(name, sample) {
+    switch (name) {
+      case "edit": return this.ask(sample);
+      case "nothing": return this.ask(NOTHING);
+      case "switch": return this.choose(this.asked);
+      case "changes": return this.toggleDifference();
+      default: return super.act(name);
+    }
+  }
+
+  // -- Steps ------------------------------------------------------------------------------------------
+
+  // Another source puts away what was written: that wants a word, even though it is kept.
+  ask(source) {
+    if (source === this.source) return this.choose(source);
+    const begun = this.source !== null && this.text !== this.original(this.source);
+    if (!begun) return this.choose(source);
+    this.asked = source;
+    for (const to of this.dialog.querySelectorAll(".to")) to.textContent = this.name(source);
+    this.dialog.querySelector(".from").textContent = this.name(this.source);
+    this.dialog.showModal();
+    return "";
+  }
+
+  choose(source) {
+    const kept = this.state.texts[source];
+    if (source !== this.source) {
+      this.step({ source, texts: { ...this.state.texts, [source]: kept ?? this.original(source) } });
+    }
+    this.writing = false;
+    this.render();
+    if (this.dialog.open) this.dialog.close();
+    this.field.focus();
+    return `Your text, from ${this.name(source)}${kept === undefined ? "" : ", as you left it"}.`;
+  }
+
+  write(text) {
+    const state = { source: this.source, texts: { ...this.state.texts, [this.source]: text } };
+    if (this.writing) this.state = state;
+    else this.step(state);
+    this.writing = true;
+    return "";
+  }
+
+  undo() {
+    this.writing = false;
+    return super.undo();
+  }
+
+  toggleDifference() {
+    if (!(this.source in this.cards)) return "There is no sample to compare with.";
+    this.difference.hidden = !this.difference.hidden;
+    return this.difference.hidden ? "Changes hidden." : "Changes shown.";
+  }
+
+  // -- State ------------------------------------------------------------------------------------------
+
+  original(source) {
+    return this.cards[source]?.querySelector(".source").textContent ?? "";
+  }
+
+  name(source) {
+    return source === NOTHING ? "nothing" : `sample ${source + 1}`;
+  }
+
+  // -- View -------------------------------------------------------------------------------------------
+
+  render() {
+    const { source } = this;
+    const edits = source in this.cards;
+    for (const [sample, card] of this.cards.entries()) {
+      card.classList.toggle("placed", sample === source);
+      card.querySelector(".standing").textContent = sample === source ? "Being edited" : "";
+      card.querySelector(".edit").setAttribute("aria-pressed", String(sample === source));
+    }
+    press(this.task.querySelector('[data-act="nothing"]'), source === NOTHING);
+    this.panel.hidden = source === null;
+    this.task.querySelector(".begin").hidden = source !== null;
+    if (source === null) return;
+    this.panel.querySelector("label").textContent = edits ? `Your text, from sample ${source + 1}` : "Your text";
+    if (this.field.value !== this.text) this.field.value = this.text;
+    const words = countWords(this.text);
+    this.panel.querySelector(".count").textContent = edits
+      ? `${words} words · the sample had ${countWords(this.original(source))}`
+      : `${words} ${words === 1 ? "word" : "words"}`;
+    this.difference.hidden ||= !edits;
+    const button = this.panel.querySelector('[data-act="changes"]');
+    button.hidden = !edits;
+    button.setAttribute("aria-expanded", String(!this.difference.hidden));
+    if (!this.difference.hidden) this.renderDifference();
+  }
+
+  renderDifference() {
+    const parts = wordDiff(this.original(this.source), this.text);
+    this.difference.replaceChildren(...parts.map(({ change, text }) => {
+      const part = document.createElement(ELEMENTS[change]);
+      part.textContent = text;
+      return part;
+    }));
+  }
+}
+
+function press(button, pressed) {
+  button.setAttribute("aria-pressed", String(pressed));
+}
+
+const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
+
+// Words as readers count them, in scripts without spaces too.
+function countWords(text) {
+  return [...segmenter.segment(text)].filter((segment) => segment.isWordLike).length;
+}
