@@ -15,6 +15,7 @@ STUDIES = {
     "preferences": "reward models on people's own preferences, beside baselines",
     "overoptimisation": "gold and proxy reward against the KL spent, by number of comparisons and noise",
     "label_efficiency": "gold win rate by number of annotations, with and without annotator reliability",
+    "choosing": "what tasks teach that a reward model chose, beside tasks at random",
     "estimators": "ways to tune a policy, at equal numbers of samples",
 }
 

@@ -27,7 +27,15 @@ from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, paired_interval, share_interval
 from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import numbers
-from training.studies.rewards import RATE, SECONDS_PER_COMPARISON, agreement, passes, scores_of, train
+from training.studies.rewards import (
+    RATE,
+    SECONDS_PER_COMPARISON,
+    agreement,
+    best_of_n,
+    passes,
+    scores_of,
+    train,
+)
 from training.studies.samples import Samples
 from training.studies.subjects import SUBJECTS, SubjectOptions, subject
 from training.studies.tables import table
@@ -145,7 +153,10 @@ class _Prepared:
             reliability=reliability,
         )
         scores = scores_of(result.model.score, self.choices)
-        found: Found = {"accuracy": agreement(scores, self.choices.gold), **self._best_of_n(scores)}
+        found: Found = {
+            "accuracy": agreement(scores, self.choices.gold),
+            **best_of_n(scores, self.choices, self.rivals),
+        }
         if reliability:
             careless = {person.name for person in self.people if person.careless}
             found["reliabilities"] = {
@@ -159,15 +170,6 @@ class _Prepared:
         if tune:
             found |= self._tuned(result.model)
         return found
-
-    def _best_of_n(self, scores: Sequence[Sequence[float]]) -> Found:
-        """The gold win rate of the best by these scores, over other completions of the same prompts."""
-        points, golds = [], []
-        for row, gold, rivals in zip(scores, self.choices.gold, self.rivals.gold, strict=True):
-            best = gold[max(range(len(row)), key=row.__getitem__)]
-            golds.append(best)
-            points.append(fmean(points_of(best, rival) for rival in rivals))
-        return {"win_rate": fmean(points), "gold": fmean(golds)}
 
     def _tuned(self, scorer: Scorer | Any) -> Found:
         """The same of a policy tuned against the scorer."""

@@ -33,14 +33,19 @@ def train(
     rate: float,
     seed: int,
     members: int = 1,
+    ensemble: str = "models",
     reliability: bool = False,
+    epochs: int = 0,
 ) -> RewardResult:
-    """A reward model, or an ensemble of whole ones, that learns from all the comparisons."""
+    """A reward model, or an ensemble of whole ones or of heads, that learns from all the comparisons.
+
+    Of 0 epochs, so many `passes` as suit their number.
+    """
     config = RewardConfig(
         members=members,
-        ensemble="models",
+        ensemble=ensemble,
         reliability=reliability,
-        epochs=passes(len(comparisons)),
+        epochs=epochs or passes(len(comparisons)),
         learning_rate=rate,
         heldout=0.0,
         device="cpu",
@@ -77,3 +82,14 @@ def agreement(scores: Sequence[Sequence[float]], gold: Sequence[Sequence[float]]
         )
         if true[0] != true[1]
     )
+
+
+def best_of_n(scores: Sequence[Sequence[float]], choices: Samples, rivals: Samples) -> dict[str, float]:
+    """What the best of each prompt's choices by these scores [P, K] is worth: `win_rate` by gold over the
+    rivals of the same prompts, and `gold` itself."""
+    points, golds = [], []
+    for row, gold, others in zip(scores, choices.gold, rivals.gold, strict=True):
+        best = gold[max(range(len(row)), key=row.__getitem__)]
+        golds.append(best)
+        points.append(fmean(points_of(best, rival) for rival in others))
+    return {"win_rate": fmean(points), "gold": fmean(golds)}
