@@ -15,7 +15,7 @@ class CursorManager(models.Manager["Cursor"]):
 
     def rewind(self, project: Project, *, priority: int) -> None:
         """Let tasks of this priority be found by annotators who are past it already."""
-        self.filter(project=project, priority__gt=priority).update(priority=BEFORE_ALL_PRIORITIES, after=0)
+        self.filter(project=project, priority__gt=priority).update(priority=priority, after=0)
 
 
 class Cursor(models.Model):
@@ -54,6 +54,10 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def submitted(self) -> "AssignmentQuerySet":
         """Assignments with an answer."""
         return self.filter(state=Assignment.State.SUBMITTED)
+
+    def answers(self) -> "AssignmentQuerySet":
+        """Answers that count for limits and goals: all but those to training tasks, which are no secret."""
+        return self.submitted().exclude(task__kind="training")
 
 
 class Assignment(models.Model):
@@ -108,7 +112,7 @@ class Assignment(models.Model):
             ),
             models.Index(fields=["annotator", "project", "finished"], name="labeling_assignment_finished"),
             models.Index(
-                fields=["annotator", "project"],
+                fields=["annotator", "project", "finished"],
                 name="labeling_assignment_lost",
                 condition=Q(state__in=["expired", "released"]),
             ),

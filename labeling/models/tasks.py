@@ -7,6 +7,10 @@ from django.db.models import Exists, F, OuterRef, Q
 from labeling.models.assignments import Assignment, Cursor
 from labeling.models.projects import Project, Prompt, Sample
 
+STEPS = (1, *(digit * 10**power for power in (1, 2, 3) for digit in (1, 2, 5)), 10_000)
+MANY = STEPS[-1]
+"""More tasks than so many are not counted for one person."""
+
 
 class TaskQuerySet(models.QuerySet["Task"]):
     """Reads of tasks."""
@@ -20,10 +24,20 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.ordinary().filter(open__gt=0)
 
     def waiting_for(self, user: User) -> "TaskQuerySet":
-        """Tasks this person holds or could still be given."""
+        """Ordinary tasks this person holds or could still be given."""
         theirs = Assignment.objects.filter(task=OuterRef("pk"), annotator=user)
         spent = theirs.exclude(state__in=Assignment.OFFERED_AGAIN)
-        return self.ordinary().filter((Q(open__gt=0) & ~Exists(spent)) | Exists(theirs.leased()))
+        known = Assignment.objects.filter(task__origin=OuterRef("pk"), annotator=user)
+        free = Q(open__gt=0) & ~Exists(spent) & ~Exists(known)
+        return self.ordinary().filter(free | Exists(theirs.leased()))
+
+    def waiting_about(self, user: User) -> int:
+        """How many tasks this person holds or could still be given, rounded down to 0, 1, 10, 20, 50, 100 …
+
+        The exact number would tell gold and repeats: it does not fall when they are answered.
+        """
+        waiting = self.waiting_for(user)[:MANY].count()
+        return max((step for step in STEPS if step <= waiting), default=0)
 
 
 class Task(models.Model):
@@ -80,6 +94,16 @@ class Task(models.Model):
                 name="labeling_task_open_within_need", condition=Q(open__gte=0, open__lte=F("need"))
             ),
             models.CheckConstraint(name="labeling_task_need_positive", condition=Q(need__gte=1)),
+            models.CheckConstraint(
+                name="labeling_task_copies_have_an_origin",
+                condition=Q(kind="ordinary", origin__isnull=True)
+                | Q(kind__in=["gold", "training", "repeat"], origin__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["origin", "kind"],
+                condition=Q(kind__in=["gold", "training"]),
+                name="labeling_task_one_gold_an_origin",
+            ),
         ]
         indexes = [
             models.Index(
