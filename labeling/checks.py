@@ -1,7 +1,7 @@
 """Checks: gold, training tasks and repeats, by which people learn the guidelines and quality is seen.
 
-Gold and repeats come by chance, in the project's percentages, each in the stead of an ordinary task; on a page
-or in a payload they are like any other. A training task is no secret: what was expected is shown after it.
+Gold and repeats come by chance, in the project's percentages, each in the stead of an ordinary task; on a
+page or in a payload they are like any other. A training task is no secret: what was expected is shown after.
 """
 
 import random

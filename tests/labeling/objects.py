@@ -23,7 +23,9 @@ def admin(name: str = "ada") -> User:
 
 
 def make_project(slug: str = "stories", **settings: object) -> Project:
-    return Project.objects.create(**{"slug": slug, "name": slug.title(), **settings})
+    """A project without gold and repeats, which come by chance: who tests them asks for them."""
+    unchecked = {"gold_percent": 0, "repeat_percent": 0}
+    return Project.objects.create(**{"slug": slug, "name": slug.title(), **unchecked, **settings})
 
 
 def make_tasks(project: Project, count: int = 1, *, samples: int = 3, need: int | None = None) -> list[Task]:
