@@ -69,6 +69,7 @@ def ratings(project: Project) -> Iterator[dict[str, Any]]:
                 "group": str(annotation.pk),
                 "annotator": str(annotation.assignment.annotator_id),
                 "split": prompt.split,
+                "choice": annotation.assignment.task.choice,
             }
 
 

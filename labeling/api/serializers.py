@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from labeling.checks import Lesson, lesson
 from labeling.feedback import MUCH, Answer, AnswerError, parse_answer
-from labeling.models import Assignment, Project, Prompt, Task
+from labeling.models import Annotation, Assignment, Project, Prompt, Task
 from labeling.queue import LONGEST_CLIENT_KEY, LONGEST_REASON
 
 
@@ -13,7 +15,9 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
     """A project in which one may label."""
 
     guidelines = serializers.SerializerMethodField(help_text="Markdown.")
-    waiting = serializers.SerializerMethodField(help_text="Tasks that you hold or could claim now.")
+    waiting = serializers.SerializerMethodField(
+        help_text="About how many tasks you hold or could claim now: rounded down to 0, 1, 10, 20, 50, 100 …"
+    )
 
     class Meta:
         model = Project
@@ -26,8 +30,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
 
     def get_waiting(self, project: Project) -> int:
         """For the person who asks."""
-        tasks = Task.objects.filter(project=project)
-        return tasks.waiting_for(self.context["request"].user).count()
+        return Task.objects.filter(project=project).waiting_about(self.context["request"].user)
 
 
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
@@ -44,17 +47,24 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     )
     prompt = serializers.CharField(source="task.prompt.text", read_only=True)
     samples = serializers.SerializerMethodField()
+    training = serializers.SerializerMethodField(
+        help_text="Whether it is a training task: once it is answered, you are told what was expected."
+    )
 
     class Meta:
         model = Assignment
         fields = [
-            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples",
-            "lease_until",
+            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "training",
+            "lease_until", "draft",
         ]  # fmt: skip
 
     def get_samples(self, assignment: Assignment) -> list[str]:
         """The texts in the order drawn for this person."""
         return [sample.text for sample in assignment.shown_samples()]
+
+    def get_training(self, assignment: Assignment) -> bool:
+        """No other kind of task is told apart."""
+        return assignment.task.kind == Task.Kind.TRAINING
 
 
 class SubmitSerializer(serializers.Serializer[Answer]):
@@ -110,11 +120,67 @@ class SubmitSerializer(serializers.Serializer[Answer]):
         return {"client_key": attrs["client_key"], "answer": answer}
 
 
-class StoredSerializer(serializers.Serializer[Any]):
+class AnsweredSerializer(AssignmentSerializer):
+    """A task that was answered or skipped."""
+
+    answer = serializers.SerializerMethodField(help_text="As it was given; null of a skipped task.")
+    revision = serializers.SerializerMethodField(help_text="How often it was given; 0 of a skipped task.")
+
+    class Meta(AssignmentSerializer.Meta):
+        fields = [
+            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "state",
+            "finished", "skip_reason", "answer", "revision",
+        ]  # fmt: skip
+
+    def get_answer(self, assignment: Assignment) -> dict[str, Any] | None:
+        """The revision that counts."""
+        last = max(assignment.annotations.all(), key=lambda given: given.revision, default=None)
+        return None if last is None else last.answer.as_json()
+
+    def get_revision(self, assignment: Assignment) -> int:
+        """Of the answer that counts."""
+        return max((given.revision for given in assignment.annotations.all()), default=0)
+
+
+class LeaseSerializer(serializers.ModelSerializer[Assignment]):
+    """A lease that was renewed."""
+
+    class Meta:
+        model = Assignment
+        fields = ["lease_until"]
+        read_only_fields = fields
+
+
+class DraftSerializer(serializers.Serializer[Any]):
+    """An unfinished answer."""
+
+    draft = serializers.DictField(help_text="Any JSON object; it comes back with the task.")
+
+
+class LessonSerializer(serializers.Serializer[Lesson]):
+    """What is told after a training task."""
+
+    right = serializers.BooleanField()
+    expected = serializers.SerializerMethodField(help_text="An answer, in the order of the samples.")
+    explanation = serializers.CharField(help_text="Markdown.")
+
+    def get_expected(self, lesson: Lesson) -> dict[str, Any]:
+        """As answers are given."""
+        return lesson.expected.as_json()
+
+
+class StoredSerializer(serializers.Serializer[Annotation]):
     """An answer that is stored."""
 
     annotation = serializers.IntegerField(source="pk", read_only=True)
     revision = serializers.IntegerField(read_only=True)
+    lesson = serializers.SerializerMethodField(help_text="After a training task; null after any other.")
+
+    @extend_schema_field(LessonSerializer(allow_null=True))
+    def get_lesson(self, annotation: Annotation) -> Any:
+        """For training tasks."""
+        told = lesson(annotation)
+        return told and LessonSerializer(told).data
 
 
 class SkipSerializer(serializers.Serializer[Any]):
@@ -147,6 +213,7 @@ class RatingSerializer(serializers.Serializer[Any]):
     group = serializers.CharField(help_text="The answer it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
+    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="Why the task was asked.")
 
 
 class DemonstrationSerializer(serializers.Serializer[Any]):

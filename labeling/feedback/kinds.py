@@ -31,6 +31,8 @@ class Feedback(Protocol):
     loss: ClassVar[str]
     """The loss that the answers are made for: a name of `train_reward --loss`, or `likelihood`, which
     `supervised` minimises."""
+    compares: ClassVar[bool]
+    """Whether answers say which sample is better, so that agreement and a reward model can be had of them."""
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
         """The answer sample by sample, in the order shown; raises AnswerError."""
@@ -58,6 +60,7 @@ class Comparing:
 
     most_samples: ClassVar[int] = MOST_SAMPLES
     loss: ClassVar[str] = "pairs"
+    compares: ClassVar[bool] = True
 
     def worth(self, verdict: Verdict) -> int:
         """The lower the rank, the better."""

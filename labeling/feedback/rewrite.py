@@ -16,6 +16,7 @@ class Rewrite:
     fewest_samples: ClassVar[int] = 1
     most_samples: ClassVar[int] = MOST_SAMPLES
     loss: ClassVar[str] = "likelihood"
+    compares: ClassVar[bool] = False
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
         """None: nothing is said of the samples."""

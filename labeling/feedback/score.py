@@ -10,7 +10,10 @@ from labeling.feedback.kinds import Comparing
 
 @dataclass(frozen=True)
 class Score(Comparing):
-    """A Likert score for each sample: overall, and one for each criterion."""
+    """A Likert score for each sample: overall, and one for each criterion.
+
+    Scores given side by side are learned as pairs: who is lenient and who is strict does not matter then.
+    """
 
     scale: int = 5
     criteria: tuple[str, ...] = ()
@@ -18,7 +21,6 @@ class Score(Comparing):
     name: ClassVar[str] = "score"
     label: ClassVar[str] = "Score each sample"
     fewest_samples: ClassVar[int] = 1
-    loss: ClassVar[str] = "scores+pairs"
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
         """Every sample has an overall score and a score for each criterion."""

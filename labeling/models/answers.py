@@ -27,11 +27,14 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         )
         return self.filter(~Exists(later))
 
+    def ordinary(self) -> "AnnotationQuerySet":
+        """Answers to ordinary tasks: not to gold, training tasks and repeats, which tell of the annotator."""
+        return self.filter(assignment__task__kind=Task.Kind.ORDINARY)
+
     def learned_from(self) -> "AnnotationQuerySet":
-        """Answers to ordinary tasks; where a task has an adjudication, only the one it chose."""
-        ordinary = self.filter(assignment__task__kind=Task.Kind.ORDINARY)
+        """Answers to ordinary tasks; where a task has an adjudication, only the one it chose, if it did."""
         chosen = Q(assignment__adjudication__isnull=False)
-        return ordinary.filter(Q(assignment__task__adjudication__isnull=True) | chosen)
+        return self.ordinary().filter(Q(assignment__task__adjudication__assignment=None) | chosen)
 
 
 class Annotation(models.Model):
@@ -182,10 +185,17 @@ class Judgement(models.Model):
 
 
 class Adjudication(models.Model):
-    """The last word on a task on which people disagree: one answer counts in place of all."""
+    """The last word on a task on which people disagree: one answer counts in place of all, or all count."""
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="adjudication")
-    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="adjudication")
+    assignment = models.OneToOneField(
+        Assignment,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="adjudication",
+        help_text="Whose answer counts; empty: all do, since people may well differ.",
+    )
     note = models.TextField(blank=True, help_text="Why, for those who answered otherwise.")
     created = models.DateTimeField(auto_now_add=True)
 

@@ -162,7 +162,7 @@ def test_every_kind_says_its_name_and_its_loss() -> None:
         "pair": "pairs",
         "rank": "pairs",
         "best": "pairs",
-        "score": "scores+pairs",
+        "score": "pairs",
         "rewrite": "likelihood",
     }
 

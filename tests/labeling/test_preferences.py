@@ -232,6 +232,7 @@ def test_scores_are_ratings_on_a_scale_from_0_to_1() -> None:
         "group": str(annotation.pk),
         "annotator": str(annotation.assignment.annotator_id),
         "split": "train",
+        "choice": "random",
     }
     assert list(ratings(project)) == [
         {"completion": "A0", "score": 0.25, **common},
