@@ -5,11 +5,14 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from labeling.views.sign_out import SignOut
+
 urlpatterns = [
     # /accounts/
     path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
+    path("accounts/logout/", SignOut.as_view(), name="logout"),
     # /admin/
+    path("admin/logout/", SignOut.as_view()),
     path("admin/", admin.site.urls),
     # /api/
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -3,18 +3,24 @@
 from django.urls import path
 from rest_framework.authtoken.views import obtain_auth_token
 
-from labeling.api import views
+from labeling.api import assignments, views
 
 urlpatterns = [
     # /api/token/
     path("token/", obtain_auth_token, name="api-token"),
     # /api/projects/
     path("projects/", views.ProjectList.as_view(), name="api-projects"),
-    path("projects/<slug:slug>/claim/", views.Claim.as_view(), name="api-claim"),
+    path("projects/<slug:slug>/claim/", assignments.Claim.as_view(), name="api-claim"),
     path("projects/<slug:slug>/comparisons/", views.Comparisons.as_view(), name="api-comparisons"),
     path("projects/<slug:slug>/ratings/", views.Ratings.as_view(), name="api-ratings"),
     path("projects/<slug:slug>/demonstrations/", views.Demonstrations.as_view(), name="api-demonstrations"),
-    # /api/assignments/<id>/
-    path("assignments/<int:pk>/submit/", views.Submit.as_view(), name="api-submit"),
-    path("assignments/<int:pk>/skip/", views.Skip.as_view(), name="api-skip"),
+    # /api/assignments/
+    path("assignments/last/", assignments.LastAnswers.as_view(), name="api-last-answers"),
+    path("assignments/<int:pk>/submit/", assignments.Submit.as_view(), name="api-submit"),
+    path("assignments/<int:pk>/revise/", assignments.Revise.as_view(), name="api-revise"),
+    path("assignments/<int:pk>/draft/", assignments.SaveDraft.as_view(), name="api-draft"),
+    path("assignments/<int:pk>/renew/", assignments.Renew.as_view(), name="api-renew"),
+    path("assignments/<int:pk>/skip/", assignments.Skip.as_view(), name="api-skip"),
+    path("assignments/<int:pk>/release/", assignments.Release.as_view(), name="api-release"),
+    path("assignments/<int:pk>/take-again/", assignments.TakeAgain.as_view(), name="api-take-again"),
 ]

@@ -1,4 +1,4 @@
-"""The labelling API: claim, submit and skip tasks; stream a project's comparisons and ratings."""
+"""The labelling API's projects: which there are, and what people said in one, as JSON Lines."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -7,40 +7,22 @@ from django.contrib.auth.models import User
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import status
-from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from labeling import preferences, queue
-from labeling.access import active_project, own_assignment
+from labeling import preferences
+from labeling.api.assignments import MayLabel
 from labeling.api.serializers import (
-    AssignmentSerializer,
     ComparisonSerializer,
     DemonstrationSerializer,
-    ErrorSerializer,
     ProjectSerializer,
     RatingSerializer,
-    SkipSerializer,
-    StoredSerializer,
-    SubmitSerializer,
 )
-from labeling.feedback import AnswerError
 from labeling.models import Project
 from labeling.models.projects import ProjectQuerySet
-from labeling.queue import LeaseLost
-
-
-class MayLabel(BasePermission):
-    """Annotators and admins."""
-
-    def has_permission(self, request: Request, _view: APIView) -> bool:
-        """By the right that both groups hold."""
-        return request.user.has_perm("labeling.label")
 
 
 class MayExport(BasePermission):
@@ -49,16 +31,6 @@ class MayExport(BasePermission):
     def has_permission(self, request: Request, _view: APIView) -> bool:
         """By the right that only admins hold."""
         return request.user.has_perm("labeling.export")
-
-
-class Conflict(APIException):
-    """The lease is lost."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
-
-
-LOST = OpenApiResponse(ErrorSerializer, description="The lease is lost; claim again.")
 
 
 class ProjectList(ListAPIView[Project]):
@@ -71,63 +43,6 @@ class ProjectList(ListAPIView[Project]):
     def get_queryset(self) -> ProjectQuerySet:
         """This person's."""
         return Project.objects.for_annotator(cast(User, self.request.user))
-
-
-class Claim(APIView):
-    """Lease your next task in a project. If you hold one already, you get that one again."""
-
-    permission_classes = [MayLabel]
-
-    @extend_schema(
-        request=None,
-        responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task for you now.")},
-    )
-    def post(self, request: Request, slug: str) -> Response:
-        """Claim."""
-        user = cast(User, request.user)
-        assignment = queue.claim(annotator=user, project=active_project(user, slug))
-        if assignment is None:
-            return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(AssignmentSerializer(assignment).data)
-
-
-class Submit(APIView):
-    """Answer a task you hold. Sent again with the same key, it gives back what is stored."""
-
-    permission_classes = [MayLabel]
-
-    @extend_schema(request=SubmitSerializer, responses={200: StoredSerializer, 409: LOST})
-    def post(self, request: Request, pk: int) -> Response:
-        """Submit."""
-        assignment = own_assignment(cast(User, request.user), pk)
-        form = SubmitSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
-        try:
-            stored = queue.submit(assignment, given["answer"], client_key=given["client_key"])
-        except AnswerError as error:
-            raise ValidationError({"non_field_errors": [str(error)]}) from None
-        except LeaseLost as error:
-            raise Conflict(str(error)) from None
-        return Response(StoredSerializer(stored).data)
-
-
-class Skip(APIView):
-    """Leave a task you hold to others; it is not offered to you again."""
-
-    permission_classes = [MayLabel]
-
-    @extend_schema(request=SkipSerializer, responses={204: None, 409: LOST})
-    def post(self, request: Request, pk: int) -> Response:
-        """Skip."""
-        assignment = own_assignment(cast(User, request.user), pk)
-        form = SkipSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        try:
-            queue.skip(assignment, reason=form.validated_data["reason"])
-        except LeaseLost as error:
-            raise Conflict(str(error)) from None
-        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class JsonLines(JSONRenderer):

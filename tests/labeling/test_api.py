@@ -42,14 +42,14 @@ def test_a_token_is_had_for_a_name_and_a_password() -> None:
     assert client.get("/api/projects/").status_code == 200
 
 
-def test_projects_say_what_is_waiting() -> None:
+def test_projects_say_about_how_much_is_waiting() -> None:
     project = make_project()
     project.revise_guidelines("Be **kind**.")
-    make_tasks(project, 2)
+    make_tasks(project, 13)
     [row] = api(annotator()).get("/api/projects/").json()["results"]
     assert row["slug"] == "stories"
     assert row["guidelines"] == "Be **kind**."
-    assert row["waiting"] == 2
+    assert row["waiting"] == 10
 
 
 def test_a_claimed_task_has_all_that_is_needed_and_not_who_wrote_it() -> None:
