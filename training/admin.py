@@ -21,7 +21,7 @@ from training.reports.charts import figures, number
 
 MAIN_FIELDS = (
     "source", "policy", "reward", "project", "preferences", "demonstrations", "best_of", "against", "judge",
-    "gold", "tasks", "name",
+    "gold", "by", "share", "tasks", "name",
 )  # fmt: skip
 """What a form shows at once, in this order; the rest is folded."""
 

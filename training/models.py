@@ -53,6 +53,7 @@ class Run(models.Model):
         PRETRAIN = "pretrain", "Pretrain"
         SAMPLE = "sample", "Sample"
         TRAIN_REWARD = "train_reward", "Train a reward model"
+        ORDER_TASKS = "order_tasks", "Order tasks"
         FINETUNE = "finetune", "Fine-tune"
         SUPERVISED = "supervised", "Supervised fine-tune"
         DPO = "dpo", "Direct preference optimisation"

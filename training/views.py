@@ -13,6 +13,7 @@ from training import runs
 from training.models import Run
 from training.reports import evaluation
 from training.reports.charts import charts_of, figures
+from training.reports.ordering import ordering
 from training.reports.trust import trust_in
 from training.reports.tuning import tuning_report
 
@@ -85,6 +86,7 @@ def run_context(pk: int) -> dict[str, Any]:
         "figures": figures(run.metrics),
         "trust": trust_in(run),
         "tuning": tuning_report(run),
+        "ordering": ordering(run),
         "notes": run.metrics.get("notes", []),
         "examples": run.metrics.get("examples", []),
         **(evaluation.context(run) if run.metrics.get("judges") else {}),

@@ -20,13 +20,20 @@ def write(folder: Path, *lines: str) -> Path:
 def test_it_reads_pairs_with_and_without_the_optional_fields(tmp_path: Path) -> None:
     full = (
         '{"prompt": "p", "chosen": "a", "rejected": "b",'
-        ' "tie": true, "margin": 1, "group": "g", "annotator": "ann"}'
+        ' "tie": true, "margin": 1, "group": "g", "annotator": "ann", "choice": "closeness"}'
     )
     assert read_preferences(write(tmp_path, GOOD, "", full, '{"chosen": "x", "rejected": "y"}')) == (
         [
             Comparison(prompt="p", chosen=" a", rejected=" b"),
             Comparison(
-                prompt="p", chosen="a", rejected="b", tie=True, margin=1.0, group="g", annotator="ann"
+                prompt="p",
+                chosen="a",
+                rejected="b",
+                tie=True,
+                margin=1.0,
+                group="g",
+                annotator="ann",
+                choice="closeness",
             ),
             Comparison(prompt="", chosen="x", rejected="y"),
         ],

@@ -73,11 +73,11 @@ def make_policy(name: str = "base", *, seed: int = 0) -> ModelVersion:
     )
 
 
-def make_reward(name: str = "taste") -> ModelVersion:
-    """A reward model of random weights."""
+def make_reward(name: str = "taste", *, members: int = 1) -> ModelVersion:
+    """A reward model of random weights, or an ensemble of heads."""
     model, tokenizer = letter_model()
     with tempfile.TemporaryDirectory() as folder:
-        RewardModel.from_policy(model, tokenizer, seed=1).save(Path(folder))
+        RewardModel.from_policy(model, tokenizer, seed=1, members=members).save(Path(folder))
         place, digest = artifacts.store(Path(folder), name=name)
     return ModelVersion.objects.publish(
         name=name, kind=ModelVersion.Kind.REWARD, artifact=place, artifact_hash=digest

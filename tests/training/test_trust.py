@@ -91,6 +91,18 @@ def test_the_page_shows_people_strengths_and_both_curves(client: Client) -> None
     assert "style=" not in page
 
 
+def test_where_tasks_were_chosen_those_at_random_stand_first(client: Client) -> None:
+    beside = {"accuracy": 0.62, "low": 0.56, "high": 0.68, "comparisons": 115}
+    run = finished(heldout_chosen=50, accuracy_of_all=beside)
+    page = page_of(client, run)
+    assert page.index("This model, tasks at random") < page.index("This model, chosen tasks too")
+    named = dict(trust_in(run).accuracies)
+    assert named["This model, tasks at random"].count == 70
+    assert named["This model, chosen tasks too"].rate == 0.62
+    only = trust_in(finished(heldout_chosen=120))
+    assert next(name for name, _ in only.accuracies) == "This model, tasks chosen for being hard"
+
+
 def test_all_that_is_drawn_lies_in_the_picture() -> None:
     for plot in trust_in(finished()).plots:
         for bar in plot.bars:

@@ -3,12 +3,14 @@
 from training.forms.base import RunForm
 from training.forms.evaluation import EvaluateForm
 from training.forms.language_model import PretrainForm, SampleForm
+from training.forms.ordering import OrderTasksForm
 from training.forms.reward import TrainRewardForm
 from training.forms.tuning import DpoForm, FinetuneForm, SupervisedForm
 
 FORMS: dict[str, type[RunForm]] = {
     form.kind: form
     for form in (
-        PretrainForm, SampleForm, TrainRewardForm, FinetuneForm, SupervisedForm, DpoForm, EvaluateForm
+        PretrainForm, SampleForm, TrainRewardForm, OrderTasksForm, FinetuneForm, SupervisedForm, DpoForm,
+        EvaluateForm,
     )
 }  # fmt: skip

@@ -98,7 +98,15 @@ def interval(row: Mapping[str, Any], *, share: str, prefix: str = "") -> Interva
 
 
 def accuracies(found: Mapping[str, Any]) -> list[Named]:
-    """Held-out accuracy of the model, and of preferring the longer text."""
+    """Held-out accuracy of the model, and of preferring the longer text.
+
+    Where tasks were chosen, those that came at random are what counts, and stand first.
+    """
+    count, chosen = found["heldout_comparisons"], found.get("heldout_chosen", 0)
+    asked = ""
+    if chosen:
+        asked = ", tasks at random" if chosen < count else ", tasks chosen for being hard"
+        count -= chosen if chosen < count else 0
     rows = []
     for name, share, ends in (
         ("This model", "accuracy", "interval"),
@@ -106,8 +114,9 @@ def accuracies(found: Mapping[str, Any]) -> list[Named]:
     ):
         if found.get(share) is not None and found.get(ends):
             low, high = found[ends]
-            count = found["heldout_comparisons"]
-            rows.append((name, Interval(rate=found[share], low=low, high=high, count=count)))
+            rows.append((name + asked, Interval(rate=found[share], low=low, high=high, count=count)))
+    if rows and (of_all := interval(found.get("accuracy_of_all") or {}, share="accuracy")):
+        rows.insert(1, ("This model, chosen tasks too", of_all))
     return rows
 
 

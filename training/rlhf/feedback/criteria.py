@@ -61,12 +61,13 @@ def weigh(ratings: Sequence[Rating], weights: Mapping[str, float]) -> list[Ratin
 
 def pairs_of(ratings: Iterable[Rating]) -> list[Comparison]:
     """All pairs of ratings that were given side by side, the higher score chosen, equal ones tied."""
-    answers: defaultdict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    answers: defaultdict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     for rating in ratings:
         if rating.group:
-            answers[rating.prompt, rating.group, rating.annotator][rating.completion] = rating.score
+            answer = (rating.prompt, rating.group, rating.annotator, rating.choice)
+            answers[answer][rating.completion] = rating.score
     pairs = []
-    for (prompt, group, annotator), scores in answers.items():
+    for (prompt, group, annotator, choice), scores in answers.items():
         order = sorted({round(score, 9) for score in scores.values()}, reverse=True)
         pairs += ranking_to_comparisons(
             prompt=prompt,
@@ -74,6 +75,7 @@ def pairs_of(ratings: Iterable[Rating]) -> list[Comparison]:
             ranks=[1 + order.index(round(score, 9)) for score in scores.values()],
             group=group,
             annotator=annotator,
+            choice=choice,
         )
     return pairs
 

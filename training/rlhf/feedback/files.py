@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.rlhf.feedback.json_lines import read_rows
-from training.rlhf.feedback.preferences import Comparison, Rating
+from training.rlhf.feedback.preferences import RANDOM, Comparison, Rating
 
 HUMAN, ANSWER = "\n\nHuman:", "\n\nAssistant:"
 TURNS = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ANSWER} "}
@@ -24,9 +24,10 @@ _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 def read_preferences(path: str | Path) -> tuple[list[Comparison], list[Rating]]:
     """The comparisons and the ratings of a file; blank lines are skipped.
 
-    A comparison may have `tie`, `margin`, `group` and `annotator`, and need not have a prompt: of dialogues
-    it is what both share, up to an assistant's turn. A rating may have `criteria` (scores by name), `group`
-    and `annotator`. Scores are from 0 to 1. Raises InputError that names the file and the line.
+    A comparison may have `tie`, `margin`, `group`, `annotator` and `choice` (why it was asked), and need not
+    have a prompt: of dialogues it is what both share, up to an assistant's turn. A rating may have `criteria`
+    (scores by name), `group`, `annotator` and `choice`. Scores are from 0 to 1. Raises InputError that names
+    the file and the line.
     """
     said = read_rows(path, _said, what="comparison", example=_EXAMPLE)
     return (
@@ -91,7 +92,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _who(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(name, row.get(name, "")) for name in ("group", "annotator")}
+    unsaid = {"group": "", "annotator": "", "choice": RANDOM}
+    return {name: _text(name, row.get(name, default)) for name, default in unsaid.items()}
 
 
 def _text(name: str, value: Any) -> str:

@@ -12,6 +12,9 @@ from typing import Protocol, TypeVar
 
 from training.gpt.errors import InputError
 
+RANDOM = "random"
+"""Why a task was asked that nothing but chance brought."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -19,7 +22,8 @@ class Comparison:
 
     The text judged is `prompt + completion`: a completion carries its own leading space. `margin` is how much
     better, in units of reward. `group` names the ranking the pair came from, so that a ranking of K, which
-    gives K(K-1)/2 pairs, weighs no more than one pair does.
+    gives K(K-1)/2 pairs, weighs no more than one pair does. `choice` is why the task was asked: what was
+    chosen for being hard says little about the others.
     """
 
     prompt: str
@@ -29,6 +33,7 @@ class Comparison:
     margin: float = 0.0
     group: str = ""
     annotator: str = ""
+    choice: str = RANDOM
 
     @property
     def unit(self) -> str:
@@ -55,6 +60,7 @@ class Rating:
     criteria: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
     annotator: str = ""
+    choice: str = RANDOM
 
     @property
     def unit(self) -> str:
@@ -85,7 +91,13 @@ Said = TypeVar("Said", bound=Unit)
 
 
 def ranking_to_comparisons(
-    *, prompt: str, completions: Sequence[str], ranks: Sequence[int], group: str = "", annotator: str = ""
+    *,
+    prompt: str,
+    completions: Sequence[str],
+    ranks: Sequence[int],
+    group: str = "",
+    annotator: str = "",
+    choice: str = RANDOM,
 ) -> list[Comparison]:
     """All pairs of one ranking (1 is best, equal ranks are ties), the better completion as `chosen`."""
     if len(completions) != len(ranks):
@@ -101,9 +113,16 @@ def ranking_to_comparisons(
                 tie=ranks[i] == ranks[j],
                 group=group,
                 annotator=annotator,
+                choice=choice,
             )
         )
     return pairs
+
+
+def at_random(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those of tasks that came at random, on which figures about people's taste are unbiased; all of them
+    where none did."""
+    return [pair for pair in comparisons if pair.choice == RANDOM] or list(comparisons)
 
 
 def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple[list[Said], list[Said]]:

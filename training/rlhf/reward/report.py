@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.feedback.preferences import RANDOM, Comparison, at_random
 from training.rlhf.feedback.sides import Sides
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.reward.accuracy import accuracy, by_annotator, by_strength, longer_wins
@@ -21,27 +22,39 @@ def report(
 ) -> dict[str, Any]:
     """Figures of a normalised model on what was held out; the counts alone where nothing was.
 
+    Where tasks were chosen, all is measured on those that came at random, and `accuracy_of_all` is the
+    accuracy with the chosen ones, which are harder than most; where none came at random, there is no other.
     `loss` is Bradley and Terry's of the held-out comparisons, in nats, by the mean member in the units it was
     trained in. Of held-out scores, `score_correlation` is Pearson's between them and the rewards.
     """
-    pairs, ratings = sides.heldout_comparisons, sides.heldout.ratings
+    everything, ratings = sides.heldout_comparisons, sides.heldout.ratings
     figures: dict[str, Any] = {
-        "comparisons": len(sides.comparisons) + len(pairs),
-        "heldout_comparisons": len(pairs),
+        "comparisons": len(sides.comparisons) + len(everything),
+        "heldout_comparisons": len(everything),
+        "heldout_chosen": sum(pair.choice != RANDOM for pair in everything),
     }
     if sides.train.ratings:
         figures |= {"ratings": len(sides.train.ratings) + len(ratings), "heldout_ratings": len(ratings)}
     if ratings:
         rewards = model.score([each.prompt for each in ratings], [each.completion for each in ratings])
         figures["score_correlation"] = _correlation(rewards, [each.score for each in ratings])
-    if not pairs:
+    if not everything:
         return figures | {"annotators": _annotators([], [], reliabilities)}
-    texts = list(dict.fromkeys(text for pair in pairs for text in pair.texts))
+    texts = list(dict.fromkeys(text for pair in everything for text in pair.texts))
     index = {text: place for place, text in enumerate(texts)}
     members = model.member_scores(*zip(*texts, strict=True))
     trained = model.trained_units(members).mean(dim=1).cpu()
-    chosen, rejected = (trained[[index[pair.texts[side]] for pair in pairs]] for side in (0, 1))
-    differences = (chosen - rejected).tolist()
+
+    def gaps(pairs: Sequence[Comparison]) -> Tensor:
+        """r_chosen - r_rejected of each. [pairs]"""
+        chosen, rejected = (trained[[index[pair.texts[side]] for pair in pairs]] for side in (0, 1))
+        return chosen - rejected
+
+    pairs = at_random(everything)
+    difference = gaps(pairs)
+    differences = difference.tolist()
+    if len(pairs) < len(everything):
+        figures["accuracy_of_all"] = asdict(accuracy(gaps(everything).tolist(), everything))
     margin = torch.tensor([pair.margin for pair in pairs])
     tie = torch.tensor([pair.tie for pair in pairs])
     found, longer = accuracy(differences, pairs), longer_wins(pairs)
@@ -49,7 +62,7 @@ def report(
     return figures | {
         "accuracy": found.accuracy,
         "interval": (found.low, found.high),
-        "loss": bradley_terry_loss(chosen - rejected, margin=margin, tie=tie).mean().item(),
+        "loss": bradley_terry_loss(difference, margin=margin, tie=tie).mean().item(),
         "margin": math.fsum(kept) / len(kept) if kept else math.nan,
         "longer_wins": longer.accuracy,
         "longer_wins_interval": (longer.low, longer.high),

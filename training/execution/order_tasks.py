@@ -1,0 +1,112 @@
+"""Order a project's waiting tasks by how much their answers would teach a reward model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from labeling.models import Project, Task
+from labeling.ordering import Placed, order_tasks, orderable
+from training.execution.attempt import Attempt
+from training.execution.configs import config_of
+from training.execution.outcome import Outcome
+from training.execution.versions import load_reward
+from training.gpt.config import HardwareConfig
+from training.gpt.devices import autocast, choose_device, choose_precision
+from training.gpt.errors import InputError
+from training.models import Run
+from training.rlhf.feedback.preferences import unit_share
+from training.rlhf.reward.judge import Judge
+from training.rlhf.reward.usefulness import mixed_order, usefulness
+
+TASKS_AT_ONCE = 256
+BARS = 20
+"""Of the picture of usefulness."""
+
+
+def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001
+    """Score all that waits, mix what is chosen with what comes at random, and give out in that order."""
+    project, reward = run.project, run.reward
+    assert project is not None
+    assert reward is not None
+    by, share = Task.Choice(run.parameters["by"]), run.parameters["share"] / 100
+    attempt.say("loading the reward model")
+    judge = load_reward(reward)
+    if by == Task.Choice.DISAGREEMENT and judge.members == 1:
+        raise InputError(
+            f"reward: “{reward}” is a single model, and nobody is there to disagree with it; train one with "
+            f"`manage.py train_reward --members 4`, or choose --by {Task.Choice.CLOSENESS}."
+        )
+    useful = scored(run, attempt, project, judge, by=by)
+    # What somebody has begun while it was scored keeps its place.
+    waiting = [task for task in orderable(project).values_list("pk", flat=True) if task in useful]
+    values = [useful[task] for task in waiting]
+    order = [
+        Placed(waiting[place.task], by, values[place.task])
+        if place.chosen
+        else Placed(waiting[place.task], Task.Choice.RANDOM, None)
+        for place in mixed_order(values, draws=[draw_of(task) for task in waiting], share=share)
+    ]
+    return Outcome(
+        metrics=figures(order, useful),
+        record=lambda: order_tasks(project, order),
+    )
+
+
+def scored(run: Run, attempt: Attempt, project: Project, judge: Judge, *, by: str) -> dict[int, float]:
+    """How useful each task is, by its id."""
+    hardware = config_of(HardwareConfig, run)
+    device = choose_device(hardware.device)
+    judge = judge.to(device)
+    keys = list(orderable(project).order_by("pk").values_list("pk", flat=True))
+    found: dict[int, float] = {}
+    for first in range(0, len(keys), TASKS_AT_ONCE):
+        attempt.check()
+        some = keys[first : first + TASKS_AT_ONCE]
+        tasks = Task.objects.filter(pk__in=some).select_related("prompt").prefetch_related("samples")
+        shown = {
+            task.pk: [(task.prompt.text, sample.text) for sample in task.samples.all()] for task in tasks
+        }
+        texts = [text for own in shown.values() for text in own]
+        with autocast(device, choose_precision(hardware.precision, device)):
+            rewards = judge.trained_units(judge.member_scores(*zip(*texts, strict=True)))
+        values = usefulness(rewards.cpu(), [len(own) for own in shown.values()], by=by)
+        found |= zip(shown, values, strict=True)
+        done = len(found)
+        attempt.say(f"{done:,} of {len(keys):,} tasks", progress=done / len(keys))
+    return found
+
+
+def draw_of(task: int) -> float:
+    """The number that decides whether a task may be chosen: the task's own, however often it is ordered, so
+    that those which come at random are a fair sample of all."""
+    return unit_share(f"task {task}", seed=0)
+
+
+def figures(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
+    """What the order came to: how many tasks of each kind, how useful, and the bars of a picture."""
+    sides = {
+        "chosen": [useful[each.task] for each in order if each.choice != Task.Choice.RANDOM],
+        "random": [useful[each.task] for each in order if each.choice == Task.Choice.RANDOM],
+    }
+    found: dict[str, Any] = {"tasks": len(order)}
+    for side, values in sides.items():
+        found[side] = len(values)
+        if values:
+            found[f"usefulness_{side}"] = fmean(values)
+    low, high = min(useful.values(), default=0.0), max(useful.values(), default=0.0)
+    width = (high - low) / BARS or 1.0
+    found["usefulness"] = {
+        "low": low,
+        "width": width,
+        **{side: counts(values, low=low, width=width) for side, values in sides.items()},
+    }
+    return found
+
+
+def counts(values: Sequence[float], *, low: float, width: float) -> list[int]:
+    """How many of the values fall into each of the bars."""
+    found = [0] * BARS
+    for value in values:
+        found[min(BARS - 1, int((value - low) / width))] += 1
+    return found

@@ -1,0 +1,128 @@
+"""What became of the order of a project's tasks: sentences, and a picture of how useful they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labeling.models import Task
+from training.models import Run
+from training.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, number, ticks
+from training.reports.evaluation import counted
+
+UNITS = {
+    Task.Choice.DISAGREEMENT: "deviation of the members' probabilities that one sample is preferred",
+    Task.Choice.CLOSENESS: "entropy of the answer in bits: 1 is a coin's",
+}
+"""What is measured, by what makes a task useful."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Tasks by their usefulness, the chosen ones upon those that come at random; template-ready."""
+
+    across: str
+    low: float
+    step: float  # the width of a bar, in units of usefulness
+    random: Sequence[int]
+    chosen: Sequence[int]
+
+    width = WIDTH
+    height = HEIGHT + 14  # room for the name of the axis
+
+    @property
+    def plot(self) -> dict[str, int]:
+        """Edges of the plotting area."""
+        return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
+
+    @property
+    def most(self) -> int:
+        """The tasks of the highest bar."""
+        return max(1, *(sum(both) for both in zip(self.random, self.chosen, strict=True)))
+
+    @property
+    def summary(self) -> str:
+        """The picture in words."""
+        ends = (number(round(end, 3)) for end in (self.low, self.low + self.step * len(self.random)))
+        return (
+            f"{counted(sum(self.chosen), 'task')} chosen and {sum(self.random)} at random, "
+            f"by usefulness from {' to '.join(ends)}"
+        )
+
+    def x(self, value: float) -> float:
+        span = self.step * len(self.random)
+        return round(LEFT + (value - self.low) / span * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, tasks: float) -> float:
+        return round(HEIGHT - BOTTOM - tasks / self.most * (HEIGHT - TOP - BOTTOM), 1)
+
+    @property
+    def bars(self) -> list[dict[str, Any]]:
+        """Rectangles: those of the random tasks, and above each that of the chosen."""
+        found = []
+        for place, (random, chosen) in enumerate(zip(self.random, self.chosen, strict=True)):
+            start = self.low + place * self.step
+            left, right = self.x(start), self.x(start + self.step)
+            for side, low, high in (("random", 0, random), ("chosen", random, random + chosen)):
+                if high > low:
+                    found.append(
+                        {
+                            "side": side,
+                            "x": left,
+                            "y": self.y(high),
+                            "width": round(max(1.0, right - left - 1), 1),
+                            "height": round(self.y(low) - self.y(high), 1),
+                            "label": f"{start:.3f} to {start + self.step:.3f}: {high - low} "
+                            f"{'at random' if side == 'random' else 'chosen'}",
+                        }
+                    )
+        return found
+
+    @property
+    def y_ticks(self) -> list[tuple[float, str]]:
+        return [(self.y(tick), number(tick)) for tick in ticks(0, self.most, 4) if tick == int(tick)]
+
+    @property
+    def x_ticks(self) -> list[tuple[float, str]]:
+        end = self.low + self.step * len(self.random)
+        return [(self.x(tick), number(tick)) for tick in ticks(self.low, end, 5)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordering:
+    """What an ordering did."""
+
+    text: str
+    histogram: Histogram
+
+
+def ordering(run: Run) -> Ordering | None:
+    """What an ordering that is done did; None for anything else."""
+    found = run.metrics
+    if run.kind != Run.Kind.ORDER_TASKS or "usefulness" not in found:
+        return None
+    by, useful = Task.Choice(run.parameters["by"]), found["usefulness"]
+    texts = [f"{counted(found['tasks'], 'waiting task')} put in order by {by}."]
+    if found["chosen"]:
+        mean = f", {number(round(found['usefulness_chosen'], 3))} useful on average"
+        against = f" against {number(round(found['usefulness_random'], 3))}" if found["random"] else ""
+        texts.append(f"{found['chosen']:,} of them are chosen{mean}{against}.")
+    if found["random"]:
+        texts.append(f"{found['random']:,} come at random: figures about people are unbiased on these.")
+    else:
+        texts.append("None comes at random, so figures about people on these tasks will be biased.")
+    return Ordering(
+        text=" ".join(texts),
+        histogram=Histogram(
+            across=UNITS[by],
+            low=useful["low"],
+            step=useful["width"],
+            random=useful["random"],
+            chosen=useful["chosen"],
+        ),
+    )
+
+
+def lines(run: Run) -> list[str]:
+    """The same for a terminal."""
+    found = ordering(run)
+    return [f"  {found.text}"] if found else []
