@@ -65,10 +65,9 @@ def take_again(assignment: Assignment) -> Assignment:
         now = Assignment.objects.get(pk=assignment.pk)
         if now.state == Assignment.State.SUBMITTED:
             raise LeaseLost("The task is answered: its answer can be changed.")
-        if not now.is_leased and (
-            not project.is_active or limit_reached(annotator=annotator, project=project)
-        ):
-            raise LeaseLost("The project hands out no more tasks to you now.")
+        welcome = Project.objects.for_annotator(annotator).filter(pk=project.pk).exists()
+        if not now.is_leased and (not welcome or limit_reached(annotator=annotator, project=project)):
+            raise LeaseLost("The project has no more tasks for you now.")
         return _lease(annotator, now.task)
 
 

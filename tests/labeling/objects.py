@@ -1,10 +1,14 @@
 """Plain objects that the labelling tests start from."""
 
-from django.contrib.auth.models import Group, User
+from datetime import datetime, timedelta
 
-from labeling.models import Assignment, Generator, Project, Task
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from labeling.feedback import Answer
+from labeling.models import Annotation, Assignment, Generator, Project, Task
 from labeling.prompts import add_prompts
-from labeling.queue import claim
+from labeling.queue import claim, submit
 from labeling.tasks import create_tasks
 
 GENERATOR = "story-model-7"
@@ -28,6 +32,12 @@ def make_project(slug: str = "stories", **settings: object) -> Project:
     return Project.objects.create(**{"slug": slug, "name": slug.title(), **unchecked, **settings})
 
 
+def checking(project: Project, *, gold: int = 0, repeat: int = 0) -> Project:
+    """The project with these percentages, beyond the half that the database allows: so in memory alone."""
+    project.gold_percent, project.repeat_percent = gold, repeat
+    return project
+
+
 def make_tasks(project: Project, count: int = 1, *, samples: int = 3, need: int | None = None) -> list[Task]:
     """Tasks whose samples read `A0`, `B0`, … for prompt 0, and so on."""
     generator, _ = Generator.objects.get_or_create(name=GENERATOR)
@@ -44,6 +54,29 @@ def claimed(user: User, project: Project) -> Assignment:
     assignment = claim(annotator=user, project=project)
     assert assignment is not None
     return assignment
+
+
+def answered(
+    user: User, project: Project, answer: Answer | None = None, *, at: datetime | None = None
+) -> Annotation:
+    """The user's answer (else "all bad") to their next task, given at that moment."""
+    annotation = submit(claimed(user, project), answer or Answer(all_bad=True), client_key="k")
+    if at is not None:
+        Assignment.objects.filter(pk=annotation.assignment_id).update(finished=at)
+    return annotation
+
+
+def leased(user: User, task: Task) -> Assignment:
+    """A lease on this very task, its samples in the order of their places."""
+    places = task.places.order_by("position")
+    return Assignment.objects.create(
+        task=task,
+        project=task.project,
+        annotator=user,
+        shown_order=[place.sample_id for place in places],
+        claimed=timezone.now(),
+        lease_until=timezone.now() + timedelta(minutes=10),
+    )
 
 
 def letters(assignment: Assignment) -> str:
