@@ -5,6 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from labeling.views.sign_in import admin_sign_in
 from labeling.views.sign_out import SignOut
 
 urlpatterns = [
@@ -12,6 +13,7 @@ urlpatterns = [
     path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", SignOut.as_view(), name="logout"),
     # /admin/
+    path("admin/login/", admin_sign_in),
     path("admin/logout/", SignOut.as_view()),
     path("admin/", admin.site.urls),
     # /api/

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from django.contrib.auth.models import User
-from django.db.models import Count
-from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from labeling.pace import answers_of, start_of
+from labeling.pace import answers_by_day
 
 WEEKS = 8
 """How far back the strip of days goes, this week included."""
@@ -32,8 +30,7 @@ def days_of(annotator: User, *, weeks: int = WEEKS) -> list[Day]:
     """Every day from a Monday to today, that many weeks with this one, with the person's answers."""
     today = timezone.localdate()
     first = today - timedelta(days=today.weekday() + 7 * (weeks - 1))
-    answered = answers_of(annotator).filter(finished__gte=start_of(first)).order_by()
-    counts = dict(answered.annotate(day=TruncDate("finished")).values_list("day").annotate(Count("pk")))
+    counts = dict(answers_by_day(annotator, since=first))
     dates = [first + timedelta(days=number) for number in range((today - first).days + 1)]
     return [Day(day, counts.get(day, 0)) for day in dates]
 
@@ -63,7 +60,7 @@ def _weekdays_between(earlier: date, later: date) -> int:
 # -- Answers a day, drawn --------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 560, 180
-LEFT, RIGHT, TOP, BOTTOM = 34, 6, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 34, 18, 10, 24
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 AROUND = 2
 """Unchanged lines shown on either side of a change."""
 ALIKE = 0.4
-"""Below this likeness, a passage is shown as taken out and written anew: words in common are chance."""
-MOST_WORDS = 4000
-"""Longer passages are not compared word by word, which takes the square of their length."""
+"""Less alike, a line was taken out and another written: the words they share are chance."""
+MOST_PAIRS = 2500
+"""Of more, lines are not paired: every one of them would be compared with every other."""
 
 # Chinese and Japanese write no spaces: there each character is a word of its own.
 WORD = re.compile(
@@ -45,29 +45,59 @@ def differences(earlier: str, later: str) -> list[Passage]:
     reached = 0
     for group in groups:
         for number, (tag, first, last, start, end) in enumerate(group):
-            old, new = "\n".join(before[first:last]), "\n".join(after[start:end])
-            if tag == "equal":
-                pieces = [Piece("same", old)]
-            elif tag == "replace":
-                pieces = _by_words(old, new)
-            else:
-                pieces = [Piece("gone", old)] if tag == "delete" else [Piece("new", new)]
+            old, new = before[first:last], after[start:end]
+            match tag:
+                case "equal":
+                    pieces = [Piece("same", "\n".join(old))]
+                case "delete":
+                    pieces = [Piece("gone", "\n".join(old))]
+                case "insert":
+                    pieces = [Piece("new", "\n".join(new))]
+                case _:
+                    pieces = _rewritten(old, new)
             passages.append(Passage(pieces, skipped=first - reached if number == 0 else 0))
         reached = group[-1][2]
     return passages
 
 
+def _rewritten(earlier: list[str], later: list[str]) -> list[Piece]:
+    """Lines that gave way to others: those that are alike word by word, the others as gone and new."""
+    lines: list[list[Piece]] = []
+    old = new = 0
+    for first, second in [*_alike(earlier, later), (len(earlier), len(later))]:
+        lines += [[Piece("gone", line)] for line in earlier[old:first]]
+        lines += [[Piece("new", line)] for line in later[new:second]]
+        if first < len(earlier):
+            lines.append(_by_words(earlier[first], later[second]))
+        old, new = first + 1, second + 1
+    pieces = [piece for line in lines for piece in (Piece("same", "\n"), *line)]
+    return pieces[1:]
+
+
+def _alike(earlier: list[str], later: list[str]) -> list[tuple[int, int]]:
+    """Which lines became which, in order, the most alike first: nothing is crossed."""
+    if len(earlier) * len(later) > MOST_PAIRS:
+        return []
+    matcher = SequenceMatcher(autojunk=False)
+    likeness = {}
+    for second, line in enumerate(later):
+        matcher.set_seq2(WORD.findall(line))
+        for first, other in enumerate(earlier):
+            matcher.set_seq1(WORD.findall(other))
+            if matcher.quick_ratio() >= ALIKE and (ratio := matcher.ratio()) >= ALIKE:
+                likeness[first, second] = ratio
+    kept: list[tuple[int, int]] = []
+    for first, second in sorted(likeness, key=lambda pair: -likeness[pair]):
+        if all((first - a) * (second - b) > 0 for a, b in kept):
+            kept.append((first, second))
+    return sorted(kept)
+
+
 def _by_words(earlier: str, later: str) -> list[Piece]:
-    """A passage that was rewritten: what stayed of it, what went and what came."""
+    """A line that was changed: what stayed of it, what went and what came."""
     before, after = WORD.findall(earlier), WORD.findall(later)
-    whole = [Piece("gone", earlier), Piece("new", f"\n{later}")]
-    if max(len(before), len(after)) > MOST_WORDS:
-        return whole
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    if matcher.ratio() < ALIKE:
-        return whole
     pieces: list[Piece] = []
-    for tag, first, last, start, end in matcher.get_opcodes():
+    for tag, first, last, start, end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
             pieces.append(Piece("same", "".join(before[first:last])))
             continue

@@ -1,17 +1,19 @@
 """What one person has done today, towards which goal, and how fast: for that person's own eyes.
 
-Days begin at midnight in the site's time zone (`TIME_ZONE`), also where the clocks change. Every answer
-counts the same, whatever task it was given to: a figure that passed over gold would tell which is gold.
+Days begin at midnight in the site's time zone (`TIME_ZONE`), also where the clocks change. Answers to gold
+and repeats count like any: a figure that passed over them would tell which they are. Training tasks, which
+are no secret, do not count.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.contrib.auth.models import User
 from django.db.models import Aggregate, Count, FloatField, Q, Sum
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from labeling.models import Annotation, Assignment, Project, WorkSettings
+from labeling.models import Annotation, Assignment, Project, Task, WorkSettings
 from labeling.models.assignments import AssignmentQuerySet
 
 LATELY = 14
@@ -19,13 +21,26 @@ LATELY = 14
 
 
 def start_of(day: date) -> datetime:
-    """The first moment of a day in the site's time zone."""
-    return timezone.make_aware(datetime.combine(day, time.min))
+    """The first moment of a day in the site's time zone, in UTC, where moments can be taken from each other."""
+    return timezone.make_aware(datetime.combine(day, time.min)).astimezone(UTC)
 
 
 def answers_of(annotator: User) -> AssignmentQuerySet:
-    """The tasks this person has answered."""
-    return Assignment.objects.submitted().filter(annotator=annotator)
+    """The tasks this person has answered, training tasks left out: those are no secret."""
+    return Assignment.objects.answers().filter(annotator=annotator)
+
+
+def answers_by_day(
+    annotator: User, *, since: date | None = None, before: date | None = None
+) -> list[tuple[date, int]]:
+    """The days on which this person answered something, in order, and how many tasks."""
+    answered = answers_of(annotator).order_by()
+    if since is not None:
+        answered = answered.filter(finished__gte=start_of(since))
+    if before is not None:
+        answered = answered.filter(finished__lt=start_of(before))
+    days = answered.annotate(day=TruncDate("finished")).values_list("day")
+    return list(days.annotate(Count("pk")).order_by("day"))
 
 
 def done_today(annotator: User, project: Project | None = None) -> int:
@@ -49,6 +64,8 @@ class Goal:
 
     done: int
     aim: int
+    project: Project | None = None
+    """None: the person's own goal, for all projects together."""
 
     @property
     def reached(self) -> bool:
@@ -70,7 +87,17 @@ def goal_today(annotator: User, project: Project) -> Goal | None:
     aim = own_aim(annotator)
     if aim:
         return Goal(done_today(annotator), aim)
-    return Goal(done_today(annotator, project), project.daily_goal) if project.daily_goal else None
+    return Goal(done_today(annotator, project), project.daily_goal, project) if project.daily_goal else None
+
+
+def goals_today(annotator: User) -> list[Goal]:
+    """Today's goals: one's own, over all projects, else those of the projects one can work in."""
+    aim = own_aim(annotator)
+    if aim:
+        return [Goal(done_today(annotator), aim)]
+    done = done_today_by_project(annotator)
+    projects = Project.objects.for_annotator(annotator).filter(daily_goal__gt=0)
+    return [Goal(done.get(project.pk, 0), project.daily_goal or 0, project) for project in projects]
 
 
 # -- Pace -------------------------------------------------------------------------------------------------
@@ -95,6 +122,14 @@ class Pace:
     per_hour: float
     """Answers in an hour of active time."""
 
+    @property
+    def typical(self) -> str:
+        """The median as people read it."""
+        minutes, seconds = divmod(round(self.median), 60)
+        if not minutes:
+            return f"{self.median:.1f} s" if self.median < 10 else f"{seconds} s"
+        return f"{minutes} min {seconds} s"
+
 
 def pace(annotator: User) -> tuple[Pace | None, Pace | None]:
     """Today's pace, and that of the `LATELY` days before; none where nothing was timed.
@@ -103,7 +138,7 @@ def pace(annotator: User) -> tuple[Pace | None, Pace | None]:
     """
     today = timezone.localdate()
     midnight = start_of(today)
-    timed = Annotation.objects.filter(
+    timed = Annotation.objects.exclude(assignment__task__kind=Task.Kind.TRAINING).filter(
         assignment__annotator=annotator,
         assignment__finished__gte=start_of(today - timedelta(days=LATELY)),
         revision=1,

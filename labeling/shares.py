@@ -29,6 +29,18 @@ class Share:
         """The upper end of the 95 % interval."""
         return self.interval()[1]
 
+    @property
+    def percent(self) -> int:
+        return round(100 * self.share)
+
+    @property
+    def low_percent(self) -> int:
+        return round(100 * self.low)
+
+    @property
+    def high_percent(self) -> int:
+        return round(100 * self.high)
+
     def interval(self, z: float = Z) -> tuple[float, float]:
         """Wilson's score interval (Wilson 1927): it stays between 0 and 1, and is honest for few."""
         n, p = self.of, self.share

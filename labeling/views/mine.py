@@ -7,27 +7,33 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from labeling import own_agreement
 from labeling.access import UserRequest, annotator_required
 from labeling.days import DAYS_DRAWN, DayChart, days_of, longest_row, weeks_of
-from labeling.models import Project, Task
-from labeling.pace import LATELY, Goal, done_today, done_today_by_project, own_aim, pace
+from labeling.history import history_of
+from labeling.models import Project
+from labeling.offers import offers_for, with_guidelines
+from labeling.pace import LATELY, Goal, goals_today, own_aim, pace
+
+LAST_SHOWN = 10
+"""Answers that the page shows at once; the others are a click away."""
 
 
 @require_GET
 @login_required
 @never_cache
 def projects(request: UserRequest) -> HttpResponse:
-    """What there is to do."""
-    done = done_today_by_project(request.user)
-    rows = [
-        {
-            "project": project,
-            "waiting": Task.objects.filter(project=project).waiting_for(request.user).count(),
-            "today": done.get(project.pk, 0),
-        }
-        for project in Project.objects.for_annotator(request.user)
-    ]
-    return render(request, "labeling/projects.html", {"rows": rows})
+    """What there is to do; for admins also the projects that are not open to them as annotators."""
+    user = request.user
+    offers = offers_for(user)
+    aim = own_aim(user)
+    others = Project.objects.exclude(pk__in=[offer.project.pk for offer in offers])
+    context = {
+        "offers": offers,
+        "own_goal": Goal(sum(offer.done for offer in offers), aim) if aim else None,
+        "others": with_guidelines(others) if user.has_perm("labeling.change_project") else [],
+    }
+    return render(request, "labeling/projects.html", context)
 
 
 # /me/
@@ -40,18 +46,27 @@ def mine(request: UserRequest) -> HttpResponse:
     """What the person has done, how fast, on which days, and the last answers to look at again."""
     user = request.user
     days = days_of(user)
-    aim = own_aim(user)
+    goals = goals_today(user)
+    projects = with_guidelines(Project.objects.for_annotator(user))
+    alone = len(projects) == 1 or any(goal.project is None for goal in goals)
     today, lately = pace(user)
+    last = history_of(user)
     context = {
-        "done": done_today(user),
-        "goal": Goal(days[-1].answers, aim) if aim else None,
+        "done": days[-1].answers,
+        "goals": goals,
         "pace_today": today,
         "pace_lately": lately,
         "lately_days": LATELY,
-        "chart": DayChart(days[-DAYS_DRAWN:], aim=aim),
+        "with_gold": own_agreement.with_gold(user),
+        "with_oneself": own_agreement.with_oneself(user),
+        # The bars are of all projects together: so is one's own goal, and that of the only project.
+        "chart": DayChart(days[-DAYS_DRAWN:], aim=goals[0].aim if goals and alone else None),
         "weeks": weeks_of(days),
         "days_worked": sum(bool(day.answers) for day in days),
         "longest_row": longest_row(days),
+        "last": last[:LAST_SHOWN],
+        "older": last[LAST_SHOWN:],
+        "projects": projects,
         "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "labeling/mine.html", context)
