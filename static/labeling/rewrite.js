@@ -131,7 +131,7 @@ export class Rewriting extends Steps {
   // -- State ------------------------------------------------------------------------------------------
 
   original(source) {
-    return this.cards[source]?.querySelector(".source").textContent ?? "";
+    return this.cards[source]?.querySelector(".original").textContent ?? "";
   }
 
   name(source) {

@@ -46,12 +46,19 @@ export class Scales extends Steps {
 
   digit(number) {
     const value = this.valueOf(number);
-    return this.inputOf(this.current, value) ? this.set(this.current, value) : "";
+    return this.inputOf(this.current, value) ? this.seen(this.set(this.current, value)) : "";
   }
 
   // The mark goes to the first line that wants something.
   point() {
     this.current = Math.max(0, this.values.indexOf(null));
+    this.seen();
+  }
+
+  // Keys may take the mark out of sight; the mouse and the finger know where they are.
+  seen(told) {
+    this.lines[this.current].scrollIntoView({ block: "nearest" });
+    return told;
   }
 
   // -- Steps ------------------------------------------------------------------------------------------
@@ -75,7 +82,7 @@ export class Scales extends Steps {
     const at = this.values.findIndex((value, index) => value !== after[index]);
     if (at < 0) return told;
     this.current = at;
-    return `${told} ${this.name(at)}: ${this.word(at)}.`;
+    return this.seen(`${told} ${this.name(at)}: ${this.word(at)}.`);
   }
 
   // -- State ------------------------------------------------------------------------------------------

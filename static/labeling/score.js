@@ -37,7 +37,7 @@ export class Scoring extends Scales {
     let at = this.current + step;
     while (at in this.lines && !this.isOpen(at)) at += step;
     if (at in this.lines) this.current = at;
-    return `${this.name(this.current)}: ${this.word(this.current)}.`;
+    return this.seen(`${this.name(this.current)}: ${this.word(this.current)}.`);
   }
 
   // The card a person moved to is where digits go next.

@@ -1,0 +1,115 @@
+"""A ranking, made by keyboard alone, by mouse alone and by touch."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from labeling import queue
+from labeling.feedback import Answer
+from labeling.models import Annotation
+from labeling.preferences import comparisons
+from tests.e2e.working import by_letter, card, fits_a_finger, phone, press, signed_in, start, submitted
+from tests.labeling.objects import annotator, claimed, make_project, make_tasks, ranks_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_by_keyboard_digits_give_the_order_and_t_a_tie(page: Page) -> None:
+    start(page, "rank", samples=4)
+    press(page, "CA")
+    page.keyboard.press("t")
+    press(page, "BD")
+    page.keyboard.press("Enter")
+    assert by_letter(submitted(page), "rank") == {"C": 1, "A": 2, "B": 2, "D": 3}
+
+
+def test_arrow_keys_move_a_sample_through_ties_and_say_so(page: Page) -> None:
+    start(page, "rank")
+    press(page, "ABC")
+    card(page, "C").focus()
+    said = page.locator("#announcement")
+    for expected in ("tied 2nd", ": 2nd", "tied 1st", ": 1st"):
+        page.keyboard.press("ArrowUp")
+        expect(said).to_contain_text(expected)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert by_letter(submitted(page), "rank") == {"A": 1, "C": 1, "B": 2}
+
+
+def test_by_mouse_with_clicks_and_drags(page: Page) -> None:
+    start(page, "rank")
+    card(page, "A").get_by_role("button", name="Rank next").click()
+    card(page, "B").get_by_role("button", name="Rank next").click()
+    card(page, "C").locator(".number").drag_to(page.locator(".order .gap").first)
+    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    page.locator(".order .chip").last.drag_to(page.locator(".order .group").nth(1))
+    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
+    page.get_by_role("button", name="Submit").click()
+    assert by_letter(submitted(page), "rank") == {"C": 1, "A": 2, "B": 2}
+
+
+def test_by_touch_buttons_do_what_a_drag_does(open_context: Callable[..., BrowserContext]) -> None:
+    page = phone(open_context)
+    start(page, "rank")
+    for letter in "BAC":
+        card(page, letter).get_by_role("button", name="Rank next").tap()
+    card(page, "C").get_by_role("button", name="better").tap()
+    assert fits_a_finger(page, ".sample footer button, .ranking button")
+    page.get_by_role("button", name="Submit").tap()
+    assert by_letter(submitted(page), "rank") == {"B": 1, "A": 2, "C": 2}
+
+
+def test_nothing_is_ranked_beforehand_so_that_enter_asks(page: Page) -> None:
+    start(page, "rank")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Nothing is ranked yet")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_have_text("Samples 1 and 3 are not ranked yet.")
+    assert not Annotation.objects.exists()
+
+
+def test_a_stored_order_that_nobody_touched_asks_before_it_is_sent_again(page: Page) -> None:
+    project = make_project()
+    make_tasks(project)
+    person = annotator()
+    assignment = claimed(person, project)
+    queue.submit(assignment, Answer(ranks=ranks_for(assignment, "CA=B")), client_key="first")
+    signed_in(page, person)
+    page.goto(f"/assignments/{assignment.pk}/edit/")
+    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("as it is?")
+    page.keyboard.press("Escape")
+    assert Annotation.objects.count() == 1
+    card(page, "B").get_by_role("button", name="worse").click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#idle")).to_be_visible()
+    assert by_letter(Annotation.objects.latest("id"), "rank") == {"C": 1, "A": 2, "B": 3}
+
+
+def test_undo_takes_back_step_after_step(page: Page) -> None:
+    start(page, "rank")
+    press(page, "AB")
+    page.keyboard.press("t")
+    press(page, "C")
+    chips = page.locator(".order .chip")
+    expect(chips).to_have_count(3)
+    for left in (2, 2, 1, 0):
+        page.keyboard.press("u")
+        expect(chips).to_have_count(left)
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Nothing is ranked yet")
+
+
+def test_all_bad_compares_nothing(page: Page) -> None:
+    project = start(page, "rank")
+    press(page, "AB")
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    annotation = submitted(page)
+    assert annotation.all_bad
+    assert by_letter(annotation, "rank") == {}
+    assert list(comparisons(project)) == []
