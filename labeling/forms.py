@@ -1,76 +1,257 @@
-"""Forms of the admin."""
+"""Forms of the set-up pages and of the admin: a project, an import, an invitation, a new account."""
 
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
+from django.utils.text import slugify
 
-from labeling.models import Project, Prompt
-from labeling.prompts import add_prompts
+from labeling.feedback import KINDS
+from labeling.imports import ENCODINGS, LARGEST
+from labeling.models import Invitation, Project
+from labeling.people import may_be_members
+
+TOGETHER = ("feedback", "samples_per_task")
+"""Fields that are only right or wrong together."""
 
 
 class ProjectForm(forms.ModelForm):
-    """A project with its guidelines, and a place to paste prompts."""
+    """A project with its guidelines."""
 
     criteria = forms.CharField(
         required=False,
-        widget=forms.TextInput(attrs={"size": 60}),
-        help_text="Score feedback: what is scored beside the overall impression, such as: kindness, fluency.",
+        max_length=200,
+        help_text="At most four, with commas between them, such as: kindness, fluency.",
     )
     guidelines_text = forms.CharField(
         label="Guidelines",
         required=False,
-        widget=forms.Textarea(attrs={"rows": 12, "cols": 90}),
+        max_length=50_000,
+        widget=forms.Textarea(attrs={"rows": 10}),
         help_text="Markdown. A change becomes a new version; answers keep the version they were given under.",
     )
-    new_prompts = forms.CharField(
-        label="Prompts",
-        required=False,
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 8, "cols": 90}),
-        help_text="One on each line. Those the project has already are left alone.",
-    )
-    new_prompts_split = forms.ChoiceField(
-        label="They are for",
-        choices=[("train", "Training"), ("heldout", "Evaluation only (held out)")],
-        initial=Prompt.Split.TRAIN,
+    members = forms.ModelMultipleChoiceField(
+        queryset=User.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
 
     class Meta:
         model = Project
         fields = [
             "name",
-            "slug",
             "feedback",
             "scale",
             "criteria",
             "samples_per_task",
+            "text_format",
             "annotations_per_task",
             "lease_minutes",
+            "daily_goal",
+            "limit_per_day",
+            "limit_per_person",
+            "gold_percent",
+            "repeat_percent",
+            "entry_percent",
+            "adjudicate_percent",
+            "chosen_percent",
+            "everybody",
+            "members",
             "is_active",
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["criteria"] = ", ".join(self.instance.criteria)
-        if self.instance.pk and (guidelines := self.instance.guidelines):
+        project: Project = self.instance
+        self.initial["criteria"] = ", ".join(project.criteria)
+        if project.pk and (guidelines := project.guidelines):
             self.initial["guidelines_text"] = guidelines.text
+        members = self.fields["members"]
+        assert isinstance(members, forms.ModelMultipleChoiceField)
+        members.queryset = may_be_members(project)
 
-    def clean_new_prompts(self) -> list[str]:
-        """The lines that hold something, without the ends that a paste brings along."""
-        text: str = self.cleaned_data["new_prompts"]
-        return [line.rstrip() for line in text.splitlines() if line.strip()]
+    def clean_name(self) -> str:
+        """The name on one line, which leaves something for an address."""
+        return " ".join(self.cleaned_data["name"].split())
 
     def clean_criteria(self) -> list[str]:
         """The names between the commas."""
         return [name.strip() for name in self.cleaned_data["criteria"].split(",") if name.strip()]
 
-    def save_guidelines_and_prompts(self, *, author: User) -> int:
-        """Store both for the saved project. Returns how many prompts are new."""
-        text = self.cleaned_data["guidelines_text"]
-        project: Project = self.instance
-        if text or project.guidelines:
-            project.revise_guidelines(text, author=author)
-        before = project.prompts.count()
-        add_prompts(project, self.cleaned_data["new_prompts"], self.cleaned_data["new_prompts_split"])
-        return project.prompts.count() - before
+    def clean(self) -> dict[str, Any]:
+        """A kind that takes one number of samples only brings that number along."""
+        cleaned = super().clean() or {}
+        kind = KINDS.get(cleaned.get("feedback", ""))
+        if kind is not None and kind.fewest_samples == kind.most_samples:
+            cleaned["samples_per_task"] = kind.fewest_samples
+            self.errors.pop("samples_per_task", None)
+        return cleaned
+
+    @property
+    def valid_names(self) -> list[str]:
+        """The model's fields whose values can be kept even if others are wrong."""
+        names = [name for name in self.Meta.fields if name in self.cleaned_data and name not in self.errors]
+        if any(name in self.errors for name in TOGETHER):
+            names = [name for name in names if name not in TOGETHER]
+        return names
+
+    def valid_project(self) -> Project:
+        """The project as it is stored, changed by what is valid; not saved. Call `is_valid` first."""
+        pk = self.instance.pk
+        project = Project.objects.get(pk=pk) if pk else Project()
+        for name in self.valid_names:
+            if name != "members":
+                setattr(project, name, self.cleaned_data[name])
+        return project
+
+    def save_valid(self, *, author: User) -> Project:
+        """Store what is valid of the form, its members too."""
+        project = self.valid_project()
+        self.save_with_guidelines(project, author=author)
+        if "members" in self.valid_names:
+            project.members.set(self.cleaned_data["members"])
+        return project
+
+    def save_with_guidelines(self, project: Project, *, author: User) -> None:
+        """Store a project, with an address if it has none, and the guidelines as a new version if changed."""
+        if not project.slug:
+            project.slug = free_slug(project.name)
+        project.save()
+        text = self.cleaned_data.get("guidelines_text")
+        if text is not None and (text or project.guidelines):
+            project.revise_guidelines(text.replace("\r\n", "\n"), author=author)
+
+
+class SetupForm(ProjectForm):
+    """The same on the set-up page, where other forms stand between its sections."""
+
+    form_id = "settings"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["form"] = self.form_id
+
+
+def free_slug(name: str) -> str:
+    """An address for a project of this name that no project has: stories, stories-2, stories-3."""
+    base = slugify(name)[:40].strip("-") or "project"
+    slug, number = base, 1
+    while slug == "new" or Project.objects.filter(slug=slug).exists():
+        number += 1
+        slug = f"{base}-{number}"
+    return slug
+
+
+class ImportForm(forms.Form):
+    """Where prompts and samples come from."""
+
+    text = forms.CharField(
+        label="Paste prompts",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "dir": "auto"}),
+    )
+    paragraphs = forms.ChoiceField(
+        label="A prompt is",
+        required=False,
+        choices=[("lines", "one line"), ("blocks", "a block, with blank lines between")],
+        initial="lines",
+        widget=forms.RadioSelect,
+    )
+    file = forms.FileField(
+        label="or choose a file",
+        required=False,
+        allow_empty_file=True,
+        help_text="CSV, JSON Lines, JSON or plain text, at most 20 MB.",
+    )
+    heldout = forms.IntegerField(
+        label="Held out, percent",
+        required=False,
+        min_value=0,
+        max_value=100,
+        initial=10,
+        help_text="Prompts that training never sees, for evaluation; a row may say train or heldout itself.",
+    )
+    generator = forms.CharField(
+        label="Who wrote the samples",
+        required=False,
+        max_length=150,
+        initial="import",
+        help_text="Where a row does not say it. Annotators never see it.",
+    )
+    encoding = forms.ChoiceField(
+        label="Encoding of the file",
+        required=False,
+        choices=[("", "UTF-8, or as the file says"), *list(ENCODINGS.items())[1:]],
+    )
+    leave_out = forms.BooleanField(label="Leave these rows out", required=False)
+
+    def clean_file(self) -> Any:
+        """Nothing that would take minutes to read."""
+        file = self.cleaned_data["file"]
+        if file and file.size > LARGEST:
+            megabytes = file.size / 1024 / 1024
+            raise forms.ValidationError(
+                f"This file has {megabytes:.0f} MB; at most 20 are taken. Import it in parts."
+            )
+        return file
+
+    def clean_generator(self) -> str:
+        """A name, in any case."""
+        name: str = self.cleaned_data["generator"].strip()
+        return name or "import"
+
+    def clean(self) -> dict[str, Any]:
+        """Defaults where nothing was given; one source, not two."""
+        cleaned = super().clean() or {}
+        for name in ("paragraphs", "heldout"):
+            if cleaned.get(name) in (None, ""):
+                cleaned[name] = self.fields[name].initial
+        if cleaned.get("file") and cleaned.get("text", "").strip():
+            raise forms.ValidationError("There is a file and a pasted text: take one of them away.")
+        return cleaned
+
+
+class InvitationForm(forms.ModelForm):
+    """Whom to invite. Only superusers are offered, and may choose, the role of an admin."""
+
+    class Meta:
+        model = Invitation
+        fields = ["name", "role", "projects"]
+        widgets = {"projects": forms.CheckboxSelectMultiple}
+
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not by.is_superuser:
+            role = self.fields["role"]
+            assert isinstance(role, forms.ChoiceField)
+            role.choices = [(Invitation.Role.ANNOTATOR.value, Invitation.Role.ANNOTATOR.label)]
+        self.fields["role"].required = False
+        self.fields["name"].label = "Name"
+        projects = self.fields["projects"]
+        assert isinstance(projects, forms.ModelMultipleChoiceField)
+        projects.queryset = Project.objects.filter(everybody=False, is_active=True)
+
+    def clean_role(self) -> str:
+        """An annotator, unless it is said otherwise."""
+        role: str = self.cleaned_data["role"]
+        return role or Invitation.Role.ANNOTATOR
+
+
+class MembershipForm(forms.Form):
+    """The projects with members that one person belongs to."""
+
+    projects = forms.ModelMultipleChoiceField(
+        queryset=Project.objects.filter(everybody=False),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class AccountForm(UserCreationForm):
+    """The name and password of whoever accepts an invitation, and nothing else of the account."""
+
+    class Meta:
+        model = User
+        fields = ["username"]
+        labels = {"username": "User name"}

@@ -1,5 +1,6 @@
 """Bringing prompts into a project."""
 
+import hashlib
 from collections.abc import Iterable
 
 from labeling.models import Project, Prompt
@@ -28,3 +29,12 @@ def add_prompts(project: Project, texts: Iterable[str], split: str = Prompt.Spli
         batch = Prompt.objects.filter(project=project, hash__in=keys[start : start + 1000])
         rows.update((row.hash, row) for row in batch)
     return [rows[key] for key in keys]
+
+
+def split_of(text: str, *, heldout: float) -> str:
+    """The side on which a prompt stands when a share `heldout` (0 to 1) is kept back for evaluation.
+
+    Its own hash decides, so that the same prompt always falls on the same side.
+    """
+    draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
+    return Prompt.Split.HELDOUT if draw < heldout else Prompt.Split.TRAIN

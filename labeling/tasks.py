@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import transaction
 
-from labeling.feedback import MOST_SAMPLES
 from labeling.models import Cursor, Generator, Project, Prompt, Sample, Task, TaskSample
 
 
@@ -26,7 +25,7 @@ def create_tasks(
     project, or a number of samples that the project's kind of feedback cannot take.
     """
     written = [(prompt, [(generator, text) for text in texts]) for prompt, texts in completions.items()]
-    return _open(project, written, parameters=parameters, need=need, priority=priority)
+    return open_tasks(project=project, written=written, parameters=parameters, need=need, priority=priority)
 
 
 def create_blind_tasks(
@@ -47,26 +46,27 @@ def create_blind_tasks(
         written = list(texts.items())
         random.shuffle(written)
         shuffled.append((prompt, written))
-    return _open(project, shuffled, parameters=parameters, need=need, priority=priority)
+    return open_tasks(project=project, written=shuffled, parameters=parameters, need=need, priority=priority)
 
 
-def _open(
+def open_tasks(
+    *,
     project: Project,
     written: Sequence[tuple[Prompt, Sequence[tuple[Generator, str]]]],
-    *,
-    parameters: Mapping[str, Any] | None,
-    need: int | None,
-    priority: int,
+    parameters: Mapping[str, Any] | None = None,
+    need: int | None = None,
+    priority: int = 0,
 ) -> list[Task]:
-    """One task for each prompt with the samples that the generators wrote, in the order given."""
-    fewest = project.kind.fewest_samples
+    """Open a task for each prompt with the samples that generators wrote for it, in the order given; else as
+    `create_tasks`."""
+    fewest, most = project.kind.fewest_samples, project.kind.most_samples
     for prompt, texts in written:
         if prompt.project_id != project.pk:
             raise ValueError(f"prompt {prompt.pk} belongs to another project than {project.slug!r}.")
-        if not fewest <= len(texts) <= MOST_SAMPLES:
+        if not fewest <= len(texts) <= most:
             raise ValueError(
                 f"prompt {prompt.pk} has {len(texts)} samples, but a task of {project.slug!r} "
-                f"takes {fewest} to {MOST_SAMPLES}."
+                f"takes {fewest if fewest == most else f'{fewest} to {most}'}."
             )
     need = project.annotations_per_task if need is None else need
     if need < 1:

@@ -1,6 +1,5 @@
 """Setting up projects: prompts from a file, some kept back for evaluation; the story project."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from django.db import transaction
 
 from labeling.models import Project, Prompt
-from labeling.prompts import add_prompts
+from labeling.prompts import add_prompts, split_of
 from training.gpt import stories
 from training.gpt.errors import InputError
 
@@ -65,8 +64,7 @@ def fill_project(project: Project, prompts: Sequence[str], *, heldout: float) ->
     before = project.prompts.count()
     sides: dict[str, list[str]] = {Prompt.Split.TRAIN: [], Prompt.Split.HELDOUT: []}
     for prompt in prompts:
-        draw = int.from_bytes(hashlib.blake2b(prompt.encode(), digest_size=8).digest()) / 2**64
-        sides[Prompt.Split.HELDOUT if draw < heldout else Prompt.Split.TRAIN].append(prompt)
+        sides[split_of(prompt, heldout=heldout)].append(prompt)
     for split, texts in sides.items():
         add_prompts(project, texts, split)
     return project.prompts.count() - before

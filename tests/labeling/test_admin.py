@@ -4,12 +4,15 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from labeling import queue
+from labeling import checks, invitations, queue
 from labeling.feedback import Answer
 from labeling.models import (
+    Adjudication,
     Annotation,
     Assignment,
     Generator,
+    Gold,
+    Invitation,
     PreferenceSnapshot,
     Project,
     Prompt,
@@ -21,7 +24,10 @@ from tests.labeling.objects import admin, annotator, claimed, make_project, make
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [Project, Prompt, Generator, Sample, Task, Assignment, Annotation, PreferenceSnapshot]
+WRITTEN_BY_THE_SITE = [
+    Sample, Assignment, Annotation, PreferenceSnapshot, Gold, Adjudication, Invitation,
+]  # fmt: skip
+MODELS = [Project, Prompt, Generator, Task, *WRITTEN_BY_THE_SITE]
 
 
 @pytest.fixture
@@ -33,17 +39,21 @@ def ada(client: Client) -> Client:
 def project_form(**changes: object) -> dict[str, object]:
     return {
         "name": "Stories",
-        "slug": "stories",
         "is_active": "on",
         "feedback": "rank",
         "scale": 5,
         "criteria": "",
         "samples_per_task": 4,
+        "text_format": "plain",
         "annotations_per_task": 1,
         "lease_minutes": 12,
+        "gold_percent": 4,
+        "repeat_percent": 3,
+        "entry_percent": 80,
+        "adjudicate_percent": 50,
+        "chosen_percent": 50,
+        "everybody": "on",
         "guidelines_text": "",
-        "new_prompts": "",
-        "new_prompts_split": "train",
         "guidelines_versions-TOTAL_FORMS": 0,
         "guidelines_versions-INITIAL_FORMS": 0,
         **changes,
@@ -52,9 +62,14 @@ def project_form(**changes: object) -> dict[str, object]:
 
 def answered_project() -> Project:
     project = make_project()
-    make_tasks(project)
-    queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 3)), client_key="k")
+    [task] = make_tasks(project)
+    assignment = claimed(annotator(), project)
+    queue.submit(assignment, Answer(ranks=(1, 2, 3)), client_key="k")
     freeze(project)
+    checks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+    Adjudication.objects.create(task=task, assignment=assignment)
+    root = User.objects.create_superuser("inviting")
+    invitations.invite(name="Ben", by=root)
     return project
 
 
@@ -67,12 +82,12 @@ def test_every_list_and_every_row_can_be_looked_at(ada: Client, model: Any) -> N
     assert ada.get(f"{address}{model.objects.first().pk}/change/").status_code == 200
 
 
-@pytest.mark.parametrize("model", [Sample, Task, Assignment, Annotation, PreferenceSnapshot])
+@pytest.mark.parametrize("model", [Task, *WRITTEN_BY_THE_SITE])
 def test_what_the_site_writes_cannot_be_added_by_hand(ada: Client, model: Any) -> None:
     assert ada.get(f"/admin/labeling/{model._meta.model_name}/add/").status_code == 403
 
 
-@pytest.mark.parametrize("model", [Sample, Assignment, Annotation, PreferenceSnapshot])
+@pytest.mark.parametrize("model", WRITTEN_BY_THE_SITE)
 def test_what_was_written_cannot_be_changed_or_deleted(client: Client, model: Any) -> None:
     answered_project()
     client.force_login(User.objects.create_superuser("root"))
@@ -81,21 +96,20 @@ def test_what_was_written_cannot_be_changed_or_deleted(client: Client, model: An
     assert client.post(f"{address}/delete/").status_code == 403
 
 
-def test_a_project_is_set_up_on_one_page(ada: Client) -> None:
-    form = project_form(
-        guidelines_text="Be kind.", new_prompts="Once\n\nTwice  \nOnce\n", criteria="kindness, fluency"
-    )
+def test_a_project_can_be_made_here_and_gets_its_address(ada: Client) -> None:
+    form = project_form(guidelines_text="Be kind.", criteria="kindness, fluency", slug="mine")
     assert ada.post("/admin/labeling/project/add/", form).status_code == 302
     project = Project.objects.get()
     assert project.criteria == ["kindness", "fluency"]
     assert project.guidelines is not None
     assert project.guidelines.text == "Be kind."
-    assert sorted(project.prompts.values_list("text", flat=True)) == ["Once", "Twice"]
+    assert project.slug == "stories"
+    assert "/projects/stories/setup/" in ada.get(f"/admin/labeling/project/{project.pk}/change/").text
 
 
 def test_a_project_without_prompts_is_told_so(ada: Client) -> None:
     page = ada.post("/admin/labeling/project/add/", project_form(), follow=True).text
-    assert "has no prompts yet" in page
+    assert "has no prompts yet: bring some in on its set-up page" in page
     assert "none yet" in ada.get("/admin/labeling/project/").text
 
 
@@ -149,7 +163,7 @@ def test_a_task_can_be_made_urgent(ada: Client) -> None:
     project = make_project()
     _first, second = make_tasks(project, 2)
     form = {"priority": -3}
-    for prefix in ("places", "assignments"):
+    for prefix in ("places", "gold", "assignments"):
         form |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
     ada.post(f"/admin/labeling/task/{second.pk}/change/", form)
     assert claimed(annotator(), project).task == second
@@ -177,6 +191,9 @@ def test_admins_may_look_at_users_and_not_change_them(ada: Client) -> None:
         "/admin/labeling/assignment/?annotator__password__startswith=p",
         "/admin/labeling/annotation/?assignment__annotator__password__startswith=p",
         "/admin/labeling/guidelines/?author__password__startswith=p",
+        "/admin/labeling/invitation/?invited_by__password__startswith=p",
+        "/admin/labeling/gold/?author__password__startswith=p",
+        "/admin/labeling/project/?members__password__startswith=p",
     ],
 )
 def test_nobody_filters_by_a_password(ada: Client, address: str) -> None:

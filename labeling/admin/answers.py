@@ -1,0 +1,96 @@
+"""Answers, the last words on them, and what was frozen for training."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from labeling.admin.base import ReadOnly
+from labeling.models import Adjudication, Annotation, Judgement, PreferenceSnapshot
+
+
+class JudgementInline(ReadOnly, admin.TabularInline):
+    """The ranks, scores or grades of an answer."""
+
+    model = Judgement
+    fields = ["sample", "rank", "score", "grade", "criteria"]
+    extra = 0
+
+
+@admin.register(Annotation)
+class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
+    """Answers, as they were given."""
+
+    list_display = [
+        "id",
+        "project",
+        "prompt",
+        "annotator",
+        "revision",
+        "all_bad",
+        "flagged",
+        "comment",
+        "created",
+    ]
+    list_filter = ["assignment__project", "all_bad", "flagged", "created"]
+    list_select_related = ["assignment__project", "assignment__annotator", "assignment__task__prompt"]
+    search_fields = ["comment", "assignment__annotator__username"]
+    inlines = [JudgementInline]
+
+    @admin.display(ordering="assignment__project")
+    def project(self, annotation: Annotation) -> str:
+        """The project."""
+        return str(annotation.assignment.project)
+
+    @admin.display
+    def prompt(self, annotation: Annotation) -> str:
+        """The prompt."""
+        return str(annotation.assignment.task.prompt)
+
+    @admin.display(ordering="assignment__annotator__username")
+    def annotator(self, annotation: Annotation) -> str:
+        """Who answered."""
+        return annotation.assignment.annotator.get_username()
+
+
+@admin.register(Adjudication)
+class AdjudicationAdmin(ReadOnly, admin.ModelAdmin):
+    """Last words on tasks about which people disagreed."""
+
+    list_display = ["task", "project", "annotator", "note", "created"]
+    list_filter = ["task__project", "created"]
+    list_select_related = ["task__project", "assignment__annotator"]
+    search_fields = ["note", "assignment__annotator__username"]
+
+    @admin.display(ordering="task__project")
+    def project(self, adjudication: Adjudication) -> str:
+        """The project."""
+        return str(adjudication.task.project)
+
+    @admin.display(ordering="assignment__annotator__username")
+    def annotator(self, adjudication: Adjudication) -> str:
+        """Whose answer counts."""
+        counting = adjudication.assignment
+        return counting.annotator.get_username() if counting else "all count"
+
+
+@admin.register(PreferenceSnapshot)
+class PreferenceSnapshotAdmin(ReadOnly, admin.ModelAdmin):
+    """Frozen comparisons, with the first few to read."""
+
+    list_display = ["__str__", "project", "count", "rating_count", "demonstration_count", "created"]
+    list_filter = ["project"]
+    list_select_related = ["project"]
+    search_fields = ["hash"]
+    fields = ["project", "hash", "count", "rating_count", "demonstration_count", "created", "first_lines"]
+    readonly_fields = ["first_lines"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PreferenceSnapshot]:
+        """Without the content, which may be large."""
+        return super().get_queryset(request).defer("content")
+
+    @admin.display
+    def first_lines(self, snapshot: PreferenceSnapshot) -> str:
+        """What the rows look like."""
+        lines = snapshot.json_lines().decode().split("\n")[:5]
+        return format_html("<pre>{}</pre>", "\n".join(lines))

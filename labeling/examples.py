@@ -1,0 +1,55 @@
+"""What a project's page is previewed with: its first prompt and samples, texts that were typed, or ours."""
+
+from collections.abc import Mapping
+
+from labeling.models import Project
+
+PROMPT = "Write the beginning of a story about a lighthouse keeper and a gull, for children of six."
+SAMPLES = (
+    (
+        "Every morning Mrs. Olsen climbed one hundred and twelve steps to wipe the salt from the great lamp. "
+        "And every morning the same grey gull sat on the rail and watched her, as if it were counting."
+    ),
+    (
+        "There was a lighthouse. A keeper lived there. There was also a gull. The gull was a bird. The "
+        "keeper liked the gull and the gull liked the keeper and they were friends."
+    ),
+    (
+        "“You again,” said the keeper. The gull said nothing, because its beak was full of her breakfast. It "
+        "had taken the toast on Monday, the egg on Tuesday, and today, it seemed, the spoon."
+    ),
+    (
+        "Once upon a time a keeper lost her light. The gull flew out over the dark sea, caught a star that "
+        "had come too low, and carried it home in its beak."
+    ),
+    "The gull had a name, but nobody on the island could say it, so the keeper called him Tuesday.",
+    "It was a stormy night, and the lamp would not burn.",
+    "Lighthouses are towers that emit light to aid navigation. Keepers operated them until automation.",
+    (
+        "High on the rock, where the wind never sleeps, a keeper baked bread for one and always made enough "
+        "for two."
+    ),
+    "The gull landed with a letter tied to its leg. It was addressed to the lamp.",
+)
+
+
+def shown_first(project: Project, *, asked: Mapping[str, str]) -> tuple[str, list[str], bool]:
+    """A prompt, samples for it, and whether they are only examples.
+
+    What was typed (`example_prompt`, and `example_samples` in blocks with blank lines between) comes before
+    what the project has; the project's own prompt before ours.
+    """
+    count = project.samples_per_task
+    typed = [block.strip() for block in asked.get("example_samples", "").replace("\r", "").split("\n\n")]
+    samples = [text for text in typed if text][:count]
+    prompt = asked.get("example_prompt", "").strip()
+    task = project.tasks.ordinary().order_by("pk").first() if project.pk else None
+    if task is not None and not (samples or prompt):
+        own = [sample.text for sample in task.samples.order_by("places__position")]
+        return task.prompt.text, own, False
+    first = project.prompts.first() if project.pk else None
+    if not prompt:
+        prompt = first.text if first is not None else PROMPT
+    # Shown with the samples that are missing filled in by ours, so that the page has its usual size.
+    samples += [text for text in SAMPLES if text not in samples][: count - len(samples)]
+    return prompt, samples, True

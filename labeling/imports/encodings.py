@@ -1,0 +1,78 @@
+"""Bytes of a file as text, or one line that says why not."""
+
+import codecs
+
+from charset_normalizer import from_bytes
+
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-16": "UTF-16",
+    "cp1252": "Windows Western (1252)",
+    "latin-1": "Latin 1",
+    "gb18030": "Chinese, simplified (GB 18030)",
+    "big5": "Chinese, traditional (Big5)",
+    "shift_jis": "Japanese (Shift JIS)",
+    "cp1251": "Windows Cyrillic (1251)",
+}
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+NOT_TEXT = {
+    b"PK\x03\x04": "a spreadsheet workbook or an archive: export it as CSV",
+    b"\x1f\x8b": "compressed: unpack it",
+    b"%PDF": "a PDF: copy the prompts out of it",
+    b"\xd0\xcf\x11\xe0": "an old office document: export it as CSV",
+    b"PAR1": "Parquet: export it as JSON Lines",
+}
+GUESSED_FROM = 65_536
+"""Bytes: enough to tell a language by, and guessed in a moment."""
+
+
+class ImportProblem(ValueError):  # noqa: N818 - what is wrong with a file, in one line for whom it concerns
+    """Says why a file cannot be read at all."""
+
+
+class EncodingUnknown(ImportProblem):
+    """The text is not UTF-8; `guess` is the likeliest of ENCODINGS."""
+
+    def __init__(self, guess: str) -> None:
+        self.guess = guess
+        super().__init__(
+            f"This file is not UTF-8. It looks like “{ENCODINGS[guess]}”: choose its encoding under “More”, "
+            "and check below that accents and signs are right."
+        )
+
+
+def decode(content: bytes, encoding: str = "") -> str:
+    """The text of a file in this encoding; without one, by its byte order mark, or else as UTF-8.
+
+    Raises EncodingUnknown if it is not UTF-8 and nobody said what it is, else ImportProblem.
+    """
+    for magic, what in NOT_TEXT.items():
+        if content.startswith(magic):
+            raise ImportProblem(f"This file is {what}, and import that.")
+    marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
+    try:
+        return content.decode(marked or encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        if encoding or marked:
+            line = content[: error.start].count(b"\n") + 1
+            name = ENCODINGS.get(encoding, marked)
+            raise ImportProblem(
+                f"Line {line} is not {name}: choose another encoding, or save the file as UTF-8."
+            ) from None
+    raise EncodingUnknown(_guess(content))
+
+
+def _guess(content: bytes) -> str:
+    """The likeliest encoding of text that is not UTF-8, among those that can be chosen."""
+    best = from_bytes(
+        content[:GUESSED_FROM], cp_isolation=[name for name in ENCODINGS if name != "utf-8"]
+    ).best()
+    name = "cp1252" if best is None else best.encoding.replace("_", "-")
+    for known in ENCODINGS:
+        if codecs.lookup(known) == codecs.lookup(name):
+            return known
+    return "cp1252"

@@ -1,0 +1,185 @@
+"""People: who is here, who is invited, and the page on which an invitation is accepted."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from labeling import invitations
+from labeling import people as here
+from labeling.access import UserRequest, right_required
+from labeling.forms import AccountForm, InvitationForm, MembershipForm
+from labeling.models import Invitation, Project
+
+PAGE = 50
+PAST_INVITATIONS = 10
+
+invites = right_required("labeling.invite")
+
+
+# /people/
+
+
+@require_GET
+@invites
+@never_cache
+def people(request: UserRequest) -> HttpResponse:
+    """Everybody, and the invitations that are out."""
+    wanted = request.GET.get("q", "").strip()
+    rows = here.roster()
+    if wanted and "\x00" not in wanted:
+        rows = rows.filter(username__icontains=wanted)
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    project = Project.objects.filter(slug=request.GET.get("project", ""), everybody=False).first()
+    form = InvitationForm(by=request.user, initial={"projects": [project] if project else []})
+    context = {
+        "page": page,
+        "rows": [(each, here.role_of(each)) for each in page],
+        "wanted": wanted,
+        "form": form,
+        **_invitations(),
+    }
+    return render(request, "labeling/people/people.html", context)
+
+
+@require_POST
+@invites
+@never_cache
+def invite(request: UserRequest) -> HttpResponse:
+    """Make an invitation; the response shows its link, this once."""
+    form = InvitationForm(request.POST, by=request.user)
+    if not form.is_valid():
+        return render(request, "labeling/people/_invite.html", {"form": form}, status=422)
+    given = form.cleaned_data
+    invitation, secret = invitations.invite(
+        name=given["name"], role=given["role"], projects=given["projects"], by=request.user
+    )
+    context = {
+        "form": InvitationForm(by=request.user),
+        "invitation": invitation,
+        "link": request.build_absolute_uri(reverse("labeling:accept_invitation", args=[secret])),
+        **_invitations(),
+    }
+    return render(request, "labeling/people/invited.html", context)
+
+
+@require_GET
+@invites
+@never_cache
+def person(request: UserRequest, pk: int) -> HttpResponse:
+    """One person: what they may do, where they label, when they were here."""
+    found = get_object_or_404(here.roster(), pk=pk)
+    form = MembershipForm(initial={"projects": found.projects.filter(everybody=False)})
+    return render(
+        request,
+        "labeling/people/person.html",
+        {
+            "person": found,
+            "role": here.role_of(found),
+            "form": form,
+            "may_manage": here.may_manage(request.user, found),
+            "open_projects": Project.objects.filter(everybody=True, is_active=True),
+            "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
+        },
+    )
+
+
+@require_POST
+@invites
+def projects(request: UserRequest, pk: int) -> HttpResponse:
+    """Choose the projects of which somebody is a member."""
+    found = get_object_or_404(User, pk=pk)
+    form = MembershipForm(request.POST)
+    if form.is_valid():
+        here.set_projects(found, form.cleaned_data["projects"], by=request.user)
+        messages.success(request, "Saved.")
+    else:
+        messages.error(request, "One of these projects is not there any more: nothing was changed.")
+    return redirect("labeling:person", pk)
+
+
+@require_POST
+@invites
+def deactivate(request: UserRequest, pk: int) -> HttpResponse:
+    """Let somebody sign in no more."""
+    found = get_object_or_404(User, pk=pk)
+    released = here.deactivate(found, by=request.user)
+    kept = "Their answers are kept."
+    if released:
+        kept += f" {released} task{'s' if released > 1 else ''} that they held went back into the queue."
+    messages.success(request, f"{found.get_username()} cannot sign in any more. {kept}")
+    return redirect("labeling:person", pk)
+
+
+@require_POST
+@invites
+def reactivate(request: UserRequest, pk: int) -> HttpResponse:
+    """Let somebody sign in again."""
+    found = get_object_or_404(User, pk=pk)
+    here.reactivate(found, by=request.user)
+    messages.success(request, f"{found.get_username()} can sign in again.")
+    return redirect("labeling:person", pk)
+
+
+# /invitations/
+
+
+@require_POST
+@invites
+def withdraw(request: UserRequest, pk: int) -> HttpResponse:
+    """Let nobody use an invitation's link any more."""
+    invitation = get_object_or_404(Invitation, pk=pk)
+    if invitations.withdraw(invitation):
+        messages.success(request, f"The link for {invitation.name} is worth nothing any more.")
+    else:
+        messages.warning(request, f"The link for {invitation.name} was used or withdrawn before.")
+    return redirect("labeling:people")
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+@never_cache
+def accept(request: HttpRequest, secret: str) -> HttpResponse:
+    """Choose a user name and a password, and begin. The link is for somebody who has no account yet."""
+    invitation = invitations.find(secret)
+    if invitation is None:
+        raise Http404
+    form = AccountForm(request.POST or None)
+    try:
+        invitations.check_open(invitation)
+        if request.user.is_authenticated:
+            return render(request, "labeling/people/signed_in.html", status=403)
+        if request.method == "POST" and form.is_valid():
+            person = _account(invitation, form)
+            login(request, person, backend="django.contrib.auth.backends.ModelBackend")
+            return redirect("labeling:projects")
+    except invitations.InvitationOver as over:
+        return render(request, "labeling/people/over.html", {"over": over}, status=410)
+    except IntegrityError:
+        form.add_error("username", "Somebody took this name a moment ago: choose another.")
+    context = {"form": form, "invitation": invitation}
+    return render(request, "labeling/people/accept.html", context, status=422 if form.is_bound else 200)
+
+
+def _account(invitation: Invitation, form: AccountForm) -> User:
+    with transaction.atomic():
+        given = form.cleaned_data
+        return invitations.accept(invitation, username=given["username"], password=given["password1"])
+
+
+def _invitations() -> dict[str, Any]:
+    """Those that can still be used, and what became of the latest others."""
+    rows = Invitation.objects.select_related("invited_by", "accepted_by").prefetch_related("projects")
+    waiting = rows.filter(accepted=None, withdrawn=None, expires__gt=timezone.now())
+    past = rows.exclude(pk__in=waiting.values("pk"))[:PAST_INVITATIONS]
+    return {"waiting": waiting, "past": past}

@@ -1,0 +1,174 @@
+"""The pages on which an admin sets a project up, and looks at it as an annotator would."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+from django_htmx.http import reswap, retarget, trigger_client_event
+
+from labeling.access import UserRequest, right_required
+from labeling.examples import shown_first
+from labeling.feedback import KINDS
+from labeling.forms import ImportForm, SetupForm
+from labeling.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
+from labeling.markdown import render as render_markdown
+from labeling.models import Assignment, Project
+from labeling.people import annotators_of
+from labeling.readiness import steps
+from labeling.views.task_page import task_page
+
+SHOWN_ROWS = 8
+SHOWN_PROBLEMS = 20
+
+sets_up = right_required("labeling.add_project", "labeling.change_project")
+
+
+# /projects/
+
+
+@require_http_methods(["GET", "POST"])
+@sets_up
+@never_cache
+def new_project(request: UserRequest) -> HttpResponse:
+    """Name a project and say what it asks; its prompts, samples and people come next."""
+    form = SetupForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        project = form.save_valid(author=request.user)
+        return redirect(f"{reverse('labeling:setup', args=[project.slug])}#import")
+    return _page(request, form, status=422 if form.is_bound else 200)
+
+
+# /projects/<slug>/
+
+
+@require_http_methods(["GET", "POST"])
+@sets_up
+@never_cache
+def setup(request: UserRequest, slug: str) -> HttpResponse:
+    """Everything about one project. What is valid is saved; what is not stays on the page and says why."""
+    project = get_object_or_404(Project, slug=slug)
+    if request.method == "GET":
+        return _page(request, SetupForm(instance=project))
+    form = SetupForm(request.POST, instance=project)
+    valid = form.is_valid()
+    form.save_valid(author=request.user)
+    if valid:
+        messages.success(request, "Saved.")
+        return redirect("labeling:setup", slug)
+    return _page(request, form, status=422)
+
+
+@require_POST
+@sets_up
+def preview(request: UserRequest, slug: str = "") -> HttpResponse:
+    """What an annotator would see with the settings as they are on the page. Nothing is stored or claimed."""
+    stored = get_object_or_404(Project, slug=slug) if slug else None
+    form = SetupForm(request.POST, instance=stored)
+    form.is_valid()
+    project = form.valid_project()
+    prompt, samples, typed = shown_first(project, asked=request.POST)
+    context = task_page(
+        project=project,
+        assignment=Assignment(pk=0, project=project, annotator=request.user),
+        prompt=prompt,
+        samples=samples,
+        user=request.user,
+    )
+    guidelines = request.POST.get("guidelines_text", "")
+    context |= {"typed": typed, "guidelines_html": render_markdown(guidelines) if guidelines.strip() else ""}
+    return render(request, "labeling/setup/preview.html", context)
+
+
+@require_POST
+@sets_up
+@never_cache
+def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
+    """Show what an import would store; store it, all or nothing, once the very same has been confirmed."""
+    with transaction.atomic():
+        # Locked: an import that is confirmed twice at once finds everything there the second time.
+        project = get_object_or_404(Project.objects.select_for_update(no_key=True), slug=slug)
+        form = ImportForm(request.POST, request.FILES)
+        confirmed = request.POST.get("confirm", "")
+        if not form.is_valid():
+            return render(request, "labeling/setup/plan.html", {"form": form})
+        try:
+            plan, unsure = _plan(project, form.cleaned_data)
+        except ImportProblem as problem:
+            return render(request, "labeling/setup/plan.html", {"form": form, "problem": problem})
+        if unsure:
+            return _show_plan(request, form, plan, problem=unsure)
+        if plan is None or not confirmed or not plan.can_be_stored or confirmed != plan.digest:
+            return _show_plan(request, form, plan, changed=bool(confirmed))
+        plan.store(author=request.user)
+    context = {"project": project, "import_form": ImportForm(), "stored": plan, "steps": steps(project)}
+    response = render(request, "labeling/setup/imported.html", context)
+    return trigger_client_event(reswap(retarget(response, "#import"), "outerHTML"), "hone:imported")
+
+
+def _plan(project: Project, asked: dict[str, Any]) -> tuple[Plan | None, str]:
+    """The plan for what the form holds, none if it holds nothing; and what is unsure about it.
+
+    Raises ImportProblem for a file that cannot be read.
+    """
+    file, unsure = asked.get("file"), ""
+    if file:
+        content = file.read()
+        try:
+            text = decode(content, asked["encoding"])
+        except EncodingUnknown as problem:
+            text, unsure = decode(content, problem.guess), str(problem)
+        if not text.strip():
+            raise ImportProblem("This file is empty.")
+    else:
+        text = asked["text"]
+    if not text.strip():
+        return None, unsure
+    plan = make_plan(
+        project=project,
+        rows=read_rows(text, name=file.name if file else "", paragraphs=asked["paragraphs"]),
+        generator=asked["generator"],
+        heldout=asked["heldout"] / 100,
+        leave_out_problems=asked["leave_out"],
+    )
+    return plan, unsure
+
+
+def _show_plan(
+    request: UserRequest, form: ImportForm, plan: Plan | None, *, problem: str = "", changed: bool = False
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "plan": plan,
+        "problem": problem,
+        "changed": changed,
+        "first": plan.prompts[:SHOWN_ROWS] if plan else [],
+        "problems": plan.problems[:SHOWN_PROBLEMS] if plan else [],
+        "more_problems": max(0, len(plan.problems) - SHOWN_PROBLEMS) if plan else 0,
+    }
+    return render(request, "labeling/setup/plan.html", context)
+
+
+def _page(request: UserRequest, form: SetupForm, *, status: int = 200) -> HttpResponse:
+    project = Project.objects.get(pk=form.instance.pk) if form.instance.pk else None
+    context: dict[str, Any] = {
+        "form": form,
+        "kinds": KINDS.values(),
+        "project": project,
+        "import_form": ImportForm(),
+        "preview_url": reverse("labeling:preview", args=[project.slug] if project else []),
+        **(_standing(request, project) if project else {}),
+    }
+    return render(request, "labeling/setup/setup.html", context, status=status)
+
+
+def _standing(request: UserRequest, project: Project) -> dict[str, Any]:
+    return {
+        "steps": steps(project),
+        "annotators": annotators_of(project).count(),
+        "may_work": Project.objects.for_annotator(request.user).filter(pk=project.pk).exists(),
+    }

@@ -1,0 +1,34 @@
+// What the pages of set-up and people need beyond htmx: copying a link, and saying that a request failed.
+
+const trouble = document.getElementById("trouble");
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copy);
+  const told = button.parentElement.querySelector("[data-copied]");
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    told.textContent = "Copied.";
+  } catch {
+    // Without a secure connection the browser gives no clipboard: the link is selected, ready for the keys.
+    told.textContent = "Selected: press Ctrl+C.";
+  }
+});
+
+function say(text) {
+  trouble.textContent = text;
+  trouble.hidden = !text;
+  if (text) trouble.scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("htmx:beforeRequest", () => say(""));
+document.addEventListener("htmx:sendError", () => {
+  say("No connection. Nothing was stored: what you typed is still here, try again.");
+});
+document.addEventListener("htmx:responseError", (event) => {
+  const { status } = event.detail.xhr;
+  if (status === 400 || status === 413) say("That is more text than can be pasted. Save it as a file, and choose the file.");
+  else say(`That did not work (${status}). Nothing was stored: what you typed is still here.`);
+});

@@ -1,0 +1,321 @@
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from labeling.models import Assignment, Cursor, Invitation, Project, Prompt, Sample, Task
+from labeling.prompts import add_prompts
+from tests.labeling.objects import admin, annotator, make_project, make_tasks
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(admin())
+    return client
+
+
+def settings(**changes: object) -> dict[str, object]:
+    return {
+        "name": "Stories",
+        "feedback": "rank",
+        "scale": 5,
+        "criteria": "",
+        "samples_per_task": 4,
+        "text_format": "plain",
+        "annotations_per_task": 1,
+        "lease_minutes": 12,
+        "gold_percent": 4,
+        "repeat_percent": 3,
+        "entry_percent": 80,
+        "adjudicate_percent": 50,
+        "chosen_percent": 50,
+        "everybody": "on",
+        "is_active": "on",
+        "guidelines_text": "",
+        **changes,
+    }
+
+
+def bring(client: Client, slug: str = "stories", **given: Any) -> str:
+    response = client.post(f"/projects/{slug}/import/", given, headers=HTMX)
+    assert response.status_code == 200
+    return response.text
+
+
+def digest(page: str) -> str:
+    return page.partition('name="confirm" value="')[2].partition('"')[0]
+
+
+# -- A project --------------------------------------------------------------------------------------------
+
+
+def test_a_name_and_a_kind_make_a_project(ada: Client) -> None:
+    response = ada.post(
+        "/projects/new/", settings(name="Short  stories", feedback="pair", samples_per_task=4)
+    )
+    assert response.headers["Location"] == "/projects/short-stories/setup/#import"
+    project = Project.objects.get()
+    assert (project.name, project.feedback, project.samples_per_task) == ("Short stories", "pair", 2)
+
+
+def test_addresses_are_made_of_names_and_never_taken_twice(ada: Client) -> None:
+    for _ in range(3):
+        ada.post("/projects/new/", settings())
+    ada.post("/projects/new/", settings(name="短篇"))
+    ada.post("/projects/new/", settings(name="New"))
+    assert sorted(Project.objects.values_list("slug", flat=True)) == [
+        "new-2",
+        "project",
+        "stories",
+        "stories-2",
+        "stories-3",
+    ]
+
+
+def test_a_project_that_is_not_valid_is_not_made(ada: Client) -> None:
+    response = ada.post("/projects/new/", settings(name="", samples_per_task=1))
+    assert response.status_code == 422
+    assert "This field is required" in response.text
+    assert "takes 2 to 9 samples, not 1" in response.text
+    assert not Project.objects.exists()
+
+
+def test_what_is_valid_is_saved_and_what_is_not_is_said_beside_its_field(ada: Client) -> None:
+    make_project()
+    given = settings(name="Tales", criteria="a, b, c, d, e", gold_percent=70, guidelines_text="Be kind.")
+    response = ada.post("/projects/stories/setup/", given)
+    assert response.status_code == 422
+    assert "Saved, except for what is marked below" in response.text
+    assert "At most 4 criteria" in response.text
+    assert "less than or equal to 50" in response.text
+    project = Project.objects.get()
+    assert (project.name, project.criteria, project.gold_percent) == ("Tales", [], 0)
+    assert project.guidelines is not None
+    assert project.guidelines.text == "Be kind."
+
+
+def test_a_kind_and_its_number_of_samples_are_saved_together_or_not_at_all(ada: Client) -> None:
+    make_project(feedback="score", samples_per_task=1)
+    ada.post("/projects/stories/setup/", settings(feedback="rank", samples_per_task=1, scale=7))
+    project = Project.objects.get()
+    assert (project.feedback, project.samples_per_task, project.scale) == ("score", 1, 7)
+
+
+def test_everything_can_be_saved_at_once(ada: Client) -> None:
+    ann = annotator()
+    make_project()
+    given = settings(feedback="score", criteria="kind, fluent", daily_goal=50, members=[ann.pk])
+    given.pop("everybody")
+    assert ada.post("/projects/stories/setup/", given).status_code == 302
+    project = Project.objects.get()
+    assert (project.criteria, project.daily_goal, project.everybody) == (["kind", "fluent"], 50, False)
+    assert list(project.members.all()) == [ann]
+
+
+def test_the_steps_say_what_is_missing(ada: Client) -> None:
+    project = make_project(everybody=False)
+    page = ada.get("/projects/stories/setup/").text
+    for says in (
+        "No prompts yet",
+        "No samples yet: let a model write or import a file",
+        "Nobody may label yet",
+    ):
+        assert says in page
+    make_tasks(project, 2)
+    project.members.add(annotator())
+    page = ada.get("/projects/stories/setup/").text
+    assert "2 prompts" in page
+    assert "2 tasks, 2 of them open" in page
+    assert "1 annotator" in page
+    Project.objects.update(is_active=False)
+    assert "The project is closed" in ada.get("/projects/stories/setup/").text
+
+
+@pytest.mark.parametrize("address", ["/projects/new/", "/projects/stories/setup/"])
+def test_only_admins_set_projects_up(client: Client, address: str) -> None:
+    make_project()
+    assert client.get(address).headers["Location"].startswith("/accounts/login/")
+    client.force_login(annotator())
+    assert client.get(address).status_code == 403
+    assert client.post(address, settings(name="Mine")).status_code == 403
+    for part in ("preview", "import"):
+        assert client.post(f"/projects/stories/{part}/", settings()).status_code == 403
+    assert Project.objects.get().name == "Stories"
+
+
+def test_nothing_but_the_settings_can_be_set(ada: Client) -> None:
+    make_project()
+    ada.post("/projects/stories/setup/", settings(slug="other", id=99, created="2000-01-01", tasks="1"))
+    project = Project.objects.get()
+    assert (project.slug, project.created.year > 2000) == ("stories", True)
+
+
+def test_members_are_only_people_who_label(ada: Client) -> None:
+    project = make_project()
+    other = admin("eve")
+    given = settings(members=[other.pk])
+    given.pop("everybody")
+    assert ada.post("/projects/stories/setup/", given).status_code == 422
+    assert not project.members.exists()
+
+
+def test_markup_in_settings_is_shown_and_not_run(ada: Client) -> None:
+    bad = "<img src=x onerror=alert(1)>"
+    project = make_project(name=bad, criteria=["<i>kind</i>"], feedback="score")
+    project.revise_guidelines(f"{bad} <script>alert(2)</script> [x](javascript:alert(3))")
+    add_prompts(project, [f"</textarea>{bad}"])
+    page = ada.get("/projects/stories/setup/").text
+    seen = ada.post(
+        "/projects/stories/preview/",
+        settings(
+            name=bad, feedback="score", criteria="<i>kind</i>", guidelines_text=f"{bad}<script>x</script>"
+        ),
+        headers=HTMX,
+    ).text
+    planned = bring(ada, text=f"<b>bold</b> {bad}")
+    for text in (page, seen, planned):
+        for tag in ("<img", "<i>kind", "<script>alert", "<b>bold", 'href="javascript'):
+            assert tag not in text.replace("<script src", "").replace('<script type="module"', "")
+
+
+# -- The preview ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("feedback", ["pair", "rank", "best", "score", "rewrite"])
+def test_the_preview_shows_every_kind_before_anything_is_saved(ada: Client, feedback: str) -> None:
+    given = settings(
+        feedback=feedback, samples_per_task=3, criteria="kindness", guidelines_text="Be **kind**."
+    )
+    page = ada.post("/projects/preview/", given, headers=HTMX).text
+    assert "inert hx-disable" in page
+    assert "lighthouse keeper" in page
+    assert page.count('class="sample"') == (2 if feedback == "pair" else 3)
+    assert "<strong>kind</strong>" in page
+    assert not Project.objects.exists()
+
+
+def test_the_preview_shows_the_first_task_and_claims_nothing(ada: Client) -> None:
+    project = make_project()
+    make_tasks(project, 2, samples=3)
+    page = ada.post("/projects/stories/preview/", settings(name="Other"), headers=HTMX).text
+    for text in ("Prompt 0", "A0", "B0", "C0", "Other"):
+        assert text in page
+    assert not Assignment.objects.exists()
+    assert not Cursor.objects.exists()
+    assert Project.objects.get().name == "Stories"
+
+
+def test_the_preview_takes_texts_that_are_typed(ada: Client) -> None:
+    given = settings(example_prompt="Why is the sky blue?", example_samples="Because.\r\n\r\nRayleigh.")
+    page = ada.post("/projects/preview/", given, headers=HTMX).text
+    for text in ("Why is the sky blue?", "Because.", "Rayleigh."):
+        assert text in page
+
+
+def test_the_preview_bears_settings_that_are_wrong(ada: Client) -> None:
+    make_project()
+    given = settings(name="", samples_per_task="many", scale=99, criteria="a,a")
+    assert ada.post("/projects/stories/preview/", given, headers=HTMX).status_code == 200
+    assert ada.post("/projects/preview/", {}, headers=HTMX).status_code == 200
+
+
+# -- Imports ----------------------------------------------------------------------------------------------
+
+
+def test_an_import_is_looked_at_first_and_stored_when_confirmed(ada: Client) -> None:
+    make_project()
+    page = bring(ada, text="Once\nTwice\nOnce", heldout=0)
+    assert "2 prompts" in page
+    assert "1 row" in page
+    assert not Prompt.objects.exists()
+    stored = bring(ada, text="Once\nTwice\nOnce", heldout=0, confirm=digest(page))
+    assert "Imported:" in stored
+    assert 'id="steps"' in stored
+    assert list(Prompt.objects.values_list("text", "split")) == [("Once", "train"), ("Twice", "train")]
+
+
+def test_a_file_with_samples_opens_tasks(ada: Client) -> None:
+    make_project()
+    rows = "\n".join(json.dumps({"prompt": f"P{n}", "responses": ["a", "b"], "model": "x"}) for n in range(3))
+
+    def file() -> SimpleUploadedFile:
+        return SimpleUploadedFile("../../etc/passwd.jsonl", rows.encode())
+
+    page = bring(ada, file=file())
+    assert "3 tasks" in page
+    bring(ada, file=file(), confirm=digest(page))
+    assert Task.objects.filter(open=1).count() == 3
+    assert set(Sample.objects.values_list("generator__name", flat=True)) == {"x"}
+
+
+def test_only_what_was_looked_at_is_stored(ada: Client) -> None:
+    make_project()
+    looked_at = digest(bring(ada, text="Once"))
+    page = bring(ada, text="Twice", confirm=looked_at)
+    assert "has changed since you looked" in page
+    assert not Prompt.objects.exists()
+    bring(ada, text="Once", confirm=looked_at)
+    again = bring(ada, text="Once", confirm=looked_at)
+    assert "Nothing new to import" in again
+    assert Prompt.objects.count() == 1
+
+
+def test_rows_that_are_wrong_stop_the_import_until_they_are_left_out(ada: Client) -> None:
+    make_project()
+    rows = '{"prompt": "Once"}\n{"x": 1}'
+    page = bring(ada, text=rows)
+    assert "Line 2: no prompt" in page
+    assert digest(page) == ""
+    page = bring(ada, text=rows, leave_out="on")
+    assert "1 row that cannot be imported is left out" in page
+    bring(ada, text=rows, leave_out="on", confirm=digest(page))
+    assert Prompt.objects.get().text == "Once"
+
+
+def test_a_file_in_another_encoding_is_shown_as_guessed_and_asked_about(ada: Client) -> None:
+    make_project()
+    content = "prompt\n从前有一只小熊，住在绿色的森林里。\n".encode("gb18030")
+    page = bring(ada, file=SimpleUploadedFile("t.csv", content))
+    assert "looks like “Chinese, simplified (GB 18030)”" in page
+    assert "从前有一只小熊" in page
+    assert digest(page) == ""
+    page = bring(ada, file=SimpleUploadedFile("t.csv", content), encoding="gb18030")
+    assert digest(page)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"file": SimpleUploadedFile("t.csv", b"")}, "This file is empty"),
+        ({"file": SimpleUploadedFile("t.xlsx", b"PK\x03\x04")}, "spreadsheet workbook"),
+        ({"file": SimpleUploadedFile("t.csv", b"a,b\n1,2\n")}, "one of them “prompt”"),
+        ({"file": SimpleUploadedFile("t.txt", b"a"), "text": "b"}, "take one of them away"),
+        ({"text": "a", "heldout": 101}, "less than or equal to 100"),
+        ({"text": "a\x00b"}, "Null characters are not allowed"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_a_line(ada: Client, given: dict[str, Any], says: str) -> None:
+    make_project()
+    page = bring(ada, **given)
+    assert says in page
+    assert digest(page) == ""
+
+
+def test_a_file_that_is_too_large_is_not_read(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_project()
+    monkeypatch.setattr("labeling.forms.LARGEST", 10)
+    assert "at most 20 are taken" in bring(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
+
+
+def test_invited_people_are_counted_until_they_come(ada: Client) -> None:
+    project = make_project(everybody=False)
+    given = {"name": "Ben", "projects": [project.pk]}
+    ada.post("/people/invite/", given, headers=HTMX)
+    assert Invitation.objects.get().projects.get() == project
+    assert "Nobody may label yet, 1 invited" in ada.get("/projects/stories/setup/").text
