@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def start(page: Page, slug: str = "stories") -> None:
     page.goto(f"/projects/{slug}/work/")
-    expect(page.locator("#task")).to_be_visible()
+    expect(page.locator("#task")).to_be_focused()
 
 
 def digits(page: Page) -> dict[str, str]:
@@ -62,10 +62,11 @@ def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
 
     expect(page.locator(".prompt .text")).to_have_text("Prompt 2")
     page.keyboard.press("s")
+    page.keyboard.press("6")
     page.keyboard.type("not my language")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading", name="Nothing to rank at the moment")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing to do at the moment")).to_be_visible()
     ranking, all_bad = Annotation.objects.order_by("id")
     assert stored(ranking) == {"C": 1, "A": 2, "B": 3, "D": 3}
     assert not ranking.all_bad

@@ -33,21 +33,12 @@ def lease(project: Project) -> Assignment:
     return Assignment.objects.leased().get(project=project)
 
 
-def test_the_first_page_lists_projects_with_what_is_waiting(ann: Client) -> None:
-    make_tasks(make_project("stories"), 3)
-    make_project("closed", is_active=False)
-    page = ann.get("/").text
-    assert "Stories" in page
-    assert "<dd>3</dd>" in page
-    assert "Closed" not in page
-
-
 def test_the_work_page_shows_the_leased_task(ann: Client) -> None:
     project = make_project()
     make_tasks(project, samples=3)
     page = ann.get("/projects/stories/work/").text
     assert "Prompt 0" in page
-    shown = re.findall(r'<p class="text" dir="auto">([ABC]0)</p>', page)
+    shown = re.findall(r'<div class="text" dir="auto" lang="">([ABC]0)</div>', page)
     assert shown == [sample.text for sample in lease(project).shown_samples()]
 
 
@@ -92,7 +83,7 @@ def test_after_the_last_task_the_page_waits(ann: Client) -> None:
     make_tasks(project)
     ann.get("/projects/stories/work/")
     _, page = answer(ann, lease(project), {"all_bad": True})
-    assert "Nothing to rank at the moment" in page
+    assert "Nothing to do at the moment" in page
 
 
 def test_a_waiting_page_is_left_alone_until_a_task_comes(ann: Client) -> None:

@@ -1,0 +1,106 @@
+// The unfinished answer, kept in two places: in this browser at once, on the server a moment later.
+
+import { LOST, NO_CONNECTION, SIGNED_OUT, post } from "./server.js";
+
+const PREFIX = "hone:draft:";
+const QUIET_MS = 700; // a pause in which people decide what to change next
+const RETRY_MS = 5000;
+const KEPT_MS = 7 * 24 * 3600 * 1000;
+
+export class Draft {
+  // `told` hears how it went: { status, text } of server.js. Without a `url` only the browser keeps it.
+  constructor(name, url, told) {
+    this.key = PREFIX + name;
+    this.url = url;
+    this.told = told;
+    this.pending = null; // what the server has yet to be sent
+    this.sending = false;
+  }
+
+  // The newer of the server's and the browser's own, or null.
+  load(served) {
+    const own = read(this.key);
+    if (!own || (served && served.saved >= own.saved)) return served;
+    if (this.url) this.send(own);
+    return own;
+  }
+
+  save(content) {
+    const draft = { ...content, saved: Date.now() };
+    try {
+      localStorage.setItem(this.key, JSON.stringify(draft));
+    } catch {
+      // A full or forbidden store: then only the server keeps it.
+    }
+    if (!this.url) return;
+    this.pending = draft;
+    this.wait(QUIET_MS);
+  }
+
+  // Now, as the page is about to go out of sight.
+  flush() {
+    if (this.pending) this.send(this.pending, { keepalive: true });
+  }
+
+  forget() {
+    this.close();
+    try {
+      localStorage.removeItem(this.key);
+    } catch {
+      // Nothing was kept there.
+    }
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.pending = null;
+    this.closed = true;
+  }
+
+  wait(milliseconds) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.pending && this.send(this.pending), milliseconds);
+  }
+
+  // One at a time, so that an older one never comes last.
+  async send(draft, options) {
+    this.pending = draft;
+    if (this.sending || this.closed) return;
+    this.sending = true;
+    const answer = await post(this.url, { draft: JSON.stringify(draft) }, options);
+    this.sending = false;
+    if (this.closed) return;
+    if (this.pending !== draft) this.wait(QUIET_MS);
+    else if (answer.status === NO_CONNECTION || answer.status >= 500) this.wait(RETRY_MS);
+    else this.pending = null;
+    this.told(answer);
+  }
+}
+
+// In words, for the line beside the task; "" where the task itself has something to say.
+export function inWords(status) {
+  if (status === LOST) return "";
+  if (status === 204) return "Saved";
+  if (status === SIGNED_OUT) return "Signed out: kept in this browser";
+  return status === NO_CONNECTION || status >= 500 ? "No connection: kept in this browser" : "Kept in this browser";
+}
+
+function read(key) {
+  try {
+    const draft = JSON.parse(localStorage.getItem(key));
+    return draft && typeof draft === "object" ? draft : null;
+  } catch {
+    return null;
+  }
+}
+
+// Drafts of tasks that were answered elsewhere long ago.
+export function sweep() {
+  try {
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith(PREFIX) && !(read(key)?.saved > Date.now() - KEPT_MS)) localStorage.removeItem(key);
+    }
+  } catch {
+    // No store, no drafts.
+  }
+}

@@ -1,0 +1,200 @@
+// What helps to read: a long prompt folded or whole, Markdown as written, and what differs between samples.
+
+import { wordDiff } from "./diff.js";
+import { press } from "./say.js";
+
+const LONG = 1.5; // a prompt this much taller than its folded self is worth a button
+
+export class Reading {
+  constructor(task) {
+    this.task = task;
+    this.prompt = task.querySelector(".prompt");
+    this.promptText = task.querySelector("#prompt-text");
+    this.cards = [...task.querySelectorAll(".sample")];
+    this.reference = 0;
+    this.differs = false;
+    this.originals = new Map(); // marked texts as they were
+    this.fold();
+    this.showSource(remembered("source"));
+    // The heads of the samples stay below the pinned prompt.
+    this.sizes = new ResizeObserver(() => this.measure());
+    this.sizes.observe(this.prompt);
+  }
+
+  close() {
+    this.sizes.disconnect();
+  }
+
+  act(name) {
+    switch (name) {
+      case "prompt": return this.togglePrompt();
+      case "source": return this.toggleSource();
+      case "changes": return this.toggleChanges();
+      default: return undefined;
+    }
+  }
+
+  measure() {
+    const pinned = getComputedStyle(this.prompt).position === "sticky" ? this.prompt.offsetHeight : 0;
+    document.documentElement.style.setProperty("--pinned", `${pinned}px`);
+  }
+
+  // -- The prompt -------------------------------------------------------------------------------------
+
+  get promptButton() {
+    return this.task.querySelector('[data-act="prompt"]');
+  }
+
+  // Whoever has once unfolded a prompt finds the next ones whole, too.
+  fold() {
+    const text = this.promptText;
+    text.classList.add("folded");
+    const isLong = text.scrollHeight > LONG * text.clientHeight;
+    this.promptButton.hidden = !isLong;
+    this.showPrompt(!isLong || remembered("prompt"));
+  }
+
+  showPrompt(whole) {
+    const isLong = !this.promptButton.hidden;
+    this.promptText.classList.toggle("folded", !whole);
+    this.prompt.classList.toggle("whole", isLong && whole);
+    this.promptButton.setAttribute("aria-expanded", String(whole));
+    this.promptButton.querySelector("span").textContent = whole ? "Show less" : "Show all";
+    this.measure();
+  }
+
+  togglePrompt() {
+    if (this.promptButton.hidden) return "All of the prompt is shown.";
+    const whole = this.promptText.classList.contains("folded");
+    remember("prompt", whole);
+    this.showPrompt(whole);
+    if (whole) this.prompt.scrollIntoView({ block: "start" });
+    return whole ? "All of the prompt is shown." : "The prompt is folded.";
+  }
+
+  // -- Markdown as written ----------------------------------------------------------------------------
+
+  toggleSource() {
+    if (!this.task.querySelector('[data-act="source"]')) return "";
+    const shown = !this.task.classList.contains("as-written");
+    remember("source", shown);
+    this.showSource(shown);
+    return shown ? "Texts as they were written." : "Texts as they are meant to look.";
+  }
+
+  showSource(shown) {
+    const button = this.task.querySelector('[data-act="source"]');
+    if (!button) return;
+    this.task.classList.toggle("as-written", shown);
+    for (const source of this.task.querySelectorAll(".text + .source")) {
+      source.hidden = !shown;
+      source.previousElementSibling.hidden = shown;
+    }
+    press(button, shown);
+    if (this.differs) this.mark();
+  }
+
+  // -- Differences ------------------------------------------------------------------------------------
+
+  toggleChanges() {
+    const button = this.task.querySelector('[data-act="changes"]');
+    if (!button) return "";
+    this.differs = !this.differs;
+    const focused = this.cards.indexOf(document.activeElement.closest(".sample"));
+    if (focused >= 0) this.reference = focused;
+    if (this.differs) this.mark();
+    else this.unmark();
+    press(button, this.differs);
+    return this.differs ? `What differs from ${this.name(this.reference)} is marked.` : "Differences are not marked.";
+  }
+
+  // The sample a person moves to is what the others are compared with.
+  focusOn(sample) {
+    if (sample === this.reference) return;
+    this.reference = sample;
+    if (this.differs) this.mark();
+  }
+
+  name(sample) {
+    return this.cards[sample].getAttribute("aria-label").split(",")[0].toLowerCase();
+  }
+
+  textOf(card) {
+    return card.querySelector(":scope > .text:not([hidden]), :scope > .source:not([hidden])");
+  }
+
+  // In a pair each text shows what the other has not; of more, all are compared with one.
+  mark() {
+    this.unmark();
+    const texts = this.cards.map((card) => this.textOf(card));
+    const plain = texts.map((text) => text.textContent);
+    const isPair = texts.length === 2;
+    for (const [at, text] of texts.entries()) {
+      const label = this.cards[at].querySelector(".compared");
+      if (at === this.reference && !isPair) {
+        label.textContent = "the others are compared with this one";
+        continue;
+      }
+      const other = isPair ? 1 - at : this.reference;
+      this.originals.set(text, [...text.cloneNode(true).childNodes]);
+      const marked = markAdded(text, wordDiff(plain[other], plain[at]), at === this.reference ? "del" : "ins");
+      label.textContent = marked ? "" : "the same words";
+    }
+  }
+
+  unmark() {
+    for (const [text, nodes] of this.originals) text.replaceChildren(...nodes);
+    this.originals.clear();
+    for (const card of this.cards) card.querySelector(".compared").textContent = "";
+  }
+}
+
+// Wrap what the difference has added in elements, across whatever markup the text has. Returns how many.
+function markAdded(text, difference, tag) {
+  const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+  const nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  let marked = 0;
+  let [at, offset] = [0, 0];
+  for (const { change, text: words } of difference) {
+    if (change === "removed") continue;
+    let left = words.length;
+    while (left > 0) {
+      const node = nodes[at];
+      const length = Math.min(left, node.length - offset);
+      left -= length;
+      if (change === "added" && length > 0) {
+        const rest = node.splitText(offset);
+        nodes[at] = rest.splitText(length);
+        offset = 0;
+        if (rest.data.trim()) {
+          const mark = document.createElement(tag);
+          rest.replaceWith(mark);
+          mark.append(rest);
+          marked += 1;
+        }
+      } else {
+        offset += length;
+      }
+      if (offset >= nodes[at].length) [at, offset] = [at + 1, 0];
+    }
+  }
+  return marked;
+}
+
+// Remembered from task to task, as long as the tab is open.
+function remember(name, value) {
+  try {
+    sessionStorage.setItem(`hone:reading:${name}`, value ? "yes" : "");
+  } catch {
+    // Then it is not.
+  }
+}
+
+function remembered(name) {
+  try {
+    return Boolean(sessionStorage.getItem(`hone:reading:${name}`));
+  } catch {
+    return false;
+  }
+}
