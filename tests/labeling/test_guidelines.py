@@ -134,12 +134,16 @@ def test_chinese_is_compared_character_by_character() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(FIRST, SECOND), ("", SECOND), (FIRST, ""), ("a b\nc\nd e f", "c\na b x\nd g f\nh"), ("مرحبا بك", "مرحبا")],
+    [
+        (FIRST, SECOND),
+        ("", SECOND),
+        (FIRST, ""),
+        ("a b\nc\nd e f", "c\na b x\nd g f\nh"),
+        ("مرحبا بك", "مرحبا"),
+    ],
 )
 def test_both_texts_can_be_read_off_the_differences(before: str, after: str) -> None:
-    pieces = [
-        [piece for piece in passage.pieces] for passage in differences(before + "\n!", after + "\n!")
-    ]
+    pieces = [passage.pieces for passage in differences(before + "\n!", after + "\n!")]
     for kind, text in (("new", before), ("gone", after)):
         seen = "\n".join("".join(piece.text for piece in each if piece.kind != kind) for each in pieces)
         lines = [line for line in seen.splitlines() if line]
