@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Prefetch
 
+from labeling.feedback import MUCH
 from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample
 from labeling.models.answers import AnnotationQuerySet
 
@@ -24,7 +25,8 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
     do two samples with the same text. Where the best is picked, it is compared with each of the others, and
     these are not with each other. `margin` is how much better the chosen one is, 0 to 1; only graded
     pairs say, so else it is 0. `annotator` is a number that stays the same when a person is renamed. `choice`
-    is why the task came: figures about people's taste are unbiased where it came at "random".
+    is why the task came: figures about people's taste are unbiased where it came at "random". Rows of
+    pairs graded by criteria have `criteria`, too: how much better the chosen one is by each, -1 to 1.
     """
     kind = project.kind
     for annotation, judgements in judged(Annotation.objects.of(project)):
@@ -44,7 +46,15 @@ def comparisons(project: Project) -> Iterator[dict[str, Any]]:
                 "annotator": str(annotation.assignment.annotator_id),
                 "split": prompt.split,
                 "choice": annotation.assignment.task.choice,
+                **_by_criterion(project, judgements[better]),
             }
+
+
+def _by_criterion(project: Project, chosen: Judgement) -> dict[str, Any]:
+    """How much better than the other of its pair the chosen one is by each criterion, where there are any."""
+    if project.feedback != Project.FeedbackKind.PAIR or not chosen.criteria:
+        return {}
+    return {"criteria": {name: round(grade / MUCH, 6) for name, grade in chosen.criteria.items()}}
 
 
 def ratings(project: Project) -> Iterator[dict[str, Any]]:

@@ -201,6 +201,11 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
     choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="Why the task was asked.")
+    criteria = serializers.DictField(
+        child=serializers.FloatField(),
+        required=False,
+        help_text="Of pairs: how much better the chosen one is by each criterion, from -1 to 1.",
+    )
 
 
 class RatingSerializer(serializers.Serializer[Any]):

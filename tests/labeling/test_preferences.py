@@ -84,6 +84,15 @@ def test_a_graded_pair_says_how_much_better(grade: int, margin: float) -> None:
     assert not row["tie"]
 
 
+def test_a_graded_pair_says_how_much_better_by_each_criterion() -> None:
+    project = make_project(feedback="pair", samples_per_task=2, criteria=["kind", "fluent"])
+    make_tasks(project, samples=2)
+    said = Answer(grade=-2, criteria=({"kind": -3, "fluent": 1},))
+    queue.submit(claimed(annotator(), project), said, client_key="k")
+    [row] = comparisons(project)
+    assert row["criteria"] == {"kind": 1.0, "fluent": -0.333333}
+
+
 def test_a_pair_that_is_about_the_same_is_a_tie_without_a_margin() -> None:
     project = make_project(feedback="pair", samples_per_task=2)
     make_tasks(project, samples=2)

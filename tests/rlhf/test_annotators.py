@@ -27,6 +27,42 @@ def test_without_noise_the_ranking_is_the_taste() -> None:
     assert person(noise=0.0).rank("p", ["b", "c", "a"]) == [2, 3, 1]
 
 
+def test_without_noise_a_grade_is_a_step_for_each_deviation_begun() -> None:
+    steady = person(noise=0.0, tie_margin=0.1)
+    assert steady.grade("p", "b", "a") == 1  # 0.8 apart
+    assert steady.grade("p", "a", "c") == -2  # 1.7
+    assert steady.grade("p", "a", "a") == 0
+    assert person(noise=0.0, deviation=0.5).grade("p", "c", "a") == 3  # 3.4 of them
+    assert person(noise=0.0, tie_margin=1.0).grade("p", "b", "a") == 0
+
+
+def test_a_grade_turns_with_the_order_and_prefers_what_a_ranking_does() -> None:
+    ann = person(noise=0.7)
+    for task in range(50):
+        grade = ann.grade(str(task), "a", "b")
+        assert ann.grade(str(task), "b", "a") == -grade
+        assert (grade > 0) == (ann.rank(str(task), ["a", "b"]) == [2, 1])
+
+
+def test_a_score_does_not_depend_on_what_is_beside_it() -> None:
+    ann = person(noise=0.5)
+    alone = [ann.score("p", [each], scale=5)[0] for each in "abc"]
+    assert ann.score("p", ["a", "b", "c"], scale=5) == alone
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(5, [4, 3, 2]), (9, [7, 5, 3]), (2, [2, 1, 1])])
+def test_without_noise_scores_are_the_taste_about_its_mean(scale: int, expected: list[int]) -> None:
+    calm = SimulatedAnnotator(name="ann", scorer=taste, noise=0.0, seed=0, mean=0.4)
+    assert calm.score("p", ["a", "b", "c"], scale=scale) == expected
+
+
+def test_scores_of_the_average_text_are_in_the_middle_whatever_the_noise() -> None:
+    for noise in (0.3, 1.0):
+        ann = SimulatedAnnotator(name="ann", scorer=taste, noise=noise, seed=0, mean=SCORES["b"])
+        scores = [ann.score(str(task), ["b"], scale=9)[0] for task in range(1000)]
+        assert sum(scores) / len(scores) == pytest.approx(5.0, abs=0.35)
+
+
 def test_win_frequencies_match_bradley_terry() -> None:
     noise, deviation, count = 0.5, 2.0, 4000
     ann = person(noise=noise, deviation=deviation)

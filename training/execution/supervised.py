@@ -1,4 +1,4 @@
-"""Tune a policy to write as demonstrations do: people's favourites, a file's, or its own best."""
+"""Tune a policy to write as demonstrations do: what people wrote or liked, a file's, or its own best."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.outcome import Outcome
-from training.execution.train_reward import said_in
+from training.execution.train_reward import of_row, said_in, to_train_on
 from training.execution.tuning import Judges, frozen, judges_of, outcome_of, prompts_of
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig, SamplingConfig
@@ -58,7 +58,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
                 write=lambda: own_best(run, attempt, policy, tokenizer, judges),
             )
         else:
-            demonstrations = favourites(run, group)
+            demonstrations = said_by_people(run, group)
         attempt.check()
         attempt.say(f"{len(demonstrations)} demonstrations")
         watched: dict[str, Any] = vars(judges)
@@ -77,14 +77,18 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
         return result, tokenizer, len(demonstrations)
 
 
-def favourites(run: Run, group: Group) -> list[Demonstration]:
-    """What people ranked best in the project."""
+def said_by_people(run: Run, group: Group) -> list[Demonstration]:
+    """What people wrote, where the project asks them to rewrite; else what they liked best."""
     snapshot = frozen(run, group)
-    found = best_ranked(said_in(run)[0])
+    if snapshot.project.kind.compares:
+        found = best_ranked(said_in(run)[0])
+        missing = "nobody preferred anything in"
+    else:
+        found = [of_row(Demonstration, row) for row in to_train_on(snapshot.demonstrations())]
+        missing = "nobody wrote an answer in"
     if not found:
         raise InputError(
-            f"project: nobody preferred anything in “{snapshot.project.slug}” yet; let people answer more "
-            "of its tasks."
+            f"project: {missing} “{snapshot.project.slug}” yet; let people answer more of its tasks."
         )
     return found
 

@@ -1,8 +1,9 @@
 """Train a reward model from a project's annotations, or from a file of preferences."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labeling import preferences
 from training.execution.attempt import Attempt
@@ -14,11 +15,14 @@ from training.gpt.errors import InputError
 from training.gpt.parallel import processes
 from training.models import ModelVersion, Run
 from training.rlhf.config import RewardConfig
+from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.files import read_preferences
-from training.rlhf.feedback.preferences import Comparison, Rating
+from training.rlhf.feedback.preferences import Comparison, Rating, at_random
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
+
+Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
@@ -28,7 +32,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
     if taste := run.parameters.get("gold"):
         attempt.say("asking the taste")
-        metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), result.heldout)
+        metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), at_random(result.heldout))
     result.model.save(folder / "model")
     return Outcome(
         metrics=metrics,
@@ -104,8 +108,8 @@ def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
     """What the run learns from: its snapshot's answers to prompts that are not held out, or a file."""
     if run.snapshot is None:
         return read_preferences(run.parameters["preferences"])
-    comparisons = [comparison_of(row) for row in run.snapshot.comparisons() if row["split"] == "train"]
-    ratings = [rating_of(row) for row in run.snapshot.ratings() if row["split"] == "train"]
+    comparisons = [of_row(Comparison, row) for row in to_train_on(run.snapshot.comparisons())]
+    ratings = [of_row(Rating, row) for row in to_train_on(run.snapshot.ratings())]
     if not comparisons and not ratings:
         assert run.project is not None
         raise InputError(
@@ -135,17 +139,12 @@ def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> f
     return sum(points) / len(points) if points else None
 
 
-def comparison_of(row: dict[str, Any]) -> Comparison:
-    """A frozen row as the reward model takes it."""
-    return Comparison(**_named_by(Comparison, row))
+def to_train_on(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those of the frozen rows whose prompts are not held out."""
+    return (row for row in rows if row["split"] == "train")
 
 
-def rating_of(row: dict[str, Any]) -> Rating:
-    """A frozen row as the reward model takes it."""
-    return Rating(**_named_by(Rating, row))
-
-
-def _named_by(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
-    """What of a row has a field of the dataclass; rows say more, and will."""
+def of_row(kind: type[Learned], row: dict[str, Any]) -> Learned:
+    """A frozen row as it is learned from; what the dataclass has no field for is left out."""
     names = {field.name for field in fields(kind)}
-    return {name: value for name, value in row.items() if name in names}
+    return kind(**{name: value for name, value in row.items() if name in names})

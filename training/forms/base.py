@@ -73,6 +73,15 @@ def required_policy(help_text: str) -> NamedChoiceField:
     )
 
 
+def require_comparisons(form: forms.Form, project: Project) -> None:
+    if not project.kind.compares:
+        form.add_error(
+            "project",
+            f"people rewrite in “{project.slug}”, which compares nothing; `manage.py supervised --project "
+            f"{project.slug}` learns from what they write.",
+        )
+
+
 def require_prompts(form: forms.Form, project: Project) -> None:
     if not project.prompts.filter(split="train").exists():
         form.add_error(

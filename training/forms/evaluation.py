@@ -114,6 +114,8 @@ class EvaluateForm(RunForm):
         people = PEOPLE in judges_in(cleaned["judge"])
         if cleaned["tasks"] and not people:
             yield "tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well."
+        if people and cleaned["project"] and not cleaned["project"].kind.compares:
+            yield "project", f"people rewrite in “{cleaned['project'].slug}”, which compares nothing."
         if people and cleaned["policy"] == cleaned["against"]:
             yield "against", "people compare two versions: name another one than --policy."
         if people and cleaned["best_of"] > 1:

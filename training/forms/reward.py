@@ -6,10 +6,10 @@ from django import forms
 
 from labeling.models import Project
 from training.config_form import NamedChoiceField
-from training.forms.base import NewVersionForm, checked_file, required_policy
+from training.forms.base import NewVersionForm, checked_file, require_comparisons, required_policy
 from training.forms.tastes import STORY_TASTE, checked_taste
 from training.models import Run
-from training.rlhf.config import RewardConfig
+from training.rlhf.config import AUTO, RewardConfig
 
 
 class TrainRewardForm(NewVersionForm):
@@ -44,9 +44,16 @@ class TrainRewardForm(NewVersionForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        if not self.errors and bool(cleaned.get("project")) == bool(cleaned.get("preferences")):
+        if self.errors:
+            return cleaned
+        project = cleaned["project"]
+        if bool(project) == bool(cleaned["preferences"]):
             self.add_error(
                 "preferences",
                 "give either a project (its annotations) or a file of preferences, and not both.",
             )
+        elif project:
+            require_comparisons(self, project)
+            if cleaned["loss"] == AUTO and project.samples_per_task > 1:
+                cleaned["loss"] = project.kind.loss
         return cleaned

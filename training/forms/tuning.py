@@ -10,6 +10,7 @@ from training.forms.base import (
     OpensTasksMixin,
     checked_file,
     next_free,
+    require_comparisons,
     require_prompts,
     required_policy,
     required_project,
@@ -121,18 +122,20 @@ class DpoForm(AnswersMixin, TuningForm):
         cleaned = super().clean()
         if cleaned.get("preferences") and cleaned.get("snapshot"):
             self.add_error("snapshot", "give either a file of preferences or a snapshot, and not both.")
+        if cleaned.get("project") and not cleaned.get("preferences"):
+            require_comparisons(self, cleaned["project"])
         return cleaned
 
 
 class SupervisedForm(AnswersMixin, TuningForm):
     kind = Run.Kind.SUPERVISED
-    summary = "Tune a policy to write as demonstrations do: people's favourites, a file's, or its own best."
+    summary = "Tune a policy to write as demonstrations do: people's, a file's, or its own best."
     configs = (SupervisedConfig, SupervisedControlConfig, HardwareConfig)
 
     demonstrations = forms.CharField(
         required=False,
-        help_text='Learn from a JSON Lines file, {"prompt", "completion"} on each line, instead of the '
-        "samples that people ranked best.",
+        help_text='Learn from a JSON Lines file, {"prompt", "completion"} on each line, instead of what '
+        "people wrote, where the project asks them to rewrite, or of the samples that they liked best.",
     )
     best_of = forms.IntegerField(
         required=False,

@@ -6,16 +6,20 @@ from training.gpt.errors import InputError
 from training.gpt.options import check_options, option
 from training.rlhf.feedback.criteria import parse_weights
 
+AUTO = "auto"
+"""The choice of what suits the rest."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
     """How a reward model is trained from what people said."""
 
     loss: str = option(
-        "pairs",
+        AUTO,
         "what is learned (pairs: which text is better, Bradley-Terry; ranking: the order, Plackett-Luce;"
-        " scores: the scores themselves, by regression; scores+pairs: both)",
-        choices=("pairs", "ranking", "scores", "scores+pairs"),
+        " scores: the scores themselves, by regression; scores+pairs: both; auto: what the project's kind of"
+        " feedback is for, which is pairs, or scores where no two were given side by side)",
+        choices=(AUTO, "pairs", "ranking", "scores", "scores+pairs"),
     )
     criteria: str = option(
         "",

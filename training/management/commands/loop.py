@@ -14,9 +14,10 @@ from django.core.management.base import CommandError
 from django.db.models import Q
 from tqdm import tqdm
 
-from labeling.models import Annotation, Project
+from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
 from training.forms import FORMS
+from training.forms.ordering import MEASURES
 from training.forms.tastes import STORY_TASTE, checked_taste
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
@@ -31,6 +32,9 @@ HUMAN = "human"
 
 SHOWN = 5
 """Examples shown after each round."""
+
+MEMBERS = 4
+"""Reward models in an ensemble whose disagreement chooses tasks."""
 
 
 class LoopForm(ConfigForm):
@@ -62,12 +66,18 @@ class LoopForm(ConfigForm):
     annotations = forms.IntegerField(
         required=False,
         min_value=1,
-        help_text=f"With --annotators {HUMAN}: go on after so many answers (default: one a task).",
+        help_text="Go on after so many answers in each round (default: all that the new tasks ask for).",
     )
     steps = forms.IntegerField(required=False, min_value=1, help_text="Updates of the policy in each round.")
     minutes = forms.FloatField(required=False, min_value=0, help_text="Limit on each fine-tune, in minutes.")
     max_new_tokens = forms.IntegerField(
         required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
+    )
+    choose = forms.ChoiceField(
+        required=False,
+        choices=MEASURES,
+        help_text="From the second round on, order the open tasks by what the last reward model would learn "
+        "most from",
     )
     reliability = forms.BooleanField(
         required=False, help_text="Learn how reliable each annotator is, so that careless ones count less."
@@ -81,6 +91,18 @@ class LoopForm(ConfigForm):
             raise forms.ValidationError(f"“{who}” is neither {HUMAN} nor {SIMULATED}:NAME.")
         checked_taste(name)
         return who
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if cleaned.get("choose") and not self.errors:
+            annotations, tasks = cleaned["annotations"], cleaned["tasks"]
+            if annotations is None or annotations >= tasks:
+                self.add_error(
+                    "annotations",
+                    f"with --choose, give fewer than the {tasks} tasks: where all are answered, their order "
+                    "changes nothing.",
+                )
+        return cleaned
 
     def clean_report(self) -> str:
         report: str = self.cleaned_data["report"]
@@ -116,7 +138,13 @@ class Loop:
         self.people = form.config(AnnotatorsConfig)
         self.taste = self.asked["annotators"].partition(":")[2]
         self.project = self.ready_project()
+        if not self.project.kind.compares:
+            raise CommandError(
+                f"--project: people rewrite in “{self.project.slug}”, which compares nothing; use "
+                f"`manage.py sample` and `manage.py supervised` in turns."
+            )
         self.policy = self.asked["policy"] or self.newest_policy() or self.first_policy()
+        self.reward: ModelVersion | None = None
         self.seconds: dict[str, float] = {}
 
     def ready_project(self) -> Project:
@@ -174,6 +202,8 @@ class Loop:
                 seed=number,
             )
         self.write(f"  sample     {sampled.metrics['tasks']} tasks opened")
+        if self.asked["choose"] and self.reward is not None:
+            self.order(self.reward)
         with self.timed("label"):
             self.label(answered_before, tasks=sampled.metrics["tasks"])
         annotations = self.answers() - answered_before
@@ -185,8 +215,10 @@ class Loop:
                 policy=before.name,
                 gold=self.taste or None,
                 reliability=self.asked["reliability"],
+                members=MEMBERS if self.asked["choose"] == Task.Choice.DISAGREEMENT else None,
                 seed=number,
             )
+        self.reward = rewarded.version
         accuracy = rewarded.metrics.get("gold_accuracy", rewarded.metrics.get("accuracy"))
         comparisons = rewarded.metrics["comparisons"]
         self.write(f"  reward     {comparisons} comparisons, held-out accuracy {figure(accuracy)}")
@@ -241,8 +273,17 @@ class Loop:
 
     def answers(self) -> int:
         """Answers to learn from; those on held-out prompts belong to evaluations."""
-        answers = Annotation.objects.of(self.project).counting()
+        answers = Annotation.objects.of(self.project).counting().ordinary()
         return answers.filter(assignment__task__prompt__split="train").count()
+
+    def order(self, reward: ModelVersion) -> None:
+        """Put those of the open tasks first that would teach this reward model most."""
+        with self.timed("order"):
+            ordered = self.perform(
+                Run.Kind.ORDER_TASKS, project=self.project.slug, reward=reward.name, by=self.asked["choose"]
+            )
+        chosen, tasks = ordered.metrics["chosen"], ordered.metrics["tasks"]
+        self.write(f"  order      {chosen} of {tasks} tasks chosen by {self.asked['choose']}")
 
     def label(self, answered_before: int, *, tasks: int) -> None:
         """Have the open tasks answered: by simulated people now, by people in their own time."""
@@ -254,7 +295,11 @@ class Loop:
                 from training.execution.versions import load_taste
 
                 answer_open_tasks(
-                    self.project, load_taste(self.taste), self.people, on_answer=lambda _: bar.update()
+                    self.project,
+                    load_taste(self.taste),
+                    self.people,
+                    most=self.asked["annotations"],
+                    on_answer=lambda _: bar.update(),
                 )
                 return
             self.write(f"  label      waiting for {wanted} answers at {self.project.get_absolute_url()}")

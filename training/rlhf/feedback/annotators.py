@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from training.rlhf.config import AnnotatorsConfig
 from training.rlhf.scorers import Scorer
 
+EULER = 0.5772156649015329
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedAnnotator:
@@ -21,7 +23,7 @@ class SimulatedAnnotator:
     `noise` is the temperature T in units of `deviation`, the standard deviation of the taste over the samples
     to be judged: at noise 1, a completion one deviation better wins 73 % of the time, at 0.5 88 %, at 0
     always. Completions whose blurred scores lie within `tie_margin` deviations of the best of their rank are
-    ties.
+    ties. `mean` is the taste's over the same samples, which only `score` asks for.
 
     The blur belongs to (seed, name, prompt, completion), so the same person asked again, in whatever order,
     answers the same, and two people differ. A `careless` person has no taste, only the blur: every order of
@@ -34,6 +36,7 @@ class SimulatedAnnotator:
     seed: int
     tie_margin: float = 0.0
     deviation: float = 1.0
+    mean: float = 0.0
     careless: bool = False
 
     def rank(self, prompt: str, completions: Sequence[str]) -> list[int]:
@@ -47,6 +50,22 @@ class SimulatedAnnotator:
                 rank, top = rank + 1, felt[index]
             ranks[index] = rank
         return ranks
+
+    def grade(self, prompt: str, first: str, second: str) -> int:
+        """How much better the second is, from -3 to 3: a step for each deviation begun, 0 for a tie."""
+        felt_first, felt_second = self._felt(prompt, [first, second])
+        difference = felt_second - felt_first
+        if abs(difference) <= self.tie_margin:
+            return 0
+        return int(math.copysign(min(3, 1 + math.floor(abs(difference))), difference))
+
+    def score(self, prompt: str, completions: Sequence[str], *, scale: int) -> list[int]:
+        """A score for each completion, 1 to `scale`: two deviations below the mean of the taste, the blur's
+        own apart, is the worst, two above it the best. It does not depend on what is beside it."""
+        # Of Gumbel's distribution the mean is Euler's constant.
+        middle = EULER if self.careless else self.mean / self.deviation + self.noise * EULER
+        shares = [(min(2.0, max(-2.0, felt - middle)) + 2) / 4 for felt in self._felt(prompt, completions)]
+        return [1 + round(share * (scale - 1)) for share in shares]
 
     def _felt(self, prompt: str, completions: Sequence[str]) -> list[float]:
         """What each completion seems to be worth, in deviations of the taste."""
@@ -63,7 +82,7 @@ class SimulatedAnnotator:
 
 
 def simulated_annotators(
-    config: AnnotatorsConfig, scorer: Scorer, *, deviation: float = 1.0
+    config: AnnotatorsConfig, scorer: Scorer, *, deviation: float = 1.0, mean: float = 0.0
 ) -> list[SimulatedAnnotator]:
     """`config.count` people of one taste, named simulated-1, simulated-2, ..., the first of them careless.
 
@@ -78,6 +97,7 @@ def simulated_annotators(
             tie_margin=config.tie_margin,
             seed=config.seed,
             deviation=deviation,
+            mean=mean,
             careless=number <= careless,
         )
         for number in range(1, config.count + 1)

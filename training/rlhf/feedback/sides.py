@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from training.gpt.errors import InputError
+from training.rlhf.config import AUTO
 from training.rlhf.feedback.criteria import pairs_of, parse_weights, weigh
 from training.rlhf.feedback.preferences import Comparison, Rating, split_by_prompt
 from training.rlhf.feedback.rankings import Ranking, rebuild
@@ -54,9 +55,10 @@ def choose(
 ) -> Sides:
     """Split what people said by prompt, and take from each side what the loss learns from.
 
-    With weights of `criteria`, ratings are compared by their weighted score, and so are those that were given
-    without comparisons; otherwise comparisons stand as they are. Raises InputError where the loss has nothing
-    to learn from.
+    The loss `auto` is `pairs`, and `scores` where there are scores and none to compare. With weights of
+    `criteria`, ratings are compared by their weighted score, and so are those that were given without
+    comparisons; otherwise comparisons stand as they are. Raises InputError where the loss has nothing to
+    learn from.
     """
     comparisons, ratings = list(comparisons), list(ratings)
     weights = parse_weights(criteria)
@@ -64,6 +66,8 @@ def choose(
         raise InputError("criteria: nothing was scored, so there is nothing to weigh; leave it out")
     ratings = weigh(ratings, weights)
     comparisons = _compared(comparisons, ratings, anew=bool(weights))
+    if loss == AUTO:
+        loss = "scores" if ratings and not comparisons else "pairs"
     said: list[Comparison | Rating] = [*comparisons, *ratings]
     train, kept_back = split_by_prompt(said, heldout=heldout, seed=seed)
     sides = Sides(
