@@ -27,6 +27,10 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         )
         return self.filter(~Exists(later))
 
+    def remarked(self) -> "AnnotationQuerySet":
+        """Answers with something for an admin to read: flagged, or with a comment."""
+        return self.filter(Q(flagged=True) | ~Q(comment=""))
+
     def ordinary(self) -> "AnnotationQuerySet":
         """Answers to ordinary tasks: not to gold, training tasks and repeats, which tell of the annotator."""
         return self.filter(assignment__task__kind=Task.Kind.ORDINARY)
@@ -133,15 +137,18 @@ class Annotation(models.Model):
     @property
     def answer(self) -> Answer:
         """What was said, in the order in which the samples were shown."""
-        shown = self.assignment.shown_order
+        return self.answer_in(self.assignment.shown_order)
+
+    def answer_in(self, order: Sequence[int]) -> Answer:
+        """What was said, with the samples (ids) in another order."""
         by_sample = {judgement.sample_id: judgement.verdict for judgement in self.judgements.all()}
         said = (
-            self.assignment.project.kind.answer([by_sample[key] for key in shown]) if by_sample else Answer()
+            self.assignment.project.kind.answer([by_sample[key] for key in order]) if by_sample else Answer()
         )
         return replace(
             said,
             text=self.text,
-            edited=shown.index(self.edited_id) + 1 if self.edited_id is not None else None,
+            edited=order.index(self.edited_id) + 1 if self.edited_id is not None else None,
             all_bad=self.all_bad,
             flagged=self.flagged,
             comment=self.comment,

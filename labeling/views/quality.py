@@ -1,0 +1,203 @@
+"""Pages for admins: how well a project's people agree, and who needs help."""
+
+import csv
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from labeling.access import UserRequest, right_required
+from labeling.adjudication import own_tasks, with_tasks
+from labeling.models import Annotation, Project
+from labeling.quality.figures import OneOverTime, Quality
+from labeling.quality.people import Person
+from labeling.quality.pictures import Bar
+from labeling.quality.warnings import rest_of
+from labeling.shares import Share
+from labeling.strengths import strengths
+
+MOST_PEOPLE = 200
+MOST_DISAGREEMENTS = 8
+MOST_REMARKS = 24
+
+reviewer_required = right_required("labeling.review")
+
+# /projects/<slug>/quality/
+
+
+@require_GET
+@reviewer_required
+@never_cache
+def quality(request: UserRequest, slug: str) -> HttpResponse:
+    """A project's quality on one page."""
+    found = Quality.of(get_object_or_404(Project, slug=slug))
+    warned = {finding.person.pk for finding in found.findings}
+    low = found.disagreements
+    context = {
+        "project": found.project,
+        "quality": found,
+        "rows": [row_of(person, found.usual) for person in found.people[:MOST_PEOPLE]],
+        "more_people": len(found.people) - MOST_PEOPLE,
+        "warned": warned,
+        "low": with_tasks(low[:MOST_DISAGREEMENTS]),
+        "low_count": len(low),
+        "remarks": remarks(request, found.project, hidden={row.task for row in low}),
+        "shared": sum(estimate.estimate.tasks for estimate in found.agreement[:1]),
+    }
+    return render(request, "labeling/quality/project.html", context)
+
+
+@require_GET
+@reviewer_required
+@never_cache
+def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
+    """How strong each generator is: the part of the page that takes longest comes after it."""
+    project = get_object_or_404(Project, slug=slug)
+    rows = [
+        {
+            "strength": row,
+            "bar": Bar(row.chance, *row.interval, usual=0.5)
+            if row.chance is not None and row.interval is not None
+            else None,
+        }
+        for row in strengths(project)
+    ]
+    return render(request, "labeling/quality/_strengths.html", {"rows": rows})
+
+
+@require_GET
+@reviewer_required
+@never_cache
+def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
+    """One annotator of a project, over time."""
+    found = Quality.of(get_object_or_404(Project, slug=slug))
+    person = next((each for each in found.people if each.pk == pk), None)
+    if person is None:
+        return render(request, "404.html", status=404)
+    context = {
+        "project": found.project,
+        "person": person,
+        "findings": [finding for finding in found.findings if finding.person is person],
+        "over_time": OneOverTime(found.answers, person, found.usual),
+        "figures": figures_of(person, found.people),
+        "remarks": remarks(
+            request, found.project, hidden={row.task for row in found.disagreements}, annotator=pk
+        ),
+    }
+    return render(request, "labeling/quality/annotator.html", context)
+
+
+@require_GET
+@reviewer_required
+@never_cache
+def quality_csv(request: UserRequest, slug: str) -> HttpResponse:  # noqa: ARG001
+    """The table of annotators for a spreadsheet."""
+    found = Quality.of(get_object_or_404(Project, slug=slug))
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{found.project.slug}-annotators.csv"'
+    writer = csv.writer(response)
+    shares = ("gold", "repeats", "others", "reliability", "first", "tied", "all_bad", "skipped", "flagged",
+              "too_fast", "training")  # fmt: skip
+    ends = [f"{name}_{end}" for name in shares for end in ("share", "low", "high", "of")]
+    writer.writerow(
+        ["annotator", "answers", "last", "passed", "entry_answers", "seconds_median", "seconds_low",
+         "seconds_high", *ends, "warnings"]
+    )  # fmt: skip
+    for person in found.people:
+        times = person.seconds
+        row: list[Any] = [
+            plain(person.name),
+            person.answers,
+            person.last.isoformat(sep=" "),
+            "" if person.qualified is None else person.qualified.date().isoformat(),
+            person.tries,
+            *(("", "", "") if times is None else _rounded(times.value, times.low, times.high)),
+        ]
+        for name in shares:
+            share = getattr(person, name)
+            row += [""] * 4 if share is None else [*_rounded(share.share, share.low, share.high), share.of]
+        row.append("; ".join(finding.name for finding in found.findings if finding.person is person))
+        writer.writerow(row)
+    return response
+
+
+def plain(text: str) -> str:
+    """Text that a spreadsheet takes for no formula."""
+    return f"'{text}" if text.lstrip()[:1] in set("=+-@\t\r|") | {""} else text
+
+
+def row_of(person: Person, usual: dict[str, Any]) -> dict[str, Any]:
+    """A person with the small pictures of their row."""
+    times = person.seconds
+    longest = 3 * (usual["seconds"] or 1)
+    return {
+        "person": person,
+        "gold": _bar(person.gold, usual["gold"]),
+        "others": _bar(person.others, usual["others"]),
+        "reliability": _bar(person.reliability, 0.5),
+        "first": _bar(person.first, person.chance),
+        "seconds": None
+        if times is None
+        else Bar(times.value, times.low, times.high, usual=usual["seconds"], high_end=longest),
+        "leans": person.first is not None and not person.first.low <= person.chance <= person.first.high,
+    }
+
+
+def figures_of(person: Person, people: list[Person]) -> list[dict[str, Any]]:
+    """A person's shares beside those of all others, those that there are."""
+    rows = (
+        ("Right on gold", "gold", "gold tasks"),
+        ("Agreement with own answer, asked again", "repeats", "repeats"),
+        ("Picks what is shown first", "first", "answers"),
+        ("Ties", "tied", "answers"),
+        ("All bad", "all_bad", "answers"),
+        ("Skipped", "skipped", "tasks"),
+        ("Flagged", "flagged", "answers"),
+        ("Sooner than the texts can be skimmed", "too_fast", "answers"),
+        ("Right on training tasks", "training", "tasks"),
+    )
+    found = []
+    if person.others is not None:
+        found.append(_figure("Agreement with others", person.others, person.without, "answers"))
+    if person.reliability is not None:
+        found.append(_figure("Reliability; guessing is 50 %", person.reliability, None, "answers"))
+    for label, name, things in rows:
+        share = getattr(person, name)
+        if share is not None:
+            rest = rest_of(person, people, lambda each, name=name: getattr(each, name))  # type: ignore[misc]
+            found.append(_figure(label, share, rest, things))
+    return found
+
+
+def remarks(
+    request: UserRequest, project: Project, *, hidden: Iterable[int], annotator: int | None = None
+) -> list[dict[str, Any]]:
+    """The latest flags and comments to read. What was said on a task that still waits for this reader's own
+    vote stays hidden: only that there is something."""
+    rows = Annotation.objects.of(project).counting().remarked()
+    if annotator is not None:
+        rows = rows.filter(assignment__annotator=annotator)
+    rows = rows.select_related("assignment__annotator", "assignment__task__prompt").order_by("-pk")
+    hidden = set(hidden) - own_tasks(request.user, project)
+    return [{"annotation": row, "is_hidden": row.assignment.task_id in hidden} for row in rows[:MOST_REMARKS]]
+
+
+def _bar(share: Any, usual: float | None) -> Bar | None:
+    return None if share is None else Bar(share.share, share.low, share.high, usual=usual)
+
+
+def _figure(label: str, share: Any, rest: Share | None, things: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "share": share,
+        "rest": rest,
+        "things": things,
+        "bar": _bar(share, rest.share if rest else None),
+    }
+
+
+def _rounded(*values: float) -> list[float]:
+    return [round(value, 4) for value in values]
