@@ -144,9 +144,10 @@ class Lesson:
 def lesson(annotation: Annotation) -> Lesson | None:
     """What to tell after a training task; None after any other, gold among them."""
     assignment = annotation.assignment
+    if assignment.task.kind != Task.Kind.TRAINING:
+        return None  # before anything is read: gold takes no longer than other tasks
     expected = _expected(assignment)
-    if expected is None or assignment.task.kind != Task.Kind.TRAINING:
-        return None
+    assert expected is not None
     shown = [expected[key] for key in assignment.shown_order] if expected else []
     return Lesson(
         right=bool(is_right(annotation)),

@@ -1,6 +1,7 @@
 """Many people at once, on real connections."""
 
 import random
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -8,74 +9,126 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Count
 from django.utils import timezone
 
 from labeling import queue
+from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
-from labeling.queue import LeaseLost
+from labeling.queue import LeaseLost, TooLate
 from tests.labeling.objects import annotator, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PEOPLE = 8
-TASKS = 200
-NEED = 2
 
 
-def work(project: Project, user: User, seed: int) -> Counter[str]:
-    """Answer until there is nothing left; skip some, lose the lease of some."""
-    chance = random.Random(seed)
-    done: Counter[str] = Counter()
-    idle = 0
-    try:
-        while idle < 3:
-            assignment = queue.claim(annotator=user, project=project)
-            if assignment is None:
-                idle += 1  # another person may hold the row this very moment
-                continue
-            idle = 0
-            draw = chance.random()
-            if draw < 0.04:
-                queue.skip(assignment)
-                done["skipped"] += 1
-                continue
-            if draw < 0.10:
+class Tab:
+    """One tab of one person, who works as people do: skips, walks away, comes back, thinks better of it."""
+
+    def __init__(self, project: Project, user: User, seed: int) -> None:
+        self.project = project
+        self.user = user
+        self.chance = random.Random(seed)
+        self.done: Counter[str] = Counter()
+
+    def work(self) -> Counter[str]:
+        """Answer until there is nothing left."""
+        idle = 0
+        try:
+            while idle < 5:
+                assignment = queue.claim(annotator=self.user, project=self.project)
+                if assignment is None:
+                    idle += 1  # another person may hold the row this very moment
+                    time.sleep(0.01)
+                    continue
+                idle = 0
+                try:
+                    self.treat(assignment)
+                except LeaseLost:
+                    self.done["lost"] += 1  # to the clock, or to the other tab
+        finally:
+            connection.close()
+        return self.done
+
+    def treat(self, assignment: Assignment) -> None:
+        draw = self.chance.random()
+        if draw < 0.04:
+            queue.skip(assignment)
+            self.done["skipped"] += 1
+        elif draw < 0.07:
+            queue.release(assignment)
+            self.done["released"] += 1
+        elif draw < 0.09:
+            queue.save_draft(assignment, {"order": [2, 1]})
+            queue.renew(assignment)
+        elif draw < 0.16:
+            for skipped in queue.last_answers(annotator=self.user, project=self.project):
+                if skipped.state == Assignment.State.SKIPPED:
+                    queue.take_again(skipped)
+                    self.done["taken again"] += 1
+                    break
+        else:
+            if draw < 0.26:
                 past = timezone.now() - timedelta(seconds=1)
-                Assignment.objects.filter(pk=assignment.pk).update(lease_until=past)
+                Assignment.objects.leased().filter(pk=assignment.pk).update(lease_until=past)
                 queue.expire()
-            try:
-                queue.submit(assignment, Answer(ranks=(1, 2)), client_key="k")
-                queue.submit(assignment, Answer(ranks=(1, 2)), client_key="k")
-                done["submitted"] += 1
-            except LeaseLost:
-                done["lost"] += 1
-    finally:
-        connection.close()
-    return done
+            key = f"{assignment.pk} {self.chance.random()}"
+            queue.submit(assignment, Answer(ranks=(1, 2)), client_key=key)
+            self.done["submitted"] += 1
+            if draw > 0.95:
+                queue.submit(assignment, Answer(ranks=(1, 2)), client_key=key)
+            elif draw > 0.90:
+                self.revise(assignment)
+
+    def revise(self, assignment: Assignment) -> None:
+        try:
+            queue.revise(assignment, Answer(ranks=(2, 1)), client_key="revised")
+        except TooLate:
+            return  # the other tab was quick
+        self.done["revised"] += 1
 
 
-def test_nobody_answers_twice_and_no_task_is_answered_more_often_than_asked() -> None:
-    project = make_project(samples_per_task=2)
-    make_tasks(project, TASKS, samples=2, need=NEED)
-    people = [annotator(f"person {number}") for number in range(PEOPLE)]
-    with ThreadPoolExecutor(PEOPLE) as pool:
-        done = sum(pool.map(work, [project] * PEOPLE, people, range(PEOPLE)), Counter[str]())
+@pytest.mark.parametrize(
+    ("tabs", "tasks"),
+    [(16, 100), pytest.param(64, 2500, marks=pytest.mark.slow)],
+    ids=["16 tabs, 200 places", "64 tabs, 5000 places"],
+)
+def test_every_place_is_filled_once_and_nobody_answers_a_task_twice(tabs: int, tasks: int) -> None:
+    project = make_project(samples_per_task=2, gold_percent=5, repeat_percent=5)
+    made = make_tasks(project, tasks, samples=2)
+    for number, task in enumerate(made):
+        Task.objects.filter(pk=task.pk).update(need=1 + number % 3, open=1 + number % 3)
+    for task in made[::20]:
+        make_gold(task=task, answer=Answer(ranks=(1, 2)), author=None)
+    # One person in four has two tabs open.
+    people = [annotator(f"person {number}") for number in range(tabs * 4 // 5)]
+    workers = [Tab(project, people[number % len(people)], seed=number) for number in range(tabs)]
+    with ThreadPoolExecutor(tabs) as pool:
+        done = sum(pool.map(Tab.work, workers), Counter[str]())
+    # Whatever was let go while others had stopped already.
+    queue.expire()
+    for user in people:
+        while assignment := queue.claim(annotator=user, project=project):
+            queue.submit(assignment, Answer(ranks=(1, 2)), client_key="k")
+            done["submitted"] += 1
 
-    assert done["lost"] > 0
-    assert done["skipped"] > 0
-    assert Annotation.objects.count() == done["submitted"]
-    answers = Task.objects.filter(assignments__state="submitted").annotate(answers=Count("assignments"))
-    assert max(answers.values_list("answers", flat=True)) == NEED
-    pairs = Annotation.objects.values_list("assignment__task", "assignment__annotator")
+    assert {"submitted", "skipped", "released", "lost", "revised", "taken again"} == set(done)
+    first = Annotation.objects.filter(revision=1)
+    assert first.count() == done["submitted"]
+    assert Annotation.objects.exclude(revision=1).count() == done["revised"]
+    pairs = first.values_list("assignment__task", "assignment__annotator")
     assert len(set(pairs)) == len(pairs)
-    # The places nobody holds are exactly those that are not leased or answered.
     for task in Task.objects.prefetch_related("assignments"):
-        held = sum(item.state in {"leased", "submitted"} for item in task.assignments.all())
-        assert task.open + held == task.need
-    # Each task has eight people who could answer it, so only skips can leave a place unfilled.
-    assert done["submitted"] >= NEED * TASKS - done["skipped"]
+        states = Counter(assignment.state for assignment in task.assignments.all())
+        # The places nobody holds are exactly those that are not leased or answered.
+        assert task.open + states["leased"] + states["submitted"] == task.need
+        if task.kind == Task.Kind.ORDINARY:
+            assert states["submitted"] == task.need
+    assert not Assignment.objects.leased().exists()
+    repeats = Task.objects.filter(kind="repeat").values_list("origin", "assignments__annotator")
+    assert 0 < len(repeats) == len(set(repeats))
+    assert Assignment.objects.submitted().filter(task__kind="gold").exists()
 
 
 def test_two_tabs_that_claim_at_once_get_one_task() -> None:

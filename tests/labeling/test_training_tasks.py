@@ -14,7 +14,7 @@ def with_training(
     count: int = 2, *, entry_percent: int = 100, **settings: object
 ) -> tuple[Project, list[Task]]:
     """A project with so many training tasks, in all of which A is best and C is worst."""
-    project = make_project(entry_percent=entry_percent, annotations_per_task=3, **settings)
+    project = make_project("stories", entry_percent=entry_percent, annotations_per_task=3, **settings)
     tasks = make_tasks(project, count + 3)
     training = [
         checks.make_gold(
