@@ -65,7 +65,7 @@ def open_context(
 
     def open_one(**options: object) -> BrowserContext:
         context = browser.new_context(base_url=live_server.url, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(20_000)
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("console", complain)
         context.on("weberror", lambda error: problems.append(str(error.error)))

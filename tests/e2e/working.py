@@ -25,10 +25,10 @@ def signed_in(page: Page, user: User) -> None:
     )
 
 
-def start(page: Page, feedback: str, *, samples: int = 3, **settings: Any) -> Project:
-    """Sign in and open a project's one task, whose samples read A0, B0, … in an order drawn by the server."""
+def start(page: Page, feedback: str, *, samples: int = 3, count: int = 1, **settings: Any) -> Project:
+    """Sign in and open a project's first task, whose samples read A0, B0, … in an order drawn by the server."""
     project = make_project(feedback=feedback, samples_per_task=samples, **settings)
-    make_tasks(project, samples=samples)
+    make_tasks(project, count, samples=samples)
     signed_in(page, annotator())
     page.goto(f"/projects/{project.slug}/work/")
     expect(page.locator("#task")).to_be_focused()
