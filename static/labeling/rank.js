@@ -14,6 +14,7 @@ export class Ranking extends Steps {
       number.draggable = true;
       number.title = "Drag into the order below";
     }
+    this.listenForClicks();
     this.listenForDrags();
   }
 
@@ -165,12 +166,22 @@ export class Ranking extends Steps {
     const list = this.order.querySelector("ol");
     list.replaceChildren(...this.groups.flatMap((group, at) => [gap(at), chips(group, at)]));
     list.append(gap(this.groups.length));
-    for (let left = this.cards.length - this.groups.flat().length; left > 0; left -= 1) {
-      list.append(element("li", "empty"));
+    for (const sample of this.cards.keys()) {
+      if (this.groupOf(sample) >= 0) continue;
+      const place = element("li", "empty");
+      place.append(chip(sample, "unranked"));
+      list.append(place);
     }
   }
 
-  // Dragging is a convenience: digits, buttons and arrow keys do all of it.
+  // The order under a mouse is a convenience: digits, buttons and arrow keys do all of it.
+  listenForClicks() {
+    this.order.addEventListener("click", (event) => {
+      const clicked = event.target.closest("[data-sample]");
+      if (clicked) this.changed(this.act("place", Number(clicked.dataset.sample)));
+    });
+  }
+
   listenForDrags() {
     const { task } = this;
     let dragged = null;
@@ -235,11 +246,13 @@ function gap(at) {
 function chips(group, at) {
   const made = element("li", "group");
   made.dataset.at = at;
-  for (const sample of group) {
-    const chip = element("span", "chip", String(sample + 1));
-    chip.draggable = true;
-    chip.dataset.sample = sample;
-    made.append(chip);
-  }
+  made.append(...group.map((sample) => chip(sample, "chip")));
+  return made;
+}
+
+function chip(sample, name) {
+  const made = element("span", name, String(sample + 1));
+  made.draggable = true;
+  made.dataset.sample = sample;
   return made;
 }

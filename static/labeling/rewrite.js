@@ -106,6 +106,10 @@ export class Rewriting extends Steps {
     this.render();
     if (this.dialog.open) this.dialog.close();
     this.field.focus();
+    if (kept === undefined) {
+      this.field.setSelectionRange(0, 0);
+      this.field.scrollTop = 0;
+    }
     return `Your text, from ${this.name(source)}${kept === undefined ? "" : ", as you left it"}.`;
   }
 

@@ -9,7 +9,7 @@ from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation
 from labeling.preferences import comparisons
-from tests.e2e.working import by_letter, card, fits_a_finger, phone, press, signed_in, start, submitted
+from tests.e2e.working import by_letter, card, fits_a_finger, phone, press, shown, signed_in, start, submitted
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks, ranks_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,6 +47,19 @@ def test_by_mouse_with_clicks_and_drags(page: Page) -> None:
     expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
     page.get_by_role("button", name="Submit").click()
     assert by_letter(submitted(page), "rank") == {"C": 1, "A": 2, "B": 2}
+
+
+def test_the_order_itself_takes_clicks_without_a_scroll_to_the_sample(page: Page) -> None:
+    start(page, "rank")
+    order = page.locator(".order")
+    for number in "312":
+        order.get_by_text(number, exact=True).click()
+    order.get_by_text("1", exact=True).click()
+    page.get_by_role("button", name="Tie").click()
+    order.get_by_text("1", exact=True).click()
+    first, second, third = shown(page)
+    page.get_by_role("button", name="Submit").click()
+    assert by_letter(submitted(page), "rank") == {third: 1, second: 2, first: 2}
 
 
 def test_by_touch_buttons_do_what_a_drag_does(open_context: Callable[..., BrowserContext]) -> None:
