@@ -5,9 +5,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
-from labeling.models import Annotation, Project
+from labeling.models import Annotation, Project, Task
 from tests.training.objects import QUICK_PRETRAIN
 from training.models import ModelVersion, Run
 
@@ -45,6 +45,31 @@ def test_two_rounds_leave_a_lineage_and_a_report(tmp_path: Path) -> None:
     text = out.getvalue()
     assert text.count("before") >= 5
     assert text.count("after") >= 5
+
+
+def test_later_rounds_ask_what_the_reward_model_before_would_learn_from(tmp_path: Path) -> None:
+    call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
+    report, out = tmp_path / "report.json", StringIO()
+    asked = options(policy="stories", rounds=2, tasks=16, steps=2, max_new_tokens=8, count=2, report=report)
+    call_command("loop", *asked, "--choose=disagreement", "--annotations=8", stdout=out)
+    first, second = json.loads(report.read_text())["rounds"]
+    assert "order" not in first["seconds"]
+    assert "order" in second["seconds"]
+    assert (first["annotations"], second["annotations"]) == (8, 8)
+    ordered = Run.objects.get(kind=Run.Kind.ORDER_TASKS)
+    assert ordered.metrics["tasks"] == 24
+    assert f"{ordered.metrics['chosen']} of 24 tasks chosen by disagreement" in out.getvalue()
+    answered = Task.objects.filter(assignments__state="submitted", priority__gt=0)
+    assert set(answered.values_list("priority", flat=True)) == set(range(1, 9))
+    assert ordered.reward is not None
+    assert ordered.reward.run is not None
+    assert ordered.reward.run.parameters["members"] == 4
+
+
+@pytest.mark.parametrize("annotations", [[], ["--annotations=20"]])
+def test_to_choose_there_must_be_more_tasks_than_answers(annotations: list[str]) -> None:
+    with pytest.raises(CommandError, match="--annotations: with --choose, give fewer than the 16 tasks"):
+        call_command("loop", "--tasks=16", "--choose=closeness", *annotations)
 
 
 def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Path) -> None:

@@ -45,12 +45,13 @@ def test_the_command_orders_and_says_what_it_did() -> None:
     out = StringIO()
     call_command("order_tasks", "--project=letters", "--reward=ensemble", stdout=out)
     said = out.getvalue()
-    assert "40 waiting tasks put in order by disagreement." in said
+    assert "40 waiting tasks put in order by disagreement: " in said
     tasks = ordered(project)
     assert [task.priority for task in tasks] == list(range(1, 41))
     chosen = [task for task in tasks if task.choice == Task.Choice.DISAGREEMENT]
     assert {task.choice for task in tasks} == {Task.Choice.DISAGREEMENT, Task.Choice.RANDOM}
-    assert f"{len(chosen)} of them are chosen" in said
+    assert f"disagreement: {len(chosen)} chosen, {40 - len(chosen)} at random" in said
+    assert "Usefulness of what is asked first: 0.0" in said
     values = [task.usefulness for task in chosen]
     assert values == sorted(values, key=lambda value: -(value or 0))
     assert {task.usefulness for task in tasks if task.choice == Task.Choice.RANDOM} == {None}
@@ -114,7 +115,7 @@ def test_the_share_of_the_project_or_of_the_run(share: int, count: int) -> None:
     assert project.tasks.filter(choice=Task.Choice.DISAGREEMENT).count() == 12 - count
     report = ordering(run if share else other)
     assert report is not None
-    assert "None comes at random" in report.text
+    assert "none at random, so figures about people on these tasks will be biased" in report.text
 
 
 def test_one_reward_model_alone_cannot_disagree() -> None:
@@ -155,13 +156,15 @@ def test_the_api_queues_it_and_the_page_shows_what_it_did(client: Client) -> Non
     assert execute(run), run.error
     client.force_login(ada)
     page = client.get(run.get_absolute_url()).content.decode()
-    assert "24 waiting tasks put in order by disagreement." in page
+    assert "24 waiting tasks put in order by disagreement: " in page
     assert "side-chosen" in page
     assert "style=" not in page
     report = ordering(run)
     assert report is not None
     picture = report.histogram
-    assert sum(picture.chosen) + sum(picture.random) == 24
+    assert sum(picture.chosen) + sum(picture.random) == 3
+    assert sum(picture.later) == 21
+    assert "21 later" in picture.summary
     for bar in picture.bars:
         assert picture.plot["left"] <= bar["x"] <= picture.plot["right"]
         assert picture.plot["top"] <= bar["y"] <= bar["y"] + bar["height"] <= picture.plot["bottom"] + 0.1

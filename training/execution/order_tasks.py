@@ -1,5 +1,6 @@
 """Order a project's waiting tasks by how much their answers would teach a reward model."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +21,9 @@ from training.rlhf.reward.judge import Judge
 from training.rlhf.reward.usefulness import mixed_order, usefulness
 
 TASKS_AT_ONCE = 256
+PARTS = 10
+"""One of so many parts of the order is shown as what is asked first."""
+
 BARS = 20
 """Of the picture of usefulness."""
 
@@ -84,18 +88,20 @@ def draw_of(task: int) -> float:
 
 
 def figures(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
-    """What the order came to: how many tasks of each kind, how useful, and the bars of a picture."""
-    sides = {
-        "chosen": [useful[each.task] for each in order if each.choice != Task.Choice.RANDOM],
-        "random": [useful[each.task] for each in order if each.choice == Task.Choice.RANDOM],
-    }
-    found: dict[str, Any] = {"tasks": len(order)}
-    for side, values in sides.items():
-        found[side] = len(values)
-        if values:
-            found[f"usefulness_{side}"] = fmean(values)
+    """What the order came to: how many tasks are chosen, and how useful those are that are asked first: once
+    all are asked, the chosen were no better than the others."""
+    begins = math.ceil(len(order) / PARTS)
+    sides: dict[str, list[float]] = {"chosen": [], "random": [], "later": []}
+    for place, each in enumerate(order):
+        side = "random" if each.choice == Task.Choice.RANDOM else "chosen"
+        sides[side if place < begins else "later"].append(useful[each.task])
     low, high = min(useful.values(), default=0.0), max(useful.values(), default=0.0)
     width = (high - low) / BARS or 1.0
+    chosen = sum(each.choice != Task.Choice.RANDOM for each in order)
+    found: dict[str, Any] = {"tasks": len(order), "chosen": chosen, "random": len(order) - chosen}
+    for side in ("chosen", "random"):
+        if sides[side]:
+            found[f"first_usefulness_{side}"] = fmean(sides[side])
     found["usefulness"] = {
         "low": low,
         "width": width,

@@ -16,18 +16,24 @@ UNITS = {
 """What is measured, by what makes a task useful."""
 
 
+SIDES = {"later": "later", "random": "asked first, at random", "chosen": "asked first, chosen"}
+"""The parts of a bar, from its foot, and what they are called."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Tasks by their usefulness, the chosen ones upon those that come at random; template-ready."""
+    """Tasks by their usefulness, in bars of three parts; template-ready."""
 
     across: str
     low: float
     step: float  # the width of a bar, in units of usefulness
+    later: Sequence[int]
     random: Sequence[int]
     chosen: Sequence[int]
 
     width = WIDTH
     height = HEIGHT + 14  # room for the name of the axis
+    key = tuple((side, SIDES[side]) for side in ("chosen", "random", "later"))
 
     @property
     def plot(self) -> dict[str, int]:
@@ -37,16 +43,14 @@ class Histogram:
     @property
     def most(self) -> int:
         """The tasks of the highest bar."""
-        return max(1, *(sum(both) for both in zip(self.random, self.chosen, strict=True)))
+        return max(1, *(sum(parts) for parts in zip(self.later, self.random, self.chosen, strict=True)))
 
     @property
     def summary(self) -> str:
         """The picture in words."""
         ends = (number(round(end, 3)) for end in (self.low, self.low + self.step * len(self.random)))
-        return (
-            f"{counted(sum(self.chosen), 'task')} chosen and {sum(self.random)} at random, "
-            f"by usefulness from {' to '.join(ends)}"
-        )
+        parts = (f"{sum(getattr(self, side))} {name}" for side, name in self.key)
+        return f"Tasks by usefulness from {' to '.join(ends)}: {'; '.join(parts)}"
 
     def x(self, value: float) -> float:
         span = self.step * len(self.random)
@@ -57,24 +61,26 @@ class Histogram:
 
     @property
     def bars(self) -> list[dict[str, Any]]:
-        """Rectangles: those of the random tasks, and above each that of the chosen."""
+        """A rectangle for each part of each bar."""
         found = []
-        for place, (random, chosen) in enumerate(zip(self.random, self.chosen, strict=True)):
+        for place in range(len(self.random)):
             start = self.low + place * self.step
             left, right = self.x(start), self.x(start + self.step)
-            for side, low, high in (("random", 0, random), ("chosen", random, random + chosen)):
-                if high > low:
+            foot = 0
+            for side, name in SIDES.items():
+                if tasks := getattr(self, side)[place]:
+                    top = self.y(foot + tasks)
                     found.append(
                         {
                             "side": side,
                             "x": left,
-                            "y": self.y(high),
+                            "y": top,
                             "width": round(max(1.0, right - left - 1), 1),
-                            "height": round(self.y(low) - self.y(high), 1),
-                            "label": f"{start:.3f} to {start + self.step:.3f}: {high - low} "
-                            f"{'at random' if side == 'random' else 'chosen'}",
+                            "height": round(self.y(foot) - top, 1),
+                            "label": f"{start:.3f} to {start + self.step:.3f}: {tasks} {name}",
                         }
                     )
+                    foot += tasks
         return found
 
     @property
@@ -101,21 +107,21 @@ def ordering(run: Run) -> Ordering | None:
     if run.kind != Run.Kind.ORDER_TASKS or "usefulness" not in found:
         return None
     by, useful = Task.Choice(run.parameters["by"]), found["usefulness"]
-    texts = [f"{counted(found['tasks'], 'waiting task')} put in order by {by}."]
-    if found["chosen"]:
-        mean = f", {number(round(found['usefulness_chosen'], 3))} useful on average"
-        against = f" against {number(round(found['usefulness_random'], 3))}" if found["random"] else ""
-        texts.append(f"{found['chosen']:,} of them are chosen{mean}{against}.")
+    texts = [f"{counted(found['tasks'], 'waiting task')} put in order by {by}: {found['chosen']:,} chosen"]
     if found["random"]:
-        texts.append(f"{found['random']:,} come at random: figures about people are unbiased on these.")
+        texts[0] += f", {found['random']:,} at random, on which figures about people are unbiased."
     else:
-        texts.append("None comes at random, so figures about people on these tasks will be biased.")
+        texts[0] += " and none at random, so figures about people on these tasks will be biased."
+    means = [(name, found.get(f"first_usefulness_{name}")) for name in ("chosen", "random")]
+    said = [f"{number(round(mean, 3))} where {name}" for name, mean in means if mean is not None]
+    texts.append(f"Usefulness of what is asked first: {', '.join(said)}.")
     return Ordering(
         text=" ".join(texts),
         histogram=Histogram(
             across=UNITS[by],
             low=useful["low"],
             step=useful["width"],
+            later=useful["later"],
             random=useful["random"],
             chosen=useful["chosen"],
         ),

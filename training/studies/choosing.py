@@ -14,6 +14,7 @@ from random import Random
 from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
+from training.gpt.errors import InputError
 from training.gpt.options import option
 from training.rlhf.config import AnnotatorsConfig
 from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
@@ -24,7 +25,7 @@ from training.rlhf.reward.usefulness import mixed_order, usefulness
 from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, mean_interval, paired_interval, share_interval
 from training.studies.ledger import Cell, Found, Ledger
-from training.studies.options import numbers
+from training.studies.options import names, numbers
 from training.studies.rewards import (
     RATE,
     SECONDS_PER_COMPARISON,
@@ -58,8 +59,9 @@ class Way(NamedTuple):
     share: float  # of it that is chosen; the rest comes at random
 
 
+RANDOM = "random"
 WAYS = {
-    "random": Way("disagreement", 0.0),
+    RANDOM: Way("disagreement", 0.0),
     "disagreement": Way("disagreement", 1.0),
     "closeness": Way("closeness", 1.0),
     "half": Way("disagreement", 0.5),
@@ -76,6 +78,7 @@ class Options(SubjectOptions):
         "100,250,500,1000,2000", "numbers of annotations after each round; the first round is random"
     )
     seeds: str = option("0,1,2,3,4", "seeds, each with people, tasks and held-out prompts of its own")
+    ways: str = option(",".join(WAYS), "ways to choose, random among them")
     pool: int = option(8000, "tasks there are to choose from, a pair of samples each", minimum=10)
     pairs_per_prompt: int = option(4, "how many of them ask about the same prompt", minimum=1)
     members: int = option(4, "reward models that judge together", minimum=2, maximum=64)
@@ -94,6 +97,8 @@ class Options(SubjectOptions):
         super().__post_init__()
         numbers(self.annotations, name="annotations", least=10, most=self.pool)
         numbers(self.seeds, name="seeds", most=1e6)
+        if RANDOM not in names(self.ways, name="ways", choices=list(WAYS)):
+            raise InputError(f"ways: {RANDOM} is what the others are measured against; add it")
 
     @property
     def rounds(self) -> list[int]:
@@ -112,13 +117,14 @@ QUICK = Options(
     pretraining=20_000,
     stories=1000,
 )
-GROWING = frozenset({"seeds"})
+GROWING = frozenset({"seeds", "ways"})
 
 
 def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
     """A cell for each seed and way: all its rounds, for each is chosen by what the one before taught."""
     prepared = cache(lambda seed: _Prepared(options, workspace, seed))
     seeds = [int(seed) for seed in numbers(options.seeds, name="seeds", most=1e6)]
+    ways = names(options.ways, name="ways", choices=list(WAYS))
     models = options.members if options.ensemble == "models" else 1
     seconds = models * sum(
         (count * epochs(count) + options.pool / 3) * SECONDS_PER_COMPARISON for count in options.rounds
@@ -132,8 +138,8 @@ def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
             minutes=seconds / 60,
         )
 
-    found = ledger.complete(cell(seed, way) for seed in seeds for way in WAYS)
-    return _summary(list(found.values()), options.rounds)
+    found = ledger.complete(cell(seed, way) for seed in seeds for way in ways)
+    return _summary(list(found.values()), options.rounds, ways)
 
 
 class _Prepared:
@@ -243,7 +249,7 @@ MEASURED = ("accuracy", "win_rate")
 ABOUT = ("foreseen", "gap", "wrong", "prompts")
 
 
-def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Found:
+def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int], ways: Sequence[str]) -> Found:
     """By number of annotations, each way and how much more it is than asking at random; over seeds."""
 
     def values(count: int | None, way: str, name: str) -> list[float]:
@@ -260,24 +266,24 @@ def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Found
 
     def row(count: int | None) -> Found:
         found: Found = {"annotations": count}
-        for way in WAYS:
+        for way in ways:
             for name in MEASURED:
                 mine = values(count, way, name)
                 found[f"{name}/{way}"] = share_interval(mine).to_dict()
-                if way != "random":
-                    others = values(count, "random", name)
-                    found[f"{name}/{way} - random"] = paired_interval(mine, others).to_dict()
+                if way != RANDOM:
+                    others = values(count, RANDOM, name)
+                    found[f"{name}/{way} - {RANDOM}"] = paired_interval(mine, others).to_dict()
             if count != counts[0]:
                 for name in ABOUT:
                     found[f"{name}/{way}"] = mean_interval(values(count, way, name)).to_dict()
         return found
 
-    return {"rows": [*(row(count) for count in counts), row(None)]}
+    return {"ways": list(ways), "rows": [*(row(count) for count in counts), row(None)]}
 
 
 def report(content: Found) -> str:
     """Tables of accuracies and win rates, and of what was asked."""
-    options, rows = content["options"], content["summary"]["rows"]
+    options, rows, ways = content["options"], content["summary"]["rows"], content["summary"]["ways"]
     title = {
         "accuracy": "Share of held-out pairs, drawn at random, that the reward orders as gold does",
         "win_rate": f"Gold win rate, over the untuned policy, of the best of {options['best_of']}",
@@ -294,8 +300,8 @@ def report(content: Found) -> str:
     )
     lines = [f"# Choosing what to ask, on {options['subject']}", "", about]
     for name in MEASURED:
-        heads = [f"{name}/{way}" for way in WAYS]
-        heads += [f"{name}/{way} - random" for way in WAYS if way != "random"]
+        heads = [f"{name}/{way}" for way in ways]
+        heads += [f"{name}/{way} - {RANDOM}" for way in ways if way != RANDOM]
         body = [
             [
                 f"{row['annotations']:,}" if row["annotations"] else "mean",
@@ -315,12 +321,12 @@ def report(content: Found) -> str:
         "wrong": "answers against gold",
         "prompts": "different prompts, a task",
     }
-    body = [[text, *(rows[-1][f"{name}/{way}"]["value"] for way in WAYS)] for name, text in asked.items()]
+    body = [[text, *(rows[-1][f"{name}/{way}"]["value"] for way in ways)] for name, text in asked.items()]
     about = (
         "What was asked in the later rounds, on the mean (the first line is what accuracy would seem to be on"
         " the tasks asked):"
     )
-    lines += ["", about, "", table(["", *WAYS], body)]
+    lines += ["", about, "", table(["", *ways], body)]
     return "\n".join([*lines, ""])
 
 
@@ -331,7 +337,7 @@ def draw(content: Found, folder: Path) -> list[Path]:
     shown = {"accuracy": "agrees with gold, at random", "win_rate": "gold win rate, best of n"}
     with panels(path, columns=len(shown)) as axes:
         for ax, (name, title) in zip(axes, shown.items(), strict=True):
-            for colour, way in zip(COLOURS, WAYS, strict=False):
+            for colour, way in zip(COLOURS, content["summary"]["ways"], strict=False):
                 found = [row[f"{name}/{way}"] for row in rows]
                 counts = [row["annotations"] for row in rows]
                 ax.plot(
