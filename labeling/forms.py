@@ -14,6 +14,13 @@ from labeling.people import may_be_members
 
 TOGETHER = ("feedback", "samples_per_task")
 """Fields that are only right or wrong together."""
+LATER = ("everybody", "members", "is_active")
+"""What is not asked of a new project: it is open to every annotator."""
+QUALITY = (
+    "annotations_per_task", "lease_minutes", "gold_percent", "repeat_percent", "entry_percent",
+    "adjudicate_percent", "chosen_percent", "daily_goal", "limit_per_day", "limit_per_person",
+)  # fmt: skip
+"""What is folded away on the set-up page: good as it is."""
 
 
 class ProjectForm(forms.ModelForm):
@@ -58,6 +65,20 @@ class ProjectForm(forms.ModelForm):
             "members",
             "is_active",
         ]
+        labels = {
+            "scale": "Highest score",
+            "text_format": "Texts are",
+            "annotations_per_task": "People for each task",
+            "lease_minutes": "Minutes a task is held",
+            "gold_percent": "Gold, percent",
+            "repeat_percent": "Repeats, percent",
+            "entry_percent": "Entry test, percent",
+            "adjudicate_percent": "Adjudication, percent",
+            "chosen_percent": "Chosen tasks, percent",
+            "limit_per_day": "Limit a day",
+            "limit_per_person": "Limit a person",
+            "is_active": "Hands out tasks",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -126,8 +147,16 @@ class SetupForm(ProjectForm):
 
     form_id = "settings"
 
+    @property
+    def quality(self) -> list[forms.BoundField]:
+        """The settings that are folded away."""
+        return [self[name] for name in QUALITY]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.pk is None:
+            for name in LATER:
+                del self.fields[name]
         for field in self.fields.values():
             field.widget.attrs["form"] = self.form_id
 

@@ -1,4 +1,4 @@
-"""Pages of training: runs to watch."""
+"""Pages of training: runs to watch, samples to ask for."""
 
 from django.urls import path
 
@@ -12,4 +12,6 @@ urlpatterns = [
     path("runs/<int:pk>/progress/", views.run_progress, name="progress"),
     path("runs/<int:pk>/cancel/", views.cancel_run, name="cancel"),
     path("runs/<int:pk>/resume/", views.resume_run, name="resume"),
+    # /projects/<slug>/samples/
+    path("projects/<slug:slug>/samples/", views.samples, name="samples"),
 ]

@@ -64,6 +64,15 @@ def test_a_name_and_a_kind_make_a_project(ada: Client) -> None:
     assert (project.name, project.feedback, project.samples_per_task) == ("Short stories", "pair", 2)
 
 
+def test_a_new_project_is_open_to_every_annotator_and_hands_out_tasks(ada: Client) -> None:
+    given = settings()
+    for name in ("everybody", "is_active"):
+        given.pop(name)  # not asked on the page
+    ada.post("/projects/new/", given)
+    project = Project.objects.get()
+    assert (project.everybody, project.is_active) == (True, True)
+
+
 def test_addresses_are_made_of_names_and_never_taken_twice(ada: Client) -> None:
     for _ in range(3):
         ada.post("/projects/new/", settings())
