@@ -1,9 +1,7 @@
 """An annotator at work."""
 
-from collections.abc import Callable
-
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from labeling import queue
 from labeling.models import Annotation, Assignment
@@ -81,110 +79,6 @@ def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
         "Prompt 1",
         "Prompt 2",
     ]
-
-
-def test_arrow_keys_move_a_sample_through_ties_and_say_so(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    rank(page, "ABC")
-    card(page, "C").focus()
-    said = page.locator("#announcement")
-    page.keyboard.press("ArrowUp")
-    expect(said).to_contain_text("tied 2nd")
-    page.keyboard.press("ArrowUp")
-    expect(said).to_contain_text(": 2nd")
-    page.keyboard.press("ArrowUp")
-    expect(said).to_contain_text("tied 1st")
-    page.keyboard.press("ArrowUp")
-    expect(said).to_contain_text(": 1st")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    expect(page.locator("#idle")).to_be_visible()
-    assert stored(Annotation.objects.get()) == {"A": 1, "C": 1, "B": 2}
-
-
-def test_by_mouse_alone_with_a_drag(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    card(page, "A").get_by_role("button", name="Rank next").click()
-    card(page, "B").get_by_role("button", name="Rank next").click()
-    card(page, "C").locator(".number").drag_to(page.locator(".order .gap").first)
-    expect(card(page, "C").locator(".standing")).to_have_text("1st")
-    page.locator(".order .chip").last.drag_to(page.locator(".order .group").nth(1))
-    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
-    page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#idle")).to_be_visible()
-    assert stored(Annotation.objects.get()) == {"C": 1, "A": 2, "B": 2}
-
-
-def test_by_touch_on_a_phone(open_context: Callable[..., BrowserContext]) -> None:
-    make_tasks(make_project())
-    page = open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).new_page()
-    sign_in(page, annotator())
-    start(page)
-    for letter in "BAC":
-        card(page, letter).get_by_role("button", name="Rank next").tap()
-    card(page, "C").get_by_role("button", name="better").tap()
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.get_by_role("button", name="Submit").tap()
-    expect(page.locator("#idle")).to_be_visible()
-    assert stored(Annotation.objects.get()) == {"B": 1, "A": 2, "C": 2}
-
-
-def test_scores_by_keyboard_alone(page: Page) -> None:
-    make_tasks(make_project(feedback="score", criteria=["kind"], samples_per_task=2), samples=2)
-    sign_in(page, annotator())
-    start(page)
-    first = page.locator(".sample > .text").first.inner_text()[0]
-    for key in "4351":
-        page.keyboard.press(key)
-    expect(page.locator(".left")).to_contain_text("4 of 4")
-    page.keyboard.press("u")
-    page.keyboard.press("2")
-    page.keyboard.press("Enter")
-    expect(page.locator("#idle")).to_be_visible()
-    given = {
-        item.sample.text[0]: (item.score, item.criteria) for item in Annotation.objects.get().judgements.all()
-    }
-    other = "B" if first == "A" else "A"
-    assert given == {first: (4, {"kind": 3}), other: (5, {"kind": 2})}
-
-
-def test_scores_by_mouse(page: Page) -> None:
-    make_tasks(make_project(feedback="score", samples_per_task=1), samples=1)
-    sign_in(page, annotator())
-    start(page)
-    page.get_by_role("radio", name="4").check(force=True)
-    page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#idle")).to_be_visible()
-    assert Annotation.objects.get().judgements.get().score == 4
-
-
-def test_an_unfinished_order_is_not_sent_and_says_what_is_missing(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("Nothing is ranked yet")
-    page.keyboard.press("2")
-    page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_have_text("Samples 1 and 3 are not ranked yet.")
-    assert not Annotation.objects.exists()
-
-
-def test_undo_takes_back_the_last_step(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    rank(page, "AB")
-    page.keyboard.press("u")
-    expect(page.locator(".order .chip")).to_have_count(1)
-    page.keyboard.press("b")
-    page.keyboard.press("u")
-    expect(page.locator("#task")).not_to_have_class("all-bad")
-    expect(page.locator(".order .chip")).to_have_count(1)
 
 
 def test_keys_are_only_letters_in_a_text_field(page: Page) -> None:

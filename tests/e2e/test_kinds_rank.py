@@ -110,6 +110,9 @@ def test_undo_takes_back_step_after_step(page: Page) -> None:
     press(page, "C")
     chips = page.locator(".order .chip")
     expect(chips).to_have_count(3)
+    page.keyboard.press("b")
+    page.keyboard.press("u")
+    expect(page.locator("#announcement")).to_have_text("Not all bad.")
     for left in (2, 2, 1, 0):
         page.keyboard.press("u")
         expect(chips).to_have_count(left)
