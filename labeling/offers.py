@@ -17,7 +17,7 @@ class Offer:
 
     project: Project
     waiting: int
-    """About how many tasks: an exact number would tell by not falling which task was gold."""
+    """How many tasks at least, in steps (`TaskQuerySet.waiting_about`): an exact number would tell gold."""
     done: int
     """Answers today."""
     held: Assignment | None
