@@ -5,6 +5,7 @@ import { LOST, NO_CONNECTION, SIGNED_OUT, post } from "./server.js";
 const PREFIX = "hone:draft:";
 const QUIET_MS = 700; // a pause in which people decide what to change next
 const RETRY_MS = 5000;
+const HOLD_MS = 10_000;
 const KEPT_MS = 7 * 24 * 3600 * 1000;
 
 export class Draft {
@@ -55,6 +56,11 @@ export class Draft {
     clearTimeout(this.timer);
     this.pending = null;
     this.closed = true;
+  }
+
+  // While the answer itself is on its way: then there is nothing to keep, or time enough.
+  hold() {
+    if (this.pending) this.wait(HOLD_MS);
   }
 
   wait(milliseconds) {

@@ -9,6 +9,7 @@ export class Reading {
   constructor(task) {
     this.task = task;
     this.prompt = task.querySelector(".prompt");
+    this.dock = task.querySelector(".dock");
     this.promptText = task.querySelector("#prompt-text");
     this.cards = [...task.querySelectorAll(".sample")];
     this.reference = 0;
@@ -16,9 +17,9 @@ export class Reading {
     this.originals = new Map(); // marked texts as they were
     this.fold();
     this.showSource(remembered("source"));
-    // The heads of the samples stay below the pinned prompt.
     this.sizes = new ResizeObserver(() => this.measure());
     this.sizes.observe(this.prompt);
+    this.sizes.observe(this.dock);
   }
 
   close() {
@@ -34,9 +35,12 @@ export class Reading {
     }
   }
 
+  // The heads of the samples stay below the pinned prompt, their feet above the dock.
   measure() {
-    const pinned = getComputedStyle(this.prompt).position === "sticky" ? this.prompt.offsetHeight : 0;
-    document.documentElement.style.setProperty("--pinned", `${pinned}px`);
+    for (const [name, part] of [["--pinned", this.prompt], ["--docked", this.dock]]) {
+      const height = getComputedStyle(part).position === "sticky" ? part.offsetHeight : 0;
+      document.documentElement.style.setProperty(name, `${height}px`);
+    }
   }
 
   // -- The prompt -------------------------------------------------------------------------------------

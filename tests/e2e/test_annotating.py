@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from labeling import queue
 from labeling.models import Annotation, Assignment
 from tests.e2e.conftest import Problems, sign_in
 from tests.labeling.objects import annotator, make_project, make_tasks
@@ -81,25 +80,6 @@ def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
     ]
 
 
-def test_keys_are_only_letters_in_a_text_field(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    page.keyboard.press("c")
-    page.keyboard.type("1 bad story? see")
-    page.keyboard.press("Enter")
-    expect(page.locator("#comment")).to_have_value("1 bad story? see\n")
-    expect(page.locator(".order .chip")).to_have_count(0)
-    page.keyboard.press("Escape")
-    page.keyboard.press("f")
-    rank(page, "ABC")
-    page.keyboard.press("Enter")
-    expect(page.locator("#idle")).to_be_visible()
-    annotation = Annotation.objects.get()
-    assert annotation.comment == "1 bad story? see"
-    assert annotation.flagged
-
-
 def test_guidelines_and_help_are_one_key_away(page: Page) -> None:
     project = make_project()
     project.revise_guidelines("Be **kind**.")
@@ -113,36 +93,6 @@ def test_guidelines_and_help_are_one_key_away(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Enter")
     rank(page, "A")
-
-
-def test_a_draft_survives_a_reload(page: Page) -> None:
-    make_tasks(make_project())
-    sign_in(page, annotator())
-    start(page)
-    rank(page, "CA")
-    page.keyboard.press("c")
-    page.keyboard.type("odd")
-    page.reload()
-    expect(page.locator(".order .chip")).to_have_count(2)
-    expect(card(page, "C").locator(".standing")).to_have_text("1st")
-    expect(page.locator("#comment")).to_have_value("odd")
-
-
-def test_a_lost_lease_keeps_the_draft_and_can_be_claimed_again(page: Page, problems: Problems) -> None:
-    problems.expected = "409"
-    make_tasks(make_project(), 2)
-    sign_in(page, annotator())
-    start(page)
-    rank(page, "BAC")
-    queue.release(Assignment.objects.get())
-    page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("no longer held for you")
-    expect(page.locator(".order .chip")).to_have_count(3)
-    page.get_by_role("button", name="Claim it again").click()
-    expect(page.locator("#notice")).to_contain_text("as you left it")
-    page.keyboard.press("Enter")
-    expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
-    assert stored(Annotation.objects.get()) == {"B": 1, "A": 2, "C": 3}
 
 
 def test_a_lost_connection_keeps_the_answer(page: Page, problems: Problems) -> None:
