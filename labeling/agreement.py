@@ -140,7 +140,12 @@ def nanmean(values: Floats) -> Floats:
     known = ~np.isnan(values)
     counts = known.sum(axis=1)
     sums = np.where(known, values, 0.0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    return quotient(sums, counts)
+
+
+def quotient(sums: Floats | Ints, counts: Floats | Ints) -> Floats:
+    """One divided by the other; nan where there is nothing to divide by."""
+    return np.asarray(np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0))
 
 
 # -- The figures -------------------------------------------------------------------------------------------
@@ -164,8 +169,7 @@ def tau(votes: Votes) -> Estimate | None:
     length = np.sqrt((signs**2).sum(axis=1))
     product = length[one] * length[other]
     together = (signs[one] * signs[other]).sum(axis=1)
-    found = np.divide(together, product, out=np.full(len(one), np.nan), where=product > 0)
-    return _mean_of_pairs(votes, found)
+    return _mean_of_pairs(votes, quotient(together, product))
 
 
 def alpha(votes: Votes, level: Level) -> Estimate | None:
@@ -211,7 +215,7 @@ def coincidences(counts: Ints) -> Floats:
     together = np.einsum("tsv,tsw->tvw", weighed, counts.astype(float), optimize=True)
     values = np.arange(counts.shape[2])
     together[:, values, values] -= weighed.sum(axis=1)
-    return together
+    return np.asarray(together)
 
 
 def alphas(together: Floats, domain: Floats, level: Level) -> Floats:
@@ -223,9 +227,7 @@ def alphas(together: Floats, domain: Floats, level: Level) -> Floats:
     observed = (together * distances).sum(axis=(1, 2))
     # The diagonal of the expected coincidences has no distance, so what is taken off there does not matter.
     expected = np.einsum("bv,bw,bvw->b", totals, totals, distances, optimize=True)
-    return 1 - np.divide(
-        observed * (count - 1), expected, out=np.full(len(together), np.nan), where=expected > 0
-    )
+    return 1 - quotient(observed * (count - 1), expected)
 
 
 def _distances(totals: Floats, domain: Floats, level: Level) -> Floats:
@@ -256,7 +258,7 @@ def by_task(votes: Votes, figures: Floats) -> tuple[Floats, Ints]:
     found, places = votes.numbered
     known = ~np.isnan(figures)
     task = places[votes.pairs[0][known]]
-    sums = np.bincount(task, weights=figures[known], minlength=len(found))
+    sums: Floats = np.bincount(task, weights=figures[known], minlength=len(found)).astype(float)
     return sums, np.bincount(task, minlength=len(found))
 
 

@@ -89,7 +89,7 @@ class Answers:
         if best.shape[1] < 2:
             return np.zeros(len(self), dtype=bool)
         top = best.max(axis=1, keepdims=True)
-        return self.judged & ((best == top).sum(axis=1) > 1)
+        return np.asarray(self.judged & ((best == top).sum(axis=1) > 1))
 
     @cached_property
     def first_picks(self) -> Ints:
@@ -97,13 +97,13 @@ class Answers:
         if self.worths.shape[1] < 2 or not len(self):
             return np.full(len(self), -1)
         best = np.where(np.isnan(self.worths), -np.inf, self.worths).argmax(axis=1)
-        several = (self.samples >= 0).sum(axis=1) > 1
+        several = self.shown > 1
         return np.where(self.judged & ~self.tied & several, self.places[np.arange(len(self)), best], -1)
 
     @cached_property
     def shown(self) -> Ints:
         """How many samples were shown."""
-        return (self.samples >= 0).sum(axis=1)
+        return np.asarray((self.samples >= 0).sum(axis=1))
 
     @cached_property
     def too_fast(self) -> Truths:
@@ -164,12 +164,16 @@ def worths_by(answers: Answers, criterion: str) -> Floats:
 
 def bytes_by_task(project: Project) -> dict[int, int]:
     """How many bytes of text each task shows, prompt and samples."""
-    length = {"function": "octet_length", "output_field": IntegerField()}
     shown = TaskSample.objects.filter(task__project=project).order_by()
-    texts = shown.values_list("task").annotate(bytes=Sum(Func(F("sample__text"), **length)))
+    texts = shown.values_list("task").annotate(bytes=Sum(_bytes("sample__text")))
     prompts = Task.objects.filter(project=project).order_by()
-    of_prompts = dict(prompts.values_list("pk", Func(F("prompt__text"), **length)))
+    of_prompts = dict(prompts.values_list("pk", _bytes("prompt__text")))
     return {task: size + of_prompts[task] for task, size in texts}
+
+
+def _bytes(field: str) -> Func:
+    """The length of a text, without reading it."""
+    return Func(F(field), function="octet_length", output_field=IntegerField())
 
 
 def _whole(values: Sequence[int]) -> Ints:

@@ -36,7 +36,7 @@ def rightness(answers: Answers) -> Floats:
 
 def known_verdicts(project: Project) -> dict[int, Sequence[Verdict]]:
     """By gold or training task: the known verdicts by the samples' ids, none where all are bad."""
-    known = {}
+    known: dict[int, Sequence[Verdict]] = {}
     for gold in Gold.objects.filter(task__project=project).prefetch_related("task__places"):
         keys = [place.sample_id for place in gold.task.places.all()]
         verdicts = project.verdicts(parse_answer(gold.answer), len(keys))

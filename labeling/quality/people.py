@@ -10,7 +10,7 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.db.models import Count
 
-from labeling.agreement import Floats, Ints, Truths, Votes
+from labeling.agreement import Floats, Ints, Truths, Votes, quotient
 from labeling.models import Assignment, Cursor, Project
 from labeling.quality import reliability
 from labeling.quality.answers import GOLD, REPEAT, TRAINING, Answers
@@ -140,7 +140,7 @@ def agreement_with_others(answers: Answers) -> Floats:
     sums = np.bincount(ends, weights=alike, minlength=len(votes.tasks))
     counts = np.bincount(ends, minlength=len(votes.tasks))
     found = np.full(len(answers), np.nan)
-    found[answers.voting] = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    found[answers.voting] = quotient(sums, counts)
     return found
 
 
@@ -263,4 +263,4 @@ def _neat(count: float) -> float:
 def _means(who: Ints, values: Floats, rows: Truths, size: int) -> Floats:
     sums = np.bincount(who[rows], weights=values[rows], minlength=size)
     counts = np.bincount(who[rows], minlength=size)
-    return np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
+    return quotient(sums, counts)

@@ -141,7 +141,7 @@ def _spread(answers: Answers, second_better: Floats, truth: Floats, right: Float
         information[:, [0, 1], [0, 1]] += complete.reshape(-1, 2)
         inverse = np.linalg.pinv(information, hermitian=True)
         blocks = inverse @ _blocks(meat, size) @ inverse
-    return np.sqrt(np.maximum(np.einsum("pi,pij,pj->p", slope, blocks, slope), 0))
+    return np.asarray(np.sqrt(np.maximum(np.einsum("pi,pij,pj->p", slope, blocks, slope), 0)))
 
 
 def _blocks(matrix: csr_array, size: int) -> Floats:

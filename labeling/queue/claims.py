@@ -171,7 +171,7 @@ def _lease(annotator: User, task: Task, *, one_more: bool = False) -> Assignment
 def _take_place(task: Task, *, one_more: bool) -> None:
     tasks = Task.objects.filter(pk=task.pk)
     if one_more:
-        more = Case(When(open=0, then=F("need") + 1), default=F("need"))
-        tasks.update(need=more, open=Greatest(F("open"), 1) - 1)
+        more = Case(When(open=0, then=Value(1)), default=Value(0))
+        tasks.update(need=F("need") + more, open=Greatest(F("open"), Value(1)) - 1)
     elif not tasks.filter(open__gt=0).update(open=F("open") - 1):
         raise LeaseLost("Others have taken the task in the meantime.")

@@ -126,7 +126,7 @@ def quality_csv(request: UserRequest, slug: str) -> HttpResponse:  # noqa: ARG00
 
 def plain(text: str) -> str:
     """Text that a spreadsheet takes for no formula."""
-    return f"'{text}" if text.lstrip()[:1] in set("=+-@\t\r|") | {""} else text
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) or text.lstrip()[:1] in set("=+-@|") else text
 
 
 def row_of(person: Person, usual: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,20 @@ def leased(user: User, task: Task) -> Assignment:
     )
 
 
+def says(
+    user: User, task: Task, answer: Answer, *, turned: bool = False, at: datetime | None = None
+) -> Annotation:
+    """The user's answer to this very task, shown in the order of its places, or the other way round."""
+    assignment = leased(user, task)
+    if turned:
+        assignment.shown_order = assignment.shown_order[::-1]
+        assignment.save(update_fields=["shown_order"])
+    annotation = submit(assignment, answer, client_key="k")
+    if at is not None:
+        Assignment.objects.filter(pk=assignment.pk).update(finished=at)
+    return annotation
+
+
 def letters(assignment: Assignment) -> str:
     """The samples' letters in the order shown."""
     return "".join(sample.text[0] for sample in assignment.shown_samples())
