@@ -88,7 +88,8 @@ class Strength:
 def strengths(project: Project) -> list[Strength]:
     """The generators of the project's samples that were compared with another's, the strongest first.
 
-    Comparisons are those that are learned from; all on one prompt are taken as one cluster.
+    Comparisons are those that are learned from, of tasks that came at random; all on one prompt are taken as
+    one cluster.
     """
     games = list(_games(project))
     played: dict[str, int] = {}
@@ -289,7 +290,7 @@ def _games(project: Project) -> Iterator[Game]:
     """The comparisons of samples by different generators in a project's answers; generators by their id."""
     if not project.kind.compares:
         return
-    answers = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
+    answers = Annotation.objects.of(project).counting().learned_from().at_random().filter(all_bad=False)
     rows = (
         Judgement.objects.filter(annotation__in=answers)
         .order_by("annotation_id", "sample_id")

@@ -35,6 +35,11 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         """Answers to ordinary tasks: not to gold, training tasks and repeats, which tell of the annotator."""
         return self.filter(assignment__task__kind=Task.Kind.ORDINARY)
 
+    def at_random(self) -> "AnnotationQuerySet":
+        """Answers to tasks that nothing but chance brought: what was chosen for being hard is closer than
+        most, and says too little of how far people prefer one thing to another."""
+        return self.filter(assignment__task__choice=Task.Choice.RANDOM)
+
     def learned_from(self) -> "AnnotationQuerySet":
         """Answers to ordinary tasks; where a task has an adjudication, only the one it chose, if it did."""
         chosen = Q(assignment__adjudication__isnull=False)

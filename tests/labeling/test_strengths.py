@@ -183,6 +183,16 @@ def test_equal_texts_and_checks_say_nothing_of_their_generators() -> None:
 
 
 @pytest.mark.django_db
+def test_tasks_chosen_for_being_hard_say_nothing_of_how_strong_a_generator_is() -> None:
+    project = make_project()
+    compare(project, "AB", ["AB", "AB"])
+    Task.objects.update(choice=Task.Choice.CLOSENESS)
+    assert strengths(project) == []
+    compare(project, "AB", ["BA"])
+    assert [(row.generator.name, row.comparisons) for row in strengths(project)] == [("B", 1), ("A", 1)]
+
+
+@pytest.mark.django_db
 def test_a_generator_that_nothing_connects_with_the_others_has_no_strength() -> None:
     project = make_project()
     compare(project, "AB", ["AB", "BA", "AB"])
