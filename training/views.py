@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from labeling.access import UserRequest, right_required
 from labeling.models import Project
 from training import runs
-from training.forms import SampleForm
+from training.forms.language_model import SampleForm
 from training.models import ModelVersion, Run
 from training.reports import evaluation
 from training.reports.charts import charts_of, figures

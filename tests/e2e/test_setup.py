@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, expect
 
 from labeling.models import Annotation, Project, Task
 from tests.e2e.conftest import Problems, sign_in
@@ -22,7 +22,7 @@ ROWS = [
     },
     {"prompt": "用一句话介绍北京。", "responses": ["北京是中国的首都。", "北京很大。"], "split": "train"},
 ]
-FILE = {
+FILE: FilePayload = {
     "name": "questions.jsonl",
     "mimeType": "application/jsonl",
     "buffer": "\n".join(json.dumps(row) for row in ROWS).encode(),
@@ -49,7 +49,7 @@ def test_a_project_in_two_minutes(
     expect(page.get_by_text("No prompts yet")).to_be_visible()
 
     # A file, looked at before it is stored.
-    page.get_by_label("or choose a file").set_input_files([FILE])  # type: ignore[list-item]
+    page.get_by_label("or choose a file").set_input_files(FILE)
     expect(page.locator("#import-plan")).to_contain_text("2 tasks")
     expect(page.get_by_role("cell", name="用一句话介绍北京。")).to_be_visible()
     assert not Task.objects.exists()

@@ -1,10 +1,13 @@
 import hashlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -66,6 +69,26 @@ def test_a_link_that_is_over_says_so(client: Client, change: dict[str, object], 
         assert response.status_code == 410
         assert says in response.text
     assert not User.objects.filter(username="ben").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_open_a_link_at_once_one_gets_in() -> None:
+    invitation, _ = invitations.invite(name="Ben", by=admin())
+    barrier = threading.Barrier(4)
+
+    def come(number: int) -> str:
+        barrier.wait()
+        try:
+            return invitations.accept(invitation, username=f"ben{number}", password="x").username
+        except invitations.InvitationOver:
+            return ""
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        came = [name for name in pool.map(come, range(4)) if name]
+    assert list(User.objects.exclude(username="ada").values_list("username", flat=True)) == came
+    assert len(came) == 1
 
 
 def test_an_unknown_link_leads_nowhere(client: Client) -> None:
