@@ -134,8 +134,10 @@ export class Rewriting extends Steps {
 
   // -- State ------------------------------------------------------------------------------------------
 
+  // A sample as it was written: beside the text as it is meant to look, or that text itself.
   original(source) {
-    return this.cards[source]?.querySelector(".original").textContent ?? "";
+    const card = this.cards[source];
+    return (card?.querySelector(".source") ?? card?.querySelector(".text"))?.textContent ?? "";
   }
 
   name(source) {

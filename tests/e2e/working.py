@@ -26,7 +26,7 @@ def signed_in(page: Page, user: User) -> None:
 
 
 def start(page: Page, feedback: str, *, samples: int = 3, count: int = 1, **settings: Any) -> Project:
-    """Sign in and open a project's first task, whose samples read A0, B0, … in an order drawn by the server."""
+    """Sign in and open a project's first task: samples read A0, B0, … in an order drawn by the server."""
     project = make_project(feedback=feedback, samples_per_task=samples, **settings)
     make_tasks(project, count, samples=samples)
     signed_in(page, annotator())
