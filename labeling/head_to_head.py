@@ -62,9 +62,9 @@ def preferences_between(project: Project, first: Generator, second: Generator) -
     neither does a rewriting."""
     kind = project.kind
     between = (first.pk, second.pk)
-    for annotation, judgements in judged(
-        Annotation.objects.filter(assignment__task__in=tasks_between(project, first, second))
-    ):
+    tasks = tasks_between(project, first, second)
+    answers = Annotation.objects.filter(assignment__task__in=tasks).select_related("assignment__annotator")
+    for annotation, judgements in judged(answers):
         samples = [judgement.sample for judgement in judgements]
         for better, worse, tie, _ in kind.preferences([judgement.verdict for judgement in judgements]):
             won, lost = samples[better], samples[worse]

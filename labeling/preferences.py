@@ -124,10 +124,12 @@ def judged(annotations: AnnotationQuerySet) -> Iterator[tuple[Annotation, list[J
     All-bad answers and skips judge nothing; gold, training tasks and repeats tell of the annotator, and are
     left out.
     """
-    answers = _answers(annotations).prefetch_related("judgements__sample")
+    # By id, not in the order shown: that differs from person to person and says nothing. How the samples were
+    # drawn would take long to read.
+    judgements = Judgement.objects.select_related("sample").defer("sample__parameters").order_by("sample_id")
+    answers = _answers(annotations).prefetch_related(Prefetch("judgements", judgements))
     for annotation in answers.iterator(chunk_size=CHUNK):
-        # By id, not in the order shown: that differs from person to person and says nothing.
-        yield annotation, sorted(annotation.judgements.all(), key=lambda judgement: judgement.sample_id)
+        yield annotation, list(annotation.judgements.all())
 
 
 def _answers(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
@@ -136,7 +138,7 @@ def _answers(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
         annotations.counting()
         .learned_from()
         .filter(all_bad=False)
-        .select_related("assignment__task__prompt", "assignment__annotator")
+        .select_related("assignment__task__prompt")
         .order_by("assignment__task_id", "assignment__annotator_id")
     )
 

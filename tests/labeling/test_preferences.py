@@ -384,5 +384,5 @@ def test_an_export_asks_the_database_as_often_however_many_answers_there_are(
     for number in range(20):
         queue.submit(claimed(ann, project), said, client_key=str(number))
     export = {"pair": comparisons, "score": ratings, "rewrite": demonstrations}[kind]
-    with django_assert_num_queries(2 if kind == "rewrite" else 3):
+    with django_assert_num_queries(2):
         assert len(list(export(project))) == (40 if kind == "score" else 20)
