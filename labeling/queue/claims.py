@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Case, Exists, F, Value, When
-from django.db.models.functions import Greatest, Now
+from django.db.models import Case, Exists, F, PositiveSmallIntegerField, Q, Value, When
+from django.db.models.functions import Now
 
 from labeling.checks import REPEAT_APART, REPEAT_REACH, draw, next_training
 from labeling.models import Assignment, Cursor, Project, Task
@@ -171,7 +171,11 @@ def _lease(annotator: User, task: Task, *, one_more: bool = False) -> Assignment
 def _take_place(task: Task, *, one_more: bool) -> None:
     tasks = Task.objects.filter(pk=task.pk)
     if one_more:
-        more = Case(When(open=0, then=Value(1)), default=Value(0))
-        tasks.update(need=F("need") + more, open=Greatest(F("open"), Value(1)) - 1)
+        # One statement: a place that opens meanwhile is taken instead.
+        full, places = Q(open=0), PositiveSmallIntegerField()
+        tasks.update(
+            need=Case(When(full, then=F("need") + 1), default=F("need"), output_field=places),
+            open=Case(When(full, then=F("open")), default=F("open") - 1, output_field=places),
+        )
     elif not tasks.filter(open__gt=0).update(open=F("open") - 1):
         raise LeaseLost("Others have taken the task in the meantime.")
