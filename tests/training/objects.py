@@ -46,7 +46,10 @@ def annotator(name: str = "ann") -> User:
 
 def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) -> Project:
     """A project whose prompts are short strings of letters."""
-    project = Project.objects.create(slug=slug, name=slug.title(), samples_per_task=3)
+    # Chance gives nobody a gold task or a repeat here.
+    project = Project.objects.create(
+        slug=slug, name=slug.title(), samples_per_task=3, gold_percent=0, repeat_percent=0
+    )
     words = [f"{a}{b}{c}" for a in LETTERS for b in LETTERS for c in LETTERS]
     add_prompts(project, words[:train], "train")
     add_prompts(project, words[train : train + heldout], "heldout")
