@@ -44,7 +44,11 @@ def differences(earlier: str, later: str) -> list[Passage]:
     passages = []
     reached = 0
     for group in groups:
-        for number, (tag, first, last, start, end) in enumerate(group):
+        left_out = group[0][1] - reached
+        if left_out == 1:  # the line itself is no longer than the word that it was left out
+            passages.append(Passage([Piece("same", before[reached])]))
+            left_out = 0
+        for tag, first, last, start, end in group:
             old, new = before[first:last], after[start:end]
             match tag:
                 case "equal":
@@ -55,7 +59,8 @@ def differences(earlier: str, later: str) -> list[Passage]:
                     pieces = [Piece("new", "\n".join(new))]
                 case _:
                     pieces = _rewritten(old, new)
-            passages.append(Passage(pieces, skipped=first - reached if number == 0 else 0))
+            passages.append(Passage(pieces, skipped=left_out))
+            left_out = 0
         reached = group[-1][2]
     return passages
 

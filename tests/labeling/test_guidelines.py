@@ -123,6 +123,13 @@ def test_lines_far_from_a_change_are_left_out() -> None:
     )
 
 
+def test_a_single_line_between_changes_is_not_left_out() -> None:
+    before = "\n".join(f"line {number}" for number in range(7))
+    after = before.replace("line 0", "other words").replace("line 6", "more words")
+    assert [passage.skipped for passage in differences(before, after)] == [0] * 5
+    assert marked(differences(before, after))[2] == "line 3"
+
+
 def test_a_line_among_new_ones_is_recognised() -> None:
     passages = differences("keep it short and kind\ngone line", "brand new\nkeep it short and very kind")
     assert marked(passages) == ["{+brand new+}\nkeep it short and {+very +}kind\n[-gone line-]"]
