@@ -14,10 +14,10 @@ from labeling.models import Assignment
 from labeling.queue import LeaseLost, TooLate
 from labeling.views.task_page import (
     after,
-    decode,
     held_task,
     next_address,
     notice,
+    sent,
     stored,
     stored_answer,
     work_page,
@@ -60,7 +60,7 @@ def revise(request: UserRequest, pk: int) -> HttpResponse:
     """Store a changed answer as a new version; the response carries the task that is held."""
     own = own_assignment(request.user, pk)
     try:
-        answer = parse_answer(decode(request.POST.get("answer", "")))
+        answer = parse_answer(sent(request, "answer"))
         queue.revise(own, answer, client_key=request.POST.get("client_key", ""))
     except AnswerError as error:
         return notice(request, own.project, status=422, error=str(error))

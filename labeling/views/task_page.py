@@ -38,7 +38,8 @@ LONG, MIDDLING = 900, 280
 
 
 MODULES = (
-    "task keys say draft server lease activity reading diff steps scales pair rank best score rewrite".split()
+    *("task", "keys", "say", "draft", "server", "lease", "activity", "reading", "diff"),
+    *("steps", "scales", "pair", "rank", "best", "score", "rewrite"),
 )
 """Scripts that `work.js` imports: named on the page, they come all at once instead of one after the other."""
 
@@ -243,9 +244,9 @@ def notice(request: UserRequest, project: Project, *, status: int, error: str = 
     return reswap(retarget(response, "#notice"), "innerHTML")
 
 
-def decode(text: str) -> Any:
-    """JSON of the page; raises AnswerError."""
+def sent(request: HttpRequest, name: str) -> Any:
+    """What the page has sent as JSON in the field of this name; raises AnswerError."""
     try:
-        return json.loads(text)
+        return json.loads(request.POST.get(name, ""))
     except (ValueError, RecursionError):
-        raise AnswerError("answer: not JSON.") from None
+        raise AnswerError(f"{name}: not JSON.") from None

@@ -13,12 +13,12 @@ from labeling.models import Task
 from labeling.queue import LeaseLost
 from labeling.views.task_page import (
     after,
-    decode,
     held_task,
     lesson,
     next_address,
     next_task,
     notice,
+    sent,
     stored,
     work_page,
 )
@@ -66,7 +66,7 @@ def submit(request: UserRequest, pk: int) -> HttpResponse:
     """Store an answer; the response carries the next task, after a training task what was right."""
     own = own_assignment(request.user, pk)
     try:
-        answer = parse_answer(decode(request.POST.get("answer", "")))
+        answer = parse_answer(sent(request, "answer"))
         annotation = queue.submit(own, answer, client_key=request.POST.get("client_key", ""))
     except AnswerError as error:
         return notice(request, own.project, status=422, error=str(error))
@@ -96,7 +96,7 @@ def draft(request: UserRequest, pk: int) -> HttpResponse:
     """Keep an unfinished answer, and with it the task."""
     own = own_assignment(request.user, pk)
     try:
-        kept = queue.save_draft(own, decode(request.POST.get("draft", "")))
+        kept = queue.save_draft(own, sent(request, "draft"))
     except AnswerError as error:
         return notice(request, own.project, status=422, error=str(error))
     return HttpResponse(status=204) if kept else notice(request, own.project, status=409)

@@ -1,5 +1,7 @@
 """What differs between samples, word by word, on demand."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -12,9 +14,9 @@ from tests.labeling.objects import annotator, make_project
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def show(page: Page, texts: list[str], **settings: object) -> None:
+def show(page: Page, texts: list[str], **settings: Any) -> None:
     """Open a task with these samples."""
-    project = make_project(**{"feedback": "best", "samples_per_task": len(texts), **settings})
+    project = make_project(feedback="best", samples_per_task=len(texts), **settings)
     writer, _ = Generator.objects.get_or_create(name="writer")
     prompts = add_prompts(project, ["Go on."])
     create_tasks(project=project, generator=writer, completions=dict.fromkeys(prompts, texts))
@@ -45,15 +47,13 @@ def test_in_a_pair_each_text_shows_what_the_other_has_not(page: Page) -> None:
 
 def test_of_more_than_two_all_are_compared_with_the_one_in_focus(page: Page) -> None:
     show(page, ["a small dog", "a small cat", "a large dog"])
-    cards = {
-        text.split()[1] + text.split()[2]: at
-        for at, text in enumerate(page.locator(".sample > .text").all_inner_texts())
-    }
-    page.locator(".sample").nth(cards["smalldog"]).focus()
+    texts = page.locator(".sample > .text").all_inner_texts()
+    dog, cat = texts.index("a small dog"), texts.index("a small cat")
+    page.locator(".sample").nth(dog).focus()
     page.keyboard.press("d")
-    expect(page.locator(".sample").nth(cards["smalldog"])).to_contain_text("compared with this one")
+    expect(page.locator(".sample").nth(dog)).to_contain_text("compared with this one")
     assert marked(page) == {(), ("cat",), ("large",)}
-    page.locator(".sample").nth(cards["smallcat"]).focus()
+    page.locator(".sample").nth(cat).focus()
     assert marked(page) == {(), ("dog",), ("large dog",)}
 
 
@@ -84,13 +84,16 @@ def test_word_diff_gives_back_both_texts(page: Page) -> None:
             const words = ["the", "a", "fox", "dog", "ran", "去", "学校", "—", "مرحبا", "\\n", "it’s", "x=1"];
             let seed = 7;
             const next = (below) => (seed = (seed * 16807) % 2147483647) % below;
-            const text = () => Array.from({ length: next(25) }, () => words[next(words.length)]).join(next(2) ? " " : "");
-            const without = (parts, change) => parts.filter((part) => part.change !== change).map((part) => part.text).join("");
+            const join = (list) => list.join(next(2) ? " " : "");
+            const text = () => join(Array.from({ length: next(25) }, () => words[next(words.length)]));
+            const without = (parts, change) =>
+                parts.flatMap((part) => (part.change === change ? [] : [part.text])).join("");
             const bare = (string) => string.replace(/\\s+/gu, "");
             for (let round = 0; round < 500; round += 1) {
                 const [a, b] = [text(), text()];
                 const parts = wordDiff(a, b);
-                if (without(parts, "removed") !== b || bare(without(parts, "added")) !== bare(a)) return [a, b, parts];
+                const [to, from] = [without(parts, "removed"), without(parts, "added")];
+                if (to !== b || bare(from) !== bare(a)) return [a, b, parts];
             }
             const long = "one two three ".repeat(3000), other = "vier fünf sechs ".repeat(3000);
             const started = performance.now();

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -69,9 +70,7 @@ def test_of_two_drafts_the_newer_one_wins(page: Page) -> None:
     assert assignment.draft["comment"] == ""
 
 
-def test_a_draft_survives_a_lost_server_and_reaches_it_when_it_is_back(
-    page: Page, problems: Problems
-) -> None:
+def test_a_draft_survives_a_lost_server_and_reaches_it_later(page: Page, problems: Problems) -> None:
     problems.expected = "ERR_FAILED"
     start(page, "rank")
     page.route("**/draft/", lambda route: route.abort())
@@ -82,7 +81,9 @@ def test_a_draft_survives_a_lost_server_and_reaches_it_when_it_is_back(
     page.reload()
     expect(page.locator(".order .chip")).to_have_count(2)
     kept(page)
-    assert Assignment.objects.get().draft["state"]
+    draft = Assignment.objects.get().draft
+    assert draft is not None
+    assert draft["state"]
 
 
 def test_a_draft_the_server_refuses_breaks_nothing(page: Page, problems: Problems) -> None:
@@ -97,7 +98,8 @@ def test_a_draft_the_server_refuses_breaks_nothing(page: Page, problems: Problem
 
 def test_a_draft_of_another_version_of_the_page_is_left_alone(page: Page) -> None:
     start(page, "rank")
-    for draft in ({"state": {"groups": [[7]]}}, {"state": None}, {"comment": 3, "saved": "x"}, [], 5):
+    drafts: list[Any] = [{"state": {"groups": [[7]]}}, {"state": None}, {"comment": 3, "saved": "x"}, [], 5]
+    for draft in drafts:
         Assignment.objects.update(draft=draft)
         page.reload()
         expect(page.locator("#task")).to_be_focused()

@@ -2,6 +2,7 @@ import json
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from labeling import queue
@@ -42,14 +43,31 @@ def test_the_work_page_shows_the_leased_task(ann: Client) -> None:
     assert shown == [sample.text for sample in lease(project).shown_samples()]
 
 
-def test_nothing_on_the_page_names_the_model(ann: Client) -> None:
+def test_nothing_names_the_model_or_the_samples_before_the_answer(ann: Client) -> None:
+    with connection.cursor() as cursor:  # numbers that nothing else on a page has
+        cursor.execute("ALTER SEQUENCE labeling_sample_id_seq RESTART 7654321")
+        cursor.execute("ALTER SEQUENCE labeling_generator_id_seq RESTART 8765432")
     project = make_project()
-    make_tasks(project)
-    response = ann.get("/projects/stories/work/")
-    assert GENERATOR not in response.text
-    for sample in lease(project).shown_samples():
-        assert f'"{sample.pk}"' not in response.text.replace(f'data-assignment="{lease(project).pk}"', "")
-    assert GENERATOR not in str(response.headers)
+    make_tasks(project, 3)
+    responses = [ann.get("/projects/stories/work/")]
+    held = lease(project)
+    responses += [
+        ann.get(f"/assignments/{held.pk}/"),
+        ann.post("/projects/stories/claim/", headers={"HX-Request": "true"}),
+        ann.post(
+            f"/assignments/{held.pk}/submit/",
+            {"answer": '{"ranks": [1, 2, 3]}', "client_key": "k"},
+            headers={"HX-Request": "true"},
+        ),
+        ann.get(f"/assignments/{held.pk}/edit/"),
+        ann.get("/projects/stories/last/"),
+    ]
+    for response in responses:
+        said = response.text + str(response.headers)
+        assert response.status_code == 200
+        assert GENERATOR not in said
+        assert "76543" not in said
+        assert "87654" not in said
 
 
 def test_markup_in_texts_is_shown_and_not_run(ann: Client) -> None:
@@ -141,6 +159,190 @@ def test_skipping_brings_the_next_task(ann: Client) -> None:
     assert "Prompt 1" in page
 
 
+def test_the_reason_for_skipping_is_the_buttons_or_the_written_one(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann.get("/projects/stories/work/")
+    ann.post(f"/assignments/{lease(project).pk}/skip/", {"reason": ["The samples are broken", ""]})
+    ann.post(f"/assignments/{lease(project).pk}/skip/", {"reason": "in words"})
+    reasons = Assignment.objects.order_by("id").values_list("skip_reason", flat=True)
+    assert list(reasons) == ["The samples are broken", "in words"]
+
+
+def test_a_draft_is_kept_and_shown_again(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    before = lease(project)
+    draft = {"comment": '"><script>alert(1)</script>', "saved": 1}
+    response = ann.post(f"/assignments/{before.pk}/draft/", {"draft": json.dumps(draft)})
+    assert response.status_code == 204
+    assert lease(project).draft == draft
+    assert lease(project).lease_until > before.lease_until
+    page = ann.get("/projects/stories/work/").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize(
+    "draft", ["", "no", "[]", "5", "null", '{"a": "\\u0000"}', '{"a": NaN}', "[" * 5000, "x" * 10]
+)
+def test_a_draft_that_cannot_be_kept_is_refused_in_one_line(ann: Client, draft: str) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    response = ann.post(f"/assignments/{lease(project).pk}/draft/", {"draft": draft})
+    assert response.status_code == 422
+    assert "Not stored: draft" in response.text
+    assert lease(project).draft is None
+
+
+def test_a_draft_has_an_end(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    draft = json.dumps({"comment": "é" * 60_000}, ensure_ascii=False)
+    response = ann.post(f"/assignments/{lease(project).pk}/draft/", {"draft": draft})
+    assert response.status_code == 422
+    assert "at most 100000" in response.text
+
+
+def test_a_draft_of_a_lost_task_is_not_kept(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    assignment = lease(project)
+    queue.release(assignment)
+    assert ann.post(f"/assignments/{assignment.pk}/draft/", {"draft": "{}"}).status_code == 409
+
+
+# -- Answers to change ------------------------------------------------------------------------------------
+
+
+def edited(client: Client, assignment: Assignment, given: object, key: str = "again") -> tuple[int, str]:
+    response = client.post(
+        f"/assignments/{assignment.pk}/revise/",
+        {"answer": json.dumps(given), "client_key": key},
+        headers={"HX-Request": "true"},
+    )
+    return response.status_code, response.text
+
+
+def test_an_answer_is_shown_as_it_was_given_and_saved_as_a_new_version(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann.get("/projects/stories/work/")
+    first = lease(project)
+    answer(ann, first, {"ranks": [2, 1, 3], "comment": "hm"})
+    page = ann.get(f"/assignments/{first.pk}/edit/").text
+    assert "new version" in page
+    assert "&quot;ranks&quot;:[2,1,3]" in page
+    status, page = edited(ann, first, {"ranks": [1, 2, 3]})
+    assert status == 200
+    assert "Prompt 1" in page
+    edited(ann, first, {"ranks": [1, 2, 3]})
+    assert list(Annotation.objects.order_by("id").values_list("revision", flat=True)) == [1, 2]
+
+
+def test_an_invalid_change_says_why_and_stores_nothing(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    first = lease(project)
+    answer(ann, first, {"ranks": [2, 1, 3]})
+    assert edited(ann, first, {"ranks": [1]})[0] == 422
+    assert Annotation.objects.count() == 1
+
+
+def test_only_the_last_ten_can_be_changed(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project, 11)
+    ann.get("/projects/stories/work/")
+    first = lease(project)
+    for _ in range(11):
+        answer(ann, lease(project), {"all_bad": True})
+    assert edited(ann, first, {"ranks": [1, 2, 3]})[0] == 409
+    assert "your last 10" in ann.get(f"/assignments/{first.pk}/edit/", follow=True).text
+    assert ann.get(f"/assignments/{first.pk}/edit/", headers={"HX-Request": "true"}).status_code == 409
+
+
+def test_a_task_that_is_not_answered_has_nothing_to_change(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    assert ann.get(f"/assignments/{lease(project).pk}/edit/").status_code == 302
+    assert edited(ann, lease(project), {"ranks": [1, 2, 3]})[0] == 409
+
+
+def test_a_skipped_task_whose_places_are_gone_is_not_taken_again(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    skipped = lease(project)
+    ann.post(f"/assignments/{skipped.pk}/skip/")
+    claimed(annotator("bob"), project)
+    response = ann.post(f"/assignments/{skipped.pk}/take-again/", headers={"HX-Request": "true"})
+    assert response.status_code == 409
+    assert ann.post(f"/assignments/{skipped.pk}/take-again/").status_code == 302
+
+
+def test_the_last_answers_are_listed_with_what_was_said(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann.get("/projects/stories/work/")
+    answer(ann, lease(project), {"ranks": [2, 1, 1]})
+    ann.post(f"/assignments/{lease(project).pk}/skip/", {"reason": "no"})
+    page = ann.get("/projects/stories/last/").text
+    assert "2 = 3 › 1" in page
+    assert "Take it again" in page
+    assert GENERATOR not in page
+
+
+# -- Where to go next -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://e.vil/", "//e.vil/", "javascript:alert(1)", "/\\e.vil", "\thttps://e.vil", "http:e.vil"],
+)
+def test_an_answer_leads_to_no_other_site(ann: Client, address: str) -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann.get("/projects/stories/work/")
+    assignment = lease(project)
+    assert "e.vil" not in ann.get(f"/assignments/{assignment.pk}/", {"next": address}).text
+    response = ann.post(
+        f"/assignments/{assignment.pk}/submit/",
+        {"answer": '{"all_bad": true}', "client_key": "k", "next": address},
+        headers={"HX-Request": "true"},
+    )
+    assert response.status_code == 200
+    assert "HX-Redirect" not in response.headers
+
+
+def test_an_answer_leads_back_to_the_page_that_asked_for_it(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    assignment = lease(project)
+    assert 'name="next" value="/me/?a=1"' in ann.get(f"/assignments/{assignment.pk}/?next=/me/%3Fa%3D1").text
+    response = ann.post(
+        f"/assignments/{assignment.pk}/submit/",
+        {"answer": '{"all_bad": true}', "client_key": "k", "next": "/me/"},
+        headers={"HX-Request": "true"},
+    )
+    assert response.headers["HX-Redirect"] == "/me/"
+
+
+def test_a_task_that_is_not_held_has_no_page(ann: Client) -> None:
+    project = make_project()
+    make_tasks(project)
+    ann.get("/projects/stories/work/")
+    assignment = lease(project)
+    queue.release(assignment)
+    assert ann.get(f"/assignments/{assignment.pk}/").headers["Location"] == "/projects/stories/work/"
+
+
 # -- Who may ----------------------------------------------------------------------------------------------
 
 
@@ -175,7 +377,7 @@ def test_admins_may_label(client: Client) -> None:
     assert "Prompt 0" in client.get("/projects/stories/work/").text
 
 
-@pytest.mark.parametrize("action", ["submit", "skip", "renew"])
+@pytest.mark.parametrize("action", ["submit", "skip", "renew", "draft", "revise", "take-again"])
 def test_somebody_elses_task_is_not_there(ann: Client, action: str) -> None:
     project = make_project()
     make_tasks(project)
@@ -183,6 +385,15 @@ def test_somebody_elses_task_is_not_there(ann: Client, action: str) -> None:
     assert ann.post(f"/assignments/{assignment.pk}/{action}/", {"client_key": "k"}).status_code == 404
     assignment.refresh_from_db()
     assert assignment.is_leased
+
+
+@pytest.mark.parametrize("page", ["", "edit/"])
+def test_somebody_elses_answer_is_not_there(ann: Client, page: str) -> None:
+    project = make_project()
+    make_tasks(project)
+    assignment = claimed(annotator("bob"), project)
+    queue.submit(assignment, Answer(all_bad=True), client_key="k")
+    assert ann.get(f"/assignments/{assignment.pk}/{page}").status_code == 404
 
 
 def test_an_inactive_project_is_not_there(ann: Client) -> None:
