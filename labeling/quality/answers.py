@@ -39,6 +39,8 @@ class Answers:
     kinds: Ints
     origins: Ints
     """The task that a repeat or a gold task shows again; 0 for none."""
+    chosen: Truths
+    """Which are to tasks that were chosen for what they would teach: harder than most."""
     people: Ints
     given: npt.NDArray[np.datetime64]
     """When first submitted, in the site's time zone."""
@@ -128,9 +130,9 @@ def answers_of(project: Project, *, tasks: Any = None) -> Answers:
     table = rows.annotate(given=given, worths=ArraySubquery(verdicts.values_list(worth))).values_list(
         "pk", "assignment_id", "assignment__task_id", "assignment__task__kind", "assignment__task__origin_id",
         "assignment__annotator_id", "given", "seconds", "revision", "all_bad", "flagged",
-        "assignment__shown_order", "worths",
+        "assignment__shown_order", "worths", "assignment__task__choice",
     )  # fmt: skip
-    columns: Sequence[Sequence[Any]] = list(zip(*table, strict=True)) or [()] * 13
+    columns: Sequence[Sequence[Any]] = list(zip(*table, strict=True)) or [()] * 14
     codes = {kind.value: number for number, kind in enumerate(KINDS_OF_TASK)}
     samples, places = _sorted_samples(columns[11])
     seconds = np.array([np.nan if each is None else each for each in columns[7]], dtype=float)
@@ -141,6 +143,7 @@ def answers_of(project: Project, *, tasks: Any = None) -> Answers:
         tasks=_whole(columns[2]),
         kinds=_whole([codes[kind] for kind in columns[3]]),
         origins=_whole([origin or 0 for origin in columns[4]]),
+        chosen=np.array([choice != Task.Choice.RANDOM for choice in columns[13]], dtype=bool),
         people=_whole(columns[5]),
         given=_whole(columns[6]).astype("datetime64[s]"),
         seconds=np.where(_whole(columns[8]) > 1, np.nan, seconds),

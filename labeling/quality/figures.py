@@ -106,8 +106,13 @@ class Quality:
 
     @cached_property
     def agreement(self) -> list[Named]:
-        """Every agreement figure of the project's kind of feedback that can be had."""
+        """Every agreement figure of the project's kind of feedback that can be had.
+
+        Of tasks that came at random, where some were chosen: those are harder than most.
+        """
         votes, feedback = self.answers.votes, self.project.feedback
+        if self.has_chosen:
+            votes = votes.where(~self.answers.chosen[self.answers.voting])
         rows: list[Named | None] = []
         if feedback != Project.FeedbackKind.REWRITE:
             rows.append(_named("Pairwise agreement", _pairwise_meaning(feedback), pairwise(votes), percent))
@@ -118,6 +123,17 @@ class Quality:
         if feedback == Project.FeedbackKind.RANK:
             rows.append(_named("Kendall’s tau-b", "1 is the same order, −1 the opposite", tau(votes)))
         return [row for row in rows if row is not None]
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether some tasks were chosen for what they would teach."""
+        return bool(self.answers.chosen.any())
+
+    @property
+    def shared_tasks(self) -> int:
+        """Tasks with two answers or more."""
+        _, places = self.answers.votes.numbered
+        return int((np.bincount(places) > 1).sum()) if len(places) else 0
 
     @cached_property
     def agreement_by_criterion(self) -> list[Named]:

@@ -19,6 +19,7 @@ from labeling.quality.answers import answers_of
 from labeling.quality.gold import gold_of
 from labeling.queue import claim_task
 from labeling.views.quality import reviewer_required
+from labeling.views.task_page import shown
 from labeling.wording import in_words
 
 MOST_TASKS = 100
@@ -62,8 +63,9 @@ def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     answers = last_word.answers_to(task)
     decided = Adjudication.objects.filter(task=task).first()
     context |= {
+        "prompt": shown(task.prompt.text, task.project),
         "agreement": last_word.agreement_on(task),
-        "samples": [place.sample.text.removeprefix(" ") for place in places],
+        "samples": [shown(place.sample.text.removeprefix(" "), task.project) for place in places],
         "rows": [
             {
                 "annotation": annotation,

@@ -45,7 +45,6 @@ def quality(request: UserRequest, slug: str) -> HttpResponse:
         "low": with_tasks(low[:MOST_DISAGREEMENTS]),
         "low_count": len(low),
         "remarks": remarks(request, found.project, hidden={row.task for row in low}),
-        "shared": sum(estimate.estimate.tasks for estimate in found.agreement[:1]),
     }
     return render(request, "labeling/quality/project.html", context)
 

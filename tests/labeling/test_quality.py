@@ -238,6 +238,17 @@ def test_the_entry_test_shows_who_passed_and_with_how_many_tries(client: Client)
     assert "not yet <small>1 try" in text
 
 
+def test_agreement_is_counted_on_tasks_that_came_at_random(client: Client) -> None:
+    project, (task, chosen) = pair_project(2)
+    for user, answers in ((annotator(), (FIRST, FIRST)), (annotator("ben"), (FIRST, SECOND))):
+        says(user, task, answers[0])
+        says(user, chosen, answers[1])
+    assert Quality(answers_of(project)).agreement[0].value == "50 %"
+    Task.objects.filter(pk=chosen.pk).update(choice=Task.Choice.DISAGREEMENT, usefulness=1)
+    assert Quality(answers_of(project)).agreement[0].value == "100 %"
+    assert "tasks that came at random" in page(client, project)
+
+
 def test_criteria_have_figures_of_their_own() -> None:
     project = make_project(feedback="score", samples_per_task=1, criteria=["kind"])
     people = [annotator(name) for name in ("ann", "ben")]
