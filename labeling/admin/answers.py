@@ -35,7 +35,14 @@ class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ["assignment__project", "all_bad", "flagged", "created"]
     list_select_related = ["assignment__project", "assignment__annotator", "assignment__task__prompt"]
     search_fields = ["comment", "assignment__annotator__username"]
+    exclude = ["text"]
+    readonly_fields = ["written"]
     inlines = [JudgementInline]
+
+    @admin.display(description="Text")
+    def written(self, annotation: Annotation) -> str:
+        """What was written where the project asks people to rewrite, with its indents."""
+        return format_html('<pre dir="auto">{}</pre>', annotation.text) if annotation.text else "–"
 
     @admin.display(ordering="assignment__project")
     def project(self, annotation: Annotation) -> str:
