@@ -20,7 +20,7 @@ EVERYBODY = 32_767
 """Places of a gold or training task: as many as the column holds."""
 REPEAT_APART = 5
 """A task comes again after at least so many others."""
-REPEAT_REACH = 100
+REPEAT_REACH = 40
 """From how many answers before those the one that comes again is drawn."""
 
 

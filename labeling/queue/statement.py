@@ -73,14 +73,16 @@ WITH lost AS (
         OFFSET %(apart)s
         LIMIT %(reach)s
     ) AS answered
-    JOIN labeling_task AS task ON task.id = answered.task_id
     WHERE %(draw)s = 'repeat'
       AND EXISTS (SELECT FROM following)
-      AND task.kind = 'ordinary'
+      -- A few look-ups, where a join would read all tasks of a small table.
+      AND (SELECT kind FROM labeling_task WHERE id = answered.task_id) = 'ordinary'
       AND NOT EXISTS (
           SELECT FROM labeling_task AS copy
           JOIN labeling_assignment AS theirs ON theirs.task_id = copy.id
-          WHERE copy.origin_id = task.id AND copy.kind = 'repeat' AND theirs.annotator_id = %(annotator)s
+          WHERE copy.origin_id = answered.task_id
+            AND copy.kind = 'repeat'
+            AND theirs.annotator_id = %(annotator)s
       )
     ORDER BY random()
     LIMIT 1
