@@ -28,10 +28,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def waiting_tasks(count: int = 20) -> Project:
     """A project in which so many tasks wait."""
     project = make_project(train=64)
-    Project.objects.update(gold_percent=0, repeat_percent=0)
     make_policy()
     executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=count, max_new_tokens=6)
-    project.refresh_from_db()
     return project
 
 

@@ -98,16 +98,17 @@ def figures(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]
     low, high = min(useful.values(), default=0.0), max(useful.values(), default=0.0)
     width = (high - low) / BARS or 1.0
     chosen = sum(each.choice != Task.Choice.RANDOM for each in order)
-    found: dict[str, Any] = {"tasks": len(order), "chosen": chosen, "random": len(order) - chosen}
-    for side in ("chosen", "random"):
-        if sides[side]:
-            found[f"first_usefulness_{side}"] = fmean(sides[side])
-    found["usefulness"] = {
-        "low": low,
-        "width": width,
-        **{side: counts(values, low=low, width=width) for side, values in sides.items()},
+    return {
+        "tasks": len(order),
+        "chosen": chosen,
+        "random": len(order) - chosen,
+        "usefulness": {
+            "low": low,
+            "width": width,
+            "means": {side: fmean(values) for side, values in sides.items() if values},
+            **{side: counts(values, low=low, width=width) for side, values in sides.items()},
+        },
     }
-    return found
 
 
 def counts(values: Sequence[float], *, low: float, width: float) -> list[int]:

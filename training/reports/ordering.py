@@ -112,8 +112,8 @@ def ordering(run: Run) -> Ordering | None:
         texts[0] += f", {found['random']:,} at random, on which figures about people are unbiased."
     else:
         texts[0] += " and none at random, so figures about people on these tasks will be biased."
-    means = [(name, found.get(f"first_usefulness_{name}")) for name in ("chosen", "random")]
-    said = [f"{number(round(mean, 3))} where {name}" for name, mean in means if mean is not None]
+    means = useful["means"]
+    said = [f"{number(round(means[name], 3))} where {name}" for name in ("chosen", "random") if name in means]
     texts.append(f"Usefulness of what is asked first: {', '.join(said)}.")
     return Ordering(
         text=" ".join(texts),
