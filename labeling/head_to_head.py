@@ -37,7 +37,7 @@ class Standing:
 
 def tasks_between(project: Project, first: Generator, second: Generator) -> QuerySet[Task]:
     """The project's tasks on held-out prompts that show samples of both generators."""
-    tasks = Task.objects.filter(project=project, prompt__split=Prompt.Split.HELDOUT)
+    tasks = Task.objects.ordinary().filter(project=project, prompt__split=Prompt.Split.HELDOUT)
     for generator in (first, second):
         shown = TaskSample.objects.filter(task=OuterRef("pk"), sample__generator=generator)
         tasks = tasks.filter(Exists(shown))

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling import queue
+from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.head_to_head import least_compared, preferences_between, standing
 from labeling.models import Generator, Project, Prompt, Sample, Task
@@ -188,6 +189,17 @@ def test_all_bad_and_skips_prefer_nothing_and_are_counted() -> None:
     assert points(project, first, second) == [1.0]
     found = standing(project, first, second)
     assert (found.tasks, found.open, found.all_bad, found.skipped) == (4, 2, 1, 1)
+
+
+def test_gold_and_repeats_of_blind_tasks_are_not_counted() -> None:
+    project = make_project()
+    first, second = blind_tasks(project, 2)
+    prefer(annotator(), project, "good")
+    task = Task.objects.get(open=0)
+    make_gold(task=task, answer=Answer(ranks=(1, 2)), author=None)
+    prefer(annotator("bob"), project, "good")
+    assert points(project, first, second) == [1.0, 1.0]
+    assert (standing(project, first, second).tasks, standing(project, first, second).open) == (2, 0)
 
 
 def test_other_pairs_and_training_prompts_are_left_out() -> None:
