@@ -1,7 +1,8 @@
 """The two groups of people, and what each may do.
 
-Annotators label. Admins also set up projects and runs, read every answer and export comparisons; they may
-look at users, but change neither users nor groups, so that nobody on the staff can raise their own rights.
+Annotators label. Admins also set up projects and runs, read and adjudicate every answer, export comparisons
+and invite annotators; they may look at users, but change neither users nor groups, so that nobody on the
+staff can raise their own rights.
 """
 
 from typing import Any
