@@ -162,12 +162,12 @@ def agreement_without(answers: Answers, who: Ints) -> list[Share | None]:
 def agreement_with_oneself(answers: Answers) -> Floats:
     """For each answer to a repeat, how far it agrees with the same person's first; nan for all other rows."""
     found = np.full(len(answers), np.nan)
-    earlier = {
-        (int(answers.tasks[row]), int(answers.people[row])): row for row in np.flatnonzero(answers.ordinary)
-    }
+    repeats = np.flatnonzero(answers.kinds == REPEAT)
+    firsts = np.flatnonzero(answers.ordinary & np.isin(answers.tasks, answers.origins[repeats]))
+    earlier = {(int(answers.tasks[row]), int(answers.people[row])): row for row in firsts}
     pairs = [
         (earlier[key], row)
-        for row in np.flatnonzero(answers.kinds == REPEAT)
+        for row in repeats
         if (key := (int(answers.origins[row]), int(answers.people[row]))) in earlier
     ]
     if not pairs or answers.project.feedback == "rewrite":

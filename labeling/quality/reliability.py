@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.integer[Any]]
 Truths = npt.NDArray[np.bool_]
 
 MOST_ROUNDS = 200
-SETTLED = 1e-6
+SETTLED = 1e-4
 PRIOR = 0.5
 """Answers of either outcome that each person's table starts with (Jeffreys): so no share is 0 or 1."""
 MOST_TOGETHER = 400

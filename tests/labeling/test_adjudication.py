@@ -46,9 +46,9 @@ class Page:
         assert self.client.post(self.address("settle"), data).status_code == 302
 
 
-def disputed(tasks: int = 1, **settings: object) -> tuple[Project, list[Task]]:
+def disputed(tasks: int = 1) -> tuple[Project, list[Task]]:
     """Pairs on which ann and ben say the opposite."""
-    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=2, **settings)
+    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=2)
     made = make_tasks(project, tasks, samples=2, need=2)
     ann, ben = annotator(), annotator("ben")
     for task in made:

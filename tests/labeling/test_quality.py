@@ -30,8 +30,8 @@ pytestmark = pytest.mark.django_db
 FIRST, SECOND, SAME = Answer(grade=-2), Answer(grade=2), Answer(grade=0)
 
 
-def pair_project(tasks: int = 4, **settings: object) -> tuple[Project, list[Task]]:
-    project = make_project(feedback="pair", samples_per_task=2, **settings)
+def pair_project(tasks: int = 4) -> tuple[Project, list[Task]]:
+    project = make_project(feedback="pair", samples_per_task=2)
     return project, make_tasks(project, tasks, samples=2, need=5)
 
 
