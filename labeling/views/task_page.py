@@ -151,13 +151,14 @@ def work_page(request: UserRequest, content: Mapping[str, Any], *, status: int =
     """The content in the whole page, or alone for htmx, with what has changed around it."""
     project: Project = content["project"]
     last = queue.last_answers(annotator=request.user, project=project)
+    goal = goal_today(request.user, project)
     context = {
         **content,
         **_guidelines(project, last, whole_page=not request.htmx),
         "next": next_address(request),
         "before": _before(last, content["assignment"]),
-        "done": done_today(request.user, project),
-        "goal": goal_today(request.user, project),
+        "goal": goal,
+        "done": goal.done if goal else done_today(request.user, project),
         "keys_template": f"labeling/kinds/{project.feedback}_keys.html",
     }
     if not request.htmx:
