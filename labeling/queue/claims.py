@@ -148,24 +148,29 @@ def _lease(annotator: User, task: Task, *, one_more: bool = False) -> Assignment
     place is left.
     """
     project = task.project
-    for other in Assignment.objects.leased().filter(annotator=annotator, project=project).exclude(task=task):
+    held = Assignment.objects.leased().filter(annotator=annotator, project=project).exclude(task=task)
+    others = list(held.select_for_update())
+    # Always in one order: two people who change places would wait for each other.
+    involved = Task.objects.filter(pk__in=[task.pk, *(other.task_id for other in others)])
+    list(involved.select_for_update(no_key=True).order_by("pk"))
+    for other in others:
         release(other)
     theirs = Assignment.objects.filter(task=task, annotator=annotator).first()
     if theirs is None or theirs.state not in {Assignment.State.LEASED, Assignment.State.SUBMITTED}:
         _take_place(task, one_more=one_more)
-    leased = {"state": Assignment.State.LEASED, "lease_until": lease_end(project), "claimed": Now()}
+    lease = {"state": Assignment.State.LEASED, "lease_until": lease_end(project), "claimed": Now()}
     if theirs is None:
         order = list(task.places.values_list("sample_id", flat=True))
         random.shuffle(order)
         theirs = Assignment.objects.create(
-            task=task, project=project, annotator=annotator, shown_order=order, **leased
+            task=task, project=project, annotator=annotator, shown_order=order, **lease
         )
     elif not theirs.is_leased:
-        changes = leased | {"finished": None, "skip_reason": ""}
+        changes = lease | {"finished": None, "skip_reason": ""}
         Assignment.objects.filter(pk=theirs.pk).update(**changes)
-    held = held_by(annotator, project)
-    assert held is not None  # nobody else takes it from behind this lock
-    return held
+    leased = held_by(annotator, project)
+    assert leased is not None  # nobody else takes it from behind this lock
+    return leased
 
 
 def _take_place(task: Task, *, one_more: bool) -> None:

@@ -135,11 +135,18 @@ WITH swept AS (
     FROM lapsed
     WHERE assignment.id = lapsed.id
     RETURNING assignment.task_id
+), freed AS (
+    -- In the order in which all lock tasks, so that nobody waits crosswise.
+    SELECT task.id, (SELECT count(*) FROM expired WHERE expired.task_id = task.id) AS places
+    FROM labeling_task AS task
+    WHERE task.id IN (SELECT task_id FROM expired)
+    ORDER BY task.id
+    FOR NO KEY UPDATE OF task
 ), opened AS (
     UPDATE labeling_task AS task
     SET open = task.open + freed.places
-    FROM (SELECT task_id, count(*) AS places FROM expired GROUP BY task_id) AS freed
-    WHERE task.id = freed.task_id
+    FROM freed
+    WHERE task.id = freed.id
 )
 SELECT count(*) FROM expired
 """

@@ -58,7 +58,8 @@ class Browser:
             text = re.sub(token, "token", text)
         text = re.sub(r"\b[78]\d{6}\b", "number", text)  # of assignments and annotations, see `dice`
         text = re.sub(r"Prompt \d+|>A\d+<|\"A\d+\"", "text", text)
-        text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "time", text.replace(self.user.username, "me"))
+        text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)|\b\d\d:\d\d\b", "time", text)
+        text = text.replace(self.user.username, "me")
         headers = {name: value for name, value in response.headers.items() if name not in LEFT_OUT}
         return {
             "status": response.status_code,
