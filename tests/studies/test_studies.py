@@ -73,6 +73,11 @@ def test_it_runs_from_nothing_to_figures(
         (["overoptimisation", "--noise", "a"], "noise: 'a' should be numbers from 0 to 0.5"),
         (["overoptimisation", "--uses", "maximum"], "uses: 'maximum' is unknown"),
         (["label_efficiency", "--annotators", "many"], "annotators: expected a whole number"),
+        (["choosing", "--ways", "closeness"], "ways: random is what the others are measured against"),
+        (
+            ["choosing", "--pool", "50"],
+            "annotations: '100,250,500,1000,2000' should be numbers from 10 to 50",
+        ),
         (["estimators", "--subjects", "poems"], "subjects: 'poems' is unknown"),
         (["estimators", "--subjects", "reviews", "--reviews", "nowhere"], "reviews: nowhere/rt-polarity.pos"),
         (["preferences", "--files", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
