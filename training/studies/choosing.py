@@ -95,7 +95,8 @@ class Options(SubjectOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers(self.annotations, name="annotations", least=10, most=self.pool)
+        if len(numbers(self.annotations, name="annotations", least=10, most=self.pool)) < 2:
+            raise InputError("annotations: give two numbers or more: the first round is random everywhere")
         numbers(self.seeds, name="seeds", most=1e6)
         if RANDOM not in names(self.ways, name="ways", choices=list(WAYS)):
             raise InputError(f"ways: {RANDOM} is what the others are measured against; add it")
