@@ -11,6 +11,6 @@ class LabelingConfig(AppConfig):
 
     def ready(self) -> None:
         """Keep the two groups' rights in step with the models after every migrate."""
-        from labeling.groups import grant_rights
+        from labeling.people.groups import grant_rights
 
-        post_migrate.connect(grant_rights, dispatch_uid="labeling.groups")
+        post_migrate.connect(grant_rights, dispatch_uid="labeling.people.groups")

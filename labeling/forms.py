@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.utils.text import slugify
 
 from labeling.feedback import KINDS
-from labeling.imports import ENCODINGS, LARGEST
 from labeling.models import Invitation, Project
-from labeling.people import may_be_members
+from labeling.people.accounts import may_be_members
+from labeling.setup.imports import ENCODINGS, LARGEST
 
 TOGETHER = ("feedback", "samples_per_task")
 """Fields that are only right or wrong together."""

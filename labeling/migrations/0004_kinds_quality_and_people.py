@@ -198,7 +198,7 @@ class Migration(migrations.Migration):
             model_name="project",
             name="adjudicate_percent",
             field=models.PositiveSmallIntegerField(
-                default=50,
+                default=30,
                 help_text="Tasks go to adjudication where fewer than so many of a hundred pairs of answers agree.",
                 validators=[django.core.validators.MaxValueValidator(100)],
             ),

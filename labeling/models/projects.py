@@ -122,7 +122,7 @@ class Project(models.Model):
         help_text="Where there are training tasks: how many of a hundred a person must get right to begin.",
     )
     adjudicate_percent = models.PositiveSmallIntegerField(
-        default=50,
+        default=30,  # two against one, a third, is no reason to ask somebody else
         validators=[MaxValueValidator(100)],
         help_text="Tasks go to adjudication where fewer than so many of a hundred pairs of answers agree.",
     )

@@ -13,8 +13,8 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
-from labeling.agreement import Floats, Ints, Truths, Votes
 from labeling.models import Annotation, Judgement, Project, Task, TaskSample
+from labeling.quality.agreement import Floats, Ints, Truths, Votes
 
 KINDS_OF_TASK = (Task.Kind.ORDINARY, Task.Kind.GOLD, Task.Kind.TRAINING, Task.Kind.REPEAT)
 ORDINARY, GOLD, TRAINING, REPEAT = range(len(KINDS_OF_TASK))

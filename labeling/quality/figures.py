@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from labeling.adjudication import Disagreement, disagreements
-from labeling.agreement import LEVELS, Estimate, Floats, Ints, Truths, Votes, alpha, pairwise, tau
 from labeling.feedback import MUCH
 from labeling.models import Project
+from labeling.quality.adjudication import Disagreement, disagreements
+from labeling.quality.agreement import LEVELS, Estimate, Floats, Ints, Truths, Votes, alpha, pairwise, tau
 from labeling.quality.answers import GOLD, Answers, answers_of, worths_by
 from labeling.quality.gold import rightness
 from labeling.quality.people import (

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from django.db.models import Count
 
-from labeling.agreement import Floats
 from labeling.feedback import Verdict, parse_answer
 from labeling.models import Annotation, Gold, Project, Task
+from labeling.quality.agreement import Floats
 from labeling.quality.answers import GOLD, TRAINING, Answers
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.db.models import Count
 
-from labeling.agreement import Floats, Ints, Truths, Votes, quotient
 from labeling.models import Assignment, Cursor, Project
 from labeling.quality import reliability
+from labeling.quality.agreement import Floats, Ints, Truths, Votes, quotient
 from labeling.quality.answers import GOLD, REPEAT, TRAINING, Answers
 from labeling.quality.gold import rightness, tries_of
 from labeling.shares import Share, Z

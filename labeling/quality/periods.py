@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labeling.agreement import Ints
+from labeling.quality.agreement import Ints
 
 MOST_DAYS = 21
 MOST_WEEKS = 30

@@ -10,17 +10,17 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling import adjudication as last_word
 from labeling.access import UserRequest, right_required
 from labeling.checks import make_gold
 from labeling.feedback import AnswerError
 from labeling.models import Adjudication, Project, Task
+from labeling.quality import adjudication as last_word
 from labeling.quality.answers import answers_of
 from labeling.quality.gold import gold_of
 from labeling.queue import claim_task
 from labeling.views.quality import reviewer_required
 from labeling.views.task_page import shown
-from labeling.wording import in_words
+from labeling.workplace.wording import in_words
 
 MOST_TASKS = 100
 

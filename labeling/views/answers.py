@@ -9,7 +9,6 @@ from django.views.decorators.http import require_GET, require_POST
 from labeling import queue
 from labeling.access import UserRequest, active_project, annotator_required, own_assignment
 from labeling.feedback import AnswerError, parse_answer
-from labeling.history import history_of
 from labeling.models import Assignment
 from labeling.queue import LeaseLost, TooLate
 from labeling.views.task_page import (
@@ -22,6 +21,7 @@ from labeling.views.task_page import (
     stored_answer,
     work_page,
 )
+from labeling.workplace.history import history_of
 
 # /projects/<slug>/
 

@@ -7,13 +7,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling import own_agreement
 from labeling.access import UserRequest, annotator_required
-from labeling.days import DAYS_DRAWN, DayChart, days_of, longest_row, weeks_of
-from labeling.history import history_of
 from labeling.models import Project
-from labeling.offers import offers_for, with_guidelines
-from labeling.pace import LATELY, Goal, goals_today, own_aim, pace
+from labeling.workplace import own_agreement
+from labeling.workplace.days import DAYS_DRAWN, DayChart, days_of, longest_row, weeks_of
+from labeling.workplace.history import history_of
+from labeling.workplace.offers import offers_for, with_guidelines
+from labeling.workplace.pace import LATELY, Goal, goals_today, own_aim, pace
 
 LAST_SHOWN = 10
 """Answers that the page shows at once; the others are a click away."""

@@ -15,11 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from labeling import invitations
-from labeling import people as here
 from labeling.access import UserRequest, right_required
 from labeling.forms import AccountForm, InvitationForm, MembershipForm
 from labeling.models import Invitation, Project
+from labeling.people import accounts, invitations
 
 PAGE = 50
 PAST_INVITATIONS = 10
@@ -36,7 +35,7 @@ invites = right_required("labeling.invite")
 def people(request: UserRequest) -> HttpResponse:
     """Everybody, and the invitations that are out."""
     wanted = request.GET.get("q", "").strip()
-    rows = here.roster()
+    rows = accounts.roster()
     if wanted and "\x00" not in wanted:
         rows = rows.filter(username__icontains=wanted)
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
@@ -44,7 +43,7 @@ def people(request: UserRequest) -> HttpResponse:
     form = InvitationForm(by=request.user, initial={"projects": [project] if project else []})
     context = {
         "page": page,
-        "rows": [(each, here.role_of(each)) for each in page],
+        "rows": [(each, accounts.role_of(each)) for each in page],
         "wanted": wanted,
         "form": form,
         **_invitations(),
@@ -78,16 +77,16 @@ def invite(request: UserRequest) -> HttpResponse:
 @never_cache
 def person(request: UserRequest, pk: int) -> HttpResponse:
     """One person: what they may do, where they label, when they were here."""
-    found = get_object_or_404(here.roster(), pk=pk)
+    found = get_object_or_404(accounts.roster(), pk=pk)
     form = MembershipForm(initial={"projects": found.projects.filter(everybody=False)})
     return render(
         request,
         "labeling/people/person.html",
         {
             "person": found,
-            "role": here.role_of(found),
+            "role": accounts.role_of(found),
             "form": form,
-            "may_manage": here.may_manage(request.user, found),
+            "may_manage": accounts.may_manage(request.user, found),
             "open_projects": Project.objects.filter(everybody=True, is_active=True),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
@@ -101,7 +100,7 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User, pk=pk)
     form = MembershipForm(request.POST)
     if form.is_valid():
-        here.set_projects(found, form.cleaned_data["projects"], by=request.user)
+        accounts.set_projects(found, form.cleaned_data["projects"], by=request.user)
         messages.success(request, "Saved.")
     else:
         messages.error(request, "One of these projects is not there any more: nothing was changed.")
@@ -113,7 +112,7 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
 def deactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Let somebody sign in no more."""
     found = get_object_or_404(User, pk=pk)
-    released = here.deactivate(found, by=request.user)
+    released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
     if released:
         kept += f" {released} task{'s' if released > 1 else ''} that they held went back into the queue."
@@ -126,7 +125,7 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
 def reactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Let somebody sign in again."""
     found = get_object_or_404(User, pk=pk)
-    here.reactivate(found, by=request.user)
+    accounts.reactivate(found, by=request.user)
     messages.success(request, f"{found.get_username()} can sign in again.")
     return redirect("labeling:person", pk)
 

@@ -10,14 +10,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, right_required
-from labeling.adjudication import own_tasks, with_tasks
 from labeling.models import Annotation, Project
+from labeling.quality.adjudication import own_tasks, with_tasks
 from labeling.quality.figures import OneOverTime, Quality
 from labeling.quality.people import Person
 from labeling.quality.pictures import Bar
+from labeling.quality.strengths import strengths
 from labeling.quality.warnings import rest_of
 from labeling.shares import Share
-from labeling.strengths import strengths
 
 MOST_PEOPLE = 200
 MOST_DISAGREEMENTS = 8

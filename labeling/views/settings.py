@@ -7,9 +7,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from labeling.access import UserRequest, annotator_required
-from labeling.keys import ACTIONS
 from labeling.models import WorkSettings
-from labeling.work_settings import WorkSettingsForm
+from labeling.workplace.keys import ACTIONS
+from labeling.workplace.settings import WorkSettingsForm
 
 # /me/settings/
 

@@ -12,14 +12,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import reswap, retarget, trigger_client_event
 
 from labeling.access import UserRequest, right_required
-from labeling.examples import shown_first
 from labeling.feedback import KINDS
 from labeling.forms import ImportForm, SetupForm
-from labeling.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
 from labeling.markdown import render as render_markdown
 from labeling.models import Assignment, Project
-from labeling.people import annotators_of
-from labeling.readiness import steps
+from labeling.people.accounts import annotators_of
+from labeling.setup.examples import shown_first
+from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
+from labeling.setup.readiness import steps
 from labeling.views.task_page import task_page
 
 SHOWN_ROWS = 8

@@ -19,12 +19,12 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigg
 from labeling import checks, queue
 from labeling.access import UserRequest
 from labeling.feedback import AnswerError
-from labeling.keys import ACTIONS, Action, keys_of, printed
 from labeling.markdown import render as render_markdown
 from labeling.markdown import render_sample
 from labeling.models import Annotation, Assignment, Project
-from labeling.pace import done_today, goal_today
-from labeling.wording import in_words
+from labeling.workplace.keys import ACTIONS, Action, keys_of, printed
+from labeling.workplace.pace import done_today, goal_today
+from labeling.workplace.wording import in_words
 
 SKIP_REASONS = (
     "I do not know the subject",

@@ -8,8 +8,8 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from labeling import queue
 from labeling.feedback import Answer
-from labeling.keys import keys_of
 from labeling.models import Annotation, Project, WorkSettings
+from labeling.workplace.keys import keys_of
 from tests.e2e.conftest import Problems, sign_in
 from tests.labeling.objects import admin, annotator, answered, claimed, make_project, make_tasks
 

@@ -5,10 +5,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from labeling.adjudication import disagreements
 from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Assignment, Project, Task
 from labeling.preferences import comparisons
+from labeling.quality.adjudication import disagreements
 from labeling.quality.answers import answers_of
 from labeling.queue import submit
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says

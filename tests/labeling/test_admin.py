@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from labeling import checks, invitations, queue
+from labeling import checks, queue
 from labeling.feedback import Answer
 from labeling.models import (
     Adjudication,
@@ -19,6 +19,7 @@ from labeling.models import (
     Sample,
     Task,
 )
+from labeling.people import invitations
 from labeling.preferences import freeze
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from labeling.agreement import (
+from labeling.quality.agreement import (
     Level,
     Votes,
     alpha,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from labeling.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
 from labeling.models import Gold, Project, Prompt, Sample, Task
 from labeling.prompts import add_prompts
+from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
 from tests.labeling.objects import admin, make_project
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from labeling import invitations
 from labeling.models import Invitation, Project
+from labeling.people import invitations
 from tests.labeling.objects import admin, annotator, make_project
 
 pytestmark = pytest.mark.django_db

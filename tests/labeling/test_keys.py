@@ -1,8 +1,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from labeling.keys import ACTIONS, check_keys, keys_of, printed
 from labeling.models import WorkSettings
+from labeling.workplace.keys import ACTIONS, check_keys, keys_of, printed
 from tests.labeling.objects import annotator
 
 

@@ -13,7 +13,7 @@ from labeling import queue
 from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, WorkSettings
-from labeling.wording import in_words
+from labeling.workplace.wording import in_words
 from tests.labeling.objects import admin, annotator, answered, claimed, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from labeling import queue
 from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task, TaskSample
-from labeling.own_agreement import TOGETHER, with_gold, with_oneself
-from labeling.pace import start_of
+from labeling.workplace.own_agreement import TOGETHER, with_gold, with_oneself
+from labeling.workplace.pace import start_of
 from tests.labeling.objects import annotator, answered, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
 from labeling.checks import make_gold
-from labeling.days import Day, DayChart, days_of, longest_row, weeks_of
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, WorkSettings
-from labeling.pace import done_today, goal_today, goals_today, pace, start_of
+from labeling.workplace.days import Day, DayChart, days_of, longest_row, weeks_of
+from labeling.workplace.pace import done_today, goal_today, goals_today, pace, start_of
 from tests.labeling.objects import annotator, answered, claimed, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

@@ -3,9 +3,10 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from labeling import people, queue
+from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, Task
+from labeling.people import accounts
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def test_the_page_shows_who_is_here_and_what_they_did(ada: Client) -> None:
     page = ada.get("/people/").text
     for text in ("ann", "Annotator", "Inner", "root", "Superuser", "Admin", "No role", "not yet"):
         assert text in page
-    row = people.roster().get(username="ann")
+    row = accounts.roster().get(username="ann")
     assert (row.answers, row.last_seen is not None) == (1, True)
     assert ada.get(f"/people/{ann.pk}/").status_code == 200
 
@@ -92,9 +93,9 @@ def test_annotators_manage_nobody(client: Client) -> None:
     for act in ("deactivate", "reactivate", "projects"):
         assert client.post(f"/people/{ben.pk}/{act}/", {"projects": [project.pk]}).status_code == 403
     with pytest.raises(PermissionDenied):
-        people.set_projects(ann, [project], by=ann)
+        accounts.set_projects(ann, [project], by=ann)
     with pytest.raises(PermissionDenied):
-        people.deactivate(ben, by=ann)
+        accounts.deactivate(ben, by=ann)
 
 
 def test_acting_needs_a_post(ada: Client) -> None:
@@ -125,7 +126,7 @@ def test_superusers_are_counted_among_nobodys_annotators() -> None:
     admin()
     ann = annotator()
     User.objects.create_user("nobody")
-    assert list(people.annotators()) == [ann]
+    assert list(accounts.annotators()) == [ann]
 
 
 def test_tasks_of_other_people_are_kept_when_one_goes(ada: Client) -> None:

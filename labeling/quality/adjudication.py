@@ -7,9 +7,9 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef
 
-from labeling.agreement import by_task
 from labeling.models import Adjudication, Annotation, Assignment, Project, Task
 from labeling.models.answers import AnnotationQuerySet
+from labeling.quality.agreement import by_task
 from labeling.quality.answers import Answers, answers_of
 from labeling.quality.gold import rightness
 from labeling.shares import Share
@@ -21,7 +21,7 @@ class Disagreement:
 
     task: int
     agreement: float
-    """Of pairs of answers, from 0 to 1; see `labeling.agreement.Votes.alike`."""
+    """Of pairs of answers, from 0 to 1; see `labeling.quality.agreement.Votes.alike`."""
     answers: int
 
 

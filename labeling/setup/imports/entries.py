@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from labeling.imports import dialogues
-from labeling.imports.rows import PROMPT_NAMES, SAMPLE, Row, named
+from labeling.setup.imports import dialogues
+from labeling.setup.imports.rows import PROMPT_NAMES, SAMPLE, Row, named
 
 LONGEST = 100_000
 """Characters of a prompt or a sample."""

@@ -4,9 +4,9 @@
 of it comes to in a project. No name or path from an upload is ever opened.
 """
 
-from labeling.imports.encodings import ENCODINGS, EncodingUnknown, ImportProblem, decode
-from labeling.imports.plan import Plan, make_plan
-from labeling.imports.rows import read_rows
+from labeling.setup.imports.encodings import ENCODINGS, EncodingUnknown, ImportProblem, decode
+from labeling.setup.imports.plan import Plan, make_plan
+from labeling.setup.imports.rows import read_rows
 
 LARGEST = 20 * 1024 * 1024
 """Bytes of a file."""

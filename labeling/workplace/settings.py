@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.forms import BoundField
 
-from labeling.keys import ACTIONS, check_keys, keys_of, printed
 from labeling.models import WorkSettings
+from labeling.workplace.keys import ACTIONS, check_keys, keys_of, printed
 
 MOST_A_DAY = 10_000
 PREFIX = "key-"

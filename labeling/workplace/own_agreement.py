@@ -14,8 +14,8 @@ from django.utils import timezone
 from labeling.checks import is_right
 from labeling.models import Annotation, Task
 from labeling.models.answers import AnnotationQuerySet
-from labeling.pace import answers_by_day, start_of
 from labeling.shares import Share
+from labeling.workplace.pace import answers_by_day, start_of
 
 FEWEST = 5
 """Of fewer such answers nothing is said."""

@@ -21,7 +21,7 @@ LATELY = 14
 
 
 def start_of(day: date) -> datetime:
-    """The first moment of a day in the site's time zone, in UTC, where moments can be taken from each other."""
+    """The first moment of a day in the site's time zone, in UTC: there moments can be subtracted."""
     return timezone.make_aware(datetime.combine(day, time.min)).astimezone(UTC)
 
 

@@ -6,7 +6,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from labeling.models import Invitation, Project, Prompt
-from labeling.people import annotators_of
+from labeling.people.accounts import annotators_of
 
 
 @dataclass(frozen=True)

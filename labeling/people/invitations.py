@@ -15,8 +15,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from labeling.groups import ADMINS
 from labeling.models import Invitation, Project
+from labeling.people.groups import ADMINS
 
 LASTS = timedelta(days=7)
 SECRET_BYTES = 32

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from labeling.pace import answers_by_day
+from labeling.workplace.pace import answers_by_day
 
 WEEKS = 8
 """How far back the strip of days goes, this week included."""

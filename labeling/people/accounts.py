@@ -9,8 +9,8 @@ from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subque
 from django.db.models.functions import Coalesce, Greatest
 
 from labeling import queue
-from labeling.groups import ADMINS, ANNOTATORS
 from labeling.models import Assignment, Project
+from labeling.people.groups import ADMINS, ANNOTATORS
 
 
 def roster() -> QuerySet[Any]:

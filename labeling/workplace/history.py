@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from labeling.models import Annotation, Assignment, Project
 from labeling.queue import last_answers
-from labeling.wording import in_words
+from labeling.workplace.wording import in_words
 
 
 @dataclass(frozen=True, kw_only=True)

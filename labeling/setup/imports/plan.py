@@ -12,12 +12,12 @@ from django.db import transaction
 
 from labeling import checks
 from labeling.feedback import Answer
-from labeling.imports.answers import right_answer
-from labeling.imports.entries import Entry, Written, entry
-from labeling.imports.rows import Problem, Row
 from labeling.models import Generator, Project, Prompt, Sample
 from labeling.models.projects import prompt_hash
 from labeling.prompts import add_prompts, split_of
+from labeling.setup.imports.answers import right_answer
+from labeling.setup.imports.entries import Entry, Written, entry
+from labeling.setup.imports.rows import Problem, Row
 from labeling.tasks import open_tasks
 
 MOST_ROWS = 50_000

@@ -7,8 +7,8 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from labeling.checks import Standing, entry_standing
 from labeling.models import Assignment, Guidelines, Project, Task
-from labeling.pace import Goal, done_today_by_project
 from labeling.queue.limits import limit_reached
+from labeling.workplace.pace import Goal, done_today_by_project
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from labeling.imports.encodings import ImportProblem
+from labeling.setup.imports.encodings import ImportProblem
 
 Paragraphs = Literal["lines", "blocks"]
 DELIMITERS = ",;\t|"

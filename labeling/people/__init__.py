@@ -1,0 +1,1 @@
+"""Who works here: groups and their rights, accounts, invitations."""

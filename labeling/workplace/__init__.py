@@ -1,0 +1,1 @@
+"""What annotators see of their own work: what there is to do, pace, history, keys and goals."""
