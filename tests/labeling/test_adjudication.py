@@ -48,7 +48,7 @@ class Page:
 
 def disputed(tasks: int = 1) -> tuple[Project, list[Task]]:
     """Pairs on which ann and ben say the opposite."""
-    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=2)
+    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=2, adjudicate_percent=50)
     made = make_tasks(project, tasks, samples=2, need=2)
     ann, ben = annotator(), annotator("ben")
     for task in made:
