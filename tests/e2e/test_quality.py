@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def told(tasks: int = 14) -> Project:
     """Pairs answered by three who agree and one who always takes the first; on the first task all differ."""
-    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=4)
+    project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=4, adjudicate_percent=50)
     people = [annotator(name) for name in ("amal", "beatriz", "chen", "karin")]
     for number, task in enumerate(make_tasks(project, tasks, samples=2)):
         for place, user in enumerate(people):
@@ -95,3 +95,14 @@ def test_the_last_word_comes_after_an_own_vote(page: Page, axe: Callable[[Page],
     expect(page.get_by_text("It is a training task since")).to_be_visible()
     assert Gold.objects.get().explanation == "Because it keeps its promise."
     axe(page)
+
+
+def test_the_pages_around_a_last_word_are_read_by_everybody(page: Page, axe: Callable[[Page], None]) -> None:
+    project = told(tasks=3)
+    task = project.tasks.earliest("pk")
+    ada = admin()
+    sign_in(page, ada)
+    for path in ("adjudication/", f"adjudication/{task.pk}/", "gold/"):
+        page.goto(f"/projects/{project.slug}/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        axe(page)

@@ -76,6 +76,7 @@ def test_a_project_in_two_minutes(
     theirs.keyboard.press("Enter")
     theirs.get_by_role("link", name="Kitchen questions").first.click()
     expect(theirs.locator("#task .sample")).to_have_count(2)
+    expect(theirs.locator("#task")).to_be_focused()
     first = theirs.locator("#task").inner_text()
     theirs.keyboard.press("2")
     theirs.keyboard.press("Enter")
