@@ -2,11 +2,14 @@
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -75,6 +78,10 @@ def open_context(
     yield open_one
     for context in contexts:
         context.close()
+    # What the server still answers needs the database, which the test gives back next.
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(timeout=10)
 
 
 @pytest.fixture
@@ -118,6 +125,17 @@ def quick_passwords(settings: Settings) -> None:
 
 
 def sign_in(page: Page, user: User) -> None:
+    """Give the browser a session of this person, and arrive at the first page."""
+    client = Client()
+    client.force_login(user)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    page.context.add_cookies(
+        [{"name": cookie.key, "value": cookie.value, "domain": "localhost", "path": "/"}]
+    )
+    page.goto("/")
+
+
+def type_in(page: Page, user: User) -> None:
     """Sign in with the keyboard, as a person does, and arrive at the first page."""
     user.set_password(PASSWORD)
     user.save()

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from labeling.models import Annotation, Assignment
-from tests.e2e.conftest import Problems, sign_in
+from tests.e2e.conftest import Problems, sign_in, type_in
 from tests.labeling.objects import annotator, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def stored(annotation: Annotation) -> dict[str, int | None]:
 
 def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
     make_tasks(make_project(), 3, samples=4)
-    sign_in(page, annotator())
+    type_in(page, annotator())
     start_link = page.get_by_role("link", name="Start")
     while not start_link.evaluate("link => link === document.activeElement"):
         page.keyboard.press("Tab")
