@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 WIDTH, HEIGHT = 480, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 26
+WIDEST_COLUMN = 40
+"""One day alone is a column, not a wall."""
 MOST_LABELS = 6
 
 
@@ -215,11 +217,12 @@ class Columns:
     def rows(self) -> list[dict[str, Any]]:
         """Each column: where it is, and what it says."""
         step = (WIDTH - LEFT - RIGHT) / max(len(self.labels), 1)
+        width = min(0.72 * step, WIDEST_COLUMN)
         return [
             {
-                "x": round(LEFT + (number + 0.14) * step, 1),
+                "x": round(LEFT + (number + 0.5) * step - width / 2, 1),
                 "y": self._y(count),
-                "width": round(0.72 * step, 1),
+                "width": round(width, 1),
                 "height": round(HEIGHT - BOTTOM - self._y(count), 1),
                 "label": label,
                 "count": count,
