@@ -48,7 +48,7 @@ def claim_task(*, annotator: User, task: Task) -> Assignment:
         raise ValueError(f"{task} is no ordinary one: nobody has the last word on it.")
     with transaction.atomic():
         _lock_cursor(annotator, task.project)
-        theirs = Assignment.objects.filter(task=task, annotator=annotator).first()
+        theirs = Assignment.objects.select_for_update().filter(task=task, annotator=annotator).first()
         if theirs is not None and theirs.state == Assignment.State.SUBMITTED:
             return theirs
         return _lease(annotator, task, one_more=True)
@@ -62,7 +62,8 @@ def take_again(assignment: Assignment) -> Assignment:
     annotator, project = assignment.annotator, assignment.project
     with transaction.atomic():
         _lock_cursor(annotator, project)
-        now = Assignment.objects.get(pk=assignment.pk)
+        # Locked before it is judged: another tab may be answering it this moment.
+        now = Assignment.objects.select_for_update().get(pk=assignment.pk)
         if now.state == Assignment.State.SUBMITTED:
             raise LeaseLost("The task is answered: its answer can be changed.")
         welcome = Project.objects.for_annotator(annotator).filter(pk=project.pk).exists()
@@ -148,14 +149,16 @@ def _lease(annotator: User, task: Task, *, one_more: bool = False) -> Assignment
     place is left.
     """
     project = task.project
-    held = Assignment.objects.leased().filter(annotator=annotator, project=project).exclude(task=task)
-    others = list(held.select_for_update())
+    # Locked, so that another tab neither answers nor leaves what is being looked at.
+    locked = Assignment.objects.select_for_update().filter(annotator=annotator, project=project)
+    rows = list(locked.filter(Q(task=task) | Q(state=Assignment.State.LEASED)).order_by("pk"))
+    theirs = next((row for row in rows if row.task_id == task.pk), None)
+    others = [row for row in rows if row.task_id != task.pk]
     # Always in one order: two people who change places would wait for each other.
     involved = Task.objects.filter(pk__in=[task.pk, *(other.task_id for other in others)])
     list(involved.select_for_update(no_key=True).order_by("pk"))
     for other in others:
         release(other)
-    theirs = Assignment.objects.filter(task=task, annotator=annotator).first()
     if theirs is None or theirs.state not in {Assignment.State.LEASED, Assignment.State.SUBMITTED}:
         _take_place(task, one_more=one_more)
     lease = {"state": Assignment.State.LEASED, "lease_until": lease_end(project), "claimed": Now()}
@@ -169,7 +172,7 @@ def _lease(annotator: User, task: Task, *, one_more: bool = False) -> Assignment
         changes = lease | {"finished": None, "skip_reason": ""}
         Assignment.objects.filter(pk=theirs.pk).update(**changes)
     leased = held_by(annotator, project)
-    assert leased is not None  # nobody else takes it from behind this lock
+    assert leased is not None  # nobody else takes it from behind these locks
     return leased
 
 

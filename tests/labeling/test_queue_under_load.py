@@ -4,7 +4,9 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +18,7 @@ from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
 from labeling.queue import LeaseLost, TooLate
-from tests.labeling.objects import annotator, make_project, make_tasks
+from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -191,3 +193,36 @@ def test_people_who_change_places_do_not_wait_for_each_other() -> None:
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(swap, people)) == [24, 24]
     assert sorted(Task.objects.values_list("need", flat=True)) == [2, 2]
+
+
+def test_a_task_answered_in_one_tab_is_lost_to_the_other_that_takes_it_up() -> None:
+    project = make_project(samples_per_task=2)
+    make_tasks(project, 5, samples=2)
+    ann = annotator()
+    skipped = []
+    for _ in range(5):
+        skipped.append(claimed(ann, project))
+        queue.skip(skipped[-1])
+    together = Barrier(2)
+
+    def take_up(*, answers: bool) -> int:
+        """Take up each again and again, until it is answered, here or there."""
+        times = 0
+        try:
+            for assignment in skipped:
+                together.wait(timeout=30)
+                with suppress(LeaseLost):
+                    for attempt in range(30):
+                        queue.take_again(assignment)
+                        times += 1
+                        if answers and attempt == 3:
+                            queue.submit(assignment, Answer(ranks=(1, 2)), client_key="k")
+        finally:
+            connection.close()
+        return times
+
+    with ThreadPoolExecutor(2) as pool:
+        tabs = [pool.submit(take_up, answers=answers) for answers in (True, False)]
+        assert [tab.exception() for tab in tabs] == [None, None]
+    assert Annotation.objects.count() == 5
+    assert set(Task.objects.values_list("open", flat=True)) == {0}
