@@ -49,6 +49,7 @@ def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
     page.keyboard.press("Enter")
 
     expect(page.locator(".prompt .text")).to_have_text("Prompt 0")
+    expect(page.locator("#task")).to_be_focused()
     rank(page, "CAB=D")
     page.keyboard.press("Enter")
 

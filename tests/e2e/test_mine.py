@@ -110,6 +110,7 @@ def test_the_last_answer_is_changed_with_the_keyboard_alone(page: Page) -> None:
     page.goto("/me/")
     tab_to(page, page.get_by_role("link", name="Edit").first)
     page.keyboard.press("Enter")
+    expect(page.locator("#task")).to_be_focused()
     expect(page.get_by_role("radio", name="About the same")).to_be_checked()
     page.keyboard.press("7")
     page.keyboard.press("Enter")

@@ -156,6 +156,7 @@ def test_new_guidelines_are_pointed_out_until_an_answer_is_given_under_them(page
     make_tasks(project, 3)
     signed_in(page, annotator())
     page.goto("/projects/stories/work/")
+    expect(page.locator("#task")).to_be_focused()
     hint = page.locator("#guidelines-new")
     expect(hint).to_contain_text("Before your first answer")
     page.keyboard.press("g")
