@@ -166,6 +166,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # -- People --------------------------------------------------------------------------------------------
 
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "labeling.access.ProjectBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "labeling:projects"
 LOGOUT_REDIRECT_URL = "login"

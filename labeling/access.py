@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, cast
 from urllib.parse import urlsplit
 
-from django.contrib.auth.models import User
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
@@ -23,6 +24,35 @@ class UserRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+class ProjectBackend(BaseBackend):
+    """Rights in one project: `user.has_perm("labeling.review", project)`."""
+
+    def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
+        """Whether a person has a right in the project `obj`, as `Project.objects.allowed` says."""
+        if not isinstance(obj, Project):
+            return False
+        return Project.objects.allowed(user_obj, perm).filter(pk=obj.pk).exists()
+
+
+def allowed_project(user: User, slug: str, *rights: str) -> Project:
+    """The project in which the person has all of the rights.
+
+    404 where it does not exist or the person has no part in it, so that its name is not told; raises
+    PermissionDenied where the person has a part in it but not the rights.
+    """
+    project = get_object_or_404(Project, slug=slug)
+    if all(user.has_perm(right, project) for right in rights):
+        return project
+    if not has_a_part(user, project):
+        raise Http404
+    raise PermissionDenied
+
+
+def has_a_part(user: User, project: Project) -> bool:
+    """Whether a person knows of a project: it is open to everybody, or they are a member."""
+    return user.is_superuser or project.everybody or project.memberships.filter(person=user).exists()
 
 
 def right_required(

@@ -2,16 +2,16 @@
 
 from django.urls import path
 
-from training import views
+from training.views import runs, samples
 
 app_name = "training"
 urlpatterns = [
     # /runs/
-    path("runs/", views.run_list, name="runs"),
-    path("runs/<int:pk>/", views.run_detail, name="run"),
-    path("runs/<int:pk>/progress/", views.run_progress, name="progress"),
-    path("runs/<int:pk>/cancel/", views.cancel_run, name="cancel"),
-    path("runs/<int:pk>/resume/", views.resume_run, name="resume"),
+    path("runs/", runs.run_list, name="runs"),
+    path("runs/<int:pk>/", runs.run_detail, name="run"),
+    path("runs/<int:pk>/progress/", runs.run_progress, name="progress"),
+    path("runs/<int:pk>/cancel/", runs.cancel_run, name="cancel"),
+    path("runs/<int:pk>/resume/", runs.resume_run, name="resume"),
     # /projects/<slug>/samples/
-    path("projects/<slug:slug>/samples/", views.samples, name="samples"),
+    path("projects/<slug:slug>/samples/", samples.samples, name="samples"),
 ]

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from labeling.admin.base import ReadOnly, counted
 from labeling.forms import ProjectForm
-from labeling.models import Assignment, Generator, Guidelines, Project, Prompt, Sample, Task
+from labeling.models import Assignment, Generator, Guidelines, Membership, Project, Prompt, Sample, Task
 
 
 class GuidelinesInline(ReadOnly, admin.TabularInline):
@@ -21,6 +21,15 @@ class GuidelinesInline(ReadOnly, admin.TabularInline):
     readonly_fields = ["version", "text", "author", "created"]
     verbose_name_plural = "earlier and present guidelines"
     classes = ["collapse"]
+    extra = 0
+
+
+class MembershipInline(admin.TabularInline):
+    """Who has which part in it."""
+
+    model = Membership
+    fields = ["person", "role"]
+    verbose_name_plural = "members"
     extra = 0
 
 
@@ -41,7 +50,7 @@ class ProjectAdmin(admin.ModelAdmin):
     ]
     list_filter = ["feedback", "is_active", "everybody", "text_format"]
     search_fields = ["name", "slug"]
-    inlines = [GuidelinesInline]
+    inlines = [MembershipInline, GuidelinesInline]
     readonly_fields = ["slug", "set_up"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "set_up", "is_active"]}),
@@ -50,7 +59,7 @@ class ProjectAdmin(admin.ModelAdmin):
             "How it is asked",
             {"fields": ["samples_per_task", "text_format", "annotations_per_task", "lease_minutes"]},
         ),
-        ("Who is asked", {"fields": ["everybody", "members"]}),
+        ("Who is asked", {"fields": ["everybody"]}),
         (
             "Quality",
             {

@@ -3,8 +3,8 @@
 from labeling.models.answers import Adjudication, Annotation, Judgement
 from labeling.models.assignments import Assignment, Cursor
 from labeling.models.people import Invitation, WorkSettings
-from labeling.models.projects import Generator, Guidelines, Project, Prompt, Sample
-from labeling.models.snapshots import PreferenceSnapshot
+from labeling.models.projects import Generator, Guidelines, Membership, Project, Prompt, Sample
+from labeling.models.snapshots import PreferenceSnapshot, SnapshotAnswer
 from labeling.models.tasks import Gold, Task, TaskSample
 
 __all__ = [
@@ -17,10 +17,12 @@ __all__ = [
     "Guidelines",
     "Invitation",
     "Judgement",
+    "Membership",
     "PreferenceSnapshot",
     "Project",
     "Prompt",
     "Sample",
+    "SnapshotAnswer",
     "Task",
     "TaskSample",
     "WorkSettings",

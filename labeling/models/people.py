@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 
-from labeling.models.projects import Project
+from labeling.models.projects import Membership, Project
 
 
 class WorkSettings(models.Model):
@@ -30,9 +30,7 @@ class WorkSettings(models.Model):
 class Invitation(models.Model):
     """A link that lets one person make an account in a group. Only a digest of its secret is kept."""
 
-    class Role(models.TextChoices):
-        ANNOTATOR = "annotators", "Annotator"
-        ADMIN = "admins", "Admin"
+    Role = Membership.Role
 
     digest = models.CharField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
@@ -51,7 +49,8 @@ class Invitation(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                name="labeling_invitation_role_known", condition=Q(role__in=["annotators", "admins"])
+                name="labeling_invitation_role_known",
+                condition=Q(role__in=["annotators", "reviewers", "admins"]),
             ),
             models.CheckConstraint(
                 name="labeling_invitation_accepted_by_somebody",

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -44,9 +44,23 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 
     def for_annotator(self, user: User) -> "ProjectQuerySet":
         """The projects in which this person may label now."""
-        if not user.is_active or not user.has_perm("labeling.label"):
+        return self.allowed(user, "labeling.label").filter(is_active=True)
+
+    def allowed(self, user: User | AnonymousUser, right: str) -> "ProjectQuerySet":
+        """The projects in which this person has a right, such as "labeling.review".
+
+        Superusers have it in all. Others have what their groups give them, in projects that are open to
+        everybody and in those they are members of; a membership adds the rights of its role there.
+        """
+        if not user.is_active:
             return self.none()
-        return self.filter(Q(everybody=True) | Q(members=user), is_active=True).distinct()
+        if user.is_superuser:
+            return self.all()
+        mine = Membership.objects.filter(person_id=user.pk)
+        by_role = mine.filter(role__in=Membership.roles_with(right)).values("project")
+        if not user.has_perm(right):
+            return self.filter(pk__in=by_role)
+        return self.filter(Q(everybody=True) | Q(pk__in=mine.values("project")))
 
 
 class Project(models.Model):
@@ -135,7 +149,7 @@ class Project(models.Model):
     everybody = models.BooleanField(
         "open to every annotator", default=True, help_text="Otherwise only its members find it."
     )
-    members = models.ManyToManyField(User, blank=True, related_name="projects")
+    members = models.ManyToManyField(User, through="Membership", blank=True, related_name="projects")
     is_active = models.BooleanField(default=True, help_text="Only active projects hand out tasks.")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -169,6 +183,7 @@ class Project(models.Model):
             ("export", "Can export comparisons"),
             ("review", "Can see how well people agree, and adjudicate"),
             ("invite", "Can invite annotators"),
+            ("erase", "Can delete a person's answers"),
         ]
 
     def __str__(self) -> str:
@@ -232,6 +247,44 @@ class Project(models.Model):
                 return current
             version = 1 if current is None else current.version + 1
             return self.guidelines_versions.create(version=version, text=text, author=author)
+
+
+class Membership(models.Model):
+    """Somebody's part in one project: what the role's group gives elsewhere, it gives here."""
+
+    class Role(models.TextChoices):
+        """Named as the groups of `labeling.people.groups`."""
+
+        ANNOTATOR = "annotators", "Annotator"
+        REVIEWER = "reviewers", "Reviewer"
+        ADMIN = "admins", "Admin"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["person__username"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "person"], name="labeling_membership_once"),
+            models.CheckConstraint(
+                name="labeling_membership_role_known",
+                condition=Q(role__in=["annotators", "reviewers", "admins"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.project}: {self.get_role_display()}"
+
+    @staticmethod
+    def roles_with(right: str) -> list[str]:
+        """The roles whose group has a right, such as "labeling.review"."""
+        app, codename = right.split(".")
+        groups = Group.objects.filter(
+            permissions__content_type__app_label=app, permissions__codename=codename
+        )
+        return list(groups.filter(name__in=Membership.Role.values).values_list("name", flat=True))
 
 
 class Guidelines(models.Model):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from labeling.models.answers import Annotation
 from labeling.models.projects import Project
 
 
@@ -26,6 +27,13 @@ class PreferenceSnapshot(models.Model):
     content = models.BinaryField(
         help_text="The comparisons, the ratings, then the demonstrations, as JSON Lines, gzipped."
     )
+    answers = models.ManyToManyField(
+        Annotation, through="SnapshotAnswer", related_name="snapshots", help_text="What it was made from."
+    )
+    withdrawn = models.PositiveIntegerField(
+        default=0, help_text="Answers that were deleted since, and taken out of the content."
+    )
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -55,3 +63,18 @@ class PreferenceSnapshot(models.Model):
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         return map(json.loads, self.json_lines().splitlines())
+
+
+class SnapshotAnswer(models.Model):
+    """That a snapshot was made from an answer: the way from an answer to the models that it shaped."""
+
+    snapshot = models.ForeignKey(PreferenceSnapshot, on_delete=models.CASCADE, related_name="+")
+    annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["snapshot", "annotation"], name="labeling_snapshot_answer_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.annotation} in {self.snapshot}"

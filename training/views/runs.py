@@ -1,4 +1,4 @@
-"""Pages on which admins watch runs, and let a model write for a project."""
+"""Pages on which admins watch runs."""
 
 from typing import Any
 
@@ -6,14 +6,11 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from labeling.access import UserRequest, right_required
-from labeling.models import Project
 from training import runs
-from training.forms.language_model import SampleForm
-from training.models import ModelVersion, Run
+from training.models import Run
 from training.reports import evaluation
 from training.reports.charts import charts_of, figures
 from training.reports.ordering import ordering
@@ -24,9 +21,6 @@ STOP_POLLING = 286
 """htmx stops polling when it gets this status."""
 
 MOST_RUNS = 50
-
-SHOWN_AT_ONCE = ("policy", "tasks", "temperature", "max_new_tokens")
-"""What the page of samples asks; the rest is folded."""
 
 
 @require_GET
@@ -81,35 +75,6 @@ def resume_run(request: HttpRequest, pk: int) -> HttpResponse:
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponseClientRefresh()
     return redirect(run)
-
-
-# /projects/<slug>/samples/
-
-
-@require_http_methods(["GET", "POST"])
-@right_required("training.add_run")
-def samples(request: UserRequest, slug: str) -> HttpResponse:
-    """Let a model version write for a project's prompts, and see how far it is."""
-    project = get_object_or_404(Project, slug=slug)
-    newest = ModelVersion.objects.policies().first()
-    # The project is that of the address, whatever is posted.
-    data = request.POST.dict() | {"project": slug} if request.method == "POST" else None
-    form = SampleForm(data, initial={"policy": newest.name if newest else None})
-    if data is not None and form.is_valid():
-        run = runs.start(form, owner=request.user)
-        messages.success(request, f"{run} is queued.")
-        return redirect("training:samples", slug)
-    latest = Run.objects.filter(kind=Run.Kind.SAMPLE, project=project).order_by("-pk").first()
-    context = {
-        "project": project,
-        "form": form,
-        "shown": [form[name] for name in SHOWN_AT_ONCE],
-        "folded": [field for field in form if field.name not in {*SHOWN_AT_ONCE, "project"}],
-        "prompts": project.prompts.filter(split="train").count(),
-        "newest": newest,
-        **(run_context(latest.pk) if latest else {}),
-    }
-    return render(request, "training/samples.html", context, status=422 if form.errors else 200)
 
 
 def run_context(pk: int) -> dict[str, Any]:

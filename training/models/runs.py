@@ -1,4 +1,4 @@
-"""Runs and what they leave behind: model versions and metrics. The `Run` row is the truth.
+"""Runs: what was asked, how far it is, what came of it. The `Run` row is the truth.
 
 A run is executed in attempts. Each attempt holds a token, and everything it writes is conditional on that
 token, so that a run which was given to another process can no longer be touched by the one that lost it.
@@ -14,28 +14,32 @@ from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Least, Now
 from django.urls import reverse
 from django.utils import timezone
 
-from labeling.models import Generator, PreferenceSnapshot, Project
+from labeling.models import PreferenceSnapshot, Project
 
 HEARTBEAT = timedelta(seconds=2)
 SILENCE = timedelta(seconds=20)
 """An attempt that has not beaten its heart for this long is taken to be dead."""
-
-version_name = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-    "A name begins with a letter or digit and goes on with letters, digits, '.', '_' and '-'.",
-)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         """Runs that are waiting or being executed."""
         return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """Those that a person may look at: of projects in which they have the right to, and of no project."""
+        if not user.is_active:
+            return self.none()
+        seen = models.Q(project__in=Project.objects.allowed(user, "training.view_run"))
+        if user.has_perm("training.view_run"):
+            seen |= models.Q(project=None)
+        return self.filter(seen)
 
     def silent(self) -> Self:
         """Runs whose attempt died: running, but no heartbeat for `SILENCE`."""
@@ -65,6 +69,7 @@ class Run(models.Model):
         SUCCEEDED = "succeeded"
         FAILED = "failed"
         CANCELLED = "cancelled"
+        PAUSED = "paused"
 
     ENDED_EARLY = (Status.FAILED, Status.CANCELLED)
 
@@ -113,6 +118,19 @@ class Run(models.Model):
     attempts = models.PositiveIntegerField(default=0, editable=False)
     heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
     cancel_requested = models.BooleanField(default=False, editable=False)
+    pause_requested = models.BooleanField(default=False, editable=False)
+    resources = models.JSONField(
+        default=dict, blank=True, help_text="What its process used at the last heartbeat, and at most."
+    )
+    code_version = models.CharField(
+        max_length=80, blank=True, help_text="The code that executed its last attempt."
+    )
+    announced_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its end was told by e-mail and webhook."
+    )
+    seen_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its owner learned of its end on a page."
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -299,93 +317,3 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes_left} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-class Point(models.Model):
-    """The metrics of one step of a run."""
-
-    run = models.ForeignKey(Run, models.CASCADE, related_name="points")
-    step = models.PositiveIntegerField()
-    values = models.JSONField()
-
-    class Meta:
-        ordering = ["run", "step"]
-        constraints = [
-            models.UniqueConstraint(fields=["run", "step"], name="point_once_per_step"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.run}, step {self.step}"
-
-
-class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
-    def policies(self) -> Self:
-        return self.filter(kind=ModelVersion.Kind.POLICY)
-
-    def rewards(self) -> Self:
-        return self.filter(kind=ModelVersion.Kind.REWARD)
-
-    def publish(self, *, name: str, kind: "ModelVersion.Kind", **fields: Any) -> "ModelVersion":
-        """Make a version; a policy becomes known as a writer of samples under the same name."""
-        generator = None
-        if kind == ModelVersion.Kind.POLICY:
-            generator = Generator.objects.create(name=name)
-        return self.create(name=name, kind=kind, generator=generator, **fields)
-
-
-class ModelVersion(models.Model):
-    """A trained model: where it came from, where its files are, how good it is."""
-
-    class Kind(models.TextChoices):
-        POLICY = "policy"
-        REWARD = "reward"
-
-    class Stage(models.TextChoices):
-        CANDIDATE = "candidate"
-        PRODUCTION = "production"
-        ARCHIVED = "archived"
-
-    name = models.CharField(max_length=80, unique=True, validators=[version_name])
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
-    parent = models.ForeignKey(
-        "self",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="children",
-        help_text="The version its weights began from.",
-    )
-    run = models.OneToOneField(
-        Run, models.PROTECT, null=True, blank=True, related_name="version", help_text="The run that made it."
-    )
-    generator = models.OneToOneField(
-        Generator,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="model_version",
-        help_text="Its name among the writers of samples; reward models write none.",
-    )
-    artifact = models.CharField(max_length=200, unique=True, help_text="Folder in the artifact storage.")
-    artifact_hash = models.CharField(max_length=64)
-    metrics = models.JSONField(default=dict)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = ModelVersionQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.CheckConstraint(
-                name="version_policy_has_a_generator",
-                condition=models.Q(kind="policy", generator__isnull=False)
-                | models.Q(kind="reward", generator__isnull=True),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("admin:training_modelversion_change", args=[self.pk])

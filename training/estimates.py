@@ -1,0 +1,1 @@
+"""How long a run will take on this machine, by the past ones. Free of torch."""

@@ -1,0 +1,113 @@
+"""Model versions: where each came from, where its files are, how good it is, and where it stands."""
+
+from typing import Any, Self
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.validators import RegexValidator
+from django.db import models
+from django.urls import reverse
+
+from labeling.models import Generator, Project
+from training.models.runs import Run
+
+version_name = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+    "A name begins with a letter or digit and goes on with letters, digits, '.', '_' and '-'.",
+)
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def policies(self) -> Self:
+        return self.filter(kind=ModelVersion.Kind.POLICY)
+
+    def rewards(self) -> Self:
+        return self.filter(kind=ModelVersion.Kind.REWARD)
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """Those that a person may look at: of projects in which they have the right to, and of no project."""
+        if not user.is_active:
+            return self.none()
+        seen = models.Q(project__in=Project.objects.allowed(user, "training.view_modelversion"))
+        if user.has_perm("training.view_modelversion"):
+            seen |= models.Q(project=None)
+        return self.filter(seen)
+
+    def publish(self, *, name: str, kind: "ModelVersion.Kind", **fields: Any) -> "ModelVersion":
+        """Make a version; a policy becomes known as a writer of samples under the same name."""
+        generator = None
+        if kind == ModelVersion.Kind.POLICY:
+            generator = Generator.objects.create(name=name)
+        return self.create(name=name, kind=kind, generator=generator, **fields)
+
+
+class ModelVersion(models.Model):
+    """A trained model: where it came from, where its files are, how good it is."""
+
+    class Kind(models.TextChoices):
+        POLICY = "policy"
+        REWARD = "reward"
+
+    class Stage(models.TextChoices):
+        CANDIDATE = "candidate"
+        PRODUCTION = "production"
+        ARCHIVED = "archived"
+
+    name = models.CharField(max_length=80, unique=True, validators=[version_name])
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
+    project = models.ForeignKey(
+        Project,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="versions",
+        help_text="The project in whose loop it was made, or first promoted; empty: none yet.",
+    )
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The version its weights began from.",
+    )
+    run = models.OneToOneField(
+        Run, models.PROTECT, null=True, blank=True, related_name="version", help_text="The run that made it."
+    )
+    generator = models.OneToOneField(
+        Generator,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="model_version",
+        help_text="Its name among the writers of samples; reward models write none.",
+    )
+    artifact = models.CharField(max_length=200, unique=True, help_text="Folder in the artifact storage.")
+    artifact_hash = models.CharField(max_length=64)
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="version_policy_has_a_generator",
+                condition=models.Q(kind="policy", generator__isnull=False)
+                | models.Q(kind="reward", generator__isnull=True),
+            ),
+            models.UniqueConstraint(
+                fields=["project", "kind"],
+                name="version_one_in_production",
+                condition=models.Q(stage="production"),
+                nulls_distinct=False,
+            ),
+        ]
+        permissions = [("promote_modelversion", "Can promote, archive and roll back versions")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:training_modelversion_change", args=[self.pk])

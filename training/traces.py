@@ -1,0 +1,1 @@
+"""From versions to the answers behind them, and back. Free of torch."""
