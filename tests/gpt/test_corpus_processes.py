@@ -154,6 +154,7 @@ def prepare_with_little_memory(tmp_path: Path, *, megabytes: int, headroom: int)
     assert json.loads((folder / "corpus.json").read_text())["splits"]["train"]["tokens"] > megabytes * 100_000
 
 
+@pytest.mark.slow
 def test_a_corpus_three_times_the_memory_is_prepared(tmp_path: Path) -> None:
     prepare_with_little_memory(tmp_path, megabytes=24, headroom=8)
 

@@ -133,6 +133,7 @@ def test_ctrl_c_leaves_nothing_behind(start_site: StartSite, site_home: Path) ->
     assert "Traceback" not in site.said
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_in_progress(start_site: StartSite, site_home: Path) -> None:
     site = start_site("--demo")
     site.wait_for(ADDRESS)

@@ -47,6 +47,7 @@ def test_two_rounds_leave_a_lineage_and_a_report(tmp_path: Path) -> None:
     assert text.count("after") >= 5
 
 
+@pytest.mark.slow
 def test_later_rounds_ask_what_the_reward_model_before_would_learn_from(tmp_path: Path) -> None:
     call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
     report, out = tmp_path / "report.json", StringIO()
