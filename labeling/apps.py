@@ -10,7 +10,7 @@ class LabelingConfig(AppConfig):
     name = "labeling"
 
     def ready(self) -> None:
-        """Keep the two groups' rights in step with the models after every migrate."""
+        """Keep the three groups' rights in step with the models after every migrate."""
         from labeling.people.groups import grant_rights
 
         post_migrate.connect(grant_rights, dispatch_uid="labeling.people.groups")

@@ -57,10 +57,21 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         if user.is_superuser:
             return self.all()
         mine = Membership.objects.filter(person_id=user.pk)
-        by_role = mine.filter(role__in=Membership.roles_with(right)).values("project")
-        if not user.has_perm(right):
-            return self.filter(pk__in=by_role)
-        return self.filter(Q(everybody=True) | Q(pk__in=mine.values("project")))
+        if user.has_perm(right):
+            return self.filter(Q(everybody=True) | Q(pk__in=mine.values("project")))
+        return self.filter(pk__in=mine.giving(right).values("project"))
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    """Reads of memberships."""
+
+    def giving(self, right: str) -> "MembershipQuerySet":
+        """Those whose role gives a right, such as "labeling.review"."""
+        app, codename = right.split(".")
+        groups = Group.objects.filter(
+            permissions__content_type__app_label=app, permissions__codename=codename
+        )
+        return self.filter(role__in=groups.values("name"))
 
 
 class Project(models.Model):
@@ -264,6 +275,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
     created = models.DateTimeField(auto_now_add=True)
 
+    objects = MembershipQuerySet.as_manager()
+
     class Meta:
         ordering = ["person__username"]
         constraints = [
@@ -276,15 +289,6 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person} in {self.project}: {self.get_role_display()}"
-
-    @staticmethod
-    def roles_with(right: str) -> list[str]:
-        """The roles whose group has a right, such as "labeling.review"."""
-        app, codename = right.split(".")
-        groups = Group.objects.filter(
-            permissions__content_type__app_label=app, permissions__codename=codename
-        )
-        return list(groups.filter(name__in=Membership.Role.values).values_list("name", flat=True))
 
 
 class Guidelines(models.Model):

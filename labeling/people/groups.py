@@ -1,8 +1,8 @@
-"""The two groups of people, and what each may do.
+"""The three groups of people, and what each may do; a membership gives the same in one project alone.
 
-Annotators label. Admins also set up projects and runs, read and adjudicate every answer, export comparisons
-and invite annotators; they may look at users, but change neither users nor groups, so that nobody on the
-staff can raise their own rights.
+Annotators label. Reviewers also read and adjudicate every answer, export comparisons, and look at runs and
+model versions. Admins set up projects and runs as well, decide about versions, and invite people; they may
+look at users, but change neither users nor groups, so that nobody on the staff can raise their own rights.
 """
 
 from typing import Any
@@ -13,8 +13,11 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
 
 ANNOTATORS = "annotators"
+REVIEWERS = "reviewers"
 ADMINS = "admins"
 APPS = frozenset({"labeling", "training"})
+REVIEWING = {"labeling": ["label", "review", "export"], "training": ["view_run", "view_modelversion"]}
+"""What reviewers may, by app."""
 
 
 def grant_rights(sender: AppConfig, **options: Any) -> None:
@@ -25,15 +28,19 @@ def grant_rights(sender: AppConfig, **options: Any) -> None:
     # Django's own handler, which makes the permissions, may come after this one.
     for app in (sender, apps.get_app_config("auth")):
         create_permissions(app, verbosity=0, using=using)
-    annotators, _ = Group.objects.using(using).get_or_create(name=ANNOTATORS)
-    admins, _ = Group.objects.using(using).get_or_create(name=ADMINS)
     permissions = Permission.objects.using(using)
-    annotators.permissions.add(*permissions.filter(_custom("label")))
-    admins.permissions.add(*_admin_rights(permissions.all()))
+    rights = {
+        ANNOTATORS: permissions.filter(_named("labeling", ["label"])),
+        REVIEWERS: permissions.filter(_named(sender.label, REVIEWING[sender.label])),
+        ADMINS: _admin_rights(permissions.all()),
+    }
+    for name, given in rights.items():
+        group, _ = Group.objects.using(using).get_or_create(name=name)
+        group.permissions.add(*given)
 
 
-def _custom(codename: str) -> Q:
-    return Q(content_type__app_label="labeling", codename=codename)
+def _named(app: str, codenames: list[str]) -> Q:
+    return Q(content_type__app_label=app, codename__in=codenames)
 
 
 def _admin_rights(permissions: QuerySet[Permission]) -> QuerySet[Permission]:
