@@ -1,4 +1,4 @@
-"""Starting, cancelling, resuming and mending runs: what the three doors (command, admin, API) share."""
+"""Starting, pausing, cancelling, resuming and mending runs: what the three doors (command, admin, API) share."""
 
 from typing import Any
 
@@ -65,29 +65,55 @@ def wake_worker(run: Run) -> None:
 
 def cancel(run: Run) -> bool:
     """Cancel a run: at once if it waits, at its next step if it is being executed. False if it had ended."""
-    waiting = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).update(
-        status=Run.Status.CANCELLED, cancel_requested=True, finished_at=Now()
-    )
+    idle = Run.objects.filter(pk=run.pk, status__in=(Run.Status.QUEUED, Run.Status.PAUSED))
+    waiting = idle.update(status=Run.Status.CANCELLED, cancel_requested=True, finished_at=Now())
     going = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING)
     told = waiting or going.update(cancel_requested=True)
     run.refresh_from_db()
     return bool(told)
 
 
+def pause(run: Run) -> bool:
+    """Set a run aside until somebody resumes it: at once if it waits, at its next step if it is executed.
+
+    It keeps the state that it saves then; a kind of run that saves none begins anew. False if it was not
+    active, or is about to be cancelled.
+    """
+    waiting = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED, cancel_requested=False).update(
+        status=Run.Status.PAUSED
+    )
+    going = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, cancel_requested=False)
+    told = waiting or going.update(pause_requested=True)
+    run.refresh_from_db()
+    return bool(told)
+
+
 def resume(run: Run, *, detached: bool = True) -> None:
-    """Queue a run that was cancelled or failed, to go on from the state it left; or leave it to the caller.
+    """Queue a run that was paused, cancelled or failed, to go on from the state it left, or else anew; or
+    leave it to the caller.
 
     If the name of its version was given away meanwhile, it gets the next free one. Raises NotResumable.
     """
     with transaction.atomic():
         row = Run.objects.resumable().select_for_update(of=("self",)).filter(pk=run.pk).first()
         if row is not None:
-            row.status, row.detached, row.cancel_requested = Run.Status.QUEUED, detached, False
-            row.finished_at, row.error = None, ""
+            row.status, row.detached, row.error = Run.Status.QUEUED, detached, ""
+            row.cancel_requested = row.pause_requested = False
+            row.finished_at = row.announced_at = row.seen_at = None
             if (name := row.parameters.get("name")) and name_is_taken(name):
                 row.parameters["name"] = next_free(name)
             row.save(
-                update_fields=["status", "detached", "cancel_requested", "finished_at", "error", "parameters"]
+                update_fields=[
+                    "status",
+                    "detached",
+                    "error",
+                    "cancel_requested",
+                    "pause_requested",
+                    "finished_at",
+                    "announced_at",
+                    "seen_at",
+                    "parameters",
+                ]  # fmt: skip
             )
             if detached:
                 wake_worker(row)
@@ -101,7 +127,10 @@ def why_not_resumable(run: Run) -> str:
     if run.status == Run.Status.SUCCEEDED:
         return "succeeded: there is nothing left to do."
     if run.is_active:
-        return f"is {run.get_status_display().lower()}: only a run that was cancelled or failed is resumed."
+        return (
+            f"is {run.get_status_display().lower()}: only a run that was paused, was cancelled or failed is "
+            "resumed."
+        )
     return "left no state to go on from: start it again."
 
 
@@ -114,6 +143,8 @@ def mend() -> int:
     for run in Run.objects.silent():
         if run.cancel_requested:
             dead += run.finish(Run.Status.CANCELLED)
+        elif run.pause_requested:
+            dead += run.finish(Run.Status.PAUSED)
         elif run.detached:
             dead += run.release()
         else:

@@ -8,5 +8,5 @@ router = SimpleRouter()
 router.register("models", ModelVersionViewSet, basename="model")
 router.register("runs", RunViewSet, basename="run")
 
-# /api/models/, /api/models/NAME/, /api/runs/, /api/runs/ID/, /api/runs/ID/cancel/, /api/runs/ID/resume/
+# /api/models/, /api/models/NAME/, /api/runs/, /api/runs/ID/, /api/runs/ID/{cancel,pause,resume}/
 urlpatterns = router.urls

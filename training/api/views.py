@@ -62,10 +62,23 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         code = status.HTTP_200_OK if cancelled else status.HTTP_409_CONFLICT
         return Response(RunSerializer(run).data, status=code)
 
+    @extend_schema(request=None, responses={200: RunSerializer, 409: RunSerializer})
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Set a run aside until it is resumed: one that waits at once, one that is executed at its next step;
+        409 if it has ended or is about to."""
+        run: Run = self.get_object()
+        if not request.user.has_perm("training.change_run"):
+            self.permission_denied(request)
+        paused = runs.pause(run)
+        code = status.HTTP_200_OK if paused else status.HTTP_409_CONFLICT
+        return Response(RunSerializer(run).data, status=code)
+
     @extend_schema(request=None, responses={200: RunSerializer, 409: RefusalSerializer})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:  # noqa: ARG002
-        """Queue a run that was cancelled or failed, to go on from the state it left; 409 if there is none."""
+        """Queue a run that was paused, was cancelled or failed, to go on from the state it left; 409 if there
+        is nothing to resume."""
         run: Run = self.get_object()
         if not request.user.has_perm("training.change_run"):
             self.permission_denied(request)

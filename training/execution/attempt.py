@@ -25,6 +25,7 @@ class Stop(Enum):
     """Why an attempt has to stop before its end."""
 
     CANCELLED = "cancelled"
+    PAUSED = "paused"
     INTERRUPTED = "interrupted"
     LOST = "lost"
 
@@ -142,13 +143,12 @@ class Attempt:
                     continue
                 failing_since = None
                 if not alive:
-                    cancelled = Run.objects.filter(
-                        pk=self.run.pk, attempt=self.run.attempt, cancel_requested=True
-                    ).exists()
-                    self.stop(Stop.CANCELLED if cancelled else Stop.LOST)
-                    # A cancelled attempt beats on while it winds up; a lost one has nothing to beat for.
-                    if not cancelled:
+                    mine = Run.objects.filter(pk=self.run.pk, attempt=self.run.attempt).first()
+                    if mine is None:
+                        # A lost attempt has nothing to beat for; one told to stop beats on while it winds up.
+                        self.stop(Stop.LOST)
                         return
+                    self.stop(Stop.CANCELLED if mine.cancel_requested else Stop.PAUSED)
         finally:
             connection.close()
 

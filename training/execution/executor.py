@@ -10,6 +10,7 @@ from django.db import transaction
 from training import artifacts, runs
 from training.artifacts import ArtifactError
 from training.execution.attempt import Attempt, Helping, Observer, Stop, Stopped, no_observer
+from training.execution.code_version import code_version
 from training.execution.outcome import Outcome
 from training.execution.storable import storable
 from training.gpt.errors import InputError
@@ -45,7 +46,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
     `on_attempt` receives the attempt before the work begins, to be told of signals. What came of the run
     stands in its row: True if it succeeded, False if it did not or was another process's.
     """
-    if not run.begin():
+    if not run.begin(code_version=code_version()):
         return False
     with Attempt(run, observer=observer) as attempt:
         on_attempt(attempt)
@@ -81,8 +82,11 @@ def wind_up(run: Run, attempt: Attempt) -> None:
     """End an attempt that was told to stop."""
     if attempt.reason is not Stop.LOST:
         attempt.flush()
+    run.refresh_from_db(fields=["cancel_requested"])
     if attempt.reason is Stop.INTERRUPTED and run.detached:
         run.release()
+    elif attempt.reason is Stop.PAUSED and not run.cancel_requested:
+        run.finish(Run.Status.PAUSED)
     elif attempt.reason is not Stop.LOST:
         run.finish(Run.Status.CANCELLED)
 

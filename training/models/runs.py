@@ -46,8 +46,15 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - SILENCE)
 
     def resumable(self) -> Self:
-        """Runs that ended early and left a state to go on from."""
-        return self.filter(status__in=Run.ENDED_EARLY, saved_step__isnull=False)
+        """Runs that were paused, and those that ended early and left a state to go on from."""
+        return self.filter(
+            models.Q(status=Run.Status.PAUSED)
+            | models.Q(status__in=Run.ENDED_EARLY, saved_step__isnull=False)
+        )
+
+    def to_tell(self) -> Self:
+        """Runs of whose end people want to hear: those that succeeded or failed. Who cancelled one knows."""
+        return self.filter(status__in=(Run.Status.SUCCEEDED, Run.Status.FAILED))
 
 
 class Run(models.Model):
@@ -170,11 +177,17 @@ class Run(models.Model):
 
     @property
     def is_cancelable(self) -> bool:
-        return self.is_active and not self.cancel_requested
+        return (self.is_active and not self.cancel_requested) or self.status == self.Status.PAUSED
+
+    @property
+    def is_pausable(self) -> bool:
+        return self.is_active and not (self.cancel_requested or self.pause_requested)
 
     @property
     def is_resumable(self) -> bool:
-        return self.status in self.ENDED_EARLY and self.saved_step is not None
+        """Whether it can be taken up again: always once paused, else where it left a state to go on from."""
+        left = self.status in self.ENDED_EARLY and self.saved_step is not None
+        return left or self.status == self.Status.PAUSED
 
     @property
     def folder(self) -> Path:
@@ -218,10 +231,11 @@ class Run(models.Model):
         """This row, as long as the attempt held in this instance is still the one in the database."""
         return Run.objects.filter(pk=self.pk, status=self.Status.RUNNING, attempt=self.attempt)
 
-    def begin(self) -> bool:
+    def begin(self, *, code_version: str = "") -> bool:
         """Take a queued run for a new attempt; False if another process got there first.
 
         Where its folder holds no state, nothing of earlier attempts is left: the run begins anew.
+        `code_version` names the code that executes it.
         """
         with transaction.atomic():
             taken = Run.objects.filter(pk=self.pk, status=self.Status.QUEUED).update(
@@ -232,6 +246,8 @@ class Run(models.Model):
                 heartbeat_at=Now(),
                 message="",
                 error="",
+                resources={},
+                code_version=code_version,
             )
             if not taken:
                 return False
@@ -245,6 +261,7 @@ class Run(models.Model):
         fresh = {"progress": 0.0, "saved_step": None, "started_at": Now(), "spent": timedelta(0)}
         if self._mine.update(**fresh):
             self.points.all().delete()
+            self.excerpts.all().delete()
             self.remove_folder()
         self.refresh_from_db()
 
@@ -256,7 +273,12 @@ class Run(models.Model):
             progress=min(max(progress, 0.0), 1.0),
             message=message[:200],
         )
-        return bool(mine) and not Run.objects.filter(pk=self.pk, cancel_requested=True).exists()
+        asked = models.Q(cancel_requested=True) | models.Q(pause_requested=True)
+        return bool(mine) and not Run.objects.filter(asked, pk=self.pk).exists()
+
+    def used(self, resources: dict[str, Any]) -> None:
+        """Keep what this attempt's process uses; also just after its end, as long as no other began."""
+        Run.objects.filter(pk=self.pk, attempts=self.attempts).update(resources=resources)
 
     def saved(self, step: int) -> None:
         """Keep that the folder now holds the state at `step`, from which the next attempt can go on."""
@@ -266,9 +288,13 @@ class Run(models.Model):
         """Keep that this attempt goes on from `step`: what was measured later will be measured again."""
         if self._mine.update(saved_step=step):
             self.points.filter(step__gt=step).delete()
+            self.excerpts.filter(step__gt=step).delete()
 
     def finish(self, status: "Run.Status", *, metrics: dict[str, Any] | None = None, error: str = "") -> bool:
-        """End the attempt. False, and nothing written, if the run is no longer this attempt's."""
+        """End the attempt, for good or, by the status `paused`, until somebody resumes the run.
+
+        False, and nothing written, if the run is no longer this attempt's.
+        """
         changes: dict[str, Any] = {
             "status": status,
             "attempt": None,
@@ -279,6 +305,8 @@ class Run(models.Model):
         }
         if status == self.Status.SUCCEEDED:
             changes |= {"progress": 1.0, "metrics": metrics or {}, "saved_step": None}
+        if status == self.Status.PAUSED:
+            changes |= {"finished_at": None, "pause_requested": False}
         done = self._mine.update(**changes)
         self.refresh_from_db()
         return bool(done)

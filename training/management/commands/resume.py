@@ -1,4 +1,4 @@
-"""`manage.py resume ID`: go on with a run that was cancelled or failed, from the state it saved."""
+"""`manage.py resume ID`: go on with a run that was paused, was cancelled or failed, from the state it saved."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +12,7 @@ from training.models import Run
 
 
 class Command(SiteCommand):
-    help = "Go on with a run that was cancelled or failed, from the state it saved."
+    help = "Go on with a run that was paused, was cancelled or failed, from the state it saved."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("run", type=int, help="The run's number, as its page and commands show it.")
@@ -32,7 +32,7 @@ def resumed(number: int, *, detach: bool) -> Run:
     if run is None:
         raise CommandError(f"there is no run {number}.")
     permit(run.kind, detach=detach)
-    if run.is_resumable and not detach and not run.folder.is_dir():
+    if run.is_resumable and run.saved_step is not None and not detach and not run.folder.is_dir():
         raise CommandError(f"{run.folder}: the state of {run} is not here; resume it where it ran.")
     try:
         runs.resume(run, detached=detach)
