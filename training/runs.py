@@ -1,4 +1,4 @@
-"""Starting, pausing, cancelling, resuming and mending runs: what the three doors (command, admin, API) share."""
+"""Starting, pausing, cancelling, resuming, mending runs: what the three doors (command, admin, API) share."""
 
 from typing import Any
 
@@ -102,19 +102,7 @@ def resume(run: Run, *, detached: bool = True) -> None:
             row.finished_at = row.announced_at = row.seen_at = None
             if (name := row.parameters.get("name")) and name_is_taken(name):
                 row.parameters["name"] = next_free(name)
-            row.save(
-                update_fields=[
-                    "status",
-                    "detached",
-                    "error",
-                    "cancel_requested",
-                    "pause_requested",
-                    "finished_at",
-                    "announced_at",
-                    "seen_at",
-                    "parameters",
-                ]  # fmt: skip
-            )
+            row.save()
             if detached:
                 wake_worker(row)
     run.refresh_from_db()

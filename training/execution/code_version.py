@@ -10,7 +10,7 @@ from django.conf import settings
 
 @cache
 def code_version() -> str:
-    """The commit that is checked out, and where files differ from it, or there is none, a hash of the sources.
+    """The commit that is checked out; where files differ from it, or there is none, a hash of the sources.
 
     Read once per process: what is imported stays what it was.
     """

@@ -31,27 +31,27 @@ CAUSES = (
     ),
     Cause(
         r"are not those its run stored|hash differs",
-        "Somebody or something changed the version's files, so it is not used. Restore them from a backup, or "
-        "clone this run with another version.",
+        "The version's files were changed since they were stored, so it is not used. Restore them from a "
+        "backup, or clone this run with another version.",
     ),
     Cause(
         r"gone from the artifact storage",
-        "The version's files are missing. Restore them from a backup, or clone this run with another version.",
+        "The version's files are missing. Restore them from a backup, or clone this run with another one.",
     ),
     Cause(
         r"no comparisons yet|nobody preferred anything|nobody wrote an answer|no comparison prefers|"
         r"answers? no more|collect more answers",
-        "There is too little to learn from. Let people answer more tasks of the project, then clone this run.",
+        "There is too little to learn from. Let people answer more tasks of the project, then clone it.",
     ),
     Cause(
-        r"no such file or folder|corpora that go by a name|holds no text that can be read|lacks the train split|"
-        r"cannot be read|\bno such file\b|FileNotFoundError",
+        r"no such file or folder|corpora that go by a name|holds no text that can be read|"
+        r"lacks the train split|cannot be read|\bno such file\b|FileNotFoundError",
         "What it was to read is not there. Put it back where it was on the machine of the worker, or clone "
         "this run with another source.",
     ),
     Cause(
         r"began with another|began with \w+ .* not ",
-        "What it reads has changed since it began, so it cannot go on from its state. Clone it to begin anew.",
+        "What it reads has changed since, so it cannot go on from its state. Clone it to begin anew.",
     ),
     Cause(
         r"not a whole state|of another version of this program|state kept is of another model",
@@ -96,7 +96,7 @@ CAUSES = (
     ),
     Cause(
         r"IntegrityError.*(version|generator|name)|already exists",
-        "The name of its version was given to another meanwhile. Resume the run: it takes the next free name.",
+        "The name of its version was given to another meanwhile. Resume it: it takes the next free name.",
     ),
 )
 """The first that fits counts, so the more particular stand first."""

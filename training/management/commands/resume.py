@@ -1,4 +1,4 @@
-"""`manage.py resume ID`: go on with a run that was paused, was cancelled or failed, from the state it saved."""
+"""`manage.py resume ID`: go on with a run that was paused, cancelled or failed, from the state it saved."""
 
 from argparse import ArgumentParser
 from typing import Any
