@@ -2,18 +2,23 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.db import models
+from django.db.models import F
+from django.db.models.functions import Now
 
 from labeling.models.answers import Annotation
 from labeling.models.projects import Project
 
 
 class PreferenceSnapshot(models.Model):
-    """A frozen set of comparisons, ratings and demonstrations. The content never changes: the database
-    refuses an update."""
+    """A frozen set of comparisons, ratings and demonstrations.
+
+    The content never changes, but that deleted answers are taken out of it: the database refuses any other
+    update. The hash stays that of the rows as they were frozen.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="snapshots")
     hash = models.CharField(max_length=64, help_text="SHA-256 of the rows as JSON Lines.")
@@ -60,6 +65,22 @@ class PreferenceSnapshot(models.Model):
     def demonstrations(self) -> Iterator[dict[str, Any]]:
         """The frozen demonstrations, as `labeling.preferences.demonstrations` gave them."""
         return (row for row in self._rows() if not {"chosen", "score"} & set(row))
+
+    def withdraw(self, answers: Collection[int]) -> None:
+        """Take the rows of these answers (ids) out of the content, inside the caller's transaction."""
+        gone = {str(key) for key in answers}
+        lines = self.json_lines().splitlines(keepends=True)
+        kept = b"".join(line for line in lines if json.loads(line)["group"] not in gone)
+        self.content = gzip.compress(kept, mtime=0)
+        PreferenceSnapshot.objects.filter(pk=self.pk).update(
+            content=self.content,
+            count=sum(1 for _ in self.comparisons()),
+            rating_count=sum(1 for _ in self.ratings()),
+            demonstration_count=sum(1 for _ in self.demonstrations()),
+            withdrawn=F("withdrawn") + len(gone),
+            withdrawn_at=Now(),
+        )
+        self.refresh_from_db()
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         return map(json.loads, self.json_lines().splitlines())

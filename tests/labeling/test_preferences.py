@@ -1,8 +1,12 @@
 import hashlib
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
+from django.db import IntegrityError, connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
@@ -202,6 +206,56 @@ def test_a_snapshot_stays_when_more_is_answered() -> None:
     assert list(before.comparisons()) == rows
     assert (before.count, after.count) == (3, 6)
     assert before.hash != after.hash
+
+
+def test_a_snapshot_knows_the_answers_it_was_made_from() -> None:
+    project = make_project()
+    make_tasks(project, 2, need=2)
+    said = [answer(project, "ABC", name) for name in ("ann", "bob")]
+    queue.submit(claimed(annotator("cid"), project), Answer(all_bad=True), client_key="k")
+    snapshot = freeze(project)
+    assert list(snapshot.answers.order_by("pk")) == said
+    assert freeze(project) == snapshot
+    assert snapshot.answers.count() == 2
+
+
+def test_a_snapshot_made_before_they_were_recorded_gets_its_answers() -> None:
+    project = make_project()
+    make_tasks(project, 2, need=2)
+    said = [answer(project, "ABC", name) for name in ("ann", "bob")]
+    snapshot = freeze(project)
+    snapshot.answers.clear()
+    migration = import_module("labeling.migrations.0008_answers_of_snapshots")
+    migration.record_answers(apps, None)
+    assert list(snapshot.answers.order_by("pk")) == said
+
+
+@pytest.mark.parametrize("kind", ["pair", "score", "rewrite"])
+def test_a_snapshot_is_of_one_moment_since_answers_are_read_once(kind: str) -> None:
+    project = make_project(feedback=kind, samples_per_task=2)
+    make_tasks(project, 2, samples=2)
+    said = {
+        "pair": Answer(grade=1),
+        "score": Answer(scores=(1, 2)),
+        "rewrite": Answer(text="mine", edited=1),
+    }[kind]
+    queue.submit(claimed(annotator(), project), said, client_key="k")
+    with CaptureQueriesContext(connection) as queries:
+        snapshot = freeze(project)
+    reads = [query["sql"] for query in queries if 'FROM "labeling_annotation"' in query["sql"]]
+    assert len(reads) == 1
+    rows = [*comparisons(project), *ratings(project), *demonstrations(project)]
+    assert snapshot.json_lines() == b"".join(map(json_line, rows))
+    assert snapshot.count + snapshot.rating_count + snapshot.demonstration_count == len(rows)
+
+
+def test_the_database_refuses_to_change_a_snapshot() -> None:
+    project = make_project()
+    make_tasks(project)
+    answer(project, "ABC")
+    freeze(project)
+    with pytest.raises(IntegrityError, match="only change when answers are withdrawn"):
+        PreferenceSnapshot.objects.update(count=2)
 
 
 def test_a_snapshot_holds_the_very_rows() -> None:

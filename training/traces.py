@@ -1,1 +1,0 @@
-"""From versions to the answers behind them, and back. Free of torch."""

@@ -1,0 +1,18 @@
+"""From versions to the answers behind them, from answers to the versions they shaped. Free of torch."""
+
+from training.traces.behind import Behind, Source, behind
+from training.traces.descent import Descent
+from training.traces.shaped import Shaped, shaped_by
+from training.traces.withdrawals import erase, withdrawn_from, withdrawn_from_each
+
+__all__ = [
+    "Behind",
+    "Descent",
+    "Shaped",
+    "Source",
+    "behind",
+    "erase",
+    "shaped_by",
+    "withdrawn_from",
+    "withdrawn_from_each",
+]
