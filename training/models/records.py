@@ -4,6 +4,9 @@ from django.db import models
 
 from training.models.runs import Run
 
+EVALUATED = ("validation_loss", "heldout/loss", "heldout/kl")
+"""Metrics of which one is there wherever a run was evaluated, whatever its kind."""
+
 
 class Point(models.Model):
     """The metrics of one step of a run."""
@@ -16,6 +19,14 @@ class Point(models.Model):
         ordering = ["run", "step"]
         constraints = [
             models.UniqueConstraint(fields=["run", "step"], name="point_once_per_step"),
+        ]
+        indexes = [
+            # Evaluations are few among many steps: a page finds them without reading the others.
+            models.Index(
+                fields=["run", "step"],
+                name="point_of_evaluation",
+                condition=models.Q(values__has_any_keys=list(EVALUATED)),
+            ),
         ]
 
     def __str__(self) -> str:

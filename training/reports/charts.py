@@ -1,27 +1,46 @@
-"""Curves as SVG, drawn on the server. No script, no inline style: colours come from the style sheet."""
+"""Curves as SVG, drawn on the server. No script, no inline style: colours come from the style sheet.
+
+What the pointer reads off a picture stands in it as well: the steps and the values of all that is drawn.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
-
-from training.models import Run
 
 WIDTH, HEIGHT = 480, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 26
 MOST_POINTS = 240
+FEWEST_TO_SMOOTH = 40
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure over the steps of a run; `values` are (step, value), by step."""
+    """One figure over the steps of a run; `values` are (step, value), by step.
+
+    Of a noisy figure the running mean is drawn, and the values themselves faintly behind it.
+    """
 
     name: str
     values: Sequence[tuple[int, float]]
+    is_noisy: bool = False
 
     @property
     def last(self) -> str:
         return number(self.values[-1][1])
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value that curves are read against: a budget, or where two are even."""
+
+    name: str
+    value: float
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} {number(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,12 @@ class Chart:
 
     title: str
     curves: Sequence[Curve]
+    level: Level | None = None
+
+    @property
+    def name(self) -> str:
+        """The title as an id in the page."""
+        return "-".join("".join(letter if letter.isalnum() else " " for letter in self.title.lower()).split())
 
     @property
     def width(self) -> int:
@@ -45,21 +70,37 @@ class Chart:
         return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
 
     @property
-    def _steps(self) -> tuple[float, float]:
-        steps = [step for curve in self.curves for step, _ in curve.values]
-        return (min(steps), max(steps)) if max(steps) > min(steps) else (min(steps) - 1, max(steps) + 1)
+    def steps(self) -> tuple[float, float]:
+        """The steps at the left and the right edge of the plotting area."""
+        low = min(curve.values[0][0] for curve in self.curves)
+        high = max(curve.values[-1][0] for curve in self.curves)
+        return (low, high) if high > low else (low - 1, high + 1)
 
     @property
     def _range(self) -> tuple[float, float]:
         values = [value for curve in self.curves for _, value in curve.values]
+        if self.level is not None and self.shows_level:
+            values.append(self.level.value)
         low, high = min(values), max(values)
         if high - low < 1e-9:
             pad = abs(high) * 0.1 or 1.0
             return low - pad, high + pad
         return low, high
 
+    @property
+    def shows_level(self) -> bool:
+        """Whether the level is drawn: a curve has come to a quarter of it. Else it would flatten them all."""
+        if self.level is None:
+            return False
+        return max(value for curve in self.curves for _, value in curve.values) >= self.level.value / 4
+
+    @property
+    def level_y(self) -> float:
+        assert self.level is not None
+        return self.y(self.level.value)
+
     def x(self, step: float) -> float:
-        low, high = self._steps
+        low, high = self.steps
         return round(LEFT + (step - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
@@ -68,19 +109,26 @@ class Chart:
 
     @property
     def lines(self) -> list[dict[str, object]]:
-        """Each curve as the `points` of a polyline, with its last point and value."""
-        return [
-            {
-                "name": curve.name,
-                "points": " ".join(
-                    f"{self.x(step)},{self.y(value)}" for step, value in thinned(curve.values)
-                ),
-                "x": self.x(curve.values[-1][0]),
-                "y": self.y(curve.values[-1][1]),
-                "last": curve.last,
-            }
-            for curve in self.curves
-        ]
+        """Each curve as the `points` of a polyline, with what they say, and its last point and value."""
+        return [self._line(curve) for curve in self.curves]
+
+    def _line(self, curve: Curve) -> dict[str, object]:
+        drawn = thinned(curve.values)
+        step, value = curve.values[-1]
+        mean = thinned(running_mean(curve.values)) if curve.is_noisy else []
+        return {
+            "name": curve.name,
+            "points": self._points(drawn),
+            "mean": self._points(mean),
+            "steps": " ".join(str(step) for step, _ in drawn),
+            "values": " ".join(number(value) for _, value in drawn),
+            "x": self.x(step),
+            "y": self.y(value),
+            "last": curve.last,
+        }
+
+    def _points(self, values: Sequence[tuple[int, float]]) -> str:
+        return " ".join(f"{self.x(step)},{self.y(value)}" for step, value in values)
 
     @property
     def y_ticks(self) -> list[tuple[float, str]]:
@@ -89,7 +137,7 @@ class Chart:
 
     @property
     def x_ticks(self) -> list[tuple[float, str]]:
-        low, high = self._steps
+        low, high = self.steps
         return [(self.x(tick), number(tick)) for tick in ticks(low, high, 5) if tick == int(tick)]
 
 
@@ -102,16 +150,31 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def thinned(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """At most about `MOST_POINTS` of the values: the lowest and the highest of each stretch, in order."""
+    """At most about `MOST_POINTS` of the values, in order: the lowest and the highest of each stretch, and
+    both ends."""
     if len(values) <= MOST_POINTS:
         return values
     size = math.ceil(2 * len(values) / MOST_POINTS)
-    kept = []
+    kept = {values[0], values[-1]}
     for start in range(0, len(values), size):
         stretch = values[start : start + size]
-        ends = {min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}
-        kept += sorted(ends)
-    return kept
+        kept |= {min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}
+    return sorted(kept)
+
+
+def running_mean(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """Each value as the mean of those around it, a tenth of all, and of fewer at both ends; none of few."""
+    if len(values) < FEWEST_TO_SMOOTH:
+        return []
+    sums = [0.0, *accumulate(value for _, value in values)]
+    reach = len(values) // 20
+    smooth = []
+    for index, (step, _) in enumerate(values):
+        # As far to the left as to the right: otherwise the mean would lag behind where a curve rises.
+        near = min(reach, index, len(values) - 1 - index)
+        total = sums[index + near + 1] - sums[index - near]
+        smooth.append((step, total / (2 * near + 1)))
+    return smooth
 
 
 def number(value: float) -> str:
@@ -121,66 +184,6 @@ def number(value: float) -> str:
     if abs(value) < 0.001 or abs(value) >= 100_000:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-HELD_OUT: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Win rate over the policy before", {"heldout/win_rate": "reward", "heldout/gold_win_rate": "gold"}),
-    ("Gold score", {"heldout/gold": "held out"}),
-    ("KL, nats per sequence", {"kl": "training", "heldout/kl": "held out"}),
-    ("Disagreement of the ensemble", {"heldout/disagreement": "held out"}),
-)
-"""What every tuning shows of its evaluations."""
-
-CHARTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
-    Run.Kind.PRETRAIN: (
-        ("Loss", {"loss": "training", "validation_loss": "validation"}),
-        ("Perplexity", {"perplexity": "validation"}),
-        ("Learning rate", {"learning_rate": ""}),
-        ("Tokens per second", {"tokens_per_second": ""}),
-    ),
-    Run.Kind.TRAIN_REWARD: (
-        ("Loss", {"loss": "training", "heldout/loss": "held out"}),
-        ("Accuracy", {"accuracy": "training", "heldout/accuracy": "held out"}),
-        ("Margin", {"margin": "training"}),
-        ("Learning rate", {"learning_rate": ""}),
-    ),
-    Run.Kind.FINETUNE: (
-        ("Score by the reward model", {"score": "training", "heldout/reward": "held out"}),
-        *HELD_OUT,
-        ("Entropy, nats per token", {"entropy": ""}),
-        ("Completion length, tokens", {"completions/mean_length": "training", "heldout/length": "held out"}),
-    ),
-    Run.Kind.DPO: (
-        ("Loss", {"loss": "training"}),
-        ("Accuracy on comparisons", {"accuracy": "training", "heldout/accuracy": "kept back"}),
-        ("Reward", {"heldout/reward": "held out"}),
-        *HELD_OUT,
-        ("Log-probability of completions", {"logprob/chosen": "chosen", "logprob/rejected": "rejected"}),
-        ("Completion length, tokens", {"heldout/length": "held out"}),
-    ),
-    Run.Kind.SUPERVISED: (
-        ("Loss, nats per token", {"loss": "training"}),
-        ("Likelihood of demonstrations", {"heldout/likelihood": "kept back"}),
-        ("Reward", {"heldout/reward": "held out"}),
-        *HELD_OUT,
-        ("Completion length, tokens", {"heldout/length": "held out"}),
-    ),
-}
-"""What is drawn for a kind of run: titles, and under each the metrics that share an axis, labelled."""
-
-
-def charts_of(run: Run) -> list[Chart]:
-    """The charts of a run that have something to show."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    for step, values in run.points.order_by("step").values_list("step", "values"):
-        for name, value in values.items():
-            if value is not None:
-                series.setdefault(name, []).append((step, value))
-    return [
-        Chart(title, [Curve(label, series[name]) for name, label in labels.items() if name in series])
-        for title, labels in CHARTS.get(run.kind, ())
-        if any(name in series for name in labels)
-    ]
 
 
 FIRST = (

@@ -12,7 +12,8 @@ from django_htmx.http import HttpResponseClientRefresh
 from training import runs
 from training.models import Run
 from training.reports import evaluation
-from training.reports.charts import charts_of, figures
+from training.reports.charts import figures
+from training.reports.curves import drawn
 from training.reports.ordering import ordering
 from training.reports.trust import trust_in
 from training.reports.tuning import tuning_report
@@ -82,7 +83,7 @@ def run_context(pk: int) -> dict[str, Any]:
     run = get_object_or_404(Run.objects.select_related(*related), pk=pk)
     return {
         "run": run,
-        "charts": charts_of(run),
+        "charts": drawn(run).charts,
         "figures": figures(run.metrics),
         "trust": trust_in(run),
         "tuning": tuning_report(run),
