@@ -85,6 +85,7 @@ def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
     runs.resume(run, detached=False)
     assert execute(run), run.error
     assert list(run.points.values_list("step", flat=True)) == list(range(9))
+    assert sorted(set(run.excerpts.values_list("step", flat=True))) == [0, 4, 8]
 
 
 def test_pausing_by_the_api() -> None:

@@ -1,9 +1,12 @@
-"""One attempt at a run: its heartbeat, its metrics, and the cues to stop."""
+"""One attempt at a run: its heartbeat, what it tells of itself, and the cues to stop."""
 
+import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -11,11 +14,15 @@ from typing import Self
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from training.execution.resources import Usage
+from training.execution.run_log import RunLog
 from training.execution.storable import storable
-from training.gpt.loop import Hooks
-from training.models import HEARTBEAT, Point, Run
+from training.gpt.loop import Hooks, Written
+from training.models import HEARTBEAT, Excerpt, LogLine, Point, Run
 
 FLUSH_SECONDS = 0.5
+MOST_FIGURES = 4
+"""Of an evaluation in a line of the log; all of them stand in the curves."""
 
 Observer = Callable[[float, str, dict[str, float]], None]
 """Called as a run goes on with its progress (0 to 1), what it is doing, and the latest metrics."""
@@ -39,7 +46,7 @@ def no_observer(progress: float, message: str, metrics: dict[str, float]) -> Non
 
 
 class Attempt:
-    """A context in which a run is executed. A thread beats its heart and hears of cancellation.
+    """A context in which a run is executed. A thread beats its heart and hears that it should stop.
 
     The training code gets its `hooks`; everything else about runs stays out of it.
     """
@@ -51,10 +58,14 @@ class Attempt:
         self._progress, self._message = run.progress, ""
         self._points: list[Point] = []
         self._flushed = time.monotonic()
+        self._log, self._usage = RunLog(run), Usage()
+        self._stage = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
+        self._log.__enter__()
+        self._log.add(f"Attempt {self.run.attempts} on {socket.gethostname()}, {self.run.code_version}")
         self._thread.start()
         return self
 
@@ -63,6 +74,14 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._log.__exit__(kind, error, trace)
+        if self.run.pk is None or self.reason is Stop.LOST:
+            return  # the row is gone, or another attempt's
+        status, said = self.run.status, ending(self.run)
+        failed = status == Run.Status.FAILED
+        self._log.add(said, level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
+        self._log.write()
+        self.run.used(self._usage.read())
 
     @property
     def hooks(self) -> Hooks:
@@ -71,6 +90,7 @@ class Attempt:
             on_step=self.on_step,
             should_stop=self.should_stop,
             on_resume=self.on_resume,
+            on_excerpts=self.on_excerpts,
             saving=self.saving,
         )
 
@@ -90,8 +110,12 @@ class Attempt:
             raise Stopped
 
     def say(self, message: str, *, progress: float | None = None) -> None:
-        """Show what is being done, and how far the run is."""
+        """Show what is being done, and how far the run is; the log gets a line at each new stage."""
         self._message = message
+        stage = re.sub(r"\d+", "", message)
+        if stage != self._stage:
+            self._stage = stage
+            self._log.add(message)
         if progress is not None:
             self._progress = progress
         self.observer(self._progress, message, {})
@@ -100,9 +124,23 @@ class Attempt:
         """Keep one step's metrics (a row per step) and show them."""
         self._progress, self._message = progress, f"step {step}"
         self._points.append(Point(run=self.run, step=step, values=storable(metrics)))
+        if line := evaluation_in(metrics):
+            self._log.add(f"step {step}: {line}")
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
         self.observer(progress, self._message, metrics)
+
+    def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
+        """Keep what the model writes at a step; what an earlier attempt kept of the step is replaced."""
+        Excerpt.objects.bulk_create(
+            [
+                Excerpt(run=self.run, step=step, position=position, **storable(asdict(each)))
+                for position, each in enumerate(excerpts)
+            ],
+            update_conflicts=True,
+            unique_fields=["run", "step", "position"],
+            update_fields=["prompt", "text", "score"],
+        )
 
     @contextmanager
     def saving(self, step: int) -> Iterator[None]:
@@ -120,7 +158,9 @@ class Attempt:
         self.say(f"goes on from step {step}")
 
     def flush(self) -> None:
-        """Write the metrics that are not yet in the database. A second row for a step replaces the first."""
+        """Write the metrics and log lines that are not yet in the database. A second row for a step replaces
+        the first."""
+        self._log.write()
         rows = {point.step: point for point in self._points}
         Point.objects.bulk_create(
             rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["values"]
@@ -134,6 +174,8 @@ class Attempt:
             while not self._ended.wait(HEARTBEAT.total_seconds()):
                 try:
                     alive = self.run.beat(progress=self._progress, message=self._message)
+                    self.run.used(self._usage.read())
+                    self._log.write()
                 except DatabaseError:
                     # The database may come back before anyone takes this run to be dead.
                     connection.close()
@@ -165,7 +207,33 @@ class Helping(Attempt):
     def on_resume(self, step: int) -> None:
         """Keep nothing."""
 
+    def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
+        """Keep nothing."""
+
     @contextmanager
     def saving(self, step: int) -> Iterator[None]:  # noqa: ARG002
         """Keep nothing."""
         yield
+
+
+def evaluation_in(metrics: dict[str, float]) -> str:
+    """What an evaluation among the metrics of a step found, in a line; empty where there was none."""
+    found = [
+        f"{name.removeprefix('heldout/').replace('_', ' ')} {value:.4g}"
+        for name, value in metrics.items()
+        if name.startswith(("heldout/", "validation_")) or name == "perplexity"
+    ]
+    whose = "held out, " if any(name.startswith("heldout/") for name in metrics) else ""
+    return whose + ", ".join(found[:MOST_FIGURES]) if found else ""
+
+
+def ending(run: Run) -> str:
+    """How an attempt ended, as the last line of its log."""
+    match run.status:
+        case Run.Status.FAILED:
+            return f"Failed: {run.error}"
+        case Run.Status.QUEUED:
+            return "Interrupted; given back to the queue."
+        case Run.Status.PAUSED if run.saved_step is not None:
+            return f"Paused, its state saved at step {run.saved_step}."
+    return f"{run.get_status_display().capitalize()} after {run.took}."

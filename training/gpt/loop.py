@@ -1,6 +1,6 @@
 """The one loop of every training: steps, evaluations, and a state from which a killed training goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -19,6 +19,19 @@ OnStep = Callable[[int, float, dict[str, float]], None]
 OnResume = Callable[[int], None]
 """Called before the first step with the number of steps already done, where a training goes on."""
 
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote to one of a few prompts that stay the same; ``score`` by whoever judges it."""
+
+    prompt: str
+    text: str
+    score: float | None = None
+
+
+OnExcerpts = Callable[[int, Sequence[Written]], None]
+"""Called after each evaluation with the number of steps done and what the model writes then."""
+
 Saving = Callable[[int], AbstractContextManager[object]]
 """Called with the number of steps done for a context to write the state in."""
 
@@ -31,6 +44,10 @@ def unheard(step: int) -> None:
     """The ``on_resume`` of what nobody watches."""
 
 
+def unread(step: int, excerpts: Sequence[Written]) -> None:
+    """The ``on_excerpts`` of what nobody watches: nothing is written for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
     """What the caller of a training may watch and decide. Only the first of several processes calls them."""
@@ -38,6 +55,7 @@ class Hooks:
     on_step: OnStep = silence
     should_stop: Callable[[], bool] = never
     on_resume: OnResume = unheard
+    on_excerpts: OnExcerpts = unread
     saving: Saving = nullcontext
 
 
@@ -75,6 +93,13 @@ class Stage(Protocol):
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Measure after ``number`` updates; give metrics, or None if told to stop before the end."""
         ...
+
+    def excerpts(self, number: int) -> Sequence[Written]:  # noqa: ARG002
+        """What the model writes after ``number`` updates, just evaluated; of a stage without a say, nothing.
+
+        Where processes share the weights, all ask. It touches no state: random numbers are its own.
+        """
+        return ()
 
     def values(self) -> dict[str, Any]:
         """Plain values of the state, as JSON keeps them."""
@@ -153,12 +178,21 @@ class _Loop:
                 return False
             self.pending |= found
             stopped = stopped or self.stage.over
+            self.show()
         # Every process reads the clock, since it is the first one's: asking is talking.
         share = 1.0 if stopped else self.budget.progress(self.step)
         if self.group.is_first:
             self.hooks.on_step(self.step, share, self.pending)
         self.pending, self.stopped = None, stopped
         return True
+
+    def show(self) -> None:
+        """Give what the model writes now to whoever reads it."""
+        if not self.group.told(lambda: self.hooks.on_excerpts is not unread):
+            return
+        written = self.stage.excerpts(self.step)
+        if self.group.is_first and written:
+            self.hooks.on_excerpts(self.step, written)
 
     def save(self) -> None:
         """Write the state, if there is a folder for it."""

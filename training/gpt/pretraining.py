@@ -25,7 +25,8 @@ from training.gpt.devices import (
 )
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
+from training.gpt.excerpts import write_excerpts
+from training.gpt.loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.model import GPT
 from training.gpt.optimizers import build_optimizers
 from training.gpt.parallel import Group, processes, spread, unsynchronised, whole, whole_model
@@ -164,7 +165,7 @@ class _Training(Stage):
     ) -> None:
         self.model, self.splits, self.tokenizer, self.config = model, splits, tokenizer, config
         self.folder, self.group = folder, group
-        context = config.context or model.config.context
+        self.context = context = config.context or model.config.context
         self.share = _share_of_batch(config, group)
         self.tokens_per_step = config.batch_size * context
         _check_length(splits, context=context)
@@ -238,6 +239,15 @@ class _Training(Stage):
             if self.config.patience and self.fruitless >= self.config.patience:
                 self.over = "patience"
         return metrics
+
+    def excerpts(self, number: int) -> list[Written]:  # noqa: ARG002
+        """What the model writes now to nothing, and to beginnings of validation documents."""
+        model = whole_model(self.model)
+        if not self.group.is_first:
+            return []
+        return write_excerpts(
+            model, self.tokenizer, self.splits.validation, context=self.context, precision=self.precision
+        )
 
     def values(self) -> dict[str, Any]:
         """The best so far, and how long ago it was."""

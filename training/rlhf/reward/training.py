@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.loop import Hooks, Limits, run_loop
+from training.gpt.loop import Hooks, Limits, Stage, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
@@ -144,7 +144,7 @@ def train_reward_model(
     )
 
 
-class _RewardStage:
+class _RewardStage(Stage):
     """Training as `run_loop` drives it: one model whose heads learn together, or several models in turn."""
 
     def __init__(

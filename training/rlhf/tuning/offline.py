@@ -20,7 +20,7 @@ from training.gpt.config import HardwareConfig
 from training.gpt.decoding import Generation
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks, Limits, Stage, run_loop
+from training.gpt.loop import Hooks, Limits, Stage, Written, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
@@ -277,6 +277,10 @@ class Offline(Stage):
         if "accuracy" in figures:
             found["accuracy"] = figures["accuracy"].tolist()
         return found
+
+    def excerpts(self, number: int) -> list[Written]:
+        """What the policy wrote to the first of the held-out prompts."""
+        return self.watch.excerpts(number)
 
     def values(self) -> dict[str, Any]:
         """What the watch has seen."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
-from training.gpt.loop import Ended, Hooks, Limits, Stage, run_loop
+from training.gpt.loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, processes, whole_model
 from training.gpt.tokenizer import Tokenizer
@@ -376,6 +376,10 @@ class PolicyGradient(Stage):
         metrics = self.watch.evaluate(number, should_stop)
         self.over = self.over or self.watch.control.over
         return metrics
+
+    def excerpts(self, number: int) -> list[Written]:
+        """What the policy wrote to the first of the held-out prompts."""
+        return self.watch.excerpts(number)
 
     def values(self) -> dict[str, Any]:
         """The coefficient of the KL, the baseline, what was seen and the best so far."""

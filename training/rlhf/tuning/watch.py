@@ -6,13 +6,16 @@ from typing import Any
 from torch import Tensor
 
 from training.gpt.errors import InputError
-from training.gpt.loop import Ended
+from training.gpt.loop import Ended, Written
 from training.gpt.model import GPT
 from training.gpt.parallel import Group, whole_model
 from training.gpt.training_state import fill_module, module_tensors
 from training.rlhf.config import ControlConfig
-from training.rlhf.tuning.control import Control
+from training.rlhf.tuning.control import Control, Evaluation
 from training.rlhf.tuning.examiner import Examiner, Tuned, summary
+
+SHOWN = 4
+"""How many of the held-out prompts stand for all, where people see a policy change."""
 
 
 class Watch:
@@ -23,6 +26,7 @@ class Watch:
         self.policy, self.examiner, self.group = policy, examiner, group
         self.control = Control(config)
         self.best: dict[str, Tensor] = {}
+        self._latest: Evaluation | None = None
 
     def evaluate(
         self,
@@ -36,6 +40,7 @@ class Watch:
         found = self.examiner.examine(
             policy, step=number, more=lambda: more(policy), group=self.group, should_stop=should_stop
         )
+        self._latest = found
         if found is None:
             return None
         if self.control.see(found):
@@ -43,6 +48,17 @@ class Watch:
                 name: tensor.detach().clone() for name, tensor in module_tensors("best", policy).items()
             }
         return found.metrics()
+
+    def excerpts(self, number: int) -> list[Written]:
+        """What the policy wrote to the first prompts in the evaluation after `number` updates, if there was
+        one, with its scores by the best judge there is."""
+        found = self._latest
+        if found is None or found.step != number:
+            return []
+        judge = next((name for name in ("gold", "reward") if name in found.each), None)
+        scores = found.each[judge] if judge else [None] * len(found.completions)
+        rows = zip(self.examiner.prompts, found.completions, scores, strict=True)
+        return [Written(prompt, text, score) for prompt, text, score in list(rows)[:SHOWN]]
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go back to a state: the values of its `control`, and its `best` among others."""

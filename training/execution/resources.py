@@ -1,0 +1,73 @@
+"""What a process uses of its machine, as the page of its run shows it."""
+
+import contextlib
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+class Usage:
+    """Reads what this process uses; each reading of the processor is since the one before."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+        self._machine = {"machine_memory": machine_memory(), "cores": cores()}
+        self._peak = 0
+
+    def read(self) -> dict[str, Any]:
+        """`memory`, `peak_memory` and `machine_memory` in bytes, `cpu` in cores (1.5: one and a half of
+        `cores` were busy), `threads`; with a GPU its name as `device`, and `gpu_memory`, `gpu_peak_memory`
+        and `gpu_machine_memory` in bytes."""
+        with self._process.oneshot():
+            memory, threads = self._process.memory_info().rss, self._process.num_threads()
+        self._peak = max(self._peak, memory, peak_memory())
+        return {
+            "memory": memory,
+            "peak_memory": self._peak,
+            "cpu": round(self._process.cpu_percent() / 100, 2),
+            "threads": threads,
+            **self._machine,
+            **gpu(),
+        }
+
+
+def peak_memory() -> int:
+    """The most that this process has held in memory at once, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def machine_memory() -> int:
+    """The memory there is in bytes: the machine's, or what its container may use of it."""
+    total: int = psutil.virtual_memory().total
+    for path in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int((Path("/sys/fs/cgroup") / path).read_text()))
+    return total
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpu() -> dict[str, Any]:
+    """What PyTorch holds of the GPU; empty where this process uses none."""
+    if not torch.cuda.is_initialized():
+        return {}
+    device = torch.cuda.current_device()
+    known = torch.cuda.get_device_properties(device)
+    return {
+        "device": known.name,
+        "gpu_memory": torch.cuda.memory_reserved(device),
+        "gpu_peak_memory": torch.cuda.max_memory_reserved(device),
+        "gpu_machine_memory": known.total_memory,
+    }

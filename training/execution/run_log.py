@@ -1,0 +1,84 @@
+"""The log of a run: what it says of its stages, what the code warns of, and how it ended."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from training.execution.storable import storable
+from training.models import LogLine, Run
+
+LOGGERS = ("training", "py.warnings")
+MOST_LINES = 1_000
+"""Of one attempt: what repeats itself for hours must not fill the database."""
+
+LONGEST = 20_000
+"""Characters of a line; of a longer one, such as a deep traceback, the end is kept."""
+
+
+class RunLog(logging.Handler):
+    """While open, collects what the loggers of training and Python's warnings say, beside its own lines.
+
+    Lines wait in memory until `write`, which any thread may call.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(logging.INFO)
+        self.run = run
+        self._lines: list[LogLine] = []
+        self._count = 0
+        self._adding, self._writing = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> Self:
+        logging.captureWarnings(capture=True)
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+        logging.captureWarnings(capture=False)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in what was logged, a traceback included."""
+        level = LogLine.Level.INFO
+        if record.levelno >= logging.WARNING:
+            level = LogLine.Level.ERROR if record.levelno >= logging.ERROR else LogLine.Level.WARNING
+        self.add(self.format(record).strip(), level=level)
+
+    def add(self, text: str, *, level: LogLine.Level = LogLine.Level.INFO) -> None:
+        """Say a line."""
+        with self._adding:
+            self._count += 1
+            # What went wrong is worth a line however much was said before.
+            if level != LogLine.Level.ERROR and self._count >= MOST_LINES:
+                if self._count > MOST_LINES:
+                    return
+                text, level = "More was said than is kept; the rest is left out.", LogLine.Level.WARNING
+            self._lines.append(
+                LogLine(
+                    run=self.run,
+                    attempt=max(self.run.attempts, 1),
+                    level=level,
+                    text=storable(text)[-LONGEST:],
+                    at=timezone.now(),
+                )
+            )
+
+    def write(self) -> None:
+        """Write the lines that are not yet in the database; if it is away, they wait on."""
+        with self._writing:
+            with self._adding:
+                lines, self._lines = self._lines, []
+            try:
+                LogLine.objects.bulk_create(lines)
+            except DatabaseError:
+                with self._adding:
+                    self._lines = lines + self._lines
+                raise
