@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import runs, samples
+from training.views import gates, models, runs, samples, traces
 
 app_name = "training"
 urlpatterns = [
@@ -12,6 +12,28 @@ urlpatterns = [
     path("runs/<int:pk>/progress/", runs.run_progress, name="progress"),
     path("runs/<int:pk>/cancel/", runs.cancel_run, name="cancel"),
     path("runs/<int:pk>/resume/", runs.resume_run, name="resume"),
+    # /snapshots/, /answers/, /people/<id>/erase/
+    path("snapshots/<int:pk>/", traces.snapshot, name="snapshot"),
+    path("answers/<int:pk>/", traces.answer, name="answer"),
+    path("projects/<slug:slug>/answers/", traces.answers, name="answers"),
+    path("people/<int:pk>/erase/", traces.erase, name="erase"),
+    # /models/
+    path("models/", models.version_list, name="versions"),
+    path("models/<str:name>/", models.version, name="version"),
+    path("models/<str:name>/agreement/", models.agreement, name="agreement"),
+    path("models/<str:name>/promote/", models.promote, name="promote"),
+    path("models/<str:name>/archive/", models.archive, name="archive"),
+    path("models/<str:name>/restore/", models.restore, name="restore"),
+    # /projects/<slug>/roll-back/
+    path("projects/<slug:slug>/roll-back/", models.roll_back, name="roll_back"),
+    # /lineage/
+    path("lineage/", models.lineage_page, name="lineage"),
+    # /gates/, /models/<name>/gate/
+    path("gates/<int:pk>/", gates.gate, name="gate"),
+    path("gates/<int:pk>/figures/", gates.gate_figures, name="gate_figures"),
+    path("gates/<int:pk>/more/", gates.ask_more, name="ask_more"),
+    path("gates/<int:pk>/withdraw/", gates.withdraw_gate, name="withdraw_gate"),
+    path("models/<str:name>/gate/", gates.open_gate, name="open_gate"),
     # /projects/<slug>/samples/
     path("projects/<slug:slug>/samples/", samples.samples, name="samples"),
 ]

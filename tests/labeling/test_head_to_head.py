@@ -220,7 +220,8 @@ def test_prompts_compared_least_come_first() -> None:
     first, second = blind_tasks(project, 2)
     [new] = add_prompts(project, ["new"], "heldout")
     add_prompts(project, ["to train on"])
-    assert least_compared(project, first, second) == [new, *Prompt.objects.filter(text__startswith="Prompt")]
+    had = Prompt.objects.filter(text__startswith="Prompt").order_by("hash")
+    assert least_compared(project, first, second) == [new, *had]
 
 
 def test_comparisons_on_heldout_prompts_are_marked_as_such() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from labeling.head_to_head import Preference, least_compared, preferences_between, standing
+from labeling.head_to_head import AHEAD, Preference, least_compared, preferences_between, standing
 from labeling.models import Generator, Project, Prompt
 from labeling.tasks import create_blind_tasks
 from training.execution.attempt import Attempt
@@ -35,9 +35,6 @@ from training.rlhf.scorers import Scorer
 
 SEEDS_APART = 1_000_003
 """From one version's seed to the other's."""
-
-AHEAD = -1
-"""Priority of blind tasks: they are few, and an evaluation waits for them."""
 
 
 @dataclass(frozen=True)

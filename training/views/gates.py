@@ -1,0 +1,158 @@
+"""Pages of gates: how a candidate does against the version in production, by people who do not know which is
+which."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from labeling.access import UserRequest, allowed_project, may, signed_in
+from labeling.models import Project
+from training.models import Gate, ModelVersion
+from training.registry import gates
+from training.registry.evidence import Evidence, by_annotator, evidence, sentence, writers
+from training.reports.sequence_plot import SequencePlot
+from training.views.runs import STOP_POLLING
+
+VIEW, START = "training.view_modelversion", "training.add_run"
+
+# /gates/<pk>/
+
+
+@require_GET
+@signed_in
+@never_cache
+def gate(request: UserRequest, pk: int) -> HttpResponse:
+    """How it stands, what is still asked, and how it was decided."""
+    return render(request, "training/gates/gate.html", gate_context(request, visible_gate(request, pk)))
+
+
+@require_GET
+@signed_in
+@never_cache
+def gate_figures(request: UserRequest, pk: int) -> HttpResponse:
+    """The part of the page that changes; polled until the gate is closed."""
+    context = gate_context(request, visible_gate(request, pk))
+    status = 200 if context["gate"].outcome == Gate.Outcome.OPEN else STOP_POLLING
+    return render(request, "training/gates/_figures.html", context, status=status)
+
+
+@require_POST
+@signed_in
+def ask_more(request: UserRequest, pk: int) -> HttpResponse:
+    """Compare on more prompts."""
+    found = changeable_gate(request, pk)
+    try:
+        gates.ask_more(found, by=request.user)
+    except gates.NotOpened as error:
+        messages.error(request, str(error))
+    return redirect(found)
+
+
+@require_POST
+@signed_in
+def withdraw_gate(request: UserRequest, pk: int) -> HttpResponse:
+    """Stop asking."""
+    found = changeable_gate(request, pk)
+    if gates.withdraw(found):
+        messages.success(request, "Withdrawn: nobody is asked any more. What was answered is kept.")
+    else:
+        messages.error(request, "The gate was closed already.")
+    return redirect(found)
+
+
+# /models/<name>/gate/
+
+
+@require_POST
+@signed_in
+def open_gate(request: UserRequest, name: str) -> HttpResponse:
+    """Compare a version with the one in production; `project` says where, if it belongs to none yet."""
+    version = get_object_or_404(ModelVersion.objects.visible_to(request.user), name=name)
+    project = version.project or allowed_project(request.user, request.POST.get("project", ""), START)
+    if not may(request.user, START, project):
+        raise PermissionDenied
+    try:
+        opened = gates.open_gate(version, project=project, by=request.user)
+    except gates.NotOpened as error:
+        messages.error(request, str(error))
+        return redirect(version)
+    return redirect(opened)
+
+
+def visible_gate(request: UserRequest, pk: int) -> Gate:
+    """The gate, looked at; 404 for those who may not see the versions of its project."""
+    projects = Project.objects.allowed(request.user, VIEW)
+    related = ("project", "candidate__generator", "against__generator", "run", "opened_by")
+    return gates.look(get_object_or_404(Gate.objects.select_related(*related), pk=pk, project__in=projects))
+
+
+def changeable_gate(request: UserRequest, pk: int) -> Gate:
+    """The same for those who may start runs in its project; raises PermissionDenied for others."""
+    found = visible_gate(request, pk)
+    if not may(request.user, START, found.project):
+        raise PermissionDenied
+    return found
+
+
+def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
+    figures = evidence(found)
+    sequence = figures.sequence
+    ours, theirs = writers(found)
+    plot = SequencePlot(
+        rates=sequence.rates.tolist(),
+        lows=sequence.lows.tolist(),
+        highs=sequence.highs.tolist(),
+        most=found.most,
+        names=(ours.name, theirs.name),
+    )
+    is_open = found.outcome == Gate.Outcome.OPEN
+    is_current = ModelVersion.objects.production(found.project) == found.against
+    return {
+        "gate": found,
+        "project": found.project,
+        "is_open": is_open,
+        "evidence": figures,
+        "plot": plot if figures.compared else None,
+        "annotators": by_annotator(found),
+        "asking": found.run is not None and found.run.is_active,
+        "run_ended_badly": is_open and found.run is not None and found.run.status in gates.ENDED_BADLY,
+        "is_current": is_current,
+        "may_change": may(request.user, START, found.project),
+        "may_label": may(request.user, "labeling.label", found.project) and found.project.is_active,
+        "may_review": may(request.user, "labeling.review", found.project),
+        "may_promote": may(request.user, "training.promote_modelversion", found.project),
+        "can_ask_more": is_current and gates.can_ask_more(found),
+        "sentence": sentence(found, figures),
+        "step": next_step(found, figures, is_current=is_current),
+        "answers": f"{reverse('training:answers', args=[found.project.slug])}?"
+        + urlencode({"first": ours.name, "second": theirs.name, "split": "heldout"}),
+    }
+
+
+def next_step(found: Gate, figures: Evidence, *, is_current: bool) -> str:
+    """What happens next, or what to do."""
+    if not is_current:
+        return f"{found.against} is no longer in production: the candidate needs a gate against what is."
+    if found.outcome != Gate.Outcome.OPEN:
+        return NEXT[Gate.Outcome(found.outcome)].format(candidate=found.candidate, against=found.against)
+    if found.run is not None and found.run.is_active:
+        return "Both versions are writing. Annotators find the tasks when the run is done."
+    if figures.waiting:
+        tasks = "1 task is" if figures.waiting == 1 else f"{figures.waiting} tasks are"
+        return f"{tasks} not answered by as many people as it takes."
+    return ""
+
+
+NEXT = {
+    Gate.Outcome.MET: "{candidate} can be promoted.",
+    Gate.Outcome.REFUSED: "{against} stays in production, unless somebody gives a reason to promote without.",
+    Gate.Outcome.UNDECIDED: "More prompts may tell; or somebody gives a reason to promote without.",
+    Gate.Outcome.WITHDRAWN: "What was answered is kept, and counts if the two are compared again.",
+}
