@@ -3,7 +3,7 @@
 from training.traces.behind import Behind, Source, behind
 from training.traces.descent import Descent
 from training.traces.shaped import Shaped, shaped_by
-from training.traces.withdrawals import erase, withdrawn_from, withdrawn_from_each
+from training.traces.withdrawals import erase, touched_by, withdrawn_from, withdrawn_from_each
 
 __all__ = [
     "Behind",
@@ -13,6 +13,7 @@ __all__ = [
     "behind",
     "erase",
     "shaped_by",
+    "touched_by",
     "withdrawn_from",
     "withdrawn_from_each",
 ]

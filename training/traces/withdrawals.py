@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from labeling.models import PreferenceSnapshot, Project
+from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.people import erasure
 from training.models import ModelVersion, Run
 from training.traces.descent import Descent
@@ -32,6 +33,24 @@ def erase(person: User, *, projects: Iterable[Project], by: User) -> erasure.Ext
             if cleaned != version.metrics:
                 ModelVersion.objects.filter(pk=version.pk).update(metrics=cleaned)
     return there_was
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What learned from somebody's answers, by ids: runs, and the versions they made, with whatever was made
+    from those."""
+
+    runs: list[int]
+    versions: list[int]
+
+
+def touched_by(person: User, projects: Iterable[Project]) -> Touched:
+    """What learned from what somebody answered in these projects."""
+    answers = Annotation.objects.filter(assignment__annotator=person, assignment__project__in=projects)
+    used = SnapshotAnswer.objects.filter(annotation__in=answers).order_by().values("snapshot")
+    runs = Run.objects.filter(snapshot__in=used).order_by("pk").values_list("pk", flat=True)
+    made = ModelVersion.objects.filter(run__in=runs).values_list("pk", flat=True)
+    return Touched(list(runs), Descent.known().descendants(*made))
 
 
 def without(metrics: dict[str, Any], person: User) -> dict[str, Any]:
