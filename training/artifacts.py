@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.core.files import File
 from django.core.files.storage import Storage, storages
@@ -23,10 +25,15 @@ def artifact_storage() -> Storage:
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 over the names and contents of a flat folder's files."""
+    return hash_of({path.name: path.open for path in folder.iterdir()})
+
+
+def hash_of(files: Mapping[str, Callable[[str], Any]]) -> str:
+    """SHA-256 over the names of files and what is read when they are opened."""
     total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for name in sorted(files):
+        with files[name]("rb") as file:
+            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 
 
@@ -49,6 +56,14 @@ def discard(place: str) -> None:
         storage.delete(place)
 
 
+def check(version: ModelVersion) -> None:
+    """Read the version's files where they lie; raises ArtifactError where they are not its own."""
+    storage = artifact_storage()
+    names = names_of(version, storage)
+    found = hash_of({name: partial(storage.open, f"{version.artifact}/{name}") for name in names})
+    compare(version, found)
+
+
 @contextlib.contextmanager
 def opened(version: ModelVersion) -> Iterator[Path]:
     """The version's files as a local folder, their hash checked.
@@ -56,16 +71,8 @@ def opened(version: ModelVersion) -> Iterator[Path]:
     Raises ArtifactError when they are gone or were changed.
     """
     storage = artifact_storage()
+    names = names_of(version, storage)
     with contextlib.ExitStack() as stack:
-        try:
-            names = storage.listdir(version.artifact)[1]
-        except FileNotFoundError:
-            names = []
-        if not names:
-            raise ArtifactError(
-                f"the files of {version.name} are gone from the artifact storage "
-                f"({version.artifact}): restore them, or train the version again."
-            )
         try:
             folder = Path(storage.path(version.artifact))
         except NotImplementedError:
@@ -77,9 +84,28 @@ def opened(version: ModelVersion) -> Iterator[Path]:
                 ):
                     for chunk in remote.chunks():
                         local.write(chunk)
-        if folder_hash(folder) != version.artifact_hash:
-            raise ArtifactError(
-                f"the files of {version.name} ({version.artifact}) are not those its run stored: "
-                "their hash differs. Restore them from a backup, or train the version again."
-            )
+        compare(version, folder_hash(folder))
         yield folder
+
+
+def names_of(version: ModelVersion, storage: Storage) -> list[str]:
+    """The names of the version's files; raises ArtifactError if there are none."""
+    try:
+        names = storage.listdir(version.artifact)[1]
+    except FileNotFoundError:
+        names = []
+    if not names:
+        raise ArtifactError(
+            f"the files of {version.name} are gone from the artifact storage "
+            f"({version.artifact}): restore them, or train the version again."
+        )
+    return names
+
+
+def compare(version: ModelVersion, found: str) -> None:
+    """Raise ArtifactError if the hash found is not the version's."""
+    if found != version.artifact_hash:
+        raise ArtifactError(
+            f"the files of {version.name} ({version.artifact}) are not those its run stored: "
+            "their hash differs. Restore them from a backup, or train the version again."
+        )

@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from django.contrib.auth.models import Group, User
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
 
 from labeling.models import Project
 from labeling.prompts import add_prompts
@@ -30,6 +33,26 @@ QUICK_PRETRAIN: dict[str, Any] = {
     "minutes": 0,
 }
 """A pretraining of a second or two."""
+
+
+class ObjectStore(Storage):
+    """A storage without local files, as object stores are."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        return ContentFile(self.files[name], name)
+
+    def _save(self, name: str, content: File) -> str:
+        self.files[name] = content.read()
+        return name
+
+    def exists(self, name: str) -> bool:
+        return name in self.files
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        return [], [name.removeprefix(f"{path}/") for name in self.files if name.startswith(f"{path}/")]
 
 
 def admin(name: str = "ada") -> User:

@@ -32,12 +32,38 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
             seen |= models.Q(project=None)
         return self.filter(seen)
 
-    def publish(self, *, name: str, kind: "ModelVersion.Kind", **fields: Any) -> "ModelVersion":
-        """Make a version; a policy becomes known as a writer of samples under the same name."""
+    def production(self, project: Project, kind: "ModelVersion.Kind | None" = None) -> "ModelVersion | None":
+        """What is in production in a project: its policy, unless another kind is asked for; None: nothing."""
+        kind = kind or ModelVersion.Kind.POLICY
+        return self.filter(project=project, kind=kind, stage=ModelVersion.Stage.PRODUCTION).first()
+
+    def candidates(self, project: Project) -> Self:
+        """Policies that may replace the one in production: newer than it, and never in production before."""
+        fresh = self.policies().filter(
+            project=project, stage=ModelVersion.Stage.CANDIDATE, decisions__action=None
+        )
+        production = ModelVersion.objects.production(project)
+        return fresh if production is None else fresh.filter(pk__gt=production.pk)
+
+    def publish(
+        self,
+        *,
+        name: str,
+        kind: "ModelVersion.Kind",
+        run: Run | None = None,
+        parent: "ModelVersion | None" = None,
+        **fields: Any,
+    ) -> "ModelVersion":
+        """Make a version, of its run's project or else its parent's.
+
+        A policy becomes known as a writer of samples under the same name.
+        """
         generator = None
         if kind == ModelVersion.Kind.POLICY:
             generator = Generator.objects.create(name=name)
-        return self.create(name=name, kind=kind, generator=generator, **fields)
+        project = (run.project if run else None) or (parent.project if parent else None)
+        of = {"run": run, "parent": parent, "project": project, "generator": generator}
+        return self.create(name=name, kind=kind, **(of | fields))
 
 
 class ModelVersion(models.Model):
@@ -110,4 +136,4 @@ class ModelVersion(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("admin:training_modelversion_change", args=[self.pk])
+        return reverse("training:version", args=[self.name])

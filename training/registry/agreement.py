@@ -1,0 +1,54 @@
+"""How far the people agreed whose answers are behind a version."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from labeling.models import PreferenceSnapshot, Project, SnapshotAnswer
+from labeling.quality.agreement import LEVELS, Estimate, alpha, pairwise
+from labeling.quality.answers import answers_of
+from training.models import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Agreement on the tasks of a snapshot that were answered by two people or more."""
+
+    snapshot: PreferenceSnapshot
+    pairwise: Estimate | None
+    """How often two people agree, from 0 to 1; guessing agrees by about a half."""
+    alpha: Estimate | None
+    """Krippendorff's: 1 is perfect, 0 is chance."""
+    people: int
+
+
+def snapshot_behind(version: ModelVersion) -> PreferenceSnapshot | None:
+    """The snapshot that a version learned from, by itself or through its reward model; None: none."""
+    run = version.run
+    if run is None:
+        return None
+    if run.snapshot is not None:
+        return run.snapshot
+    reward = run.reward.run if run.reward else None
+    return reward.snapshot if reward else None
+
+
+def agreement_behind(version: ModelVersion) -> Agreement | None:
+    """The agreement of the people behind a version, of the answers that are still there; None: no answers."""
+    snapshot = snapshot_behind(version)
+    if snapshot is None:
+        return None
+    project = snapshot.project
+    taken = SnapshotAnswer.objects.filter(snapshot=snapshot)
+    answers = answers_of(project, tasks=taken.values("annotation__assignment__task"))
+    rows = np.isin(answers.ids, list(taken.values_list("annotation", flat=True)))
+    votes = answers.votes.where(rows[answers.voting])
+    if project.feedback == Project.FeedbackKind.REWRITE or not len(votes.tasks):
+        return None
+    level = LEVELS[project.feedback][0]
+    return Agreement(
+        snapshot=snapshot,
+        pairwise=pairwise(votes),
+        alpha=alpha(votes, level),
+        people=len(np.unique(votes.people)),
+    )

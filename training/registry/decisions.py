@@ -1,0 +1,200 @@
+"""Which version is in production, and who decided so: promote, roll back, archive, restore.
+
+A decision is made under the lock of its project's row, so that two at once are made one after the other, and
+only after the version's files were read and found to be those that its run stored.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from labeling.models import Project
+from training import artifacts
+from training.models import Decision, Gate, ModelVersion
+from training.registry import gates
+
+Kind, Stage = ModelVersion.Kind, ModelVersion.Stage
+
+
+class NotAllowed(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
+    """Says why a decision cannot be made, and what to do."""
+
+
+def promote(
+    version: ModelVersion, *, project: Project, by: User | None, reason: str, without_gate: bool = False
+) -> Decision:
+    """Put a version into production in a project, in place of what is there.
+
+    A policy needs its gate to be met, where there is a policy in production to compare it with; otherwise it
+    takes `without_gate` and a reason. A version of no project becomes one of this project. Raises NotAllowed.
+    """
+    with _locked(project, version):
+        _require_of(version, project)
+        if version.stage == Stage.PRODUCTION:
+            raise NotAllowed(f"{version} is in production already.")
+        if version.stage == Stage.ARCHIVED:
+            raise NotAllowed(f"{version} is archived: take it out of the archive first.")
+        current = ModelVersion.objects.production(project, Kind(version.kind))
+        gate, is_met = _gate(version, project)
+        if not is_met and not without_gate:
+            raise NotAllowed(_what_the_gate_lacks(version, gate, current))
+        if not is_met or version.kind == Kind.REWARD:
+            reason = _required(reason, f"promote {version}")
+        _require_files(version)
+        _put_into_production(version, project, in_place_of=current)
+        return Decision.objects.create(
+            action=Decision.Action.PROMOTE,
+            version=version,
+            project=project,
+            replaced=current,
+            gate=gate,
+            gate_was_met=is_met,
+            reason=reason.strip() or _reason_of(gate),
+            by=by,
+        )
+
+
+def roll_back(project: Project, *, by: User | None, reason: str, kind: Kind = Kind.POLICY) -> Decision:
+    """Put that version back into production which was there before the one that is there now.
+
+    Its artifact is used again as it was stored, its hash checked. Raises NotAllowed.
+    """
+    with _locked(project):
+        current = ModelVersion.objects.production(project, kind)
+        if current is None:
+            raise NotAllowed(f"Nothing is in production in “{project}”: there is nothing to roll back from.")
+        earlier = before(project, kind)
+        if earlier is None:
+            raise NotAllowed(f"{current} is the first in production in “{project}”: there is none before it.")
+        if earlier.stage == Stage.ARCHIVED:
+            raise NotAllowed(
+                f"{earlier}, which was in production before, is archived: take it out of the archive first."
+            )
+        reason = _required(reason, f"roll back to {earlier}")
+        _require_files(earlier)
+        _put_into_production(earlier, project, in_place_of=current)
+        return Decision.objects.create(
+            action=Decision.Action.ROLL_BACK,
+            version=earlier,
+            project=project,
+            replaced=current,
+            reason=reason,
+            by=by,
+        )
+
+
+def archive(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
+    """Put a version away: it is kept, and no longer offered. Raises NotAllowed."""
+    with _locked(version.project, version):
+        if version.stage == Stage.PRODUCTION:
+            raise NotAllowed(f"{version} is in production: promote another or roll back first.")
+        if version.stage == Stage.ARCHIVED:
+            raise NotAllowed(f"{version} is archived already.")
+        if version.gates.filter(outcome=Gate.Outcome.OPEN).exists():
+            raise NotAllowed(f"People are comparing {version}: withdraw its gate first.")
+        reason = _required(reason, f"archive {version}")
+        _move(version, Stage.ARCHIVED)
+        return _decided(Decision.Action.ARCHIVE, version, by=by, reason=reason)
+
+
+def restore(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
+    """Take a version out of the archive: it is a candidate again. Raises NotAllowed."""
+    with _locked(version.project, version):
+        if version.stage != Stage.ARCHIVED:
+            raise NotAllowed(f"{version} is not archived.")
+        reason = _required(reason, f"take {version} out of the archive")
+        _move(version, Stage.CANDIDATE)
+        return _decided(Decision.Action.RESTORE, version, by=by, reason=reason)
+
+
+def before(project: Project, kind: Kind = Kind.POLICY) -> ModelVersion | None:
+    """The version that a roll back would restore: each goes one step further back. None: there is none."""
+    moves = Decision.objects.filter(
+        project=project,
+        version__kind=kind,
+        action__in=(Decision.Action.PROMOTE, Decision.Action.ROLL_BACK),
+    )
+    standing: list[int] = []
+    for action, version in moves.order_by("pk").values_list("action", "version"):
+        if action == Decision.Action.PROMOTE:
+            standing.append(version)
+        else:
+            standing.pop()
+    return ModelVersion.objects.get(pk=standing[-2]) if len(standing) > 1 else None
+
+
+@contextmanager
+def _locked(project: Project | None, version: ModelVersion | None = None) -> Iterator[None]:
+    """Hold the rows that a decision is about, the version as it is now."""
+    with transaction.atomic():
+        if project is not None:
+            Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        if version is not None:
+            version.refresh_from_db(
+                from_queryset=ModelVersion.objects.select_for_update(of=("self",), no_key=True)
+            )
+        yield
+
+
+def _require_of(version: ModelVersion, project: Project) -> None:
+    if version.project is not None and version.project != project:
+        raise NotAllowed(
+            f"{version} is a version of “{version.project}”: in “{project}”, only its own are promoted."
+        )
+
+
+def _require_files(version: ModelVersion) -> None:
+    try:
+        artifacts.check(version)
+    except artifacts.ArtifactError as error:
+        text = str(error)
+        raise NotAllowed(f"{text[0].upper()}{text[1:]}") from None
+
+
+def _required(reason: str, what: str) -> str:
+    if not reason.strip():
+        raise NotAllowed(f"Say why, to {what}: the reason is kept with the decision.")
+    return reason.strip()
+
+
+def _gate(version: ModelVersion, project: Project) -> tuple[Gate | None, bool]:
+    """The gate that counts, and whether it lets the version pass. Reward models have none."""
+    if version.kind == Kind.REWARD:
+        return None, True
+    return gates.gate_for(version, project), gates.is_met(version, project)
+
+
+def _what_the_gate_lacks(version: ModelVersion, gate: Gate | None, current: ModelVersion | None) -> str:
+    otherwise = "or promote it without, and say why."
+    if gate is None:
+        return f"People have not compared {version} with {current} yet: open its gate, {otherwise}"
+    if gate.outcome == Gate.Outcome.OPEN:
+        return f"People are still comparing {version} with {current}: wait for its gate, {otherwise}"
+    outcome = gate.get_outcome_display().partition(": ")[2]
+    return f"The gate of {version} is not met: {outcome}. Promote another version, {otherwise}"
+
+
+def _reason_of(gate: Gate | None) -> str:
+    return "Its gate is met." if gate else "Nothing was in production."
+
+
+def _put_into_production(
+    version: ModelVersion, project: Project, *, in_place_of: ModelVersion | None
+) -> None:
+    if in_place_of is not None:
+        _move(in_place_of, Stage.CANDIDATE)
+    version.project = project
+    _move(version, Stage.PRODUCTION)
+
+
+def _move(version: ModelVersion, stage: Stage) -> None:
+    version.stage = stage
+    version.save(update_fields=["stage", "project"])
+
+
+def _decided(action: Decision.Action, version: ModelVersion, *, by: User | None, reason: str) -> Decision:
+    return Decision.objects.create(
+        action=action, version=version, project=version.project, reason=reason, by=by
+    )

@@ -1,0 +1,149 @@
+"""Where versions come from, as a graph: corpora and snapshots, what learned from them, what came of that."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import F
+
+from labeling.models import Project
+from training.models import ModelVersion
+from training.models.versions import ModelVersionQuerySet
+
+MOST = 80
+"""The newest versions that are drawn; all that these come from are drawn as well."""
+
+WEIGHTS, REWARD, ANSWERS, TEXT = "weights", "reward", "answers", "text"
+"""What is handed on: a policy's weights, a reward model's scores, people's answers, a corpus's text."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A version, or what one learned from."""
+
+    key: str
+    sort: str
+    """policy, reward, snapshot or corpus."""
+    name: str
+    detail: str = ""
+    stage: str = ""
+    version: int = 0
+    snapshot: int = 0
+
+    @property
+    def words(self) -> str:
+        """The second line of its box."""
+        if not self.stage:
+            return self.detail
+        what = "reward model" if self.sort == "reward" else "policy"
+        return f"{what}, {'in production' if self.stage == 'production' else self.stage}"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """That one had a hand in the other."""
+
+    origin: str
+    result: str
+    what: str
+
+
+@dataclass
+class Lineage:
+    """A graph without circles: an edge leads from what was there before to what came of it."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    left_out: int = 0
+    """Older versions that nothing drawn comes from."""
+
+    def origins(self, keys: Iterable[str]) -> set[str]:
+        """These nodes and all that had a hand in them."""
+        before: dict[str, list[str]] = defaultdict(list)
+        for edge in self.edges:
+            before[edge.result].append(edge.origin)
+        found, waiting = set(), list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in found:
+                found.add(key)
+                waiting += before[key]
+        return found
+
+    @property
+    def to_production(self) -> set[str]:
+        """The nodes on the way to what is in production."""
+        return self.origins(key for key, node in self.nodes.items() if node.stage == "production")
+
+    def only(self, keys: set[str]) -> "Lineage":
+        """The part of the graph with these nodes."""
+        nodes = {key: node for key, node in self.nodes.items() if key in keys}
+        edges = [edge for edge in self.edges if edge.origin in nodes and edge.result in nodes]
+        versions = sum(1 for node in self.nodes.values() if node.version)
+        drawn = sum(1 for node in nodes.values() if node.version)
+        return Lineage(nodes, edges, versions - drawn)
+
+
+def lineage(user: User | AnonymousUser, project: Project | None = None) -> Lineage:
+    """The lineage of the versions that a person may look at: of one project with all that they come from, or
+    of all. One query."""
+    rows = rows_of(ModelVersion.objects.visible_to(user))
+    whole = graph_of(rows)
+    asked = [row for row in rows if project is None or row["project_id"] == project.pk]
+    newest = [f"v{row['pk']}" for row in asked[-MOST:]]
+    part = whole.only(whole.origins(newest))
+    part.left_out = sum(f"v{row['pk']}" not in part.nodes for row in asked)
+    return part
+
+
+def rows_of(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
+    """What a graph needs to know of versions, oldest first."""
+    run = "run__parameters"
+    return list(
+        versions.order_by("pk").values(
+            "pk", "name", "kind", "stage", "project_id", "parent_id", "created_at",
+            reward_id=F("run__reward_id"), snapshot_id=F("run__snapshot_id"),
+            comparisons=F("run__snapshot__count"), demonstrations=F("run__snapshot__demonstration_count"),
+            run_kind=F("run__kind"), source=F(f"{run}__source"), preferences=F(f"{run}__preferences"),
+            origin=F("metrics__origin"),
+        )
+    )  # fmt: skip
+
+
+def graph_of(rows: list[dict[str, Any]]) -> Lineage:
+    """The graph of these versions; where one comes from a version that is not among them, it begins there."""
+    graph = Lineage()
+    there = {row["pk"] for row in rows}
+    for row in rows:
+        key = f"v{row['pk']}"
+        graph.nodes[key] = Node(key, row["kind"], row["name"], stage=row["stage"], version=row["pk"])
+        if row["parent_id"] in there:
+            graph.edges.append(Edge(f"v{row['parent_id']}", key, WEIGHTS))
+        # A run that measures by a reward model learns nothing from it.
+        if row["reward_id"] in there and row["run_kind"] == "finetune":
+            graph.edges.append(Edge(f"v{row['reward_id']}", key, REWARD))
+        for node, what in beginnings(row):
+            graph.nodes.setdefault(node.key, node)
+            graph.edges.append(Edge(node.key, key, what))
+    return graph
+
+
+def beginnings(row: dict[str, Any]) -> Iterable[tuple[Node, str]]:
+    """What a version learned from that is no version."""
+    if row["snapshot_id"]:
+        count, what = row["comparisons"], "comparison"
+        if not count and row["demonstrations"]:
+            count, what = row["demonstrations"], "demonstration"
+        said = f"{count:,} {what}{'' if count == 1 else 's'}"
+        key = f"s{row['snapshot_id']}"
+        yield Node(key, "snapshot", said, "people’s answers", snapshot=row["snapshot_id"]), ANSWERS
+    elif row["preferences"]:
+        yield Node(f"f{row['preferences']}", "snapshot", PurePath(row["preferences"]).name, "a file"), ANSWERS
+    if row["run_kind"] == "pretrain" and row["source"]:
+        name = ", ".join(PurePath(part).name for part in row["source"].split(","))
+        yield Node(f"c{row['source']}", "corpus", name, "corpus"), TEXT
+    if row["run_kind"] is None and row["origin"]:
+        yield Node(f"o{row['origin']}", "corpus", PurePath(row["origin"]).name, "imported"), TEXT

@@ -1,0 +1,98 @@
+"""How often versions win, by whom, and against what: people's word first, a version's own training last."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F
+
+from training.forms.tastes import PEOPLE
+from training.models import ModelVersion, Run
+from training.reports.evaluation import Interval
+
+Changes = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinRate:
+    """The share of prompts on which a version's text was preferred, at 95 %. Ties count half."""
+
+    judge: str
+    against: str
+    found: Interval
+    run: int
+    """The evaluation, or the run that made the version."""
+    is_own: bool = False
+    """Whether the version was chosen by this very figure while it was made."""
+
+    @property
+    def by_people(self) -> bool:
+        return self.judge == PEOPLE
+
+
+def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
+    """What is known of each version, by its key: the latest word of each judge about each opponent.
+
+    The versions' runs and parents are read with them. One query.
+    """
+    found: dict[int, list[WinRate]] = defaultdict(list)
+    had: set[tuple[int, str, str]] = set()
+    evaluations = (
+        Run.objects.filter(kind=Run.Kind.EVALUATE, status=Run.Status.SUCCEEDED, policy__in=versions)
+        .exclude(parameters__against="")
+        .exclude(parameters__best_of__gt=1)
+        .order_by("-pk")
+        .values_list("pk", "policy_id", "parameters__against", F("metrics__judges"))
+    )
+    for pk, version, against, judges in evaluations:
+        for row in judges or []:
+            key = (version, row["judge"], against)
+            if row["won"] and key not in had:
+                had.add(key)
+                found[version].append(
+                    WinRate(judge=row["judge"], against=against, found=Interval(**row["won"]), run=pk)
+                )
+    for version in versions:
+        found[version.pk] = sorted(found[version.pk], key=lambda each: not each.by_people)
+        own = of_its_training(version)
+        if own is not None and (version.pk, own.judge, own.against) not in had:
+            found[version.pk].append(own)
+    return found
+
+
+def of_its_training(version: ModelVersion) -> WinRate | None:
+    """What its tuning measured on held-out prompts, against the policy before."""
+    report = version.metrics.get("tuning")
+    if not report or version.run is None or version.parent is None:
+        return None
+    for measure, judge in (
+        ("gold_win_rate", version.run.parameters.get("gold")),
+        ("win_rate", version.run.parameters.get("reward")),
+    ):
+        row = change(report["changes"], measure)
+        if row is not None and judge and row["low"] is not None and row["after"] is not None:
+            low, high = (min(max(row["before"] + row[end], 0.0), 1.0) for end in ("low", "high"))
+            interval = Interval(rate=row["after"], low=low, high=high, count=report["prompts"])
+            return WinRate(
+                judge=judge, against=version.parent.name, found=interval, run=version.run.pk, is_own=True
+            )
+    return None
+
+
+def change(changes: Changes, measure: str) -> dict[str, Any] | None:
+    """What a tuning did to one measure."""
+    return next((row for row in changes if row["measure"] == measure), None)
+
+
+def score(version: ModelVersion) -> str:
+    """The one figure of a version that stands in a list: its reward, its accuracy, its perplexity."""
+    metrics = version.metrics
+    if version.kind == ModelVersion.Kind.REWARD:
+        accuracy = metrics.get("gold_accuracy") or metrics.get("accuracy")
+        return "" if accuracy is None else f"accuracy {accuracy:.0%}"
+    row = change((metrics.get("tuning") or {}).get("changes", []), "reward")
+    if row is not None and row["after"] is not None:
+        return f"reward {row['before']:z.2f} → {row['after']:z.2f}".replace("-", "−")
+    perplexity = metrics.get("perplexity")
+    return "" if perplexity is None else f"perplexity {perplexity:.4g}"
