@@ -7,7 +7,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from labeling.models import (
     Adjudication,
@@ -15,6 +15,7 @@ from labeling.models import (
     Assignment,
     Cursor,
     Judgement,
+    Membership,
     PreferenceSnapshot,
     Project,
     SnapshotAnswer,
@@ -54,6 +55,17 @@ def may_erase(actor: User, person: User) -> bool:
 def erasable_projects(actor: User) -> QuerySet[Project]:
     """The projects in which one may delete what people answered."""
     return Project.objects.allowed(actor, "labeling.erase")
+
+
+def whom_to_ask(person: User) -> QuerySet[User]:
+    """Who can delete what this person answered, other than themselves."""
+    answered = Assignment.objects.filter(annotator=person).order_by().values("project")
+    here = Membership.objects.giving("labeling.erase").filter(project__in=answered)
+    everywhere = User.objects.with_perm(
+        "labeling.erase", backend="django.contrib.auth.backends.ModelBackend"
+    ).order_by()
+    able = User.objects.filter(Q(pk__in=here.values("person")) | Q(pk__in=everywhere.values("pk")))
+    return able.filter(is_active=True).exclude(pk=person.pk).order_by("username")
 
 
 def extent(person: User, projects: Iterable[Project]) -> Extent:

@@ -9,8 +9,8 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Generator, Membership, Project, Task
-from labeling.prompts import add_prompts
 from labeling.preferences import freeze
+from labeling.prompts import add_prompts
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import admin, annotator, answered, make_project, make_tasks, says
 from tests.training.lineages import made, tuned

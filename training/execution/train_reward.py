@@ -21,6 +21,7 @@ from training.rlhf.feedback.preferences import Comparison, Rating, at_random
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
+from training.traces import of_those_left
 
 Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 
@@ -30,6 +31,8 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     result = train(run, attempt, folder)
     attempt.check()
     metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
+    if run.snapshot is not None:
+        metrics = of_those_left(metrics, run.snapshot)
     if taste := run.parameters.get("gold"):
         attempt.say("asking the taste")
         metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), at_random(result.heldout))

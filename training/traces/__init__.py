@@ -3,7 +3,13 @@
 from training.traces.behind import Behind, Source, behind
 from training.traces.descent import Descent
 from training.traces.shaped import Shaped, shaped_by
-from training.traces.withdrawals import erase, touched_by, withdrawn_from, withdrawn_from_each
+from training.traces.withdrawals import (
+    erase,
+    of_those_left,
+    touched_by,
+    withdrawn_from,
+    withdrawn_from_each,
+)
 
 __all__ = [
     "Behind",
@@ -12,6 +18,7 @@ __all__ = [
     "Source",
     "behind",
     "erase",
+    "of_those_left",
     "shaped_by",
     "touched_by",
     "withdrawn_from",

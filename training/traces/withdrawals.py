@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.people import erasure
@@ -17,11 +18,14 @@ from training.traces.descent import Descent
 def erase(person: User, *, projects: Iterable[Project], by: User) -> erasure.Extent:
     """Delete what somebody answered in these projects, and the figures about them in runs and versions.
 
-    Returns what there was; raises PermissionDenied. Else as `labeling.people.erasure.erase`.
+    Runs that learned from the answers and are not done begin anew, if they are taken up again. Returns what
+    there was; raises PermissionDenied. Else as `labeling.people.erasure.erase`.
     """
     chosen = list(projects)
     with transaction.atomic():
+        learning = touched_by(person, chosen).runs
         there_was = erasure.erase(person, projects=chosen, by=by)
+        _forget_states(Run.objects.filter(pk__in=learning))
         runs = Run.objects.select_for_update(of=("self",)).filter(project__in=chosen).order_by("pk")
         for run in runs.filter(kind__in=(Run.Kind.TRAIN_REWARD, Run.Kind.EVALUATE)):
             cleaned = without(run.metrics, person)
@@ -51,6 +55,23 @@ def touched_by(person: User, projects: Iterable[Project]) -> Touched:
     runs = Run.objects.filter(snapshot__in=used).order_by("pk").values_list("pk", flat=True)
     made = ModelVersion.objects.filter(run__in=runs).values_list("pk", flat=True)
     return Touched(list(runs), Descent.known().descendants(*made))
+
+
+def _forget_states(runs: QuerySet[Run]) -> None:
+    """Leave no state to go on from: it learned from what is deleted, and what is left is another lesson."""
+    waiting = runs.exclude(status__in=(Run.Status.RUNNING, Run.Status.SUCCEEDED))
+    for run in waiting.filter(saved_step__isnull=False):
+        Run.objects.filter(pk=run.pk).exclude(status=Run.Status.RUNNING).update(saved_step=None)
+        transaction.on_commit(run.remove_folder)
+
+
+def of_those_left(metrics: dict[str, Any], snapshot: PreferenceSnapshot) -> dict[str, Any]:
+    """A run's metrics without the rows about annotators whose answers were deleted while it learned."""
+    snapshot.refresh_from_db()
+    if not snapshot.withdrawn or "annotators" not in metrics:
+        return metrics
+    left = {row["annotator"] for rows in (snapshot.comparisons(), snapshot.ratings()) for row in rows}
+    return metrics | {"annotators": [row for row in metrics["annotators"] if row["annotator"] in left]}
 
 
 def without(metrics: dict[str, Any], person: User) -> dict[str, Any]:
