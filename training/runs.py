@@ -44,14 +44,22 @@ def start(
     return run
 
 
-def form_for(kind: str, data: dict[str, Any]) -> RunForm:
-    """The bound form of a kind of run; `data` holds plain values by field name."""
-    return FORMS[kind](data)
+def form_for(kind: str, data: dict[str, Any], *, user: User | AnonymousUser | None = None) -> RunForm:
+    """The bound form of a kind of run; `data` holds plain values by field name.
+
+    With a `user`, it accepts what they may use: their projects, and the versions that they may see.
+    """
+    return FORMS[kind](data, user=user)
+
+
+def lock_of(pk: int) -> str:
+    """The queueing lock of a run's jobs: no second one waits while one does."""
+    return f"run-{pk}"
 
 
 def wake_worker(run: Run) -> None:
     """Put a job for the run in the queue. The job is only a wake-up: a second one finds nothing to do."""
-    lock = f"run-{run.pk}"
+    lock = lock_of(run.pk)
     if ProcrastinateJob.objects.filter(queueing_lock=lock, status="todo").exists():
         return
     task = app.configure_task(EXECUTE, queue=QUEUE, queueing_lock=lock)

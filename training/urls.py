@@ -2,16 +2,31 @@
 
 from django.urls import path
 
-from training.views import gates, models, runs, samples, traces
+from training.views import dashboard, gates, models, notices, records, rounds, runs, samples, start, traces
 
 app_name = "training"
 urlpatterns = [
+    # /dashboard/, /projects/<slug>/
+    path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("projects/<slug:slug>/", dashboard.loop, name="loop"),
+    # /projects/<slug>/rounds/
+    path("projects/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
+    path("projects/<slug:slug>/rounds/begin/", rounds.begin_round, name="begin_round"),
+    path("projects/<slug:slug>/rounds/stop/", rounds.stop_round, name="stop_round"),
     # /runs/
     path("runs/", runs.run_list, name="runs"),
+    path("runs/estimate/", start.estimate_of, name="estimate"),
     path("runs/<int:pk>/", runs.run_detail, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="progress"),
     path("runs/<int:pk>/cancel/", runs.cancel_run, name="cancel"),
+    path("runs/<int:pk>/pause/", runs.pause_run, name="pause"),
     path("runs/<int:pk>/resume/", runs.resume_run, name="resume"),
+    path("runs/<int:pk>/log/", records.log, name="log"),
+    path("runs/<int:pk>/excerpts/", records.run_excerpts, name="excerpts"),
+    path("runs/<int:pk>/points/", records.points, name="points"),
+    # /notices/
+    path("notices/", notices.news, name="notices"),
+    path("notices/<int:pk>/seen/", notices.seen, name="seen"),
     # /snapshots/, /answers/, /people/<id>/erase/
     path("snapshots/<int:pk>/", traces.snapshot, name="snapshot"),
     path("answers/<int:pk>/", traces.answer, name="answer"),

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max, Min
 
-from training.models import Point, Run
+from training.models import Run
 from training.models.records import EVALUATED
 from training.reports.charts import Chart, Curve, Level
 
@@ -93,7 +93,9 @@ PICTURES: dict[str, tuple[Picture, ...]] = {
         GOLD,
         KL,
         DISAGREEMENT,
-        Picture("Log-probability of completions", {"logprob/chosen": "chosen", "logprob/rejected": "rejected"}),
+        Picture(
+            "Log-probability of completions", {"logprob/chosen": "chosen", "logprob/rejected": "rejected"}
+        ),
         LENGTH,
         LEARNING_RATE,
         GRADIENT,
@@ -177,20 +179,18 @@ def stride(count: int) -> int:
     return every
 
 
-TABLE = Point._meta.db_table
 EVALUATION = 'AND "values" ?| %(evaluated)s::text[]'
-
-FIRST_IN_STRETCH = f"""
+FIRST_IN_STRETCH = """
 SELECT found.step, found."values"
 FROM generate_series(%(begin)s, %(last)s, %(every)s) AS stretch (begin)
 CROSS JOIN LATERAL (
-    SELECT step, "values" FROM {TABLE}
-    WHERE run_id = %(run)s AND step >= stretch.begin AND step < stretch.begin + %(every)s {{only}}
+    SELECT step, "values" FROM training_point
+    WHERE run_id = %(run)s AND step >= stretch.begin AND step < stretch.begin + %(every)s {only}
     ORDER BY step LIMIT 1
 ) AS found
 """
-LAST = f"""
-(SELECT step, "values" FROM {TABLE} WHERE run_id = %(run)s {{only}} ORDER BY step DESC LIMIT 1)
+LAST = """
+(SELECT step, "values" FROM training_point WHERE run_id = %(run)s {only} ORDER BY step DESC LIMIT 1)
 """
 SPARSE = " UNION ALL ".join(
     part.format(only=only) for part in (FIRST_IN_STRETCH, LAST) for only in ("", EVALUATION)

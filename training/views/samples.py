@@ -37,6 +37,6 @@ def samples(request: UserRequest, slug: str) -> HttpResponse:
         "folded": [field for field in form if field.name not in {*SHOWN_AT_ONCE, "project"}],
         "prompts": project.prompts.filter(split="train").count(),
         "newest": newest,
-        **(run_context(latest.pk) if latest else {}),
+        **(run_context(latest, request) if latest else {}),
     }
     return render(request, "training/samples.html", context, status=422 if form.errors else 200)
