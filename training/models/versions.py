@@ -45,6 +45,11 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         production = ModelVersion.objects.production(project)
         return fresh if production is None else fresh.filter(pk__gt=production.pk)
 
+    def with_history(self) -> Self:
+        """Each with `was_promoted`: whether it is in production or was there before."""
+        promoted = ModelVersion.objects.filter(pk=models.OuterRef("pk"), decisions__action="promote")
+        return self.annotate(was_promoted=models.Exists(promoted))
+
     def publish(
         self,
         *,

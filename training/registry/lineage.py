@@ -32,6 +32,7 @@ class Node:
     stage: str = ""
     version: int = 0
     snapshot: int = 0
+    was_promoted: bool = False
 
     @property
     def words(self) -> str:
@@ -39,6 +40,8 @@ class Node:
         if not self.stage:
             return self.detail
         what = "reward model" if self.sort == "reward" else "policy"
+        if self.stage == "candidate" and self.was_promoted:
+            return f"{what}, was in production"
         return f"{what}, {'in production' if self.stage == 'production' else self.stage}"
 
 
@@ -103,8 +106,8 @@ def rows_of(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
     """What a graph needs to know of versions, oldest first."""
     run = "run__parameters"
     return list(
-        versions.order_by("pk").values(
-            "pk", "name", "kind", "stage", "project_id", "parent_id", "created_at",
+        versions.with_history().order_by("pk").values(
+            "pk", "name", "kind", "stage", "project_id", "parent_id", "was_promoted",
             reward_id=F("run__reward_id"), snapshot_id=F("run__snapshot_id"),
             comparisons=F("run__snapshot__count"), demonstrations=F("run__snapshot__demonstration_count"),
             run_kind=F("run__kind"), source=F(f"{run}__source"), preferences=F(f"{run}__preferences"),
@@ -119,7 +122,14 @@ def graph_of(rows: list[dict[str, Any]]) -> Lineage:
     there = {row["pk"] for row in rows}
     for row in rows:
         key = f"v{row['pk']}"
-        graph.nodes[key] = Node(key, row["kind"], row["name"], stage=row["stage"], version=row["pk"])
+        graph.nodes[key] = Node(
+            key,
+            row["kind"],
+            row["name"],
+            stage=row["stage"],
+            version=row["pk"],
+            was_promoted=row["was_promoted"],
+        )
         if row["parent_id"] in there:
             graph.edges.append(Edge(f"v{row['parent_id']}", key, WEIGHTS))
         # A run that measures by a reward model learns nothing from it.

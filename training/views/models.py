@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,6 +16,7 @@ from labeling.access import UserRequest, allowed_project, may, right_required, s
 from labeling.models import PreferenceSnapshot, Project, Sample
 from training import traces
 from training.models import Decision, ModelVersion, Run
+from training.models.versions import ModelVersionQuerySet
 from training.registry import decisions, gates
 from training.registry.agreement import agreement_behind
 from training.registry.layout import picture
@@ -58,7 +58,7 @@ class VersionFilter(forms.Form):
         projects = Project.objects.allowed(request.user, "training.view_modelversion")
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
 
-    def chosen(self, versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    def chosen(self, versions: ModelVersionQuerySet) -> ModelVersionQuerySet:
         """Those that were asked for; an answer that makes no sense asks for nothing."""
         self.is_valid()
         asked = self.cleaned_data
@@ -111,7 +111,7 @@ def version_list(request: UserRequest) -> HttpResponse:
     """The versions, newest first."""
     form = VersionFilter(request.GET, request=request)
     visible = ModelVersion.objects.visible_to(request.user)
-    found = form.chosen(visible).select_related("project", "parent", "run")
+    found = form.chosen(visible).with_history().select_related("project", "parent", "run")
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     versions = list(page)
     rates = win_rates(versions)
@@ -279,7 +279,7 @@ def version_or_404(request: UserRequest, name: str) -> ModelVersion:
         "run__reward__run",
         "run__snapshot",
     )
-    versions = ModelVersion.objects.visible_to(request.user).select_related(*related)
+    versions = ModelVersion.objects.visible_to(request.user).with_history().select_related(*related)
     versions = versions.defer("run__snapshot__content")
     return get_object_or_404(versions, name=name)
 
