@@ -1,20 +1,19 @@
-"""Forms of the set-up pages and of the admin: a project, an import, an invitation, a new account."""
+"""Forms of the set-up pages and of the admin: a project, an import."""
 
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.utils.text import slugify
 
 from labeling.feedback import KINDS
-from labeling.models import Invitation, Project
-from labeling.people.accounts import may_be_members
+from labeling.models import Project
+from labeling.people.memberships import keep, may_open
 from labeling.setup.imports import ENCODINGS, LARGEST
 
 TOGETHER = ("feedback", "samples_per_task")
 """Fields that are only right or wrong together."""
-LATER = ("everybody", "members", "is_active")
+LATER = ("everybody", "is_active")
 """What is not asked of a new project: it is open to every annotator."""
 QUALITY = (
     "annotations_per_task", "lease_minutes", "gold_percent", "repeat_percent", "entry_percent",
@@ -38,9 +37,6 @@ class ProjectForm(forms.ModelForm):
         widget=forms.Textarea(attrs={"rows": 10}),
         help_text="Markdown. A change becomes a new version; answers keep the version they were given under.",
     )
-    members = forms.ModelMultipleChoiceField(
-        queryset=User.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
-    )
 
     class Meta:
         model = Project
@@ -62,7 +58,6 @@ class ProjectForm(forms.ModelForm):
             "adjudicate_percent",
             "chosen_percent",
             "everybody",
-            "members",
             "is_active",
         ]
         labels = {
@@ -86,9 +81,6 @@ class ProjectForm(forms.ModelForm):
         self.initial["criteria"] = ", ".join(project.criteria)
         if project.pk and (guidelines := project.guidelines):
             self.initial["guidelines_text"] = guidelines.text
-        members = self.fields["members"]
-        assert isinstance(members, forms.ModelMultipleChoiceField)
-        members.queryset = may_be_members(project)
 
     def clean_name(self) -> str:
         """The name on one line, which leaves something for an address."""
@@ -120,16 +112,13 @@ class ProjectForm(forms.ModelForm):
         pk = self.instance.pk
         project = Project.objects.get(pk=pk) if pk else Project()
         for name in self.valid_names:
-            if name != "members":
-                setattr(project, name, self.cleaned_data[name])
+            setattr(project, name, self.cleaned_data[name])
         return project
 
     def save_valid(self, *, author: User) -> Project:
-        """Store what is valid of the form, its members too."""
+        """Store what is valid of the form."""
         project = self.valid_project()
         self.save_with_guidelines(project, author=author)
-        if "members" in self.valid_names:
-            project.members.set(self.cleaned_data["members"])
         return project
 
     def save_with_guidelines(self, project: Project, *, author: User) -> None:
@@ -137,6 +126,7 @@ class ProjectForm(forms.ModelForm):
         if not project.slug:
             project.slug = free_slug(project.name)
         project.save()
+        keep(project, by=author)
         text = self.cleaned_data.get("guidelines_text")
         if text is not None and (text or project.guidelines):
             project.revise_guidelines(text.replace("\r\n", "\n"), author=author)
@@ -152,11 +142,13 @@ class SetupForm(ProjectForm):
         """The settings that are folded away."""
         return [self[name] for name in QUALITY]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             for name in LATER:
                 del self.fields[name]
+        elif not may_open(by):
+            self.fields["everybody"].disabled = True
         for field in self.fields.values():
             field.widget.attrs["form"] = self.form_id
 
@@ -239,48 +231,3 @@ class ImportForm(forms.Form):
         if cleaned.get("file") and cleaned.get("text", "").strip():
             raise forms.ValidationError("There is a file and a pasted text: take one of them away.")
         return cleaned
-
-
-class InvitationForm(forms.ModelForm):
-    """Whom to invite. Only superusers are offered, and may choose, the role of an admin."""
-
-    class Meta:
-        model = Invitation
-        fields = ["name", "role", "projects"]
-        widgets = {"projects": forms.CheckboxSelectMultiple}
-
-    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not by.is_superuser:
-            role = self.fields["role"]
-            assert isinstance(role, forms.ChoiceField)
-            role.choices = [(Invitation.Role.ANNOTATOR.value, Invitation.Role.ANNOTATOR.label)]
-        self.fields["role"].required = False
-        self.fields["name"].label = "Name"
-        projects = self.fields["projects"]
-        assert isinstance(projects, forms.ModelMultipleChoiceField)
-        projects.queryset = Project.objects.filter(everybody=False, is_active=True)
-
-    def clean_role(self) -> str:
-        """An annotator, unless it is said otherwise."""
-        role: str = self.cleaned_data["role"]
-        return role or Invitation.Role.ANNOTATOR
-
-
-class MembershipForm(forms.Form):
-    """The projects with members that one person belongs to."""
-
-    projects = forms.ModelMultipleChoiceField(
-        queryset=Project.objects.filter(everybody=False),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-    )
-
-
-class AccountForm(UserCreationForm):
-    """The name and password of whoever accepts an invitation, and nothing else of the account."""
-
-    class Meta:
-        model = User
-        fields = ["username"]
-        labels = {"username": "User name"}

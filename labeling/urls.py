@@ -6,6 +6,7 @@ from labeling.views import (
     adjudication,
     answers,
     guidelines,
+    members,
     mine,
     people,
     quality,
@@ -40,6 +41,7 @@ urlpatterns = [
     path("projects/<slug:slug>/setup/", setup.setup, name="setup"),
     path("projects/<slug:slug>/preview/", setup.preview, name="preview"),
     path("projects/<slug:slug>/import/", setup.import_tasks, name="import_tasks"),
+    path("projects/<slug:slug>/members/", members.members, name="members"),
     # /projects/<slug>/quality/
     path("projects/<slug:slug>/quality/", quality.quality, name="quality"),
     path("projects/<slug:slug>/quality/strengths/", quality.quality_strengths, name="quality_strengths"),

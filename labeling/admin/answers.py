@@ -5,11 +5,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from labeling.admin.base import ReadOnly
+from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown
 from labeling.models import Adjudication, Annotation, Judgement, PreferenceSnapshot
 
 
-class JudgementInline(ReadOnly, admin.TabularInline):
+class JudgementInline(Shown, admin.TabularInline):
     """The ranks, scores or grades of an answer."""
 
     model = Judgement
@@ -18,8 +18,10 @@ class JudgementInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Annotation)
-class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
+class AnnotationAdmin(ReadOnly, OfProjects):
     """Answers, as they were given."""
+
+    project_path = "assignment__project"
 
     list_display = [
         "id",
@@ -32,7 +34,7 @@ class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
         "comment",
         "created",
     ]
-    list_filter = ["assignment__project", "all_bad", "flagged", "created"]
+    list_filter = [("assignment__project", OwnProjects), "all_bad", "flagged", "created"]
     list_select_related = ["assignment__project", "assignment__annotator", "assignment__task__prompt"]
     search_fields = ["comment", "assignment__annotator__username"]
     exclude = ["text"]
@@ -61,11 +63,13 @@ class AnnotationAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Adjudication)
-class AdjudicationAdmin(ReadOnly, admin.ModelAdmin):
+class AdjudicationAdmin(ReadOnly, OfProjects):
     """Last words on tasks about which people disagreed."""
 
+    project_path = "task__project"
+
     list_display = ["task", "project", "annotator", "note", "created"]
-    list_filter = ["task__project", "created"]
+    list_filter = [("task__project", OwnProjects), "created"]
     list_select_related = ["task__project", "assignment__annotator"]
     search_fields = ["note", "assignment__annotator__username"]
 
@@ -82,14 +86,32 @@ class AdjudicationAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(PreferenceSnapshot)
-class PreferenceSnapshotAdmin(ReadOnly, admin.ModelAdmin):
+class PreferenceSnapshotAdmin(ReadOnly, OfProjects):
     """Frozen comparisons, with the first few to read."""
 
-    list_display = ["__str__", "project", "count", "rating_count", "demonstration_count", "created"]
-    list_filter = ["project"]
+    list_display = [
+        "__str__",
+        "project",
+        "count",
+        "rating_count",
+        "demonstration_count",
+        "withdrawn",
+        "created",
+    ]
+    list_filter = [("project", OwnProjects)]
     list_select_related = ["project"]
     search_fields = ["hash"]
-    fields = ["project", "hash", "count", "rating_count", "demonstration_count", "created", "first_lines"]
+    fields = [
+        "project",
+        "hash",
+        "count",
+        "rating_count",
+        "demonstration_count",
+        "withdrawn",
+        "withdrawn_at",
+        "created",
+        "first_lines",
+    ]
     readonly_fields = ["first_lines"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PreferenceSnapshot]:

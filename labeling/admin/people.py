@@ -1,6 +1,8 @@
 """Invitations: made, withdrawn and accepted on the site's own pages."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from labeling.admin.base import ReadOnly
 from labeling.models import Invitation
@@ -13,6 +15,7 @@ class InvitationAdmin(ReadOnly, admin.ModelAdmin):
     list_display = [
         "name",
         "role",
+        "everywhere",
         "invited_by",
         "created",
         "expires",
@@ -26,6 +29,7 @@ class InvitationAdmin(ReadOnly, admin.ModelAdmin):
     fields = [
         "name",
         "role",
+        "everywhere",
         "projects",
         "invited_by",
         "created",
@@ -34,3 +38,7 @@ class InvitationAdmin(ReadOnly, admin.ModelAdmin):
         "accepted_by",
         "withdrawn",
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
+        """Those that the person may withdraw."""
+        return super().get_queryset(request).visible_to(request.user)  # type: ignore[attr-defined, no-any-return]

@@ -3,17 +3,19 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
-from labeling.admin.base import ReadOnly, counted
+from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown, counted
 from labeling.forms import ProjectForm
-from labeling.models import Assignment, Generator, Guidelines, Membership, Project, Prompt, Sample, Task
+from labeling.models import Assignment, Generator, Guidelines, Project, Prompt, Sample, Task
+from labeling.people.memberships import may_open
 
 
-class GuidelinesInline(ReadOnly, admin.TabularInline):
+class GuidelinesInline(Shown, admin.TabularInline):
     """The versions so far."""
 
     model = Guidelines
@@ -24,19 +26,11 @@ class GuidelinesInline(ReadOnly, admin.TabularInline):
     extra = 0
 
 
-class MembershipInline(admin.TabularInline):
-    """Who has which part in it."""
-
-    model = Membership
-    fields = ["person", "role"]
-    verbose_name_plural = "members"
-    extra = 0
-
-
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):
+class ProjectAdmin(OfProjects):
     """Projects, with their guidelines; prompts, samples and people are brought in on the set-up page."""
 
+    project_path = "pk"
     form = ProjectForm
     list_display = [
         "name",
@@ -50,8 +44,8 @@ class ProjectAdmin(admin.ModelAdmin):
     ]
     list_filter = ["feedback", "is_active", "everybody", "text_format"]
     search_fields = ["name", "slug"]
-    inlines = [MembershipInline, GuidelinesInline]
-    readonly_fields = ["slug", "set_up"]
+    inlines = [GuidelinesInline]
+    readonly_fields = ["slug", "set_up", "shown_members"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "set_up", "is_active"]}),
         ("What is asked", {"fields": ["feedback", "scale", "criteria", "guidelines_text"]}),
@@ -59,7 +53,7 @@ class ProjectAdmin(admin.ModelAdmin):
             "How it is asked",
             {"fields": ["samples_per_task", "text_format", "annotations_per_task", "lease_minutes"]},
         ),
-        ("Who is asked", {"fields": ["everybody"]}),
+        ("Who is asked", {"fields": ["everybody", "shown_members"]}),
         (
             "Quality",
             {
@@ -107,6 +101,24 @@ class ProjectAdmin(admin.ModelAdmin):
             return "after saving"
         return format_html('<a href="{}">Set up</a>', reverse("labeling:setup", args=[project.slug]))
 
+    @admin.display(description="Members")
+    def shown_members(self, project: Project) -> str:
+        """Who has which part; they are chosen on the set-up page."""
+        if not project.pk:
+            return "chosen on the set-up page"
+        parts = project.memberships.select_related("person")
+        rows = ((part.person, part.get_role_display().lower()) for part in parts)
+        return format_html_join("", "<div>{}, {}</div>", rows) or "none"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Who makes projects makes them on the whole site: a new one is nobody's yet."""
+        return request.user.has_perm(self.right("add"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> list[str]:
+        """Whether it is open to everybody, too, for those who may not decide that."""
+        fixed = [*super().get_readonly_fields(request, obj)]
+        return fixed if may_open(request.user) else [*fixed, "everybody"]  # type: ignore[arg-type]
+
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
         """Save the project, and its guidelines as a new version if they changed."""
         form.save_with_guidelines(obj, author=request.user)
@@ -138,11 +150,11 @@ class HasSamples(admin.SimpleListFilter):
 
 
 @admin.register(Prompt)
-class PromptAdmin(admin.ModelAdmin):
+class PromptAdmin(OfProjects):
     """Prompts. Text and split stay: a prompt that changes sides would spoil the evaluation."""
 
     list_display = ["__str__", "project", "split", "created"]
-    list_filter = ["project", "split", HasSamples]
+    list_filter = [("project", OwnProjects), "split", HasSamples]
     list_select_related = ["project"]
     search_fields = ["text"]
 
@@ -152,16 +164,34 @@ class PromptAdmin(admin.ModelAdmin):
 
 
 @admin.register(Generator)
-class GeneratorAdmin(admin.ModelAdmin):
-    """Who writes samples."""
+class GeneratorAdmin(OfProjects):
+    """Who writes samples: shown are those that wrote for projects in which one may see them."""
+
+    project_path = "samples__prompt__project"
 
     list_display = ["name", "description", "sample_count", "created"]
     search_fields = ["name", "description"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Generator]:
         """With the number of samples."""
-        generators: QuerySet[Generator] = super().get_queryset(request)
+        seen = super().get_queryset(request).values("pk")
+        generators = Generator.objects.filter(pk__in=seen)  # each once, however much it wrote
         return generators.annotate(samples_here=Count("samples"))
+
+    def project_of(self, row: Generator) -> None:  # noqa: ARG002
+        """It belongs to none: to change one takes the right on the whole site."""
+        return
+
+    def seen_by(self, user: User) -> Q:
+        """Also those that have written nothing, for people of the whole site."""
+        seen = super().seen_by(user)
+        return seen | Q(samples=None) if user.has_perm(self.right("view")) else seen
+
+    def has_view_permission(self, request: HttpRequest, obj: Generator | None = None) -> bool:
+        """Whoever finds one in the list."""
+        return (
+            super().has_view_permission(request) if obj is None else self.get_queryset(request).contains(obj)
+        )
 
     @admin.display(description="Samples", ordering="samples_here")
     def sample_count(self, generator: Any) -> int:
@@ -170,10 +200,11 @@ class GeneratorAdmin(admin.ModelAdmin):
 
 
 @admin.register(Sample)
-class SampleAdmin(ReadOnly, admin.ModelAdmin):
+class SampleAdmin(ReadOnly, OfProjects):
     """Samples, as they were written."""
 
+    project_path = "prompt__project"
     list_display = ["__str__", "prompt", "generator", "created"]
-    list_filter = ["generator", "prompt__project"]
+    list_filter = [("prompt__project", OwnProjects)]
     list_select_related = ["prompt", "generator"]
-    search_fields = ["text", "prompt__text"]
+    search_fields = ["text", "prompt__text", "generator__name"]

@@ -7,11 +7,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from labeling.admin.base import ReadOnly
+from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown
 from labeling.models import Assignment, Gold, Task, TaskSample
 
 
-class TaskSampleInline(ReadOnly, admin.TabularInline):
+class TaskSampleInline(Shown, admin.TabularInline):
     """The samples of a task."""
 
     model = TaskSample
@@ -29,7 +29,7 @@ class TaskSampleInline(ReadOnly, admin.TabularInline):
         return str(place.sample.generator)
 
 
-class AssignmentInline(ReadOnly, admin.TabularInline):
+class AssignmentInline(Shown, admin.TabularInline):
     """Who has, or had, a task."""
 
     model = Assignment
@@ -37,7 +37,7 @@ class AssignmentInline(ReadOnly, admin.TabularInline):
     extra = 0
 
 
-class GoldInline(ReadOnly, admin.StackedInline):
+class GoldInline(Shown, admin.StackedInline):
     """The right answer, where it is known."""
 
     model = Gold
@@ -47,11 +47,13 @@ class GoldInline(ReadOnly, admin.StackedInline):
 
 
 @admin.register(Gold)
-class GoldAdmin(ReadOnly, admin.ModelAdmin):
+class GoldAdmin(ReadOnly, OfProjects):
     """What is known to be right. It is made from tasks, on the pages about quality and by imports."""
 
+    project_path = "task__project"
+
     list_display = ["task", "project", "kind", "author", "created"]
-    list_filter = ["task__kind", "task__project"]
+    list_filter = ["task__kind", ("task__project", OwnProjects)]
     list_select_related = ["task__project", "author"]
     search_fields = ["explanation", "task__prompt__text"]
 
@@ -87,11 +89,11 @@ class WaitingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(admin.ModelAdmin):
+class TaskAdmin(OfProjects):
     """Tasks: opened by imports, by the loop and by `sample`; only their priority is set by hand."""
 
     list_display = ["__str__", "project", "prompt", "kind", "choice", "priority", "need", "open", "created"]
-    list_filter = ["project", "kind", "choice", WaitingFilter]
+    list_filter = [("project", OwnProjects), "kind", "choice", WaitingFilter]
     list_select_related = ["project", "prompt"]
     search_fields = ["prompt__text"]
     fields = [
@@ -112,7 +114,7 @@ class TaskAdmin(admin.ModelAdmin):
 
 
 @admin.register(Assignment)
-class AssignmentAdmin(ReadOnly, admin.ModelAdmin):
+class AssignmentAdmin(ReadOnly, OfProjects):
     """Who has which task."""
 
     list_display = [
@@ -125,6 +127,6 @@ class AssignmentAdmin(ReadOnly, admin.ModelAdmin):
         "finished",
         "skip_reason",
     ]
-    list_filter = ["state", "project"]
+    list_filter = ["state", ("project", OwnProjects)]
     list_select_related = ["task", "project", "annotator"]
     search_fields = ["annotator__username", "skip_reason"]

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from labeling import queue
-from labeling.access import active_project, own_assignment
+from labeling.access import active_project, may_somewhere, own_assignment
 from labeling.api.serializers import (
     AnsweredSerializer,
     AssignmentSerializer,
@@ -29,11 +29,11 @@ from labeling.models import Assignment
 
 
 class MayLabel(BasePermission):
-    """Annotators and admins."""
+    """Whoever may label in a project at least."""
 
     def has_permission(self, request: Request, _view: APIView) -> bool:
-        """By the right that both groups hold."""
-        return request.user.has_perm("labeling.label")
+        """By the right that all groups hold."""
+        return may_somewhere(request.user, "labeling.label")
 
 
 class Conflict(APIException):

@@ -5,15 +5,14 @@ from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.http import HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.generics import ListAPIView
-from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from labeling import preferences
+from labeling.access import allowed_project
 from labeling.api.assignments import MayLabel
 from labeling.api.serializers import (
     ComparisonSerializer,
@@ -23,14 +22,6 @@ from labeling.api.serializers import (
 )
 from labeling.models import Project
 from labeling.models.projects import ProjectQuerySet
-
-
-class MayExport(BasePermission):
-    """Admins."""
-
-    def has_permission(self, request: Request, _view: APIView) -> bool:
-        """By the right that only admins hold."""
-        return request.user.has_perm("labeling.export")
 
 
 class ProjectList(ListAPIView[Project]):
@@ -55,7 +46,6 @@ class JsonLines(JSONRenderer):
 class Comparisons(APIView):
     """All comparisons in a project's answers, as JSON Lines."""
 
-    permission_classes = [MayExport]
     renderer_classes = [JsonLines, JSONRenderer]
 
     @extend_schema(
@@ -65,15 +55,14 @@ class Comparisons(APIView):
             )
         }
     )
-    def get(self, _request: Request, slug: str) -> HttpResponseBase:
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.comparisons(get_object_or_404(Project, slug=slug)))
+        return _streamed(preferences.comparisons(_exported(request, slug)))
 
 
 class Ratings(APIView):
     """All scores in a project's answers, from 0 to 1, as JSON Lines; none where people rank."""
 
-    permission_classes = [MayExport]
     renderer_classes = [JsonLines, JSONRenderer]
 
     @extend_schema(
@@ -83,15 +72,14 @@ class Ratings(APIView):
             )
         }
     )
-    def get(self, _request: Request, slug: str) -> HttpResponseBase:
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.ratings(get_object_or_404(Project, slug=slug)))
+        return _streamed(preferences.ratings(_exported(request, slug)))
 
 
 class Demonstrations(APIView):
     """All texts that people wrote in a project's answers, as JSON Lines; none where they compare or score."""
 
-    permission_classes = [MayExport]
     renderer_classes = [JsonLines, JSONRenderer]
 
     @extend_schema(
@@ -101,9 +89,14 @@ class Demonstrations(APIView):
             )
         }
     )
-    def get(self, _request: Request, slug: str) -> HttpResponseBase:
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.demonstrations(get_object_or_404(Project, slug=slug)))
+        return _streamed(preferences.demonstrations(_exported(request, slug)))
+
+
+def _exported(request: Request, slug: str) -> Project:
+    """The project, for those who may export it: 403 or 404 for others."""
+    return allowed_project(cast(User, request.user), slug, "labeling.export")
 
 
 def _streamed(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:

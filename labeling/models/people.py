@@ -27,14 +27,29 @@ class WorkSettings(models.Model):
         return f"How {self.annotator} works"
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Reads of invitations."""
+
+    def visible_to(self, user: User) -> "InvitationQuerySet":
+        """Those whose projects are all looked after by this person; without any, those of the site."""
+        theirs = Project.objects.allowed(user, "labeling.invite")
+        rows = self.exclude(projects__in=Project.objects.exclude(pk__in=theirs.values("pk")))
+        if user.has_perm("labeling.invite"):
+            return rows
+        return rows.filter(pk__in=self.filter(projects__in=theirs).values("pk"))
+
+
 class Invitation(models.Model):
-    """A link that lets one person make an account in a group. Only a digest of its secret is kept."""
+    """A link that lets one person make an account with a role. Only a digest of its secret is kept."""
 
     Role = Membership.Role
 
     digest = models.CharField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
     name = models.CharField(max_length=150, help_text="Whom it is for, as you would recognise them.")
+    everywhere = models.BooleanField(
+        default=True, help_text="The role is one on the whole site; otherwise in the projects alone."
+    )
     projects = models.ManyToManyField(Project, blank=True, related_name="invitations")
     invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invitations")
     created = models.DateTimeField(auto_now_add=True)
@@ -44,6 +59,8 @@ class Invitation(models.Model):
     accepted_by = models.OneToOneField(
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="invitation"
     )
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -5,26 +5,29 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from labeling import queue
-from labeling.models import Assignment, Project
-from labeling.people.groups import ADMINS, ANNOTATORS
+from labeling.models import Assignment, Membership, Project
+from labeling.people.groups import ADMINS, ANNOTATORS, REVIEWERS
+from labeling.people.memberships import known_to, shown_to
 
 
-def roster() -> QuerySet[Any]:
-    """Everybody, with `answers` (submitted tasks) and `last_seen` (signed in, or took or finished a task)."""
+def roster(viewer: User) -> QuerySet[Any]:
+    """Whom the viewer looks after, with `answers` (submitted tasks) and `last_seen` (signed in, or took or
+    finished a task)."""
     theirs = Assignment.objects.filter(annotator=OuterRef("pk")).order_by().values("annotator")
     answers = theirs.filter(state=Assignment.State.SUBMITTED).annotate(rows=Count("pk")).values("rows")
     taken = theirs.annotate(last=Max("claimed")).values("last")
     finished = theirs.annotate(last=Max("finished")).values("last")
     return (
-        User.objects.annotate(
+        known_to(viewer)
+        .annotate(
             answers=Coalesce(Subquery(answers), 0),
             last_seen=Greatest("last_login", Subquery(taken), Subquery(finished)),
         )
-        .prefetch_related("groups", Prefetch("projects", Project.objects.filter(everybody=False)))
+        .prefetch_related("groups", shown_to(viewer))
         .order_by("-is_active", "username")
     )
 
@@ -36,6 +39,8 @@ def role_of(user: User) -> str:
     groups = {group.name for group in user.groups.all()}
     if ADMINS in groups or user.is_staff:
         return "Admin"
+    if REVIEWERS in groups:
+        return "Reviewer"
     return "Annotator" if ANNOTATORS in groups else "No role"
 
 
@@ -47,16 +52,12 @@ def annotators() -> QuerySet[User]:
 
 
 def annotators_of(project: Project) -> QuerySet[User]:
-    """The annotators who find this project."""
-    return annotators() if project.everybody else annotators().filter(projects=project)
-
-
-def may_be_members(project: Project) -> QuerySet[User]:
-    """Whom a project that is not open to everybody can have: annotators, and the members it has."""
-    possible = Q(pk__in=annotators().values("pk"))
-    if project.pk:
-        possible |= Q(projects=project)
-    return User.objects.filter(possible).distinct().order_by("username")
+    """Who labels in this project: its members but for its admins, and, where it is open, all annotators."""
+    members = project.memberships.exclude(role=Membership.Role.ADMIN)
+    theirs = User.objects.filter(pk__in=members.values("person"), is_active=True, is_staff=False)
+    if not project.everybody:
+        return theirs
+    return User.objects.filter(Q(pk__in=theirs.values("pk")) | Q(pk__in=annotators().values("pk")))
 
 
 def may_manage(actor: User, person: User) -> bool:
@@ -89,11 +90,3 @@ def _set_active(person: User, active: bool, *, by: User) -> None:
         row.is_active = active
         row.save(update_fields=["is_active"])
     person.is_active = active
-
-
-def set_projects(person: User, projects: Any, *, by: User) -> None:
-    """Make somebody a member of exactly these projects, of those with members. Raises PermissionDenied."""
-    if not by.has_perm("labeling.change_project"):
-        raise PermissionDenied
-    closed = person.projects.filter(everybody=True)
-    person.projects.set([*closed, *projects])

@@ -63,7 +63,8 @@ def last_answers(*, annotator: User, project: Project | None = None) -> list[Ass
 
     Training tasks are not among them: their answers are known once they are given.
     """
-    projects = [project] if project else Project.objects.filter(assignments__annotator=annotator).distinct()
+    theirs = Project.objects.allowed(annotator, "labeling.label")  # not those that they have left
+    projects = [project] if project else theirs.filter(assignments__annotator=annotator).distinct()
     last = [
         assignment
         for each in projects

@@ -40,11 +40,17 @@ def release(assignment: Assignment) -> None:
     _give_back(assignment, Assignment.State.RELEASED)
 
 
-def release_all(*, annotator: User) -> int:
-    """Give back whatever this person holds, as when they sign out. Returns how many tasks."""
+def release_all(*, annotator: User, project: Project | None = None) -> int:
+    """Give back what this person holds, everywhere as when they sign out, or in one project.
+
+    Returns how many tasks.
+    """
+    held = Assignment.objects.leased().filter(annotator=annotator)
+    if project is not None:
+        held = held.filter(project=project)
     released = 0
     # One transaction each: two that lock several tasks, in two orders, would wait for each other.
-    for assignment in Assignment.objects.leased().filter(annotator=annotator):
+    for assignment in held:
         try:
             release(assignment)
         except LeaseLost:

@@ -1,8 +1,9 @@
-"""Pages for admins: the last word where people disagree, and tasks made gold or training tasks."""
+"""Pages for reviewers: the last word where people disagree, and tasks made gold or training tasks."""
 
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -10,7 +11,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling.access import UserRequest, right_required
+from labeling.access import UserRequest, allowed_project, signed_in
 from labeling.checks import make_gold
 from labeling.feedback import AnswerError
 from labeling.models import Adjudication, Project, Task
@@ -18,7 +19,7 @@ from labeling.quality import adjudication as last_word
 from labeling.quality.answers import answers_of
 from labeling.quality.gold import gold_of
 from labeling.queue import claim_task
-from labeling.views.quality import reviewer_required
+from labeling.views.quality import REVIEW
 from labeling.views.task_page import shown
 from labeling.workplace.wording import in_words
 
@@ -28,11 +29,11 @@ MOST_TASKS = 100
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def adjudication(request: UserRequest, slug: str) -> HttpResponse:
     """The tasks that wait for a last word, and those that have one."""
-    project = get_object_or_404(Project, slug=slug)
+    project = allowed_project(request.user, slug, REVIEW)
     waiting = last_word.disagreements(answers_of(project))
     settled = Adjudication.objects.filter(task__project=project)
     context = {
@@ -48,11 +49,11 @@ def adjudication(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """One task: before the reader's own vote how to give it, after it what everybody said."""
-    task = _task(slug, pk)
+    task = _task(request.user, slug, pk)
     own = last_word.own_answer(request.user, task)
     context: dict[str, Any] = {"project": task.project, "task": task, "own": own}
     if own is None:
@@ -84,10 +85,10 @@ def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_POST
-@right_required("labeling.review", "labeling.label")
+@signed_in
 def vote(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Give the reader this very task, on the page on which everybody answers."""
-    task = _task(slug, pk)
+    task = _task(request.user, slug, pk, REVIEW, "labeling.label")
     held = claim_task(annotator=request.user, task=task)
     back = reverse("labeling:adjudicate", args=[slug, pk])
     if not held.is_leased:
@@ -96,10 +97,10 @@ def vote(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_POST
-@reviewer_required
+@signed_in
 def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Have the last word, or take it back."""
-    task = _task(slug, pk)
+    task = _task(request.user, slug, pk)
     own = last_word.own_answer(request.user, task)
     decision = request.POST.get("decision")
     note = request.POST.get("note", "").replace("\x00", "")
@@ -120,10 +121,10 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_POST
-@reviewer_required
+@signed_in
 def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Make a gold or training task of this one, with the reader's own answer."""
-    task = _task(slug, pk)
+    task = _task(request.user, slug, pk)
     own = last_word.own_answer(request.user, task)
     kind = request.POST.get("kind", "")
     explanation = request.POST.get("explanation", "").replace("\x00", "").strip()
@@ -149,11 +150,11 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def gold(request: UserRequest, slug: str) -> HttpResponse:
     """The tasks whose answer is known, how people do on them, and tasks to make more of."""
-    project = get_object_or_404(Project, slug=slug)
+    project = allowed_project(request.user, slug, REVIEW)
     context = {
         "project": project,
         "known": last_word.known_tasks(project),
@@ -169,7 +170,8 @@ def criteria_in_words(criteria: Any) -> str:
     return "; ".join(f"{name} {', '.join(str(given[name]) for given in criteria)}" for name in criteria[0])
 
 
-def _task(slug: str, pk: int) -> Task:
-    """An ordinary task of the project, or 404."""
+def _task(user: User, slug: str, pk: int, *rights: str) -> Task:
+    """An ordinary task of a project in which the person has the rights, that to review by default; or 404."""
+    project = allowed_project(user, slug, *(rights or (REVIEW,)))
     tasks = Task.objects.ordinary().select_related("project", "prompt")
-    return get_object_or_404(tasks, pk=pk, project__slug=slug)
+    return get_object_or_404(tasks, pk=pk, project=project)

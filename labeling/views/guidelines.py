@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, annotator_required
+from labeling.access import UserRequest, annotator_required, may
 from labeling.differences import differences
 from labeling.markdown import render as render_markdown
 from labeling.models import Guidelines, Project
@@ -18,10 +18,11 @@ from labeling.models import Guidelines, Project
 @never_cache
 def guidelines(request: UserRequest, slug: str) -> HttpResponse:
     """One version (`?version=`, else the one in force), and what changed since another (`?since=`)."""
-    projects = Project.objects.all()
-    if not request.user.has_perm("labeling.change_project"):
-        projects = projects.for_annotator(request.user)
-    project = get_object_or_404(projects, slug=slug)
+    user = request.user
+    project = get_object_or_404(Project.objects.allowed(user, "labeling.label"), slug=slug)
+    looks_after = may(user, "labeling.review", project) or may(user, "labeling.change_project", project)
+    if not project.is_active and not looks_after:
+        raise Http404
     versions = list(project.guidelines_versions.order_by("-version").select_related("author"))
     shown = _version(versions, request.GET.get("version")) or (versions[0] if versions else None)
     since = _version(versions, request.GET.get("since"))

@@ -7,8 +7,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, annotator_required
+from labeling.access import UserRequest, annotator_required, may_somewhere
 from labeling.models import Project
+from labeling.people.erasure import whom_to_ask
 from labeling.workplace import own_agreement
 from labeling.workplace.days import DAYS_DRAWN, DayChart, days_of, longest_row, weeks_of
 from labeling.workplace.history import history_of
@@ -17,21 +18,26 @@ from labeling.workplace.pace import LATELY, Goal, goals_today, own_aim, pace
 
 LAST_SHOWN = 10
 """Answers that the page shows at once; the others are a click away."""
+MOST_NAMED = 3
+"""People to ask."""
 
 
 @require_GET
 @login_required
 @never_cache
 def projects(request: UserRequest) -> HttpResponse:
-    """What there is to do; for admins also the projects that are not open to them as annotators."""
+    """What there is to do; for reviewers and admins also those of their projects that hand out no tasks."""
     user = request.user
     offers = offers_for(user)
     aim = own_aim(user)
-    others = Project.objects.exclude(pk__in=[offer.project.pk for offer in offers])
+    others = Project.objects.none()
+    if may_somewhere(user, "labeling.review"):
+        others = Project.objects.allowed(user, "labeling.review")
+        others = others.exclude(pk__in=[offer.project.pk for offer in offers])
     context = {
         "offers": offers,
         "own_goal": Goal(sum(offer.done for offer in offers), aim) if aim else None,
-        "others": with_guidelines(others) if user.has_perm("labeling.change_project") else [],
+        "others": with_guidelines(others),
     }
     return render(request, "labeling/projects.html", context)
 
@@ -67,6 +73,7 @@ def mine(request: UserRequest) -> HttpResponse:
         "last": last[:LAST_SHOWN],
         "older": last[LAST_SHOWN:],
         "projects": projects,
+        "erasers": whom_to_ask(user)[:MOST_NAMED],
         "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "labeling/mine.html", context)

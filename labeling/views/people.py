@@ -16,14 +16,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from labeling.access import UserRequest, right_required
-from labeling.forms import AccountForm, InvitationForm, MembershipForm
 from labeling.models import Invitation, Project
-from labeling.people import accounts, invitations
+from labeling.people import accounts, erasure, invitations
+from labeling.people.forms import AccountForm, InvitationForm, RolesForm
+from labeling.people.memberships import known_to
 
 PAGE = 50
 PAST_INVITATIONS = 10
 
-invites = right_required("labeling.invite")
+invites = right_required("labeling.invite", somewhere=True)
 
 
 # /people/
@@ -33,20 +34,21 @@ invites = right_required("labeling.invite")
 @invites
 @never_cache
 def people(request: UserRequest) -> HttpResponse:
-    """Everybody, and the invitations that are out."""
+    """Whom the reader looks after, and the invitations that are out."""
     wanted = request.GET.get("q", "").strip()
-    rows = accounts.roster()
+    rows = accounts.roster(request.user)
     if wanted and "\x00" not in wanted:
         rows = rows.filter(username__icontains=wanted)
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    project = Project.objects.filter(slug=request.GET.get("project", ""), everybody=False).first()
+    theirs = Project.objects.allowed(request.user, "labeling.invite").filter(everybody=False)
+    project = theirs.filter(slug=request.GET.get("project", "")).first()
     form = InvitationForm(by=request.user, initial={"projects": [project] if project else []})
     context = {
         "page": page,
         "rows": [(each, accounts.role_of(each)) for each in page],
         "wanted": wanted,
         "form": form,
-        **_invitations(),
+        **_invitations(request.user),
     }
     return render(request, "labeling/people/people.html", context)
 
@@ -67,7 +69,7 @@ def invite(request: UserRequest) -> HttpResponse:
         "form": InvitationForm(by=request.user),
         "invitation": invitation,
         "link": request.build_absolute_uri(reverse("labeling:accept_invitation", args=[secret])),
-        **_invitations(),
+        **_invitations(request.user),
     }
     return render(request, "labeling/people/invited.html", context)
 
@@ -76,18 +78,17 @@ def invite(request: UserRequest) -> HttpResponse:
 @invites
 @never_cache
 def person(request: UserRequest, pk: int) -> HttpResponse:
-    """One person: what they may do, where they label, when they were here."""
-    found = get_object_or_404(accounts.roster(), pk=pk)
-    form = MembershipForm(initial={"projects": found.projects.filter(everybody=False)})
+    """One person: what they may do and where, when they were here."""
+    found = get_object_or_404(accounts.roster(request.user), pk=pk)
     return render(
         request,
         "labeling/people/person.html",
         {
             "person": found,
             "role": accounts.role_of(found),
-            "form": form,
+            "form": RolesForm(person=found, by=request.user),
             "may_manage": accounts.may_manage(request.user, found),
-            "open_projects": Project.objects.filter(everybody=True, is_active=True),
+            "may_erase": erasure.may_erase(request.user, found),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
     )
@@ -96,22 +97,24 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 @invites
 def projects(request: UserRequest, pk: int) -> HttpResponse:
-    """Choose the projects of which somebody is a member."""
-    found = get_object_or_404(User, pk=pk)
-    form = MembershipForm(request.POST)
+    """Choose the part that somebody has in each of the projects whose people the reader looks after."""
+    found = get_object_or_404(known_to(request.user), pk=pk)
+    form = RolesForm(request.POST, person=found, by=request.user)
     if form.is_valid():
-        accounts.set_projects(found, form.cleaned_data["projects"], by=request.user)
+        form.save()
         messages.success(request, "Saved.")
     else:
-        messages.error(request, "One of these projects is not there any more: nothing was changed.")
-    return redirect("labeling:person", pk)
+        messages.error(request, "One of these roles cannot be given: nothing was changed.")
+    # Out of all of the reader's projects, they are no longer the reader's to look after.
+    still_known = known_to(request.user).filter(pk=pk).exists()
+    return redirect("labeling:person", pk) if still_known else redirect("labeling:people")
 
 
 @require_POST
 @invites
 def deactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Let somebody sign in no more."""
-    found = get_object_or_404(User, pk=pk)
+    found = get_object_or_404(known_to(request.user), pk=pk)
     released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
     if released:
@@ -124,7 +127,7 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
 @invites
 def reactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Let somebody sign in again."""
-    found = get_object_or_404(User, pk=pk)
+    found = get_object_or_404(known_to(request.user), pk=pk)
     accounts.reactivate(found, by=request.user)
     messages.success(request, f"{found.get_username()} can sign in again.")
     return redirect("labeling:person", pk)
@@ -137,7 +140,7 @@ def reactivate(request: UserRequest, pk: int) -> HttpResponse:
 @invites
 def withdraw(request: UserRequest, pk: int) -> HttpResponse:
     """Let nobody use an invitation's link any more."""
-    invitation = get_object_or_404(Invitation, pk=pk)
+    invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     if invitations.withdraw(invitation):
         messages.success(request, f"The link for {invitation.name} is worth nothing any more.")
     else:
@@ -176,9 +179,10 @@ def _account(invitation: Invitation, form: AccountForm) -> User:
         return invitations.accept(invitation, username=given["username"], password=given["password1"])
 
 
-def _invitations() -> dict[str, Any]:
+def _invitations(viewer: User) -> dict[str, Any]:
     """Those that can still be used, and what became of the latest others."""
-    rows = Invitation.objects.select_related("invited_by", "accepted_by").prefetch_related("projects")
+    rows = Invitation.objects.visible_to(viewer)
+    rows = rows.select_related("invited_by", "accepted_by").prefetch_related("projects")
     waiting = rows.filter(accepted=None, withdrawn=None, expires__gt=timezone.now())
     past = rows.exclude(pk__in=waiting.values("pk"))[:PAST_INVITATIONS]
     return {"waiting": waiting, "past": past}

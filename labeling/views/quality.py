@@ -1,15 +1,15 @@
-"""Pages for admins: how well a project's people agree, and who needs help."""
+"""Pages for reviewers: how well a project's people agree, and who needs help."""
 
 import csv
 from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, right_required
+from labeling.access import UserRequest, allowed_project, signed_in
 from labeling.models import Annotation, Project
 from labeling.quality.adjudication import own_tasks, with_tasks
 from labeling.quality.figures import OneOverTime, Quality
@@ -23,17 +23,17 @@ MOST_PEOPLE = 200
 MOST_DISAGREEMENTS = 8
 MOST_REMARKS = 24
 
-reviewer_required = right_required("labeling.review")
+REVIEW = "labeling.review"
 
 # /projects/<slug>/quality/
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def quality(request: UserRequest, slug: str) -> HttpResponse:
     """A project's quality on one page."""
-    found = Quality.of(get_object_or_404(Project, slug=slug))
+    found = Quality.of(allowed_project(request.user, slug, REVIEW))
     warned = {finding.person.pk for finding in found.findings}
     low = found.disagreements
     context = {
@@ -50,11 +50,11 @@ def quality(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
     """How strong each generator is: the part of the page that takes longest comes after it."""
-    project = get_object_or_404(Project, slug=slug)
+    project = allowed_project(request.user, slug, REVIEW)
     rows = [
         {
             "strength": row,
@@ -68,11 +68,11 @@ def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
 def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """One annotator of a project, over time."""
-    found = Quality.of(get_object_or_404(Project, slug=slug))
+    found = Quality.of(allowed_project(request.user, slug, REVIEW))
     person = next((each for each in found.people if each.pk == pk), None)
     if person is None:
         return render(request, "404.html", status=404)
@@ -90,11 +90,11 @@ def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_GET
-@reviewer_required
+@signed_in
 @never_cache
-def quality_csv(request: UserRequest, slug: str) -> HttpResponse:  # noqa: ARG001
+def quality_csv(request: UserRequest, slug: str) -> HttpResponse:
     """The table of annotators for a spreadsheet."""
-    found = Quality.of(get_object_or_404(Project, slug=slug))
+    found = Quality.of(allowed_project(request.user, slug, REVIEW))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{found.project.slug}-annotators.csv"'
     writer = csv.writer(response)

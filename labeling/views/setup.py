@@ -3,40 +3,44 @@
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import reswap, retarget, trigger_client_event
 
-from labeling.access import UserRequest, right_required
+from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
 from labeling.feedback import KINDS
 from labeling.forms import ImportForm, SetupForm
 from labeling.markdown import render as render_markdown
 from labeling.models import Assignment, Project
 from labeling.people.accounts import annotators_of
+from labeling.people.memberships import may_open
 from labeling.setup.examples import shown_first
 from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
 from labeling.setup.readiness import steps
+from labeling.views.members import members_context
 from labeling.views.task_page import task_page
 
 SHOWN_ROWS = 8
 SHOWN_PROBLEMS = 20
 
-sets_up = right_required("labeling.add_project", "labeling.change_project")
+makes_projects = right_required("labeling.add_project")
+SETS_UP = "labeling.change_project"
 
 
 # /projects/
 
 
 @require_http_methods(["GET", "POST"])
-@sets_up
+@makes_projects
 @never_cache
 def new_project(request: UserRequest) -> HttpResponse:
     """Name a project and say what it asks; its prompts, samples and people come next."""
-    form = SetupForm(request.POST or None)
+    form = SetupForm(request.POST or None, by=request.user)
     if request.method == "POST" and form.is_valid():
         project = form.save_valid(author=request.user)
         return redirect(f"{reverse('labeling:setup', args=[project.slug])}#import")
@@ -47,14 +51,14 @@ def new_project(request: UserRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@sets_up
+@signed_in
 @never_cache
 def setup(request: UserRequest, slug: str) -> HttpResponse:
     """Everything about one project. What is valid is saved; what is not stays on the page and says why."""
-    project = get_object_or_404(Project, slug=slug)
+    project = allowed_project(request.user, slug, SETS_UP)
     if request.method == "GET":
-        return _page(request, SetupForm(instance=project))
-    form = SetupForm(request.POST, instance=project)
+        return _page(request, SetupForm(instance=project, by=request.user))
+    form = SetupForm(request.POST, instance=project, by=request.user)
     valid = form.is_valid()
     form.save_valid(author=request.user)
     if valid:
@@ -64,11 +68,13 @@ def setup(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@sets_up
+@signed_in
 def preview(request: UserRequest, slug: str = "") -> HttpResponse:
     """What an annotator would see with the settings as they are on the page. Nothing is stored or claimed."""
-    stored = get_object_or_404(Project, slug=slug) if slug else None
-    form = SetupForm(request.POST, instance=stored)
+    stored = allowed_project(request.user, slug, SETS_UP) if slug else None
+    if stored is None and not request.user.has_perm("labeling.add_project"):
+        raise PermissionDenied
+    form = SetupForm(request.POST, instance=stored, by=request.user)
     form.is_valid()
     project = form.valid_project()
     prompt, samples, typed = shown_first(project, asked=request.POST)
@@ -85,13 +91,14 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
 
 
 @require_POST
-@sets_up
+@signed_in
 @never_cache
 def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
     """Show what an import would store; store it, all or nothing, once the very same has been confirmed."""
     with transaction.atomic():
         # Locked: an import that is confirmed twice at once finds everything there the second time.
-        project = get_object_or_404(Project.objects.select_for_update(no_key=True), slug=slug)
+        project = allowed_project(request.user, slug, SETS_UP)
+        project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         form = ImportForm(request.POST, request.FILES)
         confirmed = request.POST.get("confirm", "")
         if not form.is_valid():
@@ -170,5 +177,7 @@ def _standing(request: UserRequest, project: Project) -> dict[str, Any]:
     return {
         "steps": steps(project),
         "annotators": annotators_of(project).count(),
+        "may_open": may_open(request.user),
+        **(members_context(request.user, project) if may(request.user, "labeling.invite", project) else {}),
         "may_work": Project.objects.for_annotator(request.user).filter(pk=project.pk).exists(),
     }

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from labeling.feedback import Answer
-from labeling.models import Annotation, Assignment, Generator, Project, Task
+from labeling.models import Annotation, Assignment, Generator, Membership, Project, Task
 from labeling.prompts import add_prompts
 from labeling.queue import claim, submit
 from labeling.tasks import create_tasks
@@ -23,6 +23,25 @@ def annotator(name: str = "ann") -> User:
 def admin(name: str = "ada") -> User:
     user = User.objects.create_user(name, is_staff=True)
     user.groups.add(Group.objects.get(name="admins"))
+    return user
+
+
+def reviewer(name: str = "rea") -> User:
+    user = User.objects.create_user(name)
+    user.groups.add(Group.objects.get(name="reviewers"))
+    return user
+
+
+def member(project: Project, role: str = "annotators", name: str = "mia") -> User:
+    """Somebody of no group, with this role in one project alone."""
+    user = User.objects.create_user(name)
+    Membership.objects.create(project=project, person=user, role=role)
+    return user
+
+
+def joins(user: User, project: Project, role: str = "annotators") -> User:
+    """The user, now a member of the project."""
+    Membership.objects.create(project=project, person=user, role=role)
     return user
 
 

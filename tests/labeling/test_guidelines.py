@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from labeling.differences import Passage, differences
@@ -75,7 +76,8 @@ def test_only_the_projects_people_read_them(client: Client, project: Project) ->
     Project.objects.update(everybody=False)
     member, stranger = annotator("member"), annotator("stranger")
     project.members.add(member)
-    for user, status in ((member, 200), (stranger, 404), (admin(), 200)):
+    root = User.objects.create_superuser("root")
+    for user, status in ((member, 200), (stranger, 404), (admin(), 404), (root, 200)):
         client.force_login(user)
         assert client.get("/projects/stories/guidelines/").status_code == status
 

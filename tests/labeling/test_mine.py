@@ -14,7 +14,16 @@ from labeling.checks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, WorkSettings
 from labeling.workplace.wording import in_words
-from tests.labeling.objects import admin, annotator, answered, claimed, leased, make_project, make_tasks
+from tests.labeling.objects import (
+    admin,
+    annotator,
+    answered,
+    claimed,
+    joins,
+    leased,
+    make_project,
+    make_tasks,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -143,15 +152,18 @@ def test_annotators_find_nothing_to_set_up(client: Client, user: User) -> None:
         assert f'href="{path}"' not in page
 
 
-def test_admins_find_setup_of_every_project(client: Client) -> None:
-    client.force_login(admin())
+def test_admins_find_setup_of_all_their_projects(client: Client) -> None:
+    ada = admin()
+    client.force_login(ada)
     make_project("stories")
     make_project("closed", is_active=False)
-    make_project("few", everybody=False)
+    joins(ada, make_project("few", everybody=False), "admins")
+    make_project("others", everybody=False)
     page = client.get("/").text
     for slug in ("stories", "closed", "few"):
         assert f'href="/projects/{slug}/setup/"' in page
         assert f'href="/projects/{slug}/quality/"' in page
+    assert "Others" not in page
     for path in ("/projects/new/", "/people/", "/runs/", "/admin/"):
         assert f'href="{path}"' in page
 

@@ -2,12 +2,13 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from labeling.models import Assignment, Cursor, Invitation, Project, Prompt, Sample, Task
 from labeling.prompts import add_prompts
-from tests.labeling.objects import admin, annotator, make_project, make_tasks
+from tests.labeling.objects import admin, annotator, joins, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
 
@@ -117,18 +118,17 @@ def test_a_kind_and_its_number_of_samples_are_saved_together_or_not_at_all(ada: 
 
 
 def test_everything_can_be_saved_at_once(ada: Client) -> None:
-    ann = annotator()
     make_project()
-    given = settings(feedback="score", criteria="kind, fluent", daily_goal=50, members=[ann.pk])
+    given = settings(feedback="score", criteria="kind, fluent", daily_goal=50)
     given.pop("everybody")
     assert ada.post("/projects/stories/setup/", given).status_code == 302
     project = Project.objects.get()
     assert (project.criteria, project.daily_goal, project.everybody) == (["kind", "fluent"], 50, False)
-    assert list(project.members.all()) == [ann]
 
 
 def test_the_steps_say_what_is_missing(ada: Client) -> None:
     project = make_project(everybody=False)
+    joins(User.objects.get(username="ada"), project, "admins")
     page = ada.get("/projects/stories/setup/").text
     for says in (
         "No prompts yet",
@@ -163,15 +163,6 @@ def test_nothing_but_the_settings_can_be_set(ada: Client) -> None:
     ada.post("/projects/stories/setup/", settings(slug="other", id=99, created="2000-01-01", tasks="1"))
     project = Project.objects.get()
     assert (project.slug, project.created.year > 2000) == ("stories", True)
-
-
-def test_members_are_only_people_who_label(ada: Client) -> None:
-    project = make_project()
-    other = admin("eve")
-    given = settings(members=[other.pk])
-    given.pop("everybody")
-    assert ada.post("/projects/stories/setup/", given).status_code == 422
-    assert not project.members.exists()
 
 
 def test_markup_in_settings_is_shown_and_not_run(ada: Client) -> None:
@@ -324,6 +315,7 @@ def test_a_file_that_is_too_large_is_not_read(ada: Client, monkeypatch: pytest.M
 
 def test_invited_people_are_counted_until_they_come(ada: Client) -> None:
     project = make_project(everybody=False)
+    joins(User.objects.get(username="ada"), project, "admins")
     given = {"name": "Ben", "projects": [project.pk]}
     ada.post("/people/invite/", given, headers=HTMX)
     assert Invitation.objects.get().projects.get() == project

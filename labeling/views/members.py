@@ -1,0 +1,53 @@
+"""Who has which part in a project: the part of its set-up page that adds, changes and removes members."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from labeling.access import UserRequest, allowed_project, signed_in
+from labeling.models import Project
+from labeling.people.accounts import annotators
+from labeling.people.forms import MemberForm
+from labeling.people.memberships import may_change, roles_to_give
+
+MOST_NAMES = 200
+"""Names that are offered to be added; others are typed."""
+
+# /projects/<slug>/
+
+
+@require_POST
+@signed_in
+@never_cache
+def members(request: UserRequest, slug: str) -> HttpResponse:
+    """Add a member, change their role, or end their membership; the response is the list."""
+    project = allowed_project(request.user, slug, "labeling.invite")
+    form = MemberForm(request.POST, project=project, by=request.user)
+    saved = ""
+    if form.is_valid():
+        person = form.cleaned_data["username"].get_username()
+        changed = form.save()
+        saved = f"{person}: saved." if changed else f"{person}: that is so already."
+        form = MemberForm(project=project, by=request.user)
+    context = members_context(request.user, project) | {"member_form": form, "saved": saved}
+    return render(request, "labeling/setup/_members.html", context, status=422 if form.is_bound else 200)
+
+
+def members_context(user: User, project: Project) -> dict[str, Any]:
+    """What the list of members shows to somebody who may change it."""
+    rows = project.memberships.select_related("person", "project")
+    known: list[str] = []
+    if user.has_perm("labeling.invite"):
+        names = annotators().exclude(memberships__project=project).order_by("username")
+        known = list(names.values_list("username", flat=True)[:MOST_NAMES])
+    return {
+        "project": project,
+        "members": [{"membership": row, "may_change": may_change(user, row)} for row in rows],
+        "roles": roles_to_give(user, project),
+        "known": known,
+        "member_form": MemberForm(project=project, by=user),
+    }
