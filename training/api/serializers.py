@@ -14,9 +14,13 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
         source="parent.name", default=None, read_only=True
     )
 
+    project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+
     class Meta:
         model = ModelVersion
-        fields = ["name", "kind", "stage", "parent", "run", "metrics", "artifact_hash", "created_at"]
+        fields = [
+            "name", "kind", "stage", "project", "parent", "run", "metrics", "artifact_hash", "created_at",
+        ]  # fmt: skip
         read_only_fields = fields
 
 
@@ -57,7 +61,7 @@ class StartRunSerializer(serializers.Serializer[Run]):
             raise serializers.ValidationError(
                 {"parameters": [f"{unknown[0]} is not one of {attrs['kind']}; there are: {known}."]}
             )
-        form: RunForm = form_class(attrs["parameters"])
+        form: RunForm = form_class(attrs["parameters"], user=self.context["user"])
         if not form.is_valid():
             raise serializers.ValidationError({"parameters": form.errors.get_json_data()})
         attrs["form"] = form

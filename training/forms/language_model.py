@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from labeling.models import Project
 from training.config_form import ConfigForm, NamedChoiceField
@@ -17,9 +18,9 @@ from training.forms.base import (
     checked_paths,
     next_free,
     require_prompts,
-    required_policy,
     required_project,
 )
+from training.forms.production import InsteadOfProjectMixin, ProductionMixin, optional_policy
 from training.gpt.config import (
     CorpusConfig,
     ExportConfig,
@@ -47,6 +48,13 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
         Project.objects.all(), by="slug", required=False, help_text="Where --tasks are opened."
     )
 
+    @classmethod
+    def from_page(cls, data: QueryDict) -> QueryDict:
+        data = data.copy()
+        for name in cls.brought_by_policy if data.get("policy") else ():
+            data.pop(name, None)
+        return data
+
     def clean_source(self) -> str:
         return checked_paths(self.cleaned_data["source"])
 
@@ -70,13 +78,13 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
         return {name: value for name, value in super().parameters().items() if name not in brought}
 
 
-class SampleForm(RunForm):
+class SampleForm(ProductionMixin, RunForm):
     kind = Run.Kind.SAMPLE
     summary = "Let a policy write samples for a project's prompts, and open tasks with them."
     configs = (SamplingConfig, HardwareConfig)
 
     project = required_project()
-    policy = required_policy("The version that writes.")
+    policy = optional_policy("The version that writes (default: the one in production in the project).")
     tasks = forms.IntegerField(
         required=False, min_value=1, max_value=100_000, initial=100, help_text="Tasks to open."
     )
@@ -98,26 +106,23 @@ class PrepareCorpusForm(ConfigForm):
         return checked_paths(self.cleaned_data["source"])
 
 
-class GenerateForm(ConfigForm):
+class GenerateForm(InsteadOfProjectMixin, ConfigForm):
     """What `manage.py generate` can be asked; it is no run."""
 
     configs = (SamplingConfig, HardwareConfig)
 
-    policy = NamedChoiceField(
-        ModelVersion.objects.policies(),
-        by="name",
-        required=False,
-        help_text="The version that writes (default: the newest policy).",
-    )
+    policy = optional_policy("The version that writes (default: the newest policy).")
     samples = forms.IntegerField(
         required=False, min_value=1, max_value=1000, initial=1, help_text="Completions of each prompt."
     )
 
-    def clean_policy(self) -> ModelVersion:
-        policy = self.cleaned_data["policy"] or ModelVersion.objects.policies().first()
-        if policy is None:
-            raise forms.ValidationError("there is no policy yet; `manage.py pretrain` makes the first.")
-        return policy
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if not self.errors and not cleaned["policy"]:
+            cleaned["policy"] = ModelVersion.objects.policies().first()
+            if cleaned["policy"] is None:
+                self.add_error("policy", "there is no policy yet; `manage.py pretrain` makes the first.")
+        return cleaned
 
 
 class ImportForm(NamesVersionMixin, ConfigForm):
@@ -134,21 +139,30 @@ class ImportForm(NamesVersionMixin, ConfigForm):
         return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:70].strip("._-") or "imported"
 
 
-class ExportForm(ConfigForm):
+class ExportForm(InsteadOfProjectMixin, ConfigForm):
     """What `manage.py export_model` can be asked; it is no run."""
 
     configs = (ExportConfig,)
 
     policy = NamedChoiceField(
-        ModelVersion.objects.all(), by="name", missing="name a policy.", help_text="The policy to export."
+        ModelVersion.objects.all(),
+        by="name",
+        required=False,
+        help_text="The policy to export; left out with --project.",
     )
     folder = forms.CharField(help_text="A new folder, which transformers will be able to read.")
 
-    def clean_policy(self) -> ModelVersion:
-        version: ModelVersion = self.cleaned_data["policy"]
-        if version.kind != ModelVersion.Kind.POLICY:
+    def clean_policy(self) -> ModelVersion | None:
+        version: ModelVersion | None = self.cleaned_data["policy"]
+        if version is not None and version.kind != ModelVersion.Kind.POLICY:
             trunk = f"; its policy is “{version.parent}”" if version.parent else ""
             raise forms.ValidationError(
                 f"“{version}” is a reward model, whose head has no place in such a folder{trunk}."
             )
         return version
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if not self.errors and not cleaned["policy"]:
+            self.add_error("policy", "name a policy, or with --project the one in production there.")
+        return cleaned

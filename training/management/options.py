@@ -17,7 +17,10 @@ def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence
     The fields named in `arguments` are given by their place instead, in that order.
     """
     for name in arguments:
-        parser.add_argument(name, metavar=name.upper(), help=str(form.fields[name].help_text))
+        field = form.fields[name]
+        parser.add_argument(
+            name, metavar=name.upper(), nargs=None if field.required else "?", help=str(field.help_text)
+        )
     for name, field in form.fields.items():
         if name in arguments:
             continue

@@ -2,11 +2,10 @@
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from labeling.access import UserRequest, right_required
-from labeling.models import Project
+from labeling.access import UserRequest, allowed_project, signed_in
 from training import runs
 from training.forms.language_model import SampleForm
 from training.models import ModelVersion, Run
@@ -17,14 +16,15 @@ SHOWN_AT_ONCE = ("policy", "tasks", "temperature", "max_new_tokens")
 
 
 @require_http_methods(["GET", "POST"])
-@right_required("training.add_run")
+@signed_in
 def samples(request: UserRequest, slug: str) -> HttpResponse:
     """Let a model version write for a project's prompts, and see how far it is."""
-    project = get_object_or_404(Project, slug=slug)
-    newest = ModelVersion.objects.policies().first()
+    project = allowed_project(request.user, slug, "training.add_run")
+    seen = ModelVersion.objects.visible_to(request.user).policies()
+    newest = ModelVersion.objects.production(project) or seen.first()
     # The project is that of the address, whatever is posted.
     data = request.POST.dict() | {"project": slug} if request.method == "POST" else None
-    form = SampleForm(data, initial={"policy": newest.name if newest else None})
+    form = SampleForm(data, user=request.user, initial={"policy": newest.name if newest else None})
     if data is not None and form.is_valid():
         run = runs.start(form, owner=request.user)
         messages.success(request, f"{run} is queued.")

@@ -1,4 +1,4 @@
-"""`manage.py export_model NAME FOLDER`: a policy as a Hugging Face folder."""
+"""`manage.py export_model NAME FOLDER`, or `--project SLUG FOLDER`: a policy as a Hugging Face folder."""
 
 from argparse import ArgumentParser
 from pathlib import Path
