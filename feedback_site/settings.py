@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -179,6 +180,25 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# -- Notices -------------------------------------------------------------------------------------------
+# That a run has ended is told to its owner by e-mail, and to a webhook, where these are configured.
+
+SITE_URL = os.environ.get("SITE_URL", "http://localhost:8000").rstrip("/")
+NOTIFY_EMAIL = names("NOTIFY_EMAIL")
+NOTIFY_WEBHOOK_SECRET = os.environ.get("NOTIFY_WEBHOOK_SECRET", "")
+NOTIFY_WEBHOOK_URL = os.environ.get("NOTIFY_WEBHOOK_URL", "")
+if NOTIFY_WEBHOOK_URL and not NOTIFY_WEBHOOK_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"NOTIFY_WEBHOOK_URL={NOTIFY_WEBHOOK_URL!r} is no address: https://…")
+
+EMAIL_URL = os.environ.get("EMAIL_URL", "")
+NOTIFY_BY_EMAIL = bool(EMAIL_URL)
+if EMAIL_URL:
+    EMAIL = {"EMAIL_TIMEOUT": 10, **dj_email_url.parse(EMAIL_URL)}
+    if "EMAIL_BACKEND" not in EMAIL:
+        raise ImproperlyConfigured("EMAIL_URL must look like submission://user:password@host:587.")
+    globals().update(EMAIL)
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "hone@localhost")
 
 # -- Security ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from django.db import connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
-from training import runs
+from training import notices, runs
 from training.jobs import STALLED
 from training.management.site_command import SiteCommand
 
@@ -48,7 +48,8 @@ class Command(SiteCommand):
             await asyncio.sleep(1)
 
     async def work(self, *, queue: str, concurrency: int) -> None:
-        """Run two workers: one for runs, one for upkeep, which must never wait behind a training."""
+        """Run three workers: one for runs, one for upkeep, which must never wait behind a training, and one
+        for notices, which wait for other people's servers."""
         common: dict[str, Any] = {
             "install_signal_handlers": False,
             "delete_jobs": "always",
@@ -67,8 +68,11 @@ class Command(SiteCommand):
                             queues=[queue], concurrency=concurrency, name="runs", **common
                         )
                     ),
-                    asyncio.create_task(
-                        worker.run_worker_async(queues=["upkeep"], concurrency=1, name="upkeep", **common)
+                    *(
+                        asyncio.create_task(
+                            worker.run_worker_async(queues=[each], concurrency=1, name=each, **common)
+                        )
+                        for each in ("upkeep", notices.QUEUE)
                     ),
                 ]
                 try:

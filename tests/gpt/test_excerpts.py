@@ -1,0 +1,42 @@
+"""A training that is watched shows what its model writes, and learns exactly what it would have."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
+from training.gpt.config import PRESETS, PretrainConfig
+from training.gpt.excerpts import beginnings
+from training.gpt.loop import Hooks, Written
+from training.gpt.pretraining import pretrain
+
+
+def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path) -> None:
+    PRESETS["tiny"] = MOUSE
+    config = PretrainConfig(
+        minutes=0, steps=4, batch_size=8, learning_rate=1e-2, evaluate_every=2, dropout=0.1, device="cpu"
+    )
+    shards = shards_in(tmp_path / "shards")
+    shown: dict[int, Sequence[Written]] = {}
+    plain, watched = Log(), Log()
+    for log, hooks in (
+        (plain, Hooks(on_step=plain)),
+        (watched, Hooks(on_step=watched, on_excerpts=shown.__setitem__)),
+    ):
+        pretrain(
+            splits=shards, tokenizer=TOKENIZER, config=config, folder=tmp_path / str(id(log)), hooks=hooks
+        )
+    assert plain.losses() == watched.losses()
+    assert list(shown) == [0, 2, 4]
+    assert [each.prompt for each in shown[0]] == [each.prompt for each in shown[4]]
+    assert shown[0][0].prompt == ""
+    assert shown[0] != shown[4]
+
+
+def test_its_prompts_are_how_documents_of_the_split_begin(tmp_path: Path) -> None:
+    split = shards_in(tmp_path).validation
+    begun = beginnings(split, TOKENIZER, count=2, length=2)
+    assert len(begun) == 2
+    assert all(any(sentence.startswith(text) for sentence in SENTENCES) for text in begun)
+    assert beginnings(split, TOKENIZER, count=9, length=100) == [
+        " ".join(sentence.split()[:3]) for sentence in SENTENCES
+    ]
