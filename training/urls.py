@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from training.views import dashboard, gates, models, notices, records, rounds, runs, samples, start, traces
+from training.views import (
+    dashboard,
+    gates,
+    leaderboard,
+    models,
+    notices,
+    records,
+    rounds,
+    runs,
+    samples,
+    start,
+    traces,
+)
 
 app_name = "training"
 urlpatterns = [
@@ -49,6 +61,8 @@ urlpatterns = [
     path("gates/<int:pk>/more/", gates.ask_more, name="ask_more"),
     path("gates/<int:pk>/withdraw/", gates.withdraw_gate, name="withdraw_gate"),
     path("models/<str:name>/gate/", gates.open_gate, name="open_gate"),
+    # /projects/<slug>/leaderboard/
+    path("projects/<slug:slug>/leaderboard/", leaderboard.leaderboard, name="leaderboard"),
     # /projects/<slug>/samples/
     path("projects/<slug:slug>/samples/", samples.samples, name="samples"),
 ]

@@ -91,7 +91,7 @@ def strengths(project: Project) -> list[Strength]:
     Comparisons are those that are learned from, of tasks that came at random; all on one prompt are taken as
     one cluster.
     """
-    games = list(_games(project))
+    games = list(games_of(project))
     played: dict[str, int] = {}
     for game in games:
         for player in (game.first, game.second):
@@ -117,7 +117,7 @@ def largest_group(games: Sequence[Game]) -> set[str]:
     others if need be."""
     if not games:
         return set()
-    table = _Table(games)
+    table = Table(games)
     labels = table.groups(table.counts.sum(axis=1), connection="weak")
     weight = np.bincount(labels[table.edges[:, 0]], weights=table.counts.sum(axis=1))
     return {player for player, label in zip(table.players, labels, strict=True) if label == weight.argmax()}
@@ -132,11 +132,11 @@ def fit(games: Sequence[Game]) -> Fit:
     """
     if not games:
         raise ValueError("games: there is nothing to fit.")
-    table = _Table(games)
+    table = Table(games)
     if table.groups(table.counts.sum(axis=1), connection="weak").max() > 0:
         raise ValueError("games: no comparisons connect all players.")
     is_bounded = not table.is_finite
-    model = _Davidson(table, prior=PRIOR if is_bounded else math.inf)
+    model = Davidson(table, prior=PRIOR if is_bounded else math.inf)
     theta = model.likeliest()
     centred = np.eye(len(table.players)) - 1 / len(table.players)
     strengths = centred @ model.strengths(theta)
@@ -158,7 +158,7 @@ def fit(games: Sequence[Game]) -> Fit:
     )
 
 
-class _Table:
+class Table:
     """Comparisons counted by pair. E pairs of players that met; outcomes: first won, second won, neither."""
 
     def __init__(self, games: Sequence[Game]) -> None:
@@ -201,13 +201,13 @@ class _Table:
         return np.asarray(connected_components(graph, connection=connection)[1], dtype=np.intp)
 
 
-class _Davidson:
+class Davidson:
     """The log-likelihood, which is concave: outcomes are drawn in proportion to exp(features . theta).
 
     theta [P]: the strengths of all players but the first, which is 0, and log nu where there are ties.
     """
 
-    def __init__(self, table: _Table, *, prior: float) -> None:
+    def __init__(self, table: Table, *, prior: float) -> None:
         self.table, self.prior = table, prior
         players, size = len(table.players), len(table.edges)
         features = np.zeros((size, 3, players + 1))
@@ -286,8 +286,9 @@ class _Davidson:
             yield np.asarray(inverse @ (few * sums.T @ sums) @ inverse)
 
 
-def _games(project: Project) -> Iterator[Game]:
-    """The comparisons of samples by different generators in a project's answers; generators by their id."""
+def games_of(project: Project) -> Iterator[Game]:
+    """The comparisons of samples by different generators in a project's answers, by the generators' ids; all
+    on one prompt are one cluster. Those that are learned from, of tasks that came at random."""
     if not project.kind.compares:
         return
     answers = Annotation.objects.of(project).counting().learned_from().at_random().filter(all_bad=False)
