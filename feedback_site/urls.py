@@ -20,8 +20,8 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/", include("labeling.api.urls")),
     path("api/", include("training.api.urls")),
-    # /runs/
-    path("", include("training.urls")),
-    # /
+    # /, /projects/, /people/; first, since /projects/new/ is no project
     path("", include("labeling.urls")),
+    # /dashboard/, /runs/, /models/, and what else is of a project
+    path("", include("training.urls")),
 ]

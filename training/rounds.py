@@ -18,6 +18,7 @@ from labeling.models import Project
 from labeling.tallies import comparisons_in, count_to_learn_from, to_learn_from
 from training import runs
 from training.forms.base import RunForm
+from training.forms.page import spoken
 from training.models import Automation, ModelVersion, Round, Run
 from training.models.versions import ModelVersionQuerySet
 
@@ -39,7 +40,7 @@ def begin(project: Project, *, by: User | None = None, is_automatic: bool = Fals
     with transaction.atomic():
         # Of two that begin at once, the second finds the round of the first.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-        form = _checked_form(project)
+        form = _checked_form(project, by=by)
         number = (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1
         return Round.objects.create(
             project=project,
@@ -60,7 +61,7 @@ def obstacle(project: Project) -> str:
     return ""
 
 
-def _checked_form(project: Project) -> RunForm:
+def _checked_form(project: Project, *, by: User | None = None) -> RunForm:
     """The valid form of the reward model's training, once all is there for the whole round."""
     going = project.rounds.filter(outcome=Round.Outcome.GOING).first()
     if going is not None:
@@ -74,10 +75,10 @@ def _checked_form(project: Project) -> RunForm:
         raise CannotBegin("There is no policy to begin from: train or import one, and let it write samples.")
     if not comparisons_in(to_learn_from([project])).exists():
         raise CannotBegin("There are no comparisons yet: let people answer some tasks first.")
-    form = _form(project, Run.Kind.TRAIN_REWARD, base)
+    form = _form(project, Run.Kind.TRAIN_REWARD, base, by=by)
     refuse_invalid(form)
     # What the second run will need is known already, its reward model apart.
-    refuse_invalid(_form(project, Run.Kind.FINETUNE, base), ignore="reward")
+    refuse_invalid(_form(project, Run.Kind.FINETUNE, base, by=by), ignore="reward")
     return form
 
 
@@ -85,15 +86,17 @@ def refuse_invalid(form: RunForm, *, ignore: str = "") -> None:
     """Raise CannotBegin with the first thing that a form finds wrong, other than with the field `ignore`."""
     for name, errors in form.errors.items():
         if name != ignore:
-            kind = form.kind.label.lower()
-            raise CannotBegin(f"{kind.capitalize()}: {'' if name == '__all__' else f'{name}: '}{errors[0]}")
+            raise CannotBegin(f"{form.kind.label}: {spoken(str(errors[0]), form)}")
 
 
-def _form(project: Project, kind: Run.Kind, base: ModelVersion, **given: Any) -> RunForm:
-    """The bound form of one of a round's runs, with the project's options."""
+def _form(
+    project: Project, kind: Run.Kind, base: ModelVersion, *, by: User | None = None, reward: str = ""
+) -> RunForm:
+    """The bound form of one of a round's runs, with the project's options; by `by` it asks what they may."""
     automation = Automation.objects.filter(project=project).first()
     options = getattr(automation, kind) if automation else {}
-    return runs.form_for(kind, {**options, "project": project.slug, "policy": base.name, **given})
+    given = {**options, "project": project.slug, "policy": base.name, "reward": reward}
+    return runs.form_for(kind, given, user=by)
 
 
 def base_of(project: Project) -> ModelVersion | None:

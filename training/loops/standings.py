@@ -25,6 +25,7 @@ EVERY: int = Automation._meta.get_field("every").default  # noqa: SLF001 -- Djan
 class Versus:
     """How often a policy's text is preferred to another's."""
 
+    version: ModelVersion
     won: Interval
     over: str
     judge: str
@@ -195,19 +196,19 @@ def _gates(production: Iterable[ModelVersion]) -> dict[int, Gate]:
 def _wins(versions: Sequence[ModelVersion], gates: dict[int, Gate]) -> dict[int, Versus]:
     """How the versions compare: by a gate that was closed, else by people, else by whoever judged last."""
     found: dict[int, Versus] = {}
-    measured = Run.objects.filter(
-        kind=Run.Kind.EVALUATE, status=Run.Status.SUCCEEDED, policy__in=[version.pk for version in versions]
-    )
+    by_key = {version.pk: version for version in versions}
+    measured = Run.objects.filter(kind=Run.Kind.EVALUATE, status=Run.Status.SUCCEEDED, policy__in=by_key)
     judges = KeyTransform("judges", "metrics")
     against = KeyTransform("against", "parameters")
-    for version, over, rows in measured.order_by("pk").values_list("policy", against, judges):
+    for key, over, rows in measured.order_by("pk").values_list("policy", against, judges):
         for row in rows or []:
-            if row["won"] and not (version in found and found[version].by_people and row["judge"] != PEOPLE):
-                found[version] = Versus(won=Interval.of(row["won"]), over=over, judge=row["judge"])
+            won = Interval.of(row["won"])
+            if won is not None and not (key in found and found[key].by_people and row["judge"] != PEOPLE):
+                found[key] = Versus(version=by_key[key], won=won, over=over, judge=row["judge"])
     for version in versions:
         gate = gates.get(version.pk)
         if gate is not None and gate.evidence and (won := _at_gate(gate)) is not None:
-            found[version.pk] = Versus(won=won, over=gate.against.name, judge=PEOPLE)
+            found[version.pk] = Versus(version=version, won=won, over=gate.against.name, judge=PEOPLE)
     return found
 
 
