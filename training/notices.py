@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
 from enum import StrEnum
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -158,7 +159,7 @@ def deliver(notice: Notice, channel: Channel) -> None:
     send = {Channel.EMAIL: by_email, Channel.WEBHOOK: by_webhook}[channel]
     try:
         send(notice)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, HTTPException, smtplib.SMTPException) as error:
         reason = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else str(error)
         raise NotSent(f"The {channel} notice of its end was not taken ({reason}).") from error
 

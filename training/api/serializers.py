@@ -36,7 +36,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         fields = [
             "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy",
             "reward", "version", "metrics", "saved_step", "seconds", "created_at", "started_at",
-            "finished_at",
+            "finished_at", "resources", "code_version",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from types import TracebackType
@@ -80,8 +80,9 @@ class Attempt:
         status, said = self.run.status, ending(self.run)
         failed = status == Run.Status.FAILED
         self._log.add(said, level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
-        self._log.write()
-        self.run.used(self._usage.read())
+        with suppress(DatabaseError):  # what came of the run is in its row, and matters more
+            self._log.write()
+            self.run.used(self._usage.read())
 
     @property
     def hooks(self) -> Hooks:

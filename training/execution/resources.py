@@ -61,7 +61,7 @@ def cores() -> int:
 
 def gpu() -> dict[str, Any]:
     """What PyTorch holds of the GPU; empty where this process uses none."""
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return {}
     device = torch.cuda.current_device()
     known = torch.cuda.get_device_properties(device)
