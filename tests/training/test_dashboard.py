@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from labeling.models import Membership, Project
-from tests.labeling.objects import annotator
-from tests.training.objects import admin, make_project
+from tests.labeling.objects import admin, annotator
+from tests.training.objects import make_project
 from tests.training.test_rounds import ended, policy, ready
 from training import rounds
 from training.models import Automation, Gate, ModelVersion, Round, Run
