@@ -1,5 +1,10 @@
-"""The few rows of evaluations among the many of a long run are found by an index of their own."""
+"""Rows of metrics are found by run and step, and the few of evaluations by an index of their own.
 
+The index on the run alone goes: it made every insert dearer, and a planner without figures of a new run chose
+it, to read all of the run's rows for each one that was wanted.
+"""
+
+import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -7,6 +12,16 @@ class Migration(migrations.Migration):
     dependencies = [("training", "0006_decisions_stay")]
 
     operations = [
+        migrations.AlterField(
+            model_name="point",
+            name="run",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="points",
+                to="training.run",
+            ),
+        ),
         migrations.AddIndex(
             model_name="point",
             index=models.Index(

@@ -11,7 +11,8 @@ EVALUATED = ("validation_loss", "heldout/loss", "heldout/kl")
 class Point(models.Model):
     """The metrics of one step of a run."""
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="points")
+    # The constraint's index begins with the run: a second one would only lead the planner astray.
+    run = models.ForeignKey(Run, models.CASCADE, related_name="points", db_index=False)
     step = models.PositiveIntegerField()
     values = models.JSONField()
 

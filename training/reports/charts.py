@@ -6,6 +6,7 @@ What the pointer reads off a picture stands in it as well: the steps and the val
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -69,14 +70,14 @@ class Chart:
         """Edges of the plotting area."""
         return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
 
-    @property
+    @cached_property
     def steps(self) -> tuple[float, float]:
         """The steps at the left and the right edge of the plotting area."""
         low = min(curve.values[0][0] for curve in self.curves)
         high = max(curve.values[-1][0] for curve in self.curves)
         return (low, high) if high > low else (low - 1, high + 1)
 
-    @property
+    @cached_property
     def _range(self) -> tuple[float, float]:
         values = [value for curve in self.curves for _, value in curve.values]
         if self.level is not None and self.shows_level:
@@ -107,7 +108,7 @@ class Chart:
         low, high = self._range
         return round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
 
-    @property
+    @cached_property
     def lines(self) -> list[dict[str, object]]:
         """Each curve as the `points` of a polyline, with what they say, and its last point and value."""
         return [self._line(curve) for curve in self.curves]
@@ -163,17 +164,20 @@ def thinned(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
 
 
 def running_mean(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """Each value as the mean of those around it, a tenth of all, and of fewer at both ends; none of few."""
+    """Each value as the mean of those around it, a tenth of all; none where there are few.
+
+    At the beginning, where curves are steep, it reaches no farther to the right than to the left; at the end
+    it makes do with what there is.
+    """
     if len(values) < FEWEST_TO_SMOOTH:
         return []
     sums = [0.0, *accumulate(value for _, value in values)]
     reach = len(values) // 20
     smooth = []
     for index, (step, _) in enumerate(values):
-        # As far to the left as to the right: otherwise the mean would lag behind where a curve rises.
-        near = min(reach, index, len(values) - 1 - index)
-        total = sums[index + near + 1] - sums[index - near]
-        smooth.append((step, total / (2 * near + 1)))
+        near = min(reach, index)
+        first, last = index - near, min(index + near, len(values) - 1)
+        smooth.append((step, (sums[last + 1] - sums[first]) / (last + 1 - first)))
     return smooth
 
 

@@ -5,19 +5,15 @@ at steps a power of two apart, which stay the same while the run goes on, and th
 only now and then stands in few rows, with an index of their own, and is thinned in the same way by itself.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-from django.db import connection
-from django.db.models import Max, Min
 
 from training.models import Run
 from training.models.records import EVALUATED
 from training.reports.charts import Chart, Curve, Level
 
-MOST_ROWS = 1000
+MOST_ROWS = 500
 """Rows of each sort that are read for a page, at most."""
 
 Row = tuple[int, dict[str, Any]]
@@ -162,13 +158,21 @@ def level_of(picture: Picture, run: Run) -> Level | None:
 
 def read(run: Run) -> tuple[Iterable[Row], int]:
     """The rows to draw, by step, and one of how many they are: all (1) where there are few."""
-    ends = run.points.aggregate(first=Min("step"), last=Max("step"))
-    if ends["first"] is None:
+    by_step = run.points.order_by("step")
+    evaluated = by_step.filter(values__has_any_keys=list(EVALUATED))
+    ends = by_step[:1].union(by_step.reverse()[:1], evaluated)
+    steps = sorted(ends.values_list("step", flat=True))
+    if not steps:
         return [], 1
-    every = stride(ends["last"] - ends["first"] + 1)
-    if every == 1:
-        return run.points.order_by("step").values_list("step", "values"), 1
-    return sparse(run, every=every, **ends), every
+    first, last = steps[0], steps[-1]
+    every = stride(last - first + 1)
+    if every > 1:
+        # Every step has a row, so the wanted ones can be named; the last evaluation is the last or the one
+        # before it in the list.
+        regular = range(first + -first % every, last, every)
+        wanted = {first, last, steps[-2], *regular, *spread(steps, every)}
+        by_step = by_step.filter(step__in=wanted)
+    return by_step.values_list("step", "values"), every
 
 
 def stride(count: int) -> int:
@@ -179,35 +183,6 @@ def stride(count: int) -> int:
     return every
 
 
-EVALUATION = 'AND "values" ?| %(evaluated)s::text[]'
-FIRST_IN_STRETCH = """
-SELECT found.step, found."values"
-FROM generate_series(%(begin)s, %(last)s, %(every)s) AS stretch (begin)
-CROSS JOIN LATERAL (
-    SELECT step, "values" FROM training_point
-    WHERE run_id = %(run)s AND step >= stretch.begin AND step < stretch.begin + %(every)s {only}
-    ORDER BY step LIMIT 1
-) AS found
-"""
-LAST = """
-(SELECT step, "values" FROM training_point WHERE run_id = %(run)s {only} ORDER BY step DESC LIMIT 1)
-"""
-SPARSE = " UNION ALL ".join(
-    part.format(only=only) for part in (FIRST_IN_STRETCH, LAST) for only in ("", EVALUATION)
-)
-"""As many look-ups in an index as there are stretches, however long the run."""
-
-
-def sparse(run: Run, *, first: int, last: int, every: int) -> list[Row]:
-    """The first row of each `every` steps, the first evaluation in each, and the last of both; by step."""
-    given = {
-        "run": run.pk,
-        "begin": first - first % every,
-        "last": last,
-        "every": every,
-        "evaluated": list(EVALUATED),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(SPARSE, given)
-        rows = dict(cursor.fetchall())
-    return [(step, json.loads(values)) for step, values in sorted(rows.items())]
+def spread(steps: Iterable[int], every: int) -> Iterable[int]:
+    """The first step in each stretch of `every`."""
+    return {step // every: step for step in sorted(steps, reverse=True)}.values()
