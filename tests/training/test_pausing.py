@@ -8,10 +8,11 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from tests.processes import eventually
 from tests.training.objects import QUICK_PRETRAIN, admin, annotator, start
 from training import runs
 from training.execution.attempt import Attempt, Stop
-from training.execution.executor import execute
+from training.execution.executor import execute, wind_up
 from training.models import SILENCE, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -86,6 +87,25 @@ def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
     assert execute(run), run.error
     assert list(run.points.values_list("step", flat=True)) == list(range(9))
     assert sorted(set(run.excerpts.values_list("step", flat=True))) == [0, 4, 8]
+
+
+@pytest.mark.parametrize("is_cancelled_too", [False, True])
+def test_an_attempt_hears_at_its_next_heartbeat_that_it_is_to_pause(
+    monkeypatch: pytest.MonkeyPatch, is_cancelled_too: bool
+) -> None:
+    monkeypatch.setattr("training.execution.attempt.HEARTBEAT", timedelta(milliseconds=20))
+    run = Run.objects.create(kind=Run.Kind.PRETRAIN)
+    assert run.begin()
+    with Attempt(run) as attempt:
+        runs.pause(Run.objects.get(pk=run.pk))
+        assert eventually(lambda: attempt.reason is Stop.PAUSED)
+        if is_cancelled_too:  # while it still saves its state
+            assert runs.cancel(Run.objects.get(pk=run.pk))
+        wind_up(run, attempt)
+    assert run.status == (Run.Status.CANCELLED if is_cancelled_too else Run.Status.PAUSED)
+    assert run.log.count() == 2
+    run.refresh_from_db()
+    assert run.resources["memory"] > 0
 
 
 def test_pausing_by_the_api() -> None:
