@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Sum, Window
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Window
 from django.db.models.functions import Coalesce, RowNumber, TruncDate
 from django.utils import timezone
 
@@ -97,8 +97,8 @@ _TASKS = (
 )
 
 
-def _by_project(rows: QuerySet[Any], *counts: tuple[str, Any]) -> Iterable[dict[str, Any]]:
-    return rows.order_by().values("project").annotate(**dict(counts))
+def _by_project(rows: QuerySet[Any], *counts: tuple[str, Any]) -> list[dict[str, Any]]:
+    return list(rows.order_by().values("project").annotate(**dict(counts)))
 
 
 def _annotators(projects: Collection[Project]) -> dict[int, int]:
@@ -166,28 +166,38 @@ def to_learn_from(
     return answers.filter(created__gt=since) if since is not None else answers
 
 
-def comparisons_in(answers: AnnotationQuerySet) -> QuerySet[Judgement]:
-    """A row for each comparison that `labeling.preferences.comparisons` finds in these answers."""
-    pairs = Judgement.objects.filter(annotation__in=answers.values("pk")).alias(
+def _comparisons() -> Subquery:
+    """How many comparisons `labeling.preferences.comparisons` finds in an answer.
+
+    Answer by answer: a join of all judgements with each other would read those of all projects.
+    """
+    pairs = Judgement.objects.filter(annotation=OuterRef("pk")).alias(
         other=F("annotation__judgements__sample"),
         other_rank=F("annotation__judgements__rank"),
         other_text=F("annotation__judgements__sample__text"),
     )
-    two_not_best = Q(
-        annotation__assignment__project__feedback=Project.FeedbackKind.BEST, other_rank=F("rank")
-    )
-    return pairs.filter(other__gt=F("sample")).exclude(other_text=F("sample__text")).exclude(two_not_best)
+    best = Project.FeedbackKind.BEST
+    two_not_best = Q(annotation__assignment__project__feedback=best, other_rank=F("rank"))
+    compared = pairs.filter(other__gt=F("sample")).exclude(other_text=F("sample__text")).exclude(two_not_best)
+    counted = compared.order_by().values("annotation").annotate(count=Count("pk")).values("count")
+    return Subquery(counted, output_field=IntegerField())
 
 
-def count_to_learn_from(projects: Iterable[Project], *, beyond: Iterable[int] = ()) -> dict[int, int]:
-    """How many comparisons each project's answers give, by its key; where people rewrite, how many texts."""
+def count_to_learn_from(
+    projects: Iterable[Project], *, beyond: Iterable[int] = (), since: datetime | None = None
+) -> dict[int, int]:
+    """How many comparisons each project's answers give, by its key; where people rewrite, how many texts.
+
+    `beyond` and `since` as in `to_learn_from`.
+    """
     asked = {project.pk: project for project in projects}
-    compare = [project for project in asked.values() if project.kind.compares]
+    known = list(beyond)
     found = dict.fromkeys(asked, 0)
+    compare = [project for project in asked.values() if project.kind.compares]
     if compare:
-        pairs = comparisons_in(to_learn_from(compare, beyond=beyond))
-        found |= dict(pairs.order_by().values_list("annotation__assignment__project").annotate(Count("pk")))
+        answers = to_learn_from(compare, beyond=known, since=since).order_by()
+        found |= dict(answers.values_list("assignment__project").annotate(n=Coalesce(Sum(_comparisons()), 0)))
     if rewrite := [project for project in asked.values() if not project.kind.compares]:
-        texts = to_learn_from(rewrite, beyond=beyond)
-        found |= dict(texts.order_by().values_list("assignment__project").annotate(Count("pk")))
+        texts = to_learn_from(rewrite, beyond=known, since=since).order_by()
+        found |= dict(texts.values_list("assignment__project").annotate(Count("pk")))
     return found

@@ -15,7 +15,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from labeling.models import Project
-from labeling.tallies import comparisons_in, count_to_learn_from, to_learn_from
+from labeling.tallies import count_to_learn_from
 from training import runs
 from training.forms.base import RunForm
 from training.forms.page import spoken
@@ -73,8 +73,6 @@ def _checked_form(project: Project, *, by: User | None = None) -> RunForm:
     base = base_of(project)
     if base is None:
         raise CannotBegin("There is no policy to begin from: train or import one, and let it write samples.")
-    if not comparisons_in(to_learn_from([project])).exists():
-        raise CannotBegin("There are no comparisons yet: let people answer some tasks first.")
     form = _form(project, Run.Kind.TRAIN_REWARD, base, by=by)
     refuse_invalid(form)
     # What the second run will need is known already, its reward model apart.
@@ -218,19 +216,16 @@ def is_due(automation: Automation) -> bool:
         return False
     last = project.rounds.first()
     stopped = last if last is not None and last.outcome == Round.Outcome.STOPPED else None
-    return (
-        new_comparisons(project, since=stopped.started_at if stopped else None, most=automation.every)
-        >= automation.every
-    )
+    return new_comparisons(project, since=stopped.started_at if stopped else None) >= automation.every
 
 
-def new_comparisons(project: Project, *, since: datetime | None = None, most: int | None = None) -> int:
-    """How many comparisons the project's last reward model has not learned from; counted up to `most`.
+def new_comparisons(project: Project, *, since: datetime | None = None) -> int:
+    """How many comparisons the project's last reward model has not learned from.
 
     `since`: only of answers given later.
     """
     known = last_learned([project], Run.Kind.TRAIN_REWARD).values()
-    return comparisons_in(to_learn_from([project], beyond=known, since=since)).order_by()[:most].count()
+    return count_to_learn_from([project], beyond=known, since=since)[project.pk]
 
 
 def last_learned(projects: Iterable[Project], kind: Run.Kind) -> dict[int, int]:

@@ -37,7 +37,14 @@ def run(kind: Run.Kind, status: Run.Status = Run.Status.RUNNING, **fields: Any) 
 
 def standing(*, tally: dict[str, int] | None = None, **changes: Any) -> Standing:
     """A loop at work: tasks are open, the base is in production, nothing is decided."""
-    counts = {"prompts": 80, "heldout": 20, "tasks": 60, "open_tasks": 40, "annotators": 3, "answers": 20}
+    counts: dict[str, Any] = {
+        "prompts": 80,
+        "heldout": 20,
+        "tasks": 60,
+        "open_tasks": 40,
+        "annotators": 3,
+        "answers": 20,
+    }
     usual: dict[str, Any] = {"project": PROJECT, "new": 10, "production": BASE, "policies": [BASE]}
     return Standing(tally=Tally(**(counts | (tally or {}))), **(usual | changes))
 

@@ -1,5 +1,7 @@
 """When a round begins, what it waits for, and how it ends."""
 
+from typing import Any
+
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
@@ -13,7 +15,7 @@ from training.models import Automation, ModelVersion, Round, Run
 pytestmark = pytest.mark.django_db
 
 
-def policy(name: str, **fields: object) -> ModelVersion:
+def policy(name: str, **fields: Any) -> ModelVersion:
     """A version of which nothing is read but its row."""
     kind = ModelVersion.Kind.POLICY
     return ModelVersion.objects.publish(name=name, kind=kind, artifact=name, artifact_hash="", **fields)

@@ -160,7 +160,7 @@ def standings(projects: Collection[Project]) -> list[Standing]:
             gates=gates,
             active=active.get(project.pk, []),
             others_write=others_write,
-            **{name: rows.get(project.pk) for name, rows in newest.items()},  # type: ignore[arg-type]
+            **{name: rows.get(project.pk) for name, rows in newest.items()},
         )
         for project in projects
     ]
