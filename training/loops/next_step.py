@@ -189,7 +189,7 @@ def candidate_without_gate(at: Standing) -> Step | None:
         why=f"People have not compared it with {at.production} yet, which is in production.",
         button="Open the gate",
         url=reverse("training:open_gate", args=[at.candidate.name]),
-        right="training.promote_modelversion",
+        right="training.add_run",
         posts=True,
     )
 
