@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.gpt.examples import shards_of, tiny_tokenizer
 from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.excerpts import beginnings
@@ -40,3 +41,10 @@ def test_its_prompts_are_how_documents_of_the_split_begin(tmp_path: Path) -> Non
     assert beginnings(split, TOKENIZER, count=9, length=100) == [
         " ".join(sentence.split()[:3]) for sentence in SENTENCES
     ]
+
+
+def test_a_prompt_ends_with_a_whole_word(tmp_path: Path) -> None:
+    letters = tiny_tokenizer(*SENTENCES, kind="char")
+    split = shards_of(letters, tmp_path, train=SENTENCES, validation=SENTENCES).validation
+    assert beginnings(split, letters, count=1, length=9) == ["the cat"]
+    assert beginnings(split, letters, count=1, length=7) == ["the cat"]

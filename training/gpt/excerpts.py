@@ -34,7 +34,8 @@ def write_excerpts(
 
 
 def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:
-    """How the first ``count`` documents of a split begin: at most ``length`` tokens, and half a document."""
+    """How the first ``count`` documents of a split begin: whole words of at most ``length`` tokens, and of
+    half a document."""
     tokens = split.tokens[:_SEARCHED]
     ends = [*np.flatnonzero(tokens == tokenizer.eos_id).tolist(), len(tokens)]
     found: list[str] = []
@@ -42,7 +43,11 @@ def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, lengt
     for end in ends:
         ids: Sequence[int] = [int(each) for each in tokens[first:end] if each != tokenizer.bos_id]
         first = end + 1
-        text = clean(tokenizer.decode(ids[: min(length, len(ids) // 2)])).rstrip()
+        kept = min(length, len(ids) // 2)
+        text, more = (clean(tokenizer.decode(ids[:end])) for end in (kept, 2 * kept))
+        if " " in text and not more[len(text) :][:1].isspace():
+            text = text.rsplit(maxsplit=1)[0]  # a word that was cut is no beginning
+        text = text.rstrip()
         if text and text not in found:
             found.append(text)
         if len(found) == count:
