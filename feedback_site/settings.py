@@ -61,10 +61,10 @@ ALLOWED_HOSTS = names("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = names("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
-    "feedback_site",
+    "feedback_site.apps.FeedbackSiteConfig",
     "labeling",
     "training",
-    "django.contrib.admin",
+    "feedback_site.apps.AdminSiteConfig",
     "django.contrib.auth",
     "django.contrib.humanize",
     "django.contrib.contenttypes",

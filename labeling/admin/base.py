@@ -84,6 +84,27 @@ class OfProjects(admin.ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
+class OfManyProjects(OfProjects):
+    """A table whose rows belong to several projects or to none: what `seen_by` lists can be looked at.
+
+    To add or to change one takes the right on the whole site.
+    """
+
+    def project_of(self, row: Any) -> None:  # noqa: ARG002
+        """No single one."""
+        return
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """On the whole site."""
+        return request.user.has_perm(self.right("add"))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever finds it in the list."""
+        if obj is None:
+            return super().has_view_permission(request)
+        return self.get_queryset(request).filter(pk=obj.pk).exists()
+
+
 class OwnProjects(admin.RelatedFieldListFilter):
     """A filter by project that names none of others."""
 

@@ -1,15 +1,15 @@
 """Invitations: made, withdrawn and accepted on the site's own pages."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.contrib.auth.models import User
+from django.db.models import Q
 
-from labeling.admin.base import ReadOnly
+from labeling.admin.base import OfManyProjects, ReadOnly
 from labeling.models import Invitation
 
 
 @admin.register(Invitation)
-class InvitationAdmin(ReadOnly, admin.ModelAdmin):
+class InvitationAdmin(ReadOnly, OfManyProjects):
     """Who was asked to come. Their links are nowhere: only digests of the secrets are kept."""
 
     list_display = [
@@ -39,6 +39,6 @@ class InvitationAdmin(ReadOnly, admin.ModelAdmin):
         "withdrawn",
     ]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
+    def seen_by(self, user: User) -> Q:
         """Those that the person may withdraw."""
-        return super().get_queryset(request).visible_to(request.user)  # type: ignore[attr-defined, no-any-return]
+        return Q(pk__in=Invitation.objects.visible_to(user).values("pk"))

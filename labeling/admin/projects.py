@@ -3,13 +3,12 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown, counted
+from labeling.admin.base import OfManyProjects, OfProjects, OwnProjects, ReadOnly, Shown, counted
 from labeling.forms import ProjectForm
 from labeling.models import Assignment, Generator, Guidelines, Project, Prompt, Sample, Task
 from labeling.people.memberships import may_open
@@ -164,7 +163,7 @@ class PromptAdmin(OfProjects):
 
 
 @admin.register(Generator)
-class GeneratorAdmin(OfProjects):
+class GeneratorAdmin(OfManyProjects):
     """Who writes samples: shown are those that wrote for projects in which one may see them."""
 
     project_path = "samples__prompt__project"
@@ -177,21 +176,6 @@ class GeneratorAdmin(OfProjects):
         seen = super().get_queryset(request).values("pk")
         generators = Generator.objects.filter(pk__in=seen)  # each once, however much it wrote
         return generators.annotate(samples_here=Count("samples"))
-
-    def project_of(self, row: Generator) -> None:  # noqa: ARG002
-        """It belongs to none: to change one takes the right on the whole site."""
-        return
-
-    def seen_by(self, user: User) -> Q:
-        """Also those that have written nothing, for people of the whole site."""
-        seen = super().seen_by(user)
-        return seen | Q(samples=None) if user.has_perm(self.right("view")) else seen
-
-    def has_view_permission(self, request: HttpRequest, obj: Generator | None = None) -> bool:
-        """Whoever finds one in the list."""
-        return (
-            super().has_view_permission(request) if obj is None else self.get_queryset(request).contains(obj)
-        )
 
     @admin.display(description="Samples", ordering="samples_here")
     def sample_count(self, generator: Any) -> int:

@@ -25,12 +25,11 @@ from training.models.versions import ModelVersionQuerySet
 
 
 class MayLook(BasePermission):
-    """Whoever may look at runs, or versions, somewhere; which ones, the rows tell."""
+    """Whoever may look at runs, or at versions, in a project at least: of those projects they see them."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """By the right to view what the view shows."""
-        model = view.queryset.model._meta  # type: ignore[attr-defined]  # both views have one
-        return may_somewhere(request.user, f"{model.app_label}.view_{model.model_name}")
+        """By the right that the view names."""
+        return may_somewhere(request.user, view.right_to_view)  # type: ignore[attr-defined]  # both have it
 
 
 class VersionsAsked(serializers.Serializer[dict[str, str]]):
@@ -50,6 +49,7 @@ class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
     queryset = ModelVersion.objects.select_related("parent", "project")
     serializer_class = ModelVersionSerializer
     permission_classes = [MayLook]
+    right_to_view = "training.view_modelversion"
     lookup_field = "name"
     lookup_value_regex = "[A-Za-z0-9._-]+"
 
@@ -57,7 +57,7 @@ class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
         """Those of projects in which the person may look at versions, and of no project."""
         return super().get_queryset().visible_to(self.request.user)  # type: ignore[attr-defined, no-any-return]
 
-    def filter_queryset(self, queryset: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Those that are asked for; 400 for a kind or a stage that there is not."""
         asked = VersionsAsked(data=self.request.query_params.dict())
         asked.is_valid(raise_exception=True)
@@ -73,6 +73,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     queryset = Run.objects.select_related("project", "policy", "reward", "version")
     serializer_class = RunSerializer
     permission_classes = [MayLook]
+    right_to_view = "training.view_run"
 
     def get_queryset(self) -> RunQuerySet:
         """Those of projects in which the person may look at runs, and of no project."""
