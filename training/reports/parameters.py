@@ -7,6 +7,7 @@ from django.forms import Field
 from django.forms.utils import pretty_name
 
 from training.forms import FORMS
+from training.forms.words import words_for
 from training.models import Run
 
 SHOWN_BESIDE = frozenset({"project", "policy", "reward"})
@@ -15,11 +16,10 @@ SHOWN_BESIDE = frozenset({"project", "policy", "reward"})
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that was asked: its name as the form has it, its value, and what it does."""
+    """One thing that was asked: its name and its value, in the words of the form."""
 
     name: str
     value: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,25 @@ class Parameters:
 
 def parameters(run: Run) -> Parameters:
     """The parameters of a run that are not empty, by whether they differ from the form's defaults."""
-    fields = FORMS[run.kind].base_fields
+    fields = FORMS[run.kind]().fields
     chosen, usual = [], []
     for name, value in run.parameters.items():
         if value in (None, "", []) or name in SHOWN_BESIDE:
             continue
         field = fields.get(name)
-        (usual if field is not None and is_default(field, value) else chosen).append(
-            Parameter(
-                name=str(field.label) if field is not None and field.label else pretty_name(name),
-                value=written(value),
-                meaning=str(field.help_text) if field is not None else "",
-            )
-        )
+        kept = usual if field is not None and is_default(field, value) else chosen
+        kept.append(spoken(run.kind, name, value))
     return Parameters(chosen, usual)
+
+
+def spoken(kind: str, name: str, value: Any) -> Parameter:
+    """A parameter in the words of the form, or, where it has none, by its own name."""
+    try:
+        words = words_for(kind, name)
+    except KeyError:
+        return Parameter(pretty_name(name), written(value))
+    choice = words.choices.get(str(value))
+    return Parameter(words.label, choice.label if choice else written(value))
 
 
 def is_default(field: Field, value: Any) -> bool:

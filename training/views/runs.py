@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from labeling.access import UserRequest, may, right_required, signed_in
+from labeling.access import UserRequest, may, may_somewhere, right_required, signed_in
 from labeling.models import Project
 from training import notices, runs
 from training.forms.filters import RunFilter
@@ -58,7 +58,7 @@ def run_list(request: UserRequest) -> HttpResponse:
         "rows": [(run, result(run)) for run in page],
         "query": form.query(),
         "is_moving": any(run.is_active for run in page),
-        "may_start": request.user.is_staff and request.user.has_perm("training.add_run"),
+        "may_start": may_somewhere(request.user, "training.add_run"),
     }
     return render(request, "training/run_list.html", context)
 
@@ -149,7 +149,7 @@ def run_context(run: Run, request: UserRequest) -> dict[str, Any]:
     return {
         "run": run,
         "may_change": may(request.user, "training.change_run", run.project),
-        "may_clone": request.user.is_staff and may(request.user, "training.add_run", run.project),
+        "may_clone": may(request.user, "training.add_run", run.project),
         "waiting": waiting(run),
         "resources": resources(run),
         "advice": advice(run),
