@@ -1,7 +1,8 @@
 """Rounds of the loop: from people's answers a reward model, and against it a candidate.
 
 A round is two runs. It is advanced where they are watched anyway, by the worker's upkeep, so that it goes on
-whoever began it. `Automation` lets a project's rounds begin by themselves.
+whoever began it. A run that ends early stops it; when that run is resumed, so is the round. `Automation` lets
+a project's rounds begin by themselves.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labeling.models import Project
@@ -179,6 +180,8 @@ def why_stopped(run: Run) -> str:
 
 def advance_all() -> None:
     """Take every round on, and begin those that are due. What fails in one project stops no other's."""
+    for stopped in taken_up_again():
+        _or_log(_go_on, stopped)
     for project in Project.objects.filter(rounds__outcome=Round.Outcome.GOING):
         _or_log(advance, project)
     resting = Automation.objects.filter(is_on=True, project__is_active=True).exclude(
@@ -186,6 +189,20 @@ def advance_all() -> None:
     )
     for automation in resting.select_related("project", "changed_by"):
         _or_log(_begin_if_due, automation)
+
+
+def taken_up_again() -> QuerySet[Round]:
+    """Stopped rounds whose last run somebody resumed, where no other round has begun since."""
+    resumed: dict[str, Any] = {"status__in": (Run.Status.QUEUED, Run.Status.RUNNING), "cancel_requested": False}
+    tuning = Q(**{f"finetune__{name}": value for name, value in resumed.items()})
+    learning = Q(finetune=None, **{f"train_reward__{name}": value for name, value in resumed.items()})
+    later = Round.objects.filter(project=OuterRef("project"), number__gt=OuterRef("number"))
+    return Round.objects.filter(tuning | learning, ~Exists(later), outcome=Round.Outcome.STOPPED)
+
+
+def _go_on(stopped: Round) -> None:
+    going: dict[str, Any] = {"outcome": Round.Outcome.GOING, "message": "", "ended_at": None}
+    Round.objects.filter(pk=stopped.pk, outcome=Round.Outcome.STOPPED).update(**going)
 
 
 def _or_log(step: Any, subject: Any) -> None:

@@ -105,6 +105,35 @@ def test_a_failed_run_stops_the_round_and_says_why() -> None:
     assert rounds.obstacle(project) == ""
 
 
+def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
+    project = ready()
+    current = rounds.begin(project)
+    run = current.train_reward
+    assert run is not None
+    run.begin()
+    run.saved(3)
+    run.finish(Run.Status.FAILED, error="The machine was switched off.")
+    rounds.advance_all()
+    rounds.advance_all()
+    current.refresh_from_db()
+    assert current.outcome == Round.Outcome.STOPPED
+    runs.resume(run)
+    rounds.advance_all()
+    current.refresh_from_db()
+    assert (current.outcome, current.message, current.ended_at) == (Round.Outcome.GOING, "", None)
+
+
+def test_a_round_that_somebody_stops_stays_stopped_while_its_run_winds_up() -> None:
+    project = ready()
+    current = rounds.begin(project)
+    assert current.train_reward is not None
+    current.train_reward.begin()
+    rounds.stop(project, by=admin())
+    rounds.advance_all()
+    current.refresh_from_db()
+    assert current.outcome == Round.Outcome.STOPPED
+
+
 def test_a_paused_run_keeps_the_round_waiting() -> None:
     project = ready()
     current = rounds.begin(project)
@@ -206,9 +235,9 @@ def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the
     assert current.outcome == Round.Outcome.DONE
 
 
-def test_upkeep_costs_two_queries_where_no_round_is_due(
+def test_upkeep_costs_three_queries_where_no_round_is_due(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     ready()
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         rounds.advance_all()
