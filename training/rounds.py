@@ -193,7 +193,8 @@ def advance_all() -> None:
 
 def taken_up_again() -> QuerySet[Round]:
     """Stopped rounds whose last run somebody resumed, where no other round has begun since."""
-    resumed: dict[str, Any] = {"status__in": (Run.Status.QUEUED, Run.Status.RUNNING), "cancel_requested": False}
+    active = (Run.Status.QUEUED, Run.Status.RUNNING)
+    resumed: dict[str, Any] = {"status__in": active, "cancel_requested": False}
     tuning = Q(**{f"finetune__{name}": value for name, value in resumed.items()})
     learning = Q(finetune=None, **{f"train_reward__{name}": value for name, value in resumed.items()})
     later = Round.objects.filter(project=OuterRef("project"), number__gt=OuterRef("number"))
