@@ -52,7 +52,7 @@ class Attempt:
     """
 
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
-        self.run = run
+        self.run, self._number = run, run.attempts
         self.observer = observer
         self.reason: Stop | None = None
         self._progress, self._message = run.progress, ""
@@ -75,7 +75,8 @@ class Attempt:
         self._ended.set()
         self._thread.join()
         self._log.__exit__(kind, error, trace)
-        if self.run.pk is None or self.reason is Stop.LOST:
+        # By the row alone: a last heartbeat that found the run ended may have taken this attempt for lost.
+        if self.run.pk is None or self.run.attempts != self._number or self.run.status == Run.Status.RUNNING:
             return  # the row is gone, or another attempt's
         status, said = self.run.status, ending(self.run)
         failed = status == Run.Status.FAILED
