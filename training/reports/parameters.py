@@ -36,7 +36,8 @@ class Parameters:
 def parameters(run: Run) -> Parameters:
     """The parameters of a run that are not empty, by whether they differ from the form's defaults."""
     fields = FORMS[run.kind]().fields
-    chosen, usual = [], []
+    chosen: list[Parameter] = []
+    usual: list[Parameter] = []
     for name, value in run.parameters.items():
         if value in (None, "", []) or name in SHOWN_BESIDE:
             continue
