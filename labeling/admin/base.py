@@ -40,11 +40,11 @@ class OfProjects(admin.ModelAdmin):
 
     def project_of(self, row: Any) -> Project | None:
         """The project of a row."""
-        if self.project_path == "pk":
-            return row if row.pk else None
-        for name in self.project_path.split("__"):
-            row = getattr(row, name)
-        return row
+        found = row
+        for name in self.project_path.split("__") if self.project_path != "pk" else ():
+            found = getattr(found, name)
+        project: Project | None = found
+        return project if project and project.pk else None
 
     def right(self, action: str) -> str:
         """The right to view, add, change or delete rows of this table."""
@@ -80,7 +80,7 @@ class OfProjects(admin.ModelAdmin):
     ) -> ModelChoiceField | None:
         """Projects are offered where the person may add rows to them."""
         if db_field.remote_field.model is Project:
-            kwargs["queryset"] = Project.objects.allowed(request.user, self.right("add"))  # type: ignore[arg-type]
+            kwargs["queryset"] = Project.objects.allowed(request.user, self.right("add"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
@@ -110,10 +110,10 @@ class OwnProjects(admin.RelatedFieldListFilter):
 
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin
-    ) -> list[tuple[Any, str]]:
+    ) -> list[tuple[str, Any]]:
         """Those whose rows the person sees."""
         assert isinstance(model_admin, OfProjects)
-        allowed = Project.objects.allowed(request.user, model_admin.right("view"))  # type: ignore[arg-type]
+        allowed = Project.objects.allowed(request.user, model_admin.right("view"))
         return list(field.get_choices(include_blank=False, limit_choices_to={"pk__in": allowed.values("pk")}))
 
 

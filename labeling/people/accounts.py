@@ -41,7 +41,9 @@ def role_of(user: User) -> str:
         return "Admin"
     if REVIEWERS in groups:
         return "Reviewer"
-    return "Annotator" if ANNOTATORS in groups else "No role"
+    if ANNOTATORS in groups:
+        return "Annotator"
+    return "In projects alone" if user.memberships.all() else "No role"
 
 
 def annotators() -> QuerySet[User]:
