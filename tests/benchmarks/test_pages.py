@@ -28,8 +28,7 @@ def test_the_page_of_a_run_with_100_000_rows_takes_less_than_200_ms(client: Clie
             found.append((time.perf_counter() - began, time.process_time() - worked))
         assert len(queries) <= 10
     wall, work = ([1000 * each[part] for each in found] for part in (0, 1))
-    print(  # noqa: T201
-        f"\n{STEPS:,} rows: {median(wall):.0f} ms ({min(wall):.0f} to {max(wall):.0f}), of which this process "
-        f"worked {median(work):.0f} ms; {len(queries)} queries"
-    )
+    spread = f"{min(wall):.0f} to {max(wall):.0f}"
+    print(f"\n{STEPS:,} rows: {median(wall):.0f} ms ({spread}), {len(queries)} queries")
+    print(f"of which this process worked {median(work):.0f} ms")
     assert median(wall) < 200
