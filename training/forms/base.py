@@ -4,23 +4,66 @@ The options of a stage are the fields of its config dataclasses; a form adds wha
 names of projects and versions.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Model
+from django.http import QueryDict
 
-from labeling.models import Project
+from labeling.access import may
+from labeling.models import Annotation, Project
+from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
 from training.gpt.sources import NAMES, names_in
 from training.models import ModelVersion, Run, version_name
+from training.models.versions import ModelVersionQuerySet
 
 
 class RunForm(ConfigForm):
-    """Base of the forms of runs."""
+    """Base of the forms of runs.
+
+    With a `user`, projects are those in which they may start runs, and versions those that they may see;
+    without one, as at the command line, all there are.
+    """
 
     kind: ClassVar[Run.Kind]
     summary: ClassVar[str]
+    places: ClassVar[tuple[str, ...]] = ("source", "preferences", "demonstrations")
+    """Fields that may name files on the server."""
+
+    def __init__(self, *args: Any, user: User | AnonymousUser | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.user = user
+        for field in self.fields.values():
+            if user is not None and isinstance(field, NamedChoiceField):
+                field.queryset = seen_by(user, field.queryset)
+
+    @classmethod
+    def from_page(cls, data: QueryDict) -> QueryDict:
+        """What was asked on a page as the form takes it: a page sends all fields, ticked names one by one."""
+        return data
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.user is None or may(self.user, "training.add_run", None):
+            return cleaned
+        if "project" in self.fields and not cleaned.get("project") and "project" not in self.errors:
+            self.add_error("project", "choose a project: it is in projects that you may start runs.")
+        for name in self.places:
+            if (source := cleaned.get(name)) and names_a_file(source):
+                self.add_error(
+                    name,
+                    "files on the server are for those who may start runs in all projects; leave it out.",
+                )
+        return cleaned
+
+    def rewards(self) -> ModelVersionQuerySet:
+        """The reward models that may be named."""
+        rewards = ModelVersion.objects.rewards()
+        return rewards if self.user is None else rewards.visible_to(self.user)
 
     def relations(self) -> dict[str, Any]:
         """The cleaned values that are rows: columns of the run."""
@@ -36,6 +79,20 @@ class RunForm(ConfigForm):
             name: str(getattr(value, self.fields[name].by)) if isinstance(value, Model) else value  # type: ignore[attr-defined]
             for name, value in self.cleaned_data.items()
         }
+
+
+def seen_by(user: User | AnonymousUser, rows: Any) -> Any:
+    """Those of the projects in which a person may start runs, or of the versions that they may look at."""
+    if isinstance(rows, ProjectQuerySet):
+        return rows.allowed(user, "training.add_run")
+    assert isinstance(rows, ModelVersionQuerySet)
+    return rows.visible_to(user)
+
+
+def names_a_file(source: str) -> bool:
+    """Whether a source is more than the names of corpora."""
+    names: Iterable[str] = names_in(source)
+    return any(name not in NAMES for name in names)
 
 
 def checked_paths(source: str) -> str:
@@ -80,6 +137,18 @@ def require_comparisons(form: forms.Form, project: Project) -> None:
             f"people rewrite in “{project.slug}”, which compares nothing; `manage.py supervised --project "
             f"{project.slug}` learns from what they write.",
         )
+
+
+def require_answers(form: forms.Form, project: Project) -> None:
+    """Refuse a project in which nobody has answered anything that could be learned from."""
+    answers = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
+    if not form.errors and not answers.exists():
+        missing = (
+            f"“{project.slug}” has no comparisons yet; let people answer some of its tasks first."
+            if project.kind.compares
+            else f"nobody wrote an answer in “{project.slug}” yet; let people answer some of its tasks."
+        )
+        form.add_error("project", missing)
 
 
 def require_prompts(form: forms.Form, project: Project) -> None:

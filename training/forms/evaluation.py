@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from labeling.models import Project
 from training.config_form import NamedChoiceField
@@ -70,6 +71,12 @@ class EvaluateForm(RunForm):
     )
     temperature = forms.FloatField(required=False, min_value=0, initial=1.0, help_text="Of sampling.")
 
+    @classmethod
+    def from_page(cls, data: QueryDict) -> QueryDict:
+        data = data.copy()
+        data["judge"] = ",".join(data.getlist("judge"))
+        return data
+
     def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:
         return self.configs if cleaned.get("source") else (HardwareConfig,)
 
@@ -80,7 +87,7 @@ class EvaluateForm(RunForm):
         names = judges_in(self.cleaned_data["judge"])
         for name in names:
             if name != PEOPLE:
-                checked_taste(name)
+                checked_taste(name, self.rewards())
         return ",".join(names)
 
     def clean(self) -> dict[str, Any]:
@@ -113,7 +120,7 @@ class EvaluateForm(RunForm):
         """A field that does not go with another, and what to do."""
         people = PEOPLE in judges_in(cleaned["judge"])
         if cleaned["tasks"] and not people:
-            yield "tasks", f"blind tasks are for people to answer: give --judge {PEOPLE} as well."
+            yield "tasks", f"blind tasks are for people to answer: name {PEOPLE} in --judge as well."
         if people and cleaned["project"] and not cleaned["project"].kind.compares:
             yield "project", f"people rewrite in “{cleaned['project'].slug}”, which compares nothing."
         if people and cleaned["policy"] == cleaned["against"]:

@@ -53,6 +53,13 @@ class OrderTasksForm(RunForm):
         if cleaned.get("share") is None:
             cleaned["share"] = project.chosen_percent
         require_comparisons(self, project)
+        reward = cleaned.get("reward")
+        if cleaned.get("by") == Task.Choice.DISAGREEMENT and reward is not None and is_single(reward):
+            self.add_error(
+                "reward",
+                f"“{reward}” is a single model, and nobody is there to disagree with it; train one with "
+                f"`manage.py train_reward --members 4`, or choose --by {Task.Choice.CLOSENESS}.",
+            )
         if not self.errors and not orderable(project).exists():
             self.add_error(
                 "project",
@@ -60,3 +67,8 @@ class OrderTasksForm(RunForm):
                 f"`manage.py sample --project {project.slug}` opens some.",
             )
         return cleaned
+
+
+def is_single(reward: ModelVersion) -> bool:
+    """Whether a reward model is known to have one member; where no run says, only its files do."""
+    return reward.run is not None and reward.run.parameters.get("members", 1) == 1

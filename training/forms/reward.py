@@ -6,7 +6,13 @@ from django import forms
 
 from labeling.models import Project
 from training.config_form import NamedChoiceField
-from training.forms.base import NewVersionForm, checked_file, require_comparisons, required_policy
+from training.forms.base import (
+    NewVersionForm,
+    checked_file,
+    require_answers,
+    require_comparisons,
+    required_policy,
+)
 from training.forms.tastes import STORY_TASTE, checked_taste
 from training.models import Run
 from training.rlhf.config import AUTO, RewardConfig
@@ -36,7 +42,7 @@ class TrainRewardForm(NewVersionForm):
         return checked_file(self.cleaned_data["preferences"])
 
     def clean_gold(self) -> str:
-        return checked_taste(self.cleaned_data["gold"])
+        return checked_taste(self.cleaned_data["gold"], self.rewards())
 
     def default_name(self) -> str:
         project = self.cleaned_data.get("project")
@@ -54,6 +60,7 @@ class TrainRewardForm(NewVersionForm):
             )
         elif project:
             require_comparisons(self, project)
+            require_answers(self, project)
             if cleaned["loss"] == AUTO and project.samples_per_task > 1:
                 cleaned["loss"] = project.kind.loss
         return cleaned

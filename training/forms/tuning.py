@@ -10,6 +10,7 @@ from training.forms.base import (
     OpensTasksMixin,
     checked_file,
     next_free,
+    require_answers,
     require_comparisons,
     require_prompts,
     required_policy,
@@ -39,7 +40,7 @@ class TuningForm(OpensTasksMixin, NewVersionForm):
     )
 
     def clean_gold(self) -> str:
-        return checked_taste(self.cleaned_data["gold"])
+        return checked_taste(self.cleaned_data["gold"], self.rewards())
 
     def default_name(self) -> str:
         return next_free(self.cleaned_data["policy"].name)
@@ -124,6 +125,8 @@ class DpoForm(AnswersMixin, TuningForm):
             self.add_error("snapshot", "give either a file of preferences or a snapshot, and not both.")
         if cleaned.get("project") and not cleaned.get("preferences"):
             require_comparisons(self, cleaned["project"])
+            if not cleaned.get("snapshot"):
+                require_answers(self, cleaned["project"])
         return cleaned
 
 
@@ -162,4 +165,6 @@ class SupervisedForm(AnswersMixin, TuningForm):
             self.add_error("best_of", "the best of one is that one: give 2 or more.")
         if cleaned.get("best_of") and not cleaned.get("reward") and not self.errors:
             self.add_error("reward", "name the reward model that chooses among the --best-of completions.")
+        if cleaned.get("project") and not sources:
+            require_answers(self, cleaned["project"])
         return cleaned

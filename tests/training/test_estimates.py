@@ -1,0 +1,153 @@
+"""How long a run will take is judged by the runs of its kind that ended here."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.training.objects import admin, make_policy, make_project, make_reward, start
+from training.estimates import Estimate, estimate, roughly
+from training.forms import FORMS
+from training.models import Run
+
+pytestmark = pytest.mark.django_db
+
+FINETUNE = {"project": "letters", "policy": "base", "reward": "taste"}
+
+
+@pytest.fixture(autouse=True)
+def there() -> None:
+    make_project()
+    make_policy()
+    make_reward()
+
+
+def ended(kind: str, *, seconds: float, metrics: dict[str, Any] | None = None, **asked: Any) -> Run:
+    """A run that took so long."""
+    run = start(kind, **asked)
+    Run.objects.filter(pk=run.pk).update(
+        status="succeeded", started_at=run.created_at, spent=timedelta(seconds=seconds), metrics=metrics or {}
+    )
+    return run
+
+
+def estimated(kind: str, **asked: Any) -> Estimate | None:
+    form = FORMS[kind](asked)
+    assert form.is_valid(), form.errors
+    return estimate(form)
+
+
+def test_where_no_run_of_the_kind_ended_there_is_no_estimate() -> None:
+    ended("pretrain", seconds=60, metrics={"tokens": 10_000})
+    Run.objects.create(kind="finetune", status="failed", spent=timedelta(seconds=9))
+    assert estimated("finetune", **FINETUNE) is None
+
+
+def test_four_times_the_steps_take_about_four_times_as_long() -> None:
+    for seconds in (100, 110, 120):
+        ended("finetune", seconds=seconds, **FINETUNE, steps=100)
+    found = estimated("finetune", **FINETUNE, steps=400)
+    assert found is not None
+    assert 380 < found.likely < 480
+    assert found.low < found.likely < found.high
+    assert found.runs == 3
+
+
+def test_what_a_run_did_counts_and_not_what_it_was_asked_to_do() -> None:
+    ended("finetune", seconds=50, metrics={"steps": 40}, **FINETUNE, steps=1000)
+    found = estimated("finetune", **FINETUNE, steps=80)
+    assert found is not None
+    assert 70 < found.likely < 110
+
+
+def test_runs_near_in_size_weigh_more_than_far_ones_and_few_runs_give_a_wide_range() -> None:
+    ended("finetune", seconds=1000, **FINETUNE, steps=10)
+    ended("finetune", seconds=100, **FINETUNE, steps=100)
+    alike = estimated("finetune", **FINETUNE, steps=100)
+    assert alike is not None
+    assert 90 < alike.likely < 400
+    Run.objects.filter(parameters__steps=10).delete()
+    one = estimated("finetune", **FINETUNE, steps=100)
+    assert one is not None
+    assert one.likely == pytest.approx(100)
+    assert one.high / one.low > 1.5
+
+
+def test_a_limit_in_minutes_caps_the_estimate() -> None:
+    ended("finetune", seconds=100, **FINETUNE, steps=100)
+    found = estimated("finetune", **FINETUNE, steps=10_000, minutes=3)
+    assert found is not None
+    assert found.likely == pytest.approx(180)
+
+
+def test_a_pretraining_takes_its_minutes_and_what_was_spent_around_them() -> None:
+    ended("pretrain", seconds=135, metrics={"tokens": 10_000, "seconds": 120})
+    found = estimated("pretrain", minutes=20)
+    assert found is not None
+    assert found.likely == pytest.approx(1215)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "metrics"),
+    [
+        ("sample", {"project": "letters", "policy": "base", "tasks": 10}, {"samples": 30}),
+        ("evaluate", {"policy": "base", "source": "stories"}, {"tokens": 170_000}),
+        (
+            "evaluate",
+            {"policy": "base", "against": "base", "project": "letters", "judge": "taste", "reward": "taste",
+             "best_of": 4},
+            {"prompts": 6},
+        ),
+        (
+            "supervised",
+            {"project": "letters", "policy": "base", "best_of": 4, "reward": "taste"},
+            {"demonstrations": 24, "steps": 3},
+        ),
+    ],
+)  # fmt: skip
+def test_the_same_again_takes_about_as_long(
+    kind: str, asked: dict[str, Any], metrics: dict[str, Any]
+) -> None:
+    ended(kind, seconds=30, metrics=metrics, **asked)
+    found = estimated(kind, **asked)
+    assert found is not None
+    assert found.likely == pytest.approx(30, rel=0.3)
+
+
+def test_learning_from_a_file_is_judged_by_its_length(tmp_path: Any) -> None:
+    line = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
+    short, long = tmp_path / "short.jsonl", tmp_path / "long.jsonl"
+    short.write_text(line * 50)
+    long.write_text(line * 500)
+    asked = {"policy": "base", "project": ""}
+    ended("train_reward", seconds=20, metrics={"comparisons": 50}, preferences=str(short), **asked)
+    found = estimated("train_reward", preferences=str(long), **asked)
+    assert found is not None
+    assert found.likely == pytest.approx(200, rel=0.2)
+
+
+def test_seconds_are_as_precise_as_an_estimate() -> None:
+    assert [roughly(seconds) for seconds in (0.2, 4, 43, 200, 1500, 5000, 7200)] == [
+        "1 s", "4 s", "45 s", "3 min", "25 min", "85 min", "2 h",
+    ]  # fmt: skip
+
+
+def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) -> None:
+    client.force_login(admin())
+    ended("finetune", seconds=240, **FINETUNE)
+    start("finetune", detached=True, **FINETUNE)
+    page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE}).content.decode()
+    assert "About 4 min on this machine (3 min to 6 min), judging by the one run like it." in page
+    assert "1 other run going or waiting." in page
+    page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE, "reward": ""})
+    assert "Before it can start" in page.content.decode()
+
+
+def test_the_estimate_costs_few_queries(client: Client, django_assert_max_num_queries: Any) -> None:
+    client.force_login(admin())
+    for _ in range(30):
+        ended("finetune", seconds=240, **FINETUNE)
+    with django_assert_max_num_queries(30):
+        client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE})
