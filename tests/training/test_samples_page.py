@@ -32,7 +32,7 @@ def test_a_model_is_let_to_write_for_the_project_of_the_page(ada: Client) -> Non
     )
     page = ada.get("/projects/stories/samples/").text
     assert f"/runs/{run.pk}/progress/" in page
-    assert "waiting for a worker" in page
+    assert "no worker is running" in page
 
 
 def test_what_is_wrong_is_said_beside_its_field(ada: Client) -> None:
