@@ -270,7 +270,7 @@ ELSEWHERE = {
     "admin:logout": "leads to the sign-in page",
     "admin:autocomplete": "no table of the admin searches so",
     "labeling:accept_invitation": "tests/labeling/test_invitations.py",
-    "training:seen": "tests/training/test_toast.py",
+    "training:seen": "tests/training/test_watching.py",
     "training:erase": "tests/labeling/test_erasing.py",
 }
 TABLES: dict[type, tuple[str, str]] = {
