@@ -1,6 +1,7 @@
 """Which version is in production: promoting, rolling back, archiving, and what is written down of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -230,8 +231,13 @@ def test_a_new_version_is_of_its_runs_project_or_of_its_parents(project: Project
     base = make_policy()
     assert base.project is None
     run = Run.objects.create(kind=Run.Kind.FINETUNE, project=project, policy=base)
-    publish = ModelVersion.objects.publish
-    files = {"artifact_hash": base.artifact_hash, "kind": ModelVersion.Kind.POLICY}
-    child = publish(name="child", run=run, parent=base, artifact="child", **files)
-    grandchild = publish(name="grandchild", parent=child, artifact="grandchild", **files)
+
+    def publish(name: str, **of: Any) -> ModelVersion:
+        kind = ModelVersion.Kind.POLICY
+        return ModelVersion.objects.publish(
+            name=name, kind=kind, artifact=name, artifact_hash=base.artifact_hash, **of
+        )
+
+    child = publish("child", run=run, parent=base)
+    grandchild = publish("grandchild", parent=child)
     assert (child.project, grandchild.project) == (project, project)

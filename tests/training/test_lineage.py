@@ -39,7 +39,7 @@ def test_it_leads_from_corpus_and_answers_to_the_policy(
     project: Project, snapshot: PreferenceSnapshot
 ) -> None:
     base, _, _ = tuned(project, snapshot)
-    Run.objects.filter(pk=base.run_id).update(parameters={"source": "/corpora/tales.txt"})
+    Run.objects.filter(version=base).update(parameters={"source": "/corpora/tales.txt"})
     assert edges(lineage(admin())) == {
         ("tales.txt", "base", "text"),
         ("base", "taste", "weights"),

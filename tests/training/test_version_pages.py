@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from labeling.models import Membership, Project
 from tests.training.lineages import made
 from tests.training.objects import admin, annotator, make_policy, make_project, make_reward
 from training.artifacts import artifact_storage
-from training.models import Decision, ModelVersion, Run
+from training.models import Decision, Gate, ModelVersion, Run
 from training.registry import decisions
 from training.registry.win_rates import win_rates
 
@@ -61,7 +62,7 @@ def tuned(project: Project) -> ModelVersion:
         "better", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward, metrics=TUNING
     )
     asked = {"seed": 7, "reward": "taste", "steps": 20, "source": ""}
-    Run.objects.filter(pk=version.run_id).update(parameters=asked, code_version="commit 0123456789ab")
+    Run.objects.filter(version=version).update(parameters=asked, code_version="commit 0123456789ab")
     return version
 
 
@@ -99,6 +100,22 @@ def test_win_rates_are_by_people_first_and_each_judges_latest(project: Project) 
     ]  # fmt: skip
     own = found[-1].found
     assert (round(own.low, 2), round(own.high, 2)) == (0.69, 0.86)
+
+
+def test_a_closed_gate_is_the_word_of_people(as_admin: Client, project: Project) -> None:
+    version = tuned(project)
+    assert version.parent is not None
+    points = {"points": [1.0] * 18 + [0.5, 0.0], "answers": 20}
+    gate = Gate.objects.create(
+        project=project, candidate=version, against=version.parent, most=20, evidence=points,
+        outcome=Gate.Outcome.MET, closed_at=timezone.now(),
+    )  # fmt: skip
+    found = win_rates([version])[version.pk][0]
+    assert (found.by_people, found.found.rate, found.found.count) == (True, 0.925, 20)
+    assert 0.5 < found.found.low < 0.925 < found.found.high
+    page = page_of(as_admin, version)
+    assert gate.get_absolute_url() in page
+    assert "its gate" in page
 
 
 def test_the_list_is_filtered_and_hides_the_archive(as_admin: Client, project: Project) -> None:

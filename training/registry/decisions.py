@@ -15,7 +15,8 @@ from training import artifacts
 from training.models import Decision, Gate, ModelVersion
 from training.registry import gates
 
-Kind, Stage = ModelVersion.Kind, ModelVersion.Stage
+PRODUCTION, ARCHIVED = ModelVersion.Stage.PRODUCTION, ModelVersion.Stage.ARCHIVED
+POLICY, REWARD = ModelVersion.Kind.POLICY, ModelVersion.Kind.REWARD
 
 
 class NotAllowed(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
@@ -32,15 +33,15 @@ def promote(
     """
     with _locked(project, version):
         _require_of(version, project)
-        if version.stage == Stage.PRODUCTION:
+        if version.stage == PRODUCTION:
             raise NotAllowed(f"{version} is in production already.")
-        if version.stage == Stage.ARCHIVED:
+        if version.stage == ARCHIVED:
             raise NotAllowed(f"{version} is archived: take it out of the archive first.")
-        current = ModelVersion.objects.production(project, Kind(version.kind))
+        current = ModelVersion.objects.production(project, ModelVersion.Kind(version.kind))
         gate, is_met = _gate(version, project)
         if not is_met and not without_gate:
             raise NotAllowed(_what_the_gate_lacks(version, gate, current))
-        if not is_met or version.kind == Kind.REWARD:
+        if not is_met or version.kind == REWARD:
             reason = _required(reason, f"promote {version}")
         _require_files(version)
         _put_into_production(version, project, in_place_of=current)
@@ -56,7 +57,9 @@ def promote(
         )
 
 
-def roll_back(project: Project, *, by: User | None, reason: str, kind: Kind = Kind.POLICY) -> Decision:
+def roll_back(
+    project: Project, *, by: User | None, reason: str, kind: ModelVersion.Kind = POLICY
+) -> Decision:
     """Put that version back into production which was there before the one that is there now.
 
     Its artifact is used again as it was stored, its hash checked. Raises NotAllowed.
@@ -68,7 +71,7 @@ def roll_back(project: Project, *, by: User | None, reason: str, kind: Kind = Ki
         earlier = before(project, kind)
         if earlier is None:
             raise NotAllowed(f"{current} is the first in production in “{project}”: there is none before it.")
-        if earlier.stage == Stage.ARCHIVED:
+        if earlier.stage == ARCHIVED:
             raise NotAllowed(
                 f"{earlier}, which was in production before, is archived: take it out of the archive first."
             )
@@ -88,28 +91,28 @@ def roll_back(project: Project, *, by: User | None, reason: str, kind: Kind = Ki
 def archive(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
     """Put a version away: it is kept, and no longer offered. Raises NotAllowed."""
     with _locked(version.project, version):
-        if version.stage == Stage.PRODUCTION:
+        if version.stage == PRODUCTION:
             raise NotAllowed(f"{version} is in production: promote another or roll back first.")
-        if version.stage == Stage.ARCHIVED:
+        if version.stage == ARCHIVED:
             raise NotAllowed(f"{version} is archived already.")
         if version.gates.filter(outcome=Gate.Outcome.OPEN).exists():
             raise NotAllowed(f"People are comparing {version}: withdraw its gate first.")
         reason = _required(reason, f"archive {version}")
-        _move(version, Stage.ARCHIVED)
+        _move(version, ARCHIVED)
         return _decided(Decision.Action.ARCHIVE, version, by=by, reason=reason)
 
 
 def restore(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
     """Take a version out of the archive: it is a candidate again. Raises NotAllowed."""
     with _locked(version.project, version):
-        if version.stage != Stage.ARCHIVED:
+        if version.stage != ARCHIVED:
             raise NotAllowed(f"{version} is not archived.")
         reason = _required(reason, f"take {version} out of the archive")
-        _move(version, Stage.CANDIDATE)
+        _move(version, ModelVersion.Stage.CANDIDATE)
         return _decided(Decision.Action.RESTORE, version, by=by, reason=reason)
 
 
-def before(project: Project, kind: Kind = Kind.POLICY) -> ModelVersion | None:
+def before(project: Project, kind: ModelVersion.Kind = POLICY) -> ModelVersion | None:
     """The version that a roll back would restore: each goes one step further back. None: there is none."""
     moves = Decision.objects.filter(
         project=project,
@@ -161,7 +164,7 @@ def _required(reason: str, what: str) -> str:
 
 def _gate(version: ModelVersion, project: Project) -> tuple[Gate | None, bool]:
     """The gate that counts, and whether it lets the version pass. Reward models have none."""
-    if version.kind == Kind.REWARD:
+    if version.kind == REWARD:
         return None, True
     return gates.gate_for(version, project), gates.is_met(version, project)
 
@@ -184,12 +187,12 @@ def _put_into_production(
     version: ModelVersion, project: Project, *, in_place_of: ModelVersion | None
 ) -> None:
     if in_place_of is not None:
-        _move(in_place_of, Stage.CANDIDATE)
+        _move(in_place_of, ModelVersion.Stage.CANDIDATE)
     version.project = project
-    _move(version, Stage.PRODUCTION)
+    _move(version, PRODUCTION)
 
 
-def _move(version: ModelVersion, stage: Stage) -> None:
+def _move(version: ModelVersion, stage: ModelVersion.Stage) -> None:
     version.stage = stage
     version.save(update_fields=["stage", "project"])
 

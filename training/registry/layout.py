@@ -141,14 +141,14 @@ def ordered(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[list[
         downwards = sweep % 2 == 0
         neighbours = above if downwards else below
         spots: dict[str, float] = {}
-        for row in order if downwards else reversed(order):
+        for places in order if downwards else order[::-1]:
             middles = {
                 key: fmean(known) if (known := [spots[near] for near in neighbours[key] if near in spots])
-                else index / max(len(row) - 1, 1)
-                for index, key in enumerate(row)
+                else index / max(len(places) - 1, 1)
+                for index, key in enumerate(places)
             }  # fmt: skip
-            row.sort(key=lambda key, middles=middles: middles[key])  # type: ignore[misc]
-            spots |= {key: (index + 0.5) / len(row) for index, key in enumerate(row)}
+            places.sort(key=middles.__getitem__)
+            spots |= {key: (index + 0.5) / len(places) for index, key in enumerate(places)}
     return order
 
 

@@ -106,7 +106,7 @@ def rows_of(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
     """What a graph needs to know of versions, oldest first."""
     run = "run__parameters"
     return list(
-        versions.with_history().order_by("pk").values(
+        versions.with_history().order_by("pk").values(  # type: ignore[misc]  # knows no annotations
             "pk", "name", "kind", "stage", "project_id", "parent_id", "was_promoted",
             reward_id=F("run__reward_id"), snapshot_id=F("run__snapshot_id"),
             comparisons=F("run__snapshot__count"), demonstrations=F("run__snapshot__demonstration_count"),
