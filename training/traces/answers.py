@@ -42,7 +42,7 @@ class AnswerFilter(forms.Form):
         Generator.objects.none(),
         required=False,
         to_field_name="name",
-        label="compared with",
+        label="Compared with",
         empty_label="anybody",
     )
     outcome = forms.ChoiceField(
@@ -69,9 +69,10 @@ class AnswerFilter(forms.Form):
 
     def __init__(self, data: Any, *, project: Project) -> None:
         super().__init__(data)
-        wrote = Sample.objects.filter(prompt__project=project, generator=OuterRef("pk"))
+        # Asked once for both: it takes a look at every sample.
+        wrote = Sample.objects.filter(prompt__project=project).order_by().values_list("generator", flat=True)
         answered = Assignment.objects.submitted().filter(project=project, annotator=OuterRef("pk"))
-        writers = Generator.objects.filter(Exists(wrote)).order_by("name")
+        writers = Generator.objects.filter(pk__in=list(wrote.distinct())).order_by("name")
         people = User.objects.filter(Exists(answered)).order_by("username")
         for name, rows, what in (
             ("first", writers, "wrote a text"),
