@@ -429,14 +429,14 @@ def outcome(response: HttpResponse) -> str:
     return "in"
 
 
-def ask(client: Client, row: Row, objects: dict[str, list[Any]]) -> HttpResponse:
+def ask(client: Client, row: Row, objects: dict[str, list[Any]]) -> Any:
     """One request, without consequences."""
     url = reverse(row.name, args=objects[row.args]) + QUERIES.get(row.name, "")
     if row.method == "get":
         return client.get(url)
     session = client.cookies.output()
     with transaction.atomic():
-        response: HttpResponse = client.post(url)
+        response = client.post(url)
         transaction.set_rollback(True)
     if client.cookies.output() != session:  # signed out, or another session: neither is so any more
         client.cookies.clear()

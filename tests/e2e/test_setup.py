@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, FilePayload, Page, expect
 
 from labeling.models import Annotation, Project, Task
 from tests.e2e.conftest import Problems, sign_in
-from tests.labeling.objects import admin, annotator, make_project, make_tasks
+from tests.labeling.objects import admin, annotator, joins, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,12 +126,20 @@ def test_people_are_found_sent_away_and_brought_back(page: Page, axe: Callable[[
     annotator("ann")
     project = make_project("inner", everybody=False)
     make_tasks(project)
-    sign_in(page, admin())
+    ada = joins(admin(), project, "admins")
+    sign_in(page, ada)
+    page.goto("/projects/inner/setup/")
+    page.get_by_label("User name").fill("ann")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_text("ann: saved.")).to_be_visible()
+    axe(page)
     page.goto("/people/")
     page.get_by_role("link", name="ann", exact=True).click()
-    page.get_by_label("Inner").check()
+    expect(page.get_by_label("Inner")).to_have_value("annotators")
+    page.get_by_label("Inner").select_option("Reviewer")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_label("Inner")).to_be_checked()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_label("Inner")).to_have_value("reviewers")
     page.get_by_role("button", name="Deactivate").click()
     expect(page.get_by_text("ann cannot sign in any more")).to_be_visible()
     page.get_by_role("button", name="Reactivate").click()
