@@ -35,7 +35,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
     project, (ann, bob) = answered_by("ann", "bob")
     rows: list[dict[str, Any]] = [{"annotator": str(each.pk), "reliability": 0.9} for each in (ann, bob)]
     said = [{"annotator": each.get_username(), "answers": 3, "rate": 0.5} for each in (ann, bob)]
-    judges = [{"judge": "people", "won": None, "annotators": said}, {"judge": "taste"}]
+    judges: list[dict[str, Any]] = [{"judge": "people", "won": None, "annotators": said}, {"judge": "taste"}]
     reward = made("taste", kind=Run.Kind.TRAIN_REWARD, project=project, metrics={"annotators": rows})
     evaluation = Run.objects.create(
         kind=Run.Kind.EVALUATE, project=project, status=Run.Status.SUCCEEDED, metrics={"judges": judges}

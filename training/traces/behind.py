@@ -72,7 +72,7 @@ def behind(version: ModelVersion) -> Behind:
     )
 
 
-def summed(*snapshots: int) -> dict[int, "PreferenceSnapshot"]:
+def summed(*snapshots: int) -> dict[int, Any]:
     """These snapshots by id, without their content, with `here` (answers), `people`, `first` and `last`."""
     rows = SnapshotAnswer.objects.filter(snapshot=OuterRef("pk")).order_by().values("snapshot")
     figures = {
