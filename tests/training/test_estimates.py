@@ -141,7 +141,8 @@ def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) ->
     page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE}).content.decode()
     assert "About 4 min on this machine (3 min to 6 min), judging by the one run like it." in page
     assert "1 other run going or waiting." in page
-    page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE, "reward": ""})
+    asked = {"kind": "finetune", **FINETUNE, "project_before": "letters", "reward": ""}
+    page = client.get(reverse("training:estimate"), asked)
     assert "Before it can start" in page.content.decode()
 
 

@@ -140,7 +140,7 @@ def test_an_admin_starts_a_finetune_from_the_django_admin(as_admin: Client) -> N
     make_policy()
     make_reward()
     url = reverse("admin:training_run_add") + "?kind=finetune"
-    assert "Tune a policy" in as_admin.get(url).content.decode()
+    assert "A version practises" in as_admin.get(url).content.decode()
     answer = as_admin.post(url, {"project": "letters", "policy": "base", "reward": "taste", "steps": "5"})
     run = Run.objects.get()
     assert answer.headers["Location"] == run.get_absolute_url()
@@ -162,7 +162,7 @@ def test_the_form_says_what_is_missing_and_starts_nothing(as_admin: Client) -> N
     make_policy()
     url = reverse("admin:training_run_add") + "?kind=finetune"
     page = as_admin.post(url, {"project": "letters", "policy": "base"}).content.decode()
-    assert "train_reward" in page
+    assert "Train a reward model" in page
     assert not Run.objects.exists()
 
 
