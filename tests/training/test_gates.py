@@ -62,7 +62,7 @@ def ask(gate: Gate, count: int = 1000, *, need: int = 1) -> None:
         need=need,
         priority=AHEAD,
     )
-    Run.objects.filter(pk=gate.run_id).update(status=Run.Status.SUCCEEDED)
+    Run.objects.filter(gates=gate).update(status=Run.Status.SUCCEEDED)
 
 
 def answer(gate: Gate, who: User, says: str) -> None:

@@ -268,7 +268,7 @@ def _ask(
     asked |= {name: learned[name] for name in ("max_new_tokens", "temperature") if learned.get(name)}
     form = runs.form_for(Run.Kind.EVALUATE, asked, user=by)
     if not form.is_valid():
-        raise NotOpened(" ".join(message for messages in form.errors.values() for message in messages))
+        raise NotOpened(" ".join(str(message) for messages in form.errors.values() for message in messages))
     return runs.start(form, owner=by)
 
 

@@ -52,7 +52,7 @@ class ConfidenceSequence:
         return int(out.argmax()) + 1 if out.any() else None
 
 
-def confidence_sequence(points: Sequence[float], *, alpha: float = ALPHA) -> ConfidenceSequence:
+def confidence_sequence(points: Sequence[float] | Floats, *, alpha: float = ALPHA) -> ConfidenceSequence:
     """The interval for the mean of what `points`, each from 0 to 1, were drawn from, after each of them.
 
     It holds at all times at once with a probability of at least 1 - alpha, if the mean of each, given those
