@@ -14,8 +14,8 @@ def draws(rate: float, *, ties: float = 0.0, seed: int = 0) -> np.ndarray:
     """RUNS sequences of points 1, 0.5 and 0 with this mean. [RUNS, LONGEST]"""
     uniform = np.random.default_rng(seed).random((RUNS, LONGEST))
     won = rate - ties / 2
-    points: np.ndarray = np.where(uniform < won, 1.0, np.where(uniform < won + ties, 0.5, 0.0))
-    return points
+    points = np.where(uniform < won, 1.0, np.where(uniform < won + ties, 0.5, 0.0))
+    return np.asarray(points, dtype=np.float64)
 
 
 def ever_out(points: np.ndarray, rate: float) -> np.ndarray:
