@@ -14,8 +14,7 @@ def draws(rate: float, *, ties: float = 0.0, seed: int = 0) -> np.ndarray:
     """RUNS sequences of points 1, 0.5 and 0 with this mean. [RUNS, LONGEST]"""
     uniform = np.random.default_rng(seed).random((RUNS, LONGEST))
     won = rate - ties / 2
-    points = np.where(uniform < won, 1.0, np.where(uniform < won + ties, 0.5, 0.0))
-    return np.asarray(points, dtype=np.float64)
+    return np.where(uniform < won, 1.0, np.where(uniform < won + ties, 0.5, 0.0))
 
 
 def ever_out(points: np.ndarray, rate: float) -> np.ndarray:
@@ -24,7 +23,7 @@ def ever_out(points: np.ndarray, rate: float) -> np.ndarray:
     counts = np.cumsum(points[:, :, None] == values, axis=1).reshape(-1, len(values)).astype(float)
     below, above = np.full(len(counts), rate), np.full(len(counts), 1 - rate)
     most = np.maximum(log_capital(values, counts, below), log_capital(1 - values, counts, above))
-    return (most.reshape(len(points), -1) >= np.log(2 / 0.05)).any(axis=1)
+    return np.any(most.reshape(len(points), -1) >= np.log(2 / 0.05), axis=1)
 
 
 @pytest.mark.parametrize(
