@@ -23,7 +23,7 @@ def ever_out(points: np.ndarray, rate: float) -> np.ndarray:
     counts = np.cumsum(points[:, :, None] == values, axis=1).reshape(-1, len(values)).astype(float)
     below, above = np.full(len(counts), rate), np.full(len(counts), 1 - rate)
     most = np.maximum(log_capital(values, counts, below), log_capital(1 - values, counts, above))
-    return np.any(most.reshape(len(points), -1) >= np.log(2 / 0.05), axis=1)
+    return np.asarray(np.any(most.reshape(len(points), -1) >= np.log(2 / 0.05), axis=1))
 
 
 @pytest.mark.parametrize(
