@@ -38,12 +38,17 @@ class NamedChoiceField(forms.ModelChoiceField):
         if missing:
             self.error_messages["required"] = missing
 
+    @property
+    def rows(self) -> QuerySet[Any]:
+        """The rows to choose from."""
+        assert self.queryset is not None
+        return self.queryset
+
     def to_python(self, value: Any) -> Model | None:
         try:
             return super().to_python(value)
         except forms.ValidationError:
-            assert self.queryset is not None
-            names = list(self.queryset.values_list(self.by, flat=True)[:8])
+            names = list(self.rows.values_list(self.by, flat=True)[:8])
             there = f"there are: {', '.join(names)}" if names else "there is none yet"
             raise forms.ValidationError(f"there is no “{value}”; {there}.") from None
 

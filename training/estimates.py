@@ -6,7 +6,7 @@ long as the finished runs nearest to it in work and size took for theirs, each s
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -116,19 +116,19 @@ def by_nearest(done: list[Done], *, work: float, size: float) -> Estimate:
 def finished(form: RunForm) -> list[Done]:
     """The latest runs of the form's kind that succeeded; on the same device, where it is named."""
     device = form.cleaned_data.get("device")
-    rows = (
+    figures = {f"{name}_done": KT(f"metrics__{name}") for name in FIGURES}
+    names = ["parameters", "spent", "policy__artifact", "reward__artifact", "version__artifact", *figures]
+    rows: Iterable[dict[str, Any]] = (
         Run.objects.filter(kind=form.kind, status=Run.Status.SUCCEEDED, started_at__isnull=False)
         .order_by("-id")
-        .values(
-            "parameters", "spent", "policy__artifact", "reward__artifact", "version__artifact",
-            **{f"{name}_done": KT(f"metrics__{name}") for name in FIGURES},
-        )[:LOOKED_AT]
-    )  # fmt: skip
+        .annotate(**figures)
+        .values(*names)[:LOOKED_AT]
+    )
     found = []
     for row in rows:
         asked = row["parameters"]
-        figures = {name: float(row[f"{name}_done"]) for name in FIGURES if row[f"{name}_done"]}
-        amount = tokens(form.kind, asked, **figures)
+        did = {name: float(row[f"{name}_done"]) for name in FIGURES if row[f"{name}_done"]}
+        amount = tokens(form.kind, asked, **did)
         seconds = row["spent"].total_seconds()
         if (
             amount is None
@@ -143,7 +143,7 @@ def finished(form: RunForm) -> list[Done]:
                 size=CALLS + size_of(artifact),
                 amount=amount,
                 seconds=seconds,
-                training=figures.get("seconds", seconds),
+                training=did.get("seconds", seconds),
             )
         )
     return found
@@ -153,46 +153,48 @@ FIGURES = ("steps", "tokens", "samples", "comparisons", "demonstrations", "tasks
 """Figures of a run that say how much it did."""
 
 
-def tokens(kind: str, asked: Mapping[str, Any], **counted: float) -> float | None:  # noqa: PLR0911
+def tokens(kind: str, asked: Mapping[str, Any], **counted: float) -> float | None:
     """How many tokens a run of a kind reads, writes and learns from, each as often as it costs.
 
     `asked` are its parameters; `counted` is what is known beyond them, by the names of `FIGURES`: of a run
     that ended, what it did. What does not change between runs of a kind is left out. None: time decides.
     """
-    written = counted.get("samples", 0.0) * asked.get("max_new_tokens", 1)
+    amount: float | None
     match kind:
         case Kind.PRETRAIN:
             read = counted.get("tokens") or asked["tokens"]
-            return LEARNING * (read or asked["steps"] * asked["batch_size"] * _context(asked)) or None
+            amount = LEARNING * (read or asked["steps"] * asked["batch_size"] * _context(asked)) or None
         case Kind.SAMPLE:
-            return written
+            amount = counted.get("samples", 0.0) * asked.get("max_new_tokens", 1)
         case Kind.ORDER_TASKS:
-            return counted.get("tasks", 0.0)
+            amount = counted.get("tasks", 0.0)
         case Kind.TRAIN_REWARD:
             passes = asked["epochs"] or PASSES[asked["trunk"]]
             models = asked["members"] if asked["ensemble"] == "models" else 1
             again = 2 - 0.5 ** asked["learning_curve"]
             learning = LEARNING * passes if asked["trunk"] == "full" else READING
-            return counted.get("comparisons", 1.0) * learning * models * again
+            amount = counted.get("comparisons", 1.0) * learning * models * again
         case Kind.FINETUNE:
             steps = counted.get("steps") or asked["steps"]
             updates = asked["epochs"] or (4 if asked["estimator"] == "ppo" else 1)
             batch = asked["prompts_per_step"] * asked["samples_per_prompt"] * asked["max_new_tokens"]
-            return steps * batch * (3 * READING + LEARNING * updates) + examined(asked, steps=steps)
+            amount = steps * batch * (3 * READING + LEARNING * updates) + examined(asked, steps=steps)
         case Kind.SUPERVISED | Kind.DPO:
             examples = counted.get("comparisons") or counted.get("demonstrations") or 1.0
             steps = counted.get("steps") or asked["epochs"] * examples / asked["batch_size"]
             sides = 2 if kind == Kind.DPO else 1
             batch = asked["batch_size"] * sides * asked["max_new_tokens"]
             own = asked.get("prompts", 0) * asked.get("best_of", 0) * asked["max_new_tokens"] * READING
-            return steps * batch * (READING + LEARNING) + examined(asked, steps=steps) + own
+            amount = steps * batch * (READING + LEARNING) + examined(asked, steps=steps) + own
         case Kind.EVALUATE:
             both = 1 + asked["best_of"]
             compared = (
                 counted.get("prompts", 0.0) * both * asked["max_new_tokens"] if asked["against"] else 0.0
             )
-            return compared + (counted.get("tokens", 0.0) if asked["source"] else 0.0)
-    raise ValueError(kind)
+            amount = compared + (counted.get("tokens", 0.0) if asked["source"] else 0.0)
+        case _:
+            raise ValueError(kind)
+    return amount
 
 
 def examined(asked: Mapping[str, Any], *, steps: float) -> float:
@@ -230,12 +232,13 @@ def size_of(artifact: str | None) -> int:
 
 def amounts(form: RunForm) -> dict[str, float]:
     """What a run asked for by a valid form will find, by the names of `FIGURES`."""
-    asked, project = form.cleaned_data, form.cleaned_data.get("project")
+    asked = form.cleaned_data
+    project: Project | None = asked.get("project")
     found: dict[str, float] = {}
     match form.kind:
-        case Kind.SAMPLE:
+        case Kind.SAMPLE if project:
             found["samples"] = min(asked["tasks"], _prompts(project, "train")) * project.samples_per_task
-        case Kind.ORDER_TASKS:
+        case Kind.ORDER_TASKS if project:
             found["tasks"] = project.tasks.filter(open__gt=0).count()
         case Kind.TRAIN_REWARD | Kind.DPO:
             found["comparisons"] = comparisons(project, asked)
@@ -246,16 +249,19 @@ def amounts(form: RunForm) -> dict[str, float]:
                 lines(asked["demonstrations"]) if asked["demonstrations"] else answers(project)
             )
         case Kind.EVALUATE:
-            found["prompts"] = min(asked["prompts"], _prompts(project, "heldout")) if project else 0
+            found["prompts"] = min(asked["prompts"], _prompts(project, "heldout"))
             found["tokens"] = text(asked)
     return found
 
 
-def _prompts(project: Project, split: str) -> int:
-    return project.prompts.filter(split=split).count()
+def _prompts(project: Project | None, split: str) -> int:
+    return project.prompts.filter(split=split).count() if project else 0
 
 
-def answers(project: Project) -> int:
+def answers(project: Project | None) -> int:
+    """How many answers of a project can be learned from."""
+    if project is None:
+        return 0
     return Annotation.objects.of(project).counting().learned_from().filter(all_bad=False).count()
 
 

@@ -14,7 +14,7 @@ from training.models import Run
 
 pytestmark = pytest.mark.django_db
 
-FINETUNE = {"project": "letters", "policy": "base", "reward": "taste"}
+FINETUNE: dict[str, Any] = {"project": "letters", "policy": "base", "reward": "taste"}
 
 
 @pytest.fixture(autouse=True)
@@ -142,8 +142,8 @@ def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) ->
     assert "About 4 min on this machine (3 min to 6 min), judging by the one run like it." in page
     assert "1 other run going or waiting." in page
     asked = {"kind": "finetune", **FINETUNE, "project_before": "letters", "reward": ""}
-    page = client.get(reverse("training:estimate"), asked)
-    assert "Before it can start" in page.content.decode()
+    page = client.get(reverse("training:estimate"), asked).content.decode()
+    assert "Before it can start" in page
 
 
 def test_the_estimate_costs_few_queries(client: Client, django_assert_max_num_queries: Any) -> None:

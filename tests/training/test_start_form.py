@@ -24,7 +24,7 @@ def as_admin(client: Client) -> Client:
     return client
 
 
-def form_page(client: Client, **asked: object) -> str:
+def form_page(client: Client, **asked: str | int) -> str:
     answer = client.get(reverse("admin:training_run_add"), asked)
     assert answer.status_code == 200
     return answer.content.decode()

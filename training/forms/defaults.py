@@ -37,13 +37,13 @@ def versions_for(form: RunForm, project: Project | None) -> dict[str, str]:
     for name in CHOSEN:
         field = form.fields.get(name)
         if isinstance(field, NamedChoiceField) and (field.required or form.kind == Run.Kind.SAMPLE):
-            best = of_project(field.queryset, project)
+            best = of_project(field.rows, project)
             first = best.order_by("-id").first() if form.kind == Run.Kind.EVALUATE else best.first()
             found[name] = first.name if first else ""
     against = form.fields.get("against")
     if isinstance(against, NamedChoiceField) and found.get("policy"):
-        produced = of_project(against.queryset, project).filter(stage=ModelVersion.Stage.PRODUCTION)
-        parents = against.queryset.filter(children__name=found["policy"])
+        produced = of_project(against.rows, project).filter(stage=ModelVersion.Stage.PRODUCTION)
+        parents = against.rows.filter(children__name=found["policy"])
         other = produced.exclude(name=found["policy"]).first() or parents.first()
         found["against"] = other.name if other else ""
     return found
@@ -74,7 +74,7 @@ def settings_of(run: Run, form: RunForm) -> tuple[dict[str, Any], list[str]]:
         if isinstance(field, NamedChoiceField):
             if value in (None, "", "None"):
                 values[name] = ""
-            elif not field.queryset.filter(**{field.by: value}).exists():
+            elif not field.rows.filter(**{field.by: value}).exists():
                 gone.append(str(value))
                 values[name] = ""
     if values.get("name"):

@@ -67,8 +67,8 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "When it is done": ("tasks", "name"),
     },
     Kind.EVALUATE: {
-        "What": ("policy", "against"),
-        "By whom": ("project", "judge", "tasks"),
+        "What": ("project", "policy", "against"),
+        "By whom": ("judge", "tasks"),
         "How much": ("prompts", "max_new_tokens"),
         "On a text": ("source", "split"),
     },
@@ -115,7 +115,9 @@ class PlainNumberInput(forms.NumberInput):
     """A whole number without a point, of whatever kind."""
 
     def format_value(self, value: Any) -> str | None:
-        return super().format_value(int(value) if isinstance(value, float) and value.is_integer() else value)
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        shown: str | None = super().format_value(whole)
+        return shown
 
 
 class NamesInput(forms.CheckboxSelectMultiple):
@@ -130,8 +132,9 @@ class NamesInput(forms.CheckboxSelectMultiple):
 
 @dataclass(frozen=True)
 class PageField:
-    """One field, with its words."""
+    """One field of a form, with its words."""
 
+    form: RunForm
     bound: BoundField
     words: Words
 
@@ -142,7 +145,8 @@ class PageField:
     @property
     def is_group(self) -> bool:
         """Whether it is several controls under one label."""
-        return self.bound.field.widget.use_fieldset
+        several: bool = self.bound.field.widget.use_fieldset
+        return several
 
     @property
     def cards(self) -> Iterator[tuple[BoundWidget, str]]:
@@ -153,7 +157,7 @@ class PageField:
 
     @property
     def problems(self) -> list[str]:
-        return [spoken(str(problem), self.bound.form) for problem in self.bound.errors]
+        return [spoken(str(problem), self.form) for problem in self.bound.errors]
 
     @property
     def suggestions(self) -> list[str]:
@@ -205,7 +209,7 @@ class StartPage:
             plain = plain.lower()
         if name not in OWN and not isinstance(field, NamedChoiceField):
             field.widget.attrs["data-usual"] = plain
-        return PageField(self.form[name], words)
+        return PageField(self.form, self.form[name], words)
 
     def control(self, name: str, field: forms.Field, words: Words) -> forms.Widget:  # noqa: PLR0911
         """What a field is filled in with."""
@@ -224,17 +228,18 @@ class StartPage:
             return forms.Select(choices=self.snapshots())
         if isinstance(field, forms.CharField):
             return forms.TextInput(attrs={"autocomplete": "off", **TYPED.get(name, {})})
-        return field.widget
+        widget: forms.Widget = field.widget
+        return widget
 
     def rows(self, field: NamedChoiceField) -> list[Any]:
         """Projects by name; versions, those of the chosen project before the others, archived ones last."""
         empty = ("", "None" if not field.required else "Choose one")
         if field.by == "slug":
-            return [empty, *((project.slug, project.name) for project in field.queryset or ())]
-        versions = list(of_project(field.queryset, None).select_related("project"))
+            return [empty, *((project.slug, project.name) for project in field.rows)]
+        versions = list(of_project(field.rows, None).select_related("project"))
         near = [each for each in versions if self.project and each.project_id == self.project.pk]
         far = [each for each in versions if each not in near]
-        put_away = field.queryset.filter(stage=ModelVersion.Stage.ARCHIVED)  # type: ignore[union-attr]
+        put_away = field.rows.filter(stage=ModelVersion.Stage.ARCHIVED)
         groups = (
             (f"In {self.project.name}" if self.project else "", near),
             ("Others" if near else "All", far),
@@ -272,9 +277,9 @@ def chosen_project(form: RunForm) -> Project | None:
     """The project that stands in the form, if there is one and the person may use it."""
     field = form.fields.get("project")
     value = standing(form, "project") if field else None
-    if not isinstance(field, NamedChoiceField) or field.queryset is None or not value:
+    if not isinstance(field, NamedChoiceField) or not value:
         return None
-    project: Project | None = field.queryset.filter(slug=value).first()
+    project: Project | None = field.rows.filter(slug=value).first()
     return project
 
 
@@ -331,6 +336,9 @@ def spoken(problem: str, form: RunForm) -> str:
         r"with `manage\.py add_prompts[^`]*`( or on its set-up page)?", "on its set-up page", problem
     )
     problem = re.sub(r"`manage\.py (\w+)[^`]*`", command, problem)
+    slug = standing(form, "project") if "project" in form.fields else None
+    if slug and f"“{slug}”" in problem and (project := chosen_project(form)):
+        problem = problem.replace(f"“{slug}”", f"“{project.name}”")
     problem = re.sub(r"--([a-z][a-z-]*)", option, problem)
     problem = re.sub(r"\b([a-z]+_[a-z_]+)\b", option, problem)
     return problem[:1].upper() + problem[1:]

@@ -111,7 +111,8 @@ def following_project(form_class: type[RunForm], request: UserRequest) -> tuple[
     if "project" not in form_class.base_fields or data.get("project", "") == before:
         return data, []
     form = form_class(data, user=request.user)
-    seen = {project.slug: project for project in form.fields["project"].queryset or ()}  # type: ignore[attr-defined]
+    projects = Project.objects.allowed(request.user, "training.add_run")
+    seen = {project.slug: project for project in projects.filter(slug__in=[before, data.get("project", "")])}
     ours, theirs = (versions_for(form, seen.get(slug)) for slug in (before, data.get("project", "")))
     for name, version in theirs.items():
         if data.get(name, "") in {ours.get(name), ""}:
