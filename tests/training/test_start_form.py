@@ -92,6 +92,8 @@ def test_what_is_missing_is_said_without_options_and_commands(as_admin: Client) 
     url = reverse("admin:training_run_add") + "?kind=finetune"
     page = as_admin.post(url, {"project": "letters", "policy": "base"}).content.decode()
     assert "Name a reward model; a run “Train a reward model” makes one from people&#x27;s answers." in page
+    assert "How far to move</label>" in page
+    assert "Kl target" not in page
     asked = {"kind": "evaluate", "policy": "base", "best_of": "4", "reward": ""}
     page = as_admin.get(reverse("training:estimate"), asked).content.decode()
     assert "among the “Best of” completions" in page

@@ -209,7 +209,8 @@ class StartPage:
             plain = plain.lower()
         if name not in OWN and not isinstance(field, NamedChoiceField):
             field.widget.attrs["data-usual"] = plain
-        return PageField(self.form, self.form[name], words)
+        # Not `form[name]`: that of a form already checked keeps the label that it had then.
+        return PageField(self.form, field.get_bound_field(self.form, name), words)
 
     def control(self, name: str, field: forms.Field, words: Words) -> forms.Widget:  # noqa: PLR0911
         """What a field is filled in with."""
