@@ -44,6 +44,7 @@ def test_a_run_is_watched_cancelled_resumed_and_cloned(page: Page, tmp_path: Pat
         expect(status).to_have_text("Paused", timeout=PATIENCE)
     run = Run.objects.get()
     assert run.attempts == 2
+    assert run.saved_step is not None
     assert run.saved_step >= saved
     assert not ModelVersion.objects.filter(run__isnull=False).exists()
 
