@@ -188,8 +188,11 @@ def by_webhook(notice: Notice) -> None:
         )
     request = Request(settings.NOTIFY_WEBHOOK_URL, data=body, headers=headers, method="POST")  # noqa: S310
     # Not followed elsewhere: the address in the settings is the one that was trusted.
-    with build_opener(NoRedirect).open(request, timeout=TIMEOUT):
-        pass
+    try:
+        build_opener(NoRedirect).open(request, timeout=TIMEOUT).close()
+    except HTTPError as refusal:
+        refusal.close()  # it holds the connection
+        raise
 
 
 def signature(body: bytes, *, id: str, timestamp: str, secret: str) -> str:  # noqa: A002 -- their names

@@ -7,6 +7,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -75,9 +76,10 @@ def ended_run(status: Run.Status = Run.Status.SUCCEEDED, **fields: object) -> Ru
 
 
 def sent_by_the_queue() -> None:
-    """Do the jobs that wait, as a worker does."""
-    for job in ProcrastinateJob.objects.filter(queue_name=notices.QUEUE, status="todo"):
-        asyncio.run(jobs.send_notice(**job.args))
+    """Do the jobs that wait, as a worker does: in a loop of its own, where a browser's may run."""
+    with ThreadPoolExecutor(max_workers=1) as elsewhere:
+        for job in ProcrastinateJob.objects.filter(queue_name=notices.QUEUE, status="todo"):
+            elsewhere.submit(asyncio.run, jobs.send_notice(**job.args)).result()
 
 
 # -- On pages ----------------------------------------------------------------------------------------------

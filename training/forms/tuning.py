@@ -123,10 +123,11 @@ class DpoForm(AnswersMixin, TuningForm):
         cleaned = super().clean()
         if cleaned.get("preferences") and cleaned.get("snapshot"):
             self.add_error("snapshot", "give either a file of preferences or a snapshot, and not both.")
-        if cleaned.get("project") and not cleaned.get("preferences"):
-            require_comparisons(self, cleaned["project"])
+        project = cleaned.get("project")
+        if project and not cleaned.get("preferences"):
+            require_comparisons(self, project)
             if not cleaned.get("snapshot"):
-                require_answers(self, cleaned["project"])
+                require_answers(self, project)
         return cleaned
 
 
