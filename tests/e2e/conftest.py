@@ -17,6 +17,9 @@ from pytest_django.live_server_helper import LiveServer
 # Playwright's synchronous interface runs an event loop in this thread, where Django would refuse queries.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+# A shared machine may stand still for seconds. What is as expected costs no more for it.
+expect.set_options(timeout=20_000)
+
 PASSWORD = "a pass phrase"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"

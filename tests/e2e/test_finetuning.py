@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.usefixtures("own_artifacts", "no_jobs_left"),
 ]
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 120_000  # milliseconds
 
 
 def test_a_run_is_watched_cancelled_resumed_and_cloned(page: Page, tmp_path: Path) -> None:

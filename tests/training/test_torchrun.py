@@ -64,6 +64,7 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_version_with_the_losses_of_one_process(tmp_path: Path) -> None:
     with torchrun(tmp_path, "pretrain", *options(QUICK), "--name=two") as process:
         out, said = process.communicate(timeout=120)

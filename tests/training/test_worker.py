@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from tests.processes import eventually, worker
 from tests.training.objects import QUICK_PRETRAIN, start
-from training import runs
 from training.models import SILENCE, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -97,16 +96,6 @@ def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> 
     run.refresh_from_db()
     assert run.saved_step is not None
     assert (run.folder / "last").is_dir()
-
-
-def test_a_run_is_cancelled_while_it_moves(tmp_path: Path) -> None:
-    run = start(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
-    with worker(tmp_path):
-        assert eventually(lambda: is_moving(run))
-        runs.cancel(run)
-        assert eventually(lambda: status(run) == Run.Status.CANCELLED, seconds=20)
-        assert eventually(lambda: not children_executing(run))
-    assert not ModelVersion.objects.exists()
 
 
 def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
