@@ -117,7 +117,7 @@ def test_a_waiting_page_shows_the_next_task_by_itself(page: Page) -> None:
     page.goto("/projects/stories/work/")
     expect(page.locator("#idle")).to_be_visible()
     make_tasks(project)
-    expect(page.locator("#task")).to_be_visible(timeout=8_000)
+    expect(page.locator("#task")).to_be_visible()
     rank(page, "ABC")
 
 

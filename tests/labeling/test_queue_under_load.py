@@ -97,7 +97,7 @@ class Tab:
     ids=["16 tabs, 120 places", "64 tabs, 5000 places"],
 )
 def test_every_place_is_filled_once_and_nobody_answers_a_task_twice(tabs: int, tasks: int) -> None:
-    project = make_project(samples_per_task=2, gold_percent=5, repeat_percent=5)
+    project = make_project(samples_per_task=2, gold_percent=5, repeat_percent=25)
     made = make_tasks(project, tasks, samples=2)
     for number, task in enumerate(made):
         Task.objects.filter(pk=task.pk).update(need=1 + number % 3, open=1 + number % 3)
