@@ -4,16 +4,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings as site_settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker, Settings
 
 from tests.processes import eventually
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """Real hashing is slow on purpose: a second for each person of each test."""
+    site_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The test database. It can only go once nobody uses it: neither a process that a test stopped, nor the
     connection of a context that ended without closing it, as those around a browser do."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        # Not worth a sync to the disk at each commit: should the machine fail, the tests begin again.
+        name = connection.ops.quote_name(connection.get_connection_params()["dbname"])
+        cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off; SET synchronous_commit = off")
     yield
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
