@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 from labeling import queue
 from labeling.models import Assignment, Membership, Project
 from labeling.people.groups import ADMINS, ANNOTATORS, REVIEWERS
+from labeling.people.log import record
 from labeling.people.memberships import known_to, shown_to
 
 
@@ -91,4 +92,5 @@ def _set_active(person: User, active: bool, *, by: User) -> None:
             raise PermissionDenied
         row.is_active = active
         row.save(update_fields=["is_active"])
+        record(person, "Reactivated." if active else "Deactivated.", by=by)
     person.is_active = active

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -21,6 +20,7 @@ from labeling.models import (
     SnapshotAnswer,
     Task,
 )
+from labeling.people.log import record
 from labeling.preferences import lock_answers
 
 HOLDS_A_PLACE = (Assignment.State.LEASED, Assignment.State.SUBMITTED)
@@ -117,7 +117,9 @@ def erase(person: User, *, projects: Iterable[Project], by: User) -> Extent:
         Task.objects.filter(pk__in=places).exclude(kind=Task.Kind.REPEAT).update(open=F("open") + 1)
         # A repeat was made for this person alone.
         tasks.filter(kind=Task.Kind.REPEAT).delete()
-        _record(person, chosen, there_was, by=by)
+        names = ", ".join(project.name for project in chosen)
+        skips = f"{there_was.answers} answers, {there_was.skipped} skips"
+        record(person, f"Deleted all answers in {names}: {skips}.", by=by)
     return there_was
 
 
@@ -126,9 +128,3 @@ def _withdraw(assignments: QuerySet[Assignment]) -> None:
     rows = SnapshotAnswer.objects.filter(annotation__assignment__in=assignments).order_by()
     for snapshot in PreferenceSnapshot.objects.filter(pk__in=rows.values("snapshot")).order_by("pk"):
         snapshot.withdraw(rows.filter(snapshot=snapshot).values_list("annotation_id", flat=True))
-
-
-def _record(person: User, projects: Iterable[Project], there_was: Extent, *, by: User) -> None:
-    names = ", ".join(project.name for project in projects)
-    said = f"Deleted all answers in {names}: {there_was.answers} answers, {there_was.skipped} skips."
-    LogEntry.objects.log_actions(by.pk, [person], CHANGE, change_message=said, single_object=True)

@@ -8,6 +8,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from labeling import queue
 from labeling.access import may, rights_of_roles
 from labeling.models import Membership, Project
+from labeling.people.log import record
 
 Role = Membership.Role
 
@@ -43,7 +44,8 @@ def may_change(actor: User, membership: Membership) -> bool:
 def set_role(person: User, project: Project, role: str | None, *, by: User) -> bool:
     """Give somebody a role in a project, change it, or (None) end the membership; False if it was so before.
 
-    Who may label there no more gives back the tasks they hold. Raises PermissionDenied.
+    Who may label there no more gives back the tasks they hold. Who did it stands in the person's history in
+    the admin. Raises PermissionDenied.
     """
     with transaction.atomic():
         # Locked: somebody made an admin at this moment is not sent away by one who could not do that.
@@ -59,6 +61,7 @@ def set_role(person: User, project: Project, role: str | None, *, by: User) -> b
             raise PermissionDenied
         else:
             Membership.objects.update_or_create(project=project, person=person, defaults={"role": role})
+        record(person, f"{project.name}: {Role(role).label if role else 'no member any more'}.", by=by)
     if not Project.objects.allowed(User.objects.get(pk=person.pk), "labeling.label").contains(project):
         queue.release_all(annotator=person, project=project)
     return True

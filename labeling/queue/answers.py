@@ -48,7 +48,9 @@ def revise(assignment: Assignment, answer: Answer, *, client_key: str) -> Annota
     verdicts = _checked(assignment, answer, client_key)
     with transaction.atomic():
         # Two revisions at once take their numbers one after the other.
-        locked = Assignment.objects.select_for_update().get(pk=assignment.pk)
+        locked = Assignment.objects.select_for_update().filter(pk=assignment.pk).first()
+        if locked is None:
+            raise TooLate("This answer was deleted.")
         stored = _stored(assignment, client_key)
         if stored is not None:
             return stored

@@ -63,7 +63,9 @@ def take_again(assignment: Assignment) -> Assignment:
     with transaction.atomic():
         _lock_cursor(annotator, project)
         # Locked before it is judged: another tab may be answering it this moment.
-        now = Assignment.objects.select_for_update().get(pk=assignment.pk)
+        now = Assignment.objects.select_for_update().filter(pk=assignment.pk).first()
+        if now is None:
+            raise LeaseLost("What you answered in this project was deleted.")
         if now.state == Assignment.State.SUBMITTED:
             raise LeaseLost("The task is answered: its answer can be changed.")
         welcome = Project.objects.for_annotator(annotator).filter(pk=project.pk).exists()

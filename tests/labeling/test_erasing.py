@@ -175,3 +175,19 @@ def test_it_takes_the_right_in_every_project_named() -> None:
     assert may_erase(ada, ada)
     assert not may_erase(ada, eve)
     assert may_erase(User.objects.create_superuser("root"), eve)
+
+
+def test_a_page_that_is_still_open_is_told() -> None:
+    project = make_project()
+    make_tasks(project, 2)
+    ann = annotator()
+    done = claimed(ann, project)
+    queue.submit(done, RANKED, client_key="k")
+    skipped = claimed(ann, project)
+    queue.skip(skipped)
+    erase(ann, projects=[project], by=admin())
+    with pytest.raises(queue.TooLate, match="deleted"):
+        queue.revise(done, RANKED, client_key="r")
+    with pytest.raises(queue.LeaseLost, match="deleted"):
+        queue.take_again(skipped)
+    assert not Assignment.objects.exists()

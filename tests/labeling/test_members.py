@@ -7,7 +7,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from labeling.models import Assignment, Invitation, Membership, Project
-from labeling.people import invitations, memberships
+from labeling.people import accounts, invitations, memberships
 from tests.labeling.objects import (
     admin,
     annotator,
@@ -159,6 +159,18 @@ def test_who_is_removed_gives_back_the_task_they_hold_and_its_page_is_gone() -> 
     theirs = signed_in(mia)
     assert theirs.get(f"/assignments/{held.pk}/").status_code in {403, 404}
     assert theirs.post(f"/assignments/{held.pk}/submit/", {"answer": "{}"}).status_code in {403, 404}
+
+
+def test_who_gave_which_role_stands_in_the_persons_history() -> None:
+    project = make_project("inner", everybody=False)
+    ada, mia = joins(admin(), project, "admins"), member(project)
+    for role_given in ("reviewers", "reviewers", None):
+        memberships.set_role(mia, project, role_given, by=ada)
+    accounts.deactivate(mia, by=ada)
+    history = signed_in(User.objects.create_superuser("root")).get(f"/admin/auth/user/{mia.pk}/history/")
+    said = ["Inner: Reviewer.", "Inner: no member any more.", "Deactivated."]
+    assert [entry.get_change_message() for entry in history.context["action_list"]] == said
+    assert {entry.user for entry in history.context["action_list"]} == {ada}
 
 
 # -- Nobody raises their own rights -----------------------------------------------------------------------
