@@ -29,6 +29,10 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
+REPLACED = re.compile("^htmx:(afterRequest|sendAbort),")
+"""What htmx says of a request that a newer one took the place of. A lost one is told by more than that."""
+
+
 class Problems(list[str]):
     """What browsers complained about. A test may expect some of it: `problems.expected = "409"`."""
 
@@ -65,7 +69,7 @@ def open_context(
     contexts = []
 
     def complain(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and not REPLACED.match(message.text):
             problems.append(f"{message.text} ({message.location.get('url')})")
 
     def open_one(**options: object) -> BrowserContext:
