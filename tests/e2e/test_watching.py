@@ -19,9 +19,7 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     Point.objects.bulk_create(
         Point(run=run, step=step, values={"kl": step / 10, "entropy": 3 - step / 100}) for step in range(101)
     )
-    Excerpt.objects.bulk_create(
-        Excerpt(run=run, step=step, position=0, prompt="Once", text=f"text {step}") for step in (0, 50, 100)
-    )
+    Excerpt.objects.create(run=run, step=0, position=0, prompt="Once", text="text 0")
     LogLine.objects.create(run=run, attempt=1, level="warning", text="cut at the limit")
     sign_in(page, ada)
     page.goto(run.get_absolute_url())
@@ -44,6 +42,14 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     with page.expect_response("**/progress/"):
         pass
     expect(kl.locator(".at")).to_have_text("step 1")
+    # One evaluation has no others to step to; those that follow come by themselves.
+    expect(page.get_by_text("text 0")).to_be_visible()
+    expect(page.get_by_label("Evaluation")).to_have_count(0)
+    with page.expect_response("**/excerpts/**"):
+        pass
+    Excerpt.objects.bulk_create(
+        Excerpt(run=run, step=step, position=0, prompt="Once", text=f"text {step}") for step in (50, 100)
+    )
     expect(page.get_by_text("text 100")).to_be_visible()
     page.get_by_label("Evaluation").focus()
     page.keyboard.press("ArrowLeft")

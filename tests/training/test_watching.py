@@ -128,6 +128,19 @@ def test_what_a_model_writes_is_shown_first_and_now(as_admin: Client) -> None:
     assert "text 10" not in page
 
 
+def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slider(as_admin: Client) -> None:
+    run = running()
+    writes(run, 0)
+    page = page_of(as_admin, run)
+    assert '<input type="hidden" id="place-of" name="of" value="1">' in page
+    assert 'type="range"' not in page
+    assert as_admin.get(address("excerpts", run, "?of=1")).status_code == 204
+    writes(run, 10)
+    grown = as_admin.get(address("excerpts", run, "?of=1")).content.decode()
+    assert 'id="excerpts"' in grown
+    assert 'type="range"' in grown
+
+
 def test_the_slider_shows_any_evaluation(as_admin: Client) -> None:
     run = running()
     writes(run, 0, 10, 20)
