@@ -41,6 +41,12 @@ def test_points_lie_where_their_values_are() -> None:
     assert training["last"] == "2"
 
 
+def test_a_single_point_stands_at_the_left_and_no_step_is_below_it() -> None:
+    chart = Chart("Perplexity", [Curve("validation", [(0, 1283.0)])])
+    assert coordinates(chart.lines[0]["points"]) == [(52, 93)]
+    assert [name for _, name in chart.x_ticks] == ["0", "1"]
+
+
 def test_a_level_far_above_the_curves_is_named_and_not_drawn() -> None:
     low = Chart("KL", [Curve("", [(0, 0.0), (10, 1.0)])], Level("budget", 15.0))
     high = Chart("KL", [Curve("", [(0, 0.0), (10, 5.0)])], Level("budget", 15.0))

@@ -75,7 +75,7 @@ class Chart:
         """The steps at the left and the right edge of the plotting area."""
         low = min(curve.values[0][0] for curve in self.curves)
         high = max(curve.values[-1][0] for curve in self.curves)
-        return (low, high) if high > low else (low - 1, high + 1)
+        return low, max(high, low + 1)
 
     @cached_property
     def _range(self) -> tuple[float, float]:
