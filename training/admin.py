@@ -23,8 +23,24 @@ SHOWN_REFUSALS = 5
 KEY_FIGURES = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
 
 
+class WithPages(OfProjects):
+    """A table whose rows have pages of their own on the site: the admin leads there."""
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        return HttpResponseRedirect(row.get_absolute_url())
+
+
 @admin.register(Run)
-class RunAdmin(OfProjects):
+class RunAdmin(WithPages):
     list_display = ["__str__", "shown_status", "project", "policy", "version", "owner", "created_at"]
     list_filter = ["status", "kind", ("project", OwnProjects)]
     search_fields = ["parameters__name", "error"]
@@ -45,18 +61,6 @@ class RunAdmin(OfProjects):
 
     def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:  # noqa: ARG002
         return False
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        run = self.get_object(request, object_id)
-        if run is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        return HttpResponseRedirect(run.get_absolute_url())
 
     def theirs(self, request: HttpRequest, queryset: QuerySet[Run]) -> list[Run]:
         """Those that the person may change as well as see."""
@@ -116,7 +120,7 @@ class RunAdmin(OfProjects):
 
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(OfProjects):
+class ModelVersionAdmin(WithPages):
     list_display = ["name", "kind", "stage", "parent", "made_by", "key_figures", "created_at"]
     list_filter = ["kind", "stage"]
     search_fields = ["name"]
@@ -124,18 +128,6 @@ class ModelVersionAdmin(OfProjects):
 
     def seen_by(self, user: User) -> Q:
         return Q(pk__in=ModelVersion.objects.visible_to(user).values("pk"))
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        version = self.get_object(request, object_id)
-        if version is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        return HttpResponseRedirect(version.get_absolute_url())
 
     def has_change_permission(self, request: HttpRequest, obj: ModelVersion | None = None) -> bool:  # noqa: ARG002
         # Stages change by decisions alone, on the version's own page.

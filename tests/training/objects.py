@@ -117,6 +117,13 @@ def start(kind: str, *, detached: bool = False, **parameters: Any) -> Run:
     return runs.start(form, detached=detached)
 
 
+def running(**fields: object) -> Run:
+    """A fine-tune that has begun; nobody executes it."""
+    run = Run.objects.create(kind=Run.Kind.FINETUNE, **fields)
+    run.begin()
+    return run
+
+
 def executed(kind: str, **parameters: Any) -> Run:
     """A run executed in this process, which must succeed."""
     run = start(kind, **parameters)

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from labeling.models import Membership, Project
-from tests.labeling.objects import admin, annotator
+from tests.labeling.objects import annotator
 from tests.training.objects import make_project
 from tests.training.test_rounds import ended, policy, ready
 from training import rounds
@@ -17,12 +17,6 @@ from training.models import Automation, Gate, ModelVersion, Round, Run
 pytestmark = pytest.mark.django_db
 
 DASHBOARD = "/dashboard/"
-
-
-@pytest.fixture
-def as_admin(client: Client) -> Client:
-    client.force_login(admin())
-    return client
 
 
 def text(client: Client, url: str, status: int = 200) -> str:

@@ -9,11 +9,12 @@ from django.utils import timezone
 from labeling.models import Project
 from labeling.tallies import Tally
 from training.loops.next_step import FEWEST, next_step
-from training.loops.standings import EVERY, Standing
+from training.loops.standings import Standing
 from training.models import Automation, Gate, ModelVersion, Round, Run
 
 PROJECT = Project(pk=1, slug="stories", name="Stories")
 REWRITES = Project(pk=1, slug="stories", name="Stories", feedback="rewrite", samples_per_task=1)
+EVERY = Automation().every
 CLOSED = Project(pk=1, slug="stories", name="Stories", is_active=False)
 
 

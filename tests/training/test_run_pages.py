@@ -4,22 +4,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.training.objects import admin, annotator, make_policy, make_project, make_reward, start
+from tests.training.objects import annotator, make_policy, make_project, make_reward, running, start
 from training.models import ModelVersion, Point, Run
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def as_admin(client: Client) -> Client:
-    client.force_login(admin())
-    return client
-
-
-def running(**fields: object) -> Run:
-    run = Run.objects.create(kind=Run.Kind.FINETUNE, **fields)
-    run.begin()
-    return run
 
 
 def ended_early(*, saved_step: int | None) -> Run:

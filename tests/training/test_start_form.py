@@ -18,12 +18,6 @@ from training.models import ModelVersion, Run
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def as_admin(client: Client) -> Client:
-    client.force_login(admin())
-    return client
-
-
 def form_page(client: Client, **asked: str | int) -> str:
     answer = client.get(reverse("admin:training_run_add"), asked)
     assert answer.status_code == 200

@@ -38,12 +38,6 @@ def project() -> Project:
     return make_project()
 
 
-@pytest.fixture
-def as_admin(client: Client) -> Client:
-    client.force_login(admin())
-    return client
-
-
 def page_of(client: Client, version: ModelVersion) -> str:
     answer = client.get(version.get_absolute_url())
     assert answer.status_code == 200

@@ -10,24 +10,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.training.objects import admin, make_policy, make_project
+from tests.training.objects import admin, make_policy, make_project, running
 from training import runs
 from training.models import Excerpt, LogLine, Point, Run
 from training.reports.waiting import waiting
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def as_admin(client: Client) -> Client:
-    client.force_login(admin())
-    return client
-
-
-def running(**fields: object) -> Run:
-    run = Run.objects.create(kind=Run.Kind.FINETUNE, **fields)
-    run.begin()
-    return run
 
 
 def page_of(client: Client, run: Run) -> str:

@@ -18,8 +18,6 @@ from training.rounds import last_learned
 
 LAST_VERSIONS = 5
 
-EVERY: int = Automation._meta.get_field("every").default  # noqa: SLF001 -- Django's public way to a field
-
 
 @dataclass(frozen=True, kw_only=True)
 class Versus:
@@ -69,7 +67,7 @@ class Standing:
     @property
     def every(self) -> int:
         """How many new comparisons are enough for another reward model."""
-        return self.automation.every if self.automation else EVERY
+        return (self.automation or Automation()).every
 
     @property
     def is_automatic(self) -> bool:

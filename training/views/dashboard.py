@@ -1,7 +1,6 @@
 """Pages that show where the loop stands: of all projects, and of one."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -26,17 +25,14 @@ class Row:
     """A project as its reader sees it."""
 
     at: Standing
+    step: Step
     may_follow: bool
     """Whether they may take the next step."""
 
     @classmethod
     def of(cls, at: Standing, request: UserRequest) -> "Row":
-        right = next_step(at).right
-        return cls(at, not right or may(request.user, right, at.project))
-
-    @cached_property
-    def step(self) -> Step:
-        return next_step(self.at)
+        step = next_step(at)
+        return cls(at, step, not step.right or may(request.user, step.right, at.project))
 
     @property
     def days(self) -> Days:

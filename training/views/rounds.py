@@ -25,7 +25,7 @@ MOST_ROUNDS = 50
 def rounds(request: UserRequest, slug: str) -> HttpResponse:
     """When a project's rounds begin, and its history."""
     project = allowed_project(request.user, slug, "training.view_run")
-    automation = Automation.objects.filter(project=project).first() or Automation(project=project)
+    automation = _automation_of(project)
     if request.method == "GET":
         return _page(request, project, AutomationForm(instance=automation))
     if not may(request.user, "training.change_run", project):
@@ -74,7 +74,7 @@ def _page(request: UserRequest, project: Project, form: AutomationForm, *, statu
     rows = list(last_rounds(project)[:MOST_ROUNDS])
     going = rows[0] if rows and rows[0].outcome == Round.Outcome.GOING else None
     new = loop.new_comparisons(project)
-    stored = Automation.objects.filter(project=project).first()
+    stored = _automation_of(project)
     context: dict[str, Any] = {
         "project": project,
         "form": form,
@@ -82,7 +82,12 @@ def _page(request: UserRequest, project: Project, form: AutomationForm, *, statu
         "going": going,
         "obstacle": "" if going else loop.obstacle(project),
         "new": new,
-        "every": stored.every if stored else Automation._meta.get_field("every").default,  # noqa: SLF001
-        "is_on": stored is not None and stored.is_on,
+        "every": stored.every,
+        "is_on": stored.is_on,
     }
     return render(request, "training/dashboard/rounds.html", context, status=status)
+
+
+def _automation_of(project: Project) -> Automation:
+    """As it is stored, or the usual one."""
+    return Automation.objects.filter(project=project).first() or Automation(project=project)
