@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -20,6 +21,7 @@ from labeling.models import Annotation, Project
 from training.forms.base import RunForm
 from training.gpt.config import ModelConfig
 from training.gpt.errors import InputError
+from training.gpt.sources import format_of, names_in
 from training.models import ModelVersion, Run
 
 Kind = Run.Kind
@@ -28,6 +30,9 @@ LOOKED_AT = 30
 """The latest runs of a kind: older ones may be of another machine."""
 
 NEAREST = 5
+
+MOST_ENTRIES = 10_000
+"""Of a folder, looked at while somebody types its name."""
 
 CALLS = 1_000_000.0
 """A step spends as long on calls as on so many weights: a model half the size is not twice as fast."""
@@ -291,9 +296,16 @@ def text(asked: Mapping[str, Any]) -> float:
     share = float(parts.get(asked["split"], 100)) / 100
     if asked["source"] == "stories":
         return float(asked["stories"] * 43 * share)
-    paths = [Path(part.strip()).expanduser() for part in asked["source"].split(",")]
-    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
-    return sum(file.stat().st_size for file in files if file.is_file()) / 4 * share
+    return sum(map(size_on_disk, names_in(asked["source"]))) / 4 * share
+
+
+def size_on_disk(name: str) -> float:
+    """Bytes of a file, or of what a corpus would be read from in a folder: at most of its first entries."""
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        return path.stat().st_size if path.is_file() else 0.0
+    entries = islice(path.rglob("*"), MOST_ENTRIES)
+    return sum(each.stat().st_size for each in entries if format_of(each) and each.is_file())
 
 
 def roughly(seconds: float) -> str:

@@ -19,7 +19,7 @@ from labeling.models import Project
 from labeling.tallies import count_to_learn_from
 from training import runs
 from training.forms.base import RunForm
-from training.forms.page import spoken
+from training.forms.spoken import spoken
 from training.models import Automation, ModelVersion, Round, Run
 from training.models.versions import ModelVersionQuerySet
 

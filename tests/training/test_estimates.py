@@ -128,6 +128,19 @@ def test_learning_from_a_file_is_judged_by_its_length(tmp_path: Any) -> None:
     assert found.likely == pytest.approx(200, rel=0.2)
 
 
+def test_of_a_folder_what_a_corpus_is_read_from_counts(tmp_path: Any) -> None:
+    folder = tmp_path / "tales, and more"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Once there was a hare. " * 2000)
+    asked = {"policy": "base", "source": str(folder), "split": "test", "shares": "80/10/10"}
+    ended("evaluate", seconds=20, metrics={"tokens": 1150}, **asked)
+    alone = estimated("evaluate", **asked)
+    assert alone is not None
+    assert alone.likely == pytest.approx(20, rel=0.2)
+    (folder / "picture.bin").write_bytes(bytes(1_000_000))
+    assert estimated("evaluate", **asked) == alone
+
+
 def test_seconds_are_as_precise_as_an_estimate() -> None:
     assert [roughly(seconds) for seconds in (0.2, 4, 43, 200, 1500, 5000, 7200)] == [
         "1 s", "4 s", "45 s", "3 min", "25 min", "85 min", "2 h",

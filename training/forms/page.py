@@ -1,20 +1,17 @@
 """A form of a run as a page shows it: what decides most in groups at once, the rest folded, all in words."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.core.exceptions import NON_FIELD_ERRORS
 from django.forms.boundfield import BoundField, BoundWidget
 from django.utils import formats, timezone
 
-from labeling.models import Project
 from training.config_form import NamedChoiceField
-from training.forms import FORMS
 from training.forms.base import RunForm
 from training.forms.defaults import of_project, usual
+from training.forms.spoken import chosen_project, spoken, standing
 from training.forms.tastes import PEOPLE, STORY_TASTE, judges_in
 from training.forms.words import Words, words_for
 from training.gpt.sources import NAMES
@@ -274,21 +271,6 @@ class StartPage:
         ]
 
 
-def chosen_project(form: RunForm) -> Project | None:
-    """The project that stands in the form, if there is one and the person may use it."""
-    field = form.fields.get("project")
-    value = standing(form, "project") if field else None
-    if not isinstance(field, NamedChoiceField) or not value:
-        return None
-    project: Project | None = field.rows.filter(slug=value).first()
-    return project
-
-
-def standing(form: RunForm, name: str) -> Any:
-    """What stands in a field now. The form's own `form[name]` would keep the words it has from then on."""
-    return form.data.get(name) if form.is_bound else form.get_initial_for_field(form.fields[name], name)
-
-
 def described(version: ModelVersion) -> str:
     """A version in a list to choose from."""
     stage = f", {version.get_stage_display().lower()}" if version.stage != version.Stage.CANDIDATE else ""
@@ -301,45 +283,3 @@ def day(moment: Any) -> str:
 
 def _choices(field: forms.ChoiceField) -> list[tuple[Any, Any]]:
     return list(field.choices)  # type: ignore[arg-type]
-
-
-def problems(form: RunForm) -> list[str]:
-    """What a form lacks, a line each, that names the field as the page does."""
-    return [
-        spoken(str(problem), form)
-        if name == NON_FIELD_ERRORS
-        else f"{label(form, name)}: {_lowered(problem, form)}"
-        for name, some in form.errors.items()
-        for problem in some
-    ]
-
-
-def _lowered(problem: Any, form: RunForm) -> str:
-    text = spoken(str(problem), form)
-    return text[:1].lower() + text[1:]
-
-
-def label(form: RunForm, name: str) -> str:
-    return words_for(form.kind, name).label
-
-
-def spoken(problem: str, form: RunForm) -> str:
-    """A message of a form, which speaks of options and commands, in the words of the page."""
-
-    def option(match: re.Match[str]) -> str:
-        name = match[1].replace("-", "_")
-        return f"“{label(form, name)}”" if name in form.fields else match[0]
-
-    def command(match: re.Match[str]) -> str:
-        return f"a run “{FORMS[match[1]].kind.label}”" if match[1] in FORMS else "the project's set-up page"
-
-    problem = re.sub(
-        r"with `manage\.py add_prompts[^`]*`( or on its set-up page)?", "on its set-up page", problem
-    )
-    problem = re.sub(r"`manage\.py (\w+)[^`]*`", command, problem)
-    slug = standing(form, "project") if "project" in form.fields else None
-    if slug and f"“{slug}”" in problem and (project := chosen_project(form)):
-        problem = problem.replace(f"“{slug}”", f"“{project.name}”")
-    problem = re.sub(r"--([a-z][a-z-]*)", option, problem)
-    problem = re.sub(r"\b([a-z]+_[a-z_]+)\b", option, problem)
-    return problem[:1].upper() + problem[1:]

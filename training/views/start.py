@@ -13,8 +13,9 @@ from training.estimates import estimate
 from training.forms import FORMS
 from training.forms.base import RunForm
 from training.forms.defaults import newest_project, settings_of, usual, versions_for
-from training.forms.page import PageField, StartPage, problems
+from training.forms.page import PageField, StartPage
 from training.forms.presets import Preset, presets_of
+from training.forms.spoken import problems
 from training.forms.words import SUMMARIES
 from training.models import Run
 
