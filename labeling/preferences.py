@@ -14,7 +14,7 @@ from django.db.models import Prefetch
 
 from labeling.feedback import MUCH
 from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample, SnapshotAnswer
-from labeling.models.answers import AnnotationQuerySet
+from labeling.models.annotations import AnnotationQuerySet
 
 CHUNK = 500
 IN_MEMORY = 1 << 26

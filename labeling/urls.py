@@ -4,37 +4,37 @@ from django.urls import path
 
 from labeling.views import (
     adjudication,
-    answers,
     guidelines,
     members,
-    mine,
+    my_answers,
+    my_work,
     people,
     quality,
-    settings,
     setup,
     work,
+    work_settings,
 )
 
 app_name = "labeling"
 urlpatterns = [
-    path("", mine.projects, name="projects"),
+    path("", my_work.projects, name="projects"),
     # /me/
-    path("me/", mine.mine, name="mine"),
-    path("me/settings/", settings.settings, name="settings"),
+    path("me/", my_work.mine, name="mine"),
+    path("me/settings/", work_settings.settings, name="settings"),
     # /projects/<slug>/
     path("projects/<slug:slug>/work/", work.work, name="work"),
     path("projects/<slug:slug>/guidelines/", guidelines.guidelines, name="guidelines"),
     path("projects/<slug:slug>/claim/", work.claim, name="claim"),
-    path("projects/<slug:slug>/last/", answers.last, name="last"),
+    path("projects/<slug:slug>/last/", my_answers.last, name="last"),
     # /assignments/<id>/
     path("assignments/<int:pk>/", work.assignment, name="assignment"),
     path("assignments/<int:pk>/submit/", work.submit, name="submit"),
     path("assignments/<int:pk>/skip/", work.skip, name="skip"),
     path("assignments/<int:pk>/draft/", work.draft, name="draft"),
     path("assignments/<int:pk>/renew/", work.renew, name="renew"),
-    path("assignments/<int:pk>/edit/", answers.edit, name="edit"),
-    path("assignments/<int:pk>/revise/", answers.revise, name="revise"),
-    path("assignments/<int:pk>/take-again/", answers.take_again, name="take_again"),
+    path("assignments/<int:pk>/edit/", my_answers.edit, name="edit"),
+    path("assignments/<int:pk>/revise/", my_answers.revise, name="revise"),
+    path("assignments/<int:pk>/take-again/", my_answers.take_again, name="take_again"),
     # /projects/new/, /projects/<slug>/setup/
     path("projects/new/", setup.new_project, name="new_project"),
     path("projects/preview/", setup.preview, name="preview"),

@@ -18,7 +18,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from pytest_django import Settings
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.feedback import Answer
 from labeling.models import (
     Adjudication,
@@ -93,7 +93,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     candidate = made(f"{slug}-2", kind=Run.Kind.FINETUNE, project=project, policy=version)
     gate = Gate.objects.create(project=project, candidate=candidate, against=version, most=100)
     run = Run.objects.create(kind=Run.Kind.SAMPLE, project=project, policy=version)
-    gold = checks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+    gold = control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     last_word = Adjudication.objects.create(task=answered.task, assignment=answered)
     invitation, _ = invitations.invite(name="Ben", projects=[project], by=boss)
     prompt = Prompt.objects.filter(project=project).earliest("pk")

@@ -16,7 +16,7 @@ from labeling.admin.base import OfProjects, OwnProjects
 from training import runs
 from training.models import ModelVersion, Run
 from training.reports.charts import number
-from training.views import start
+from training.views import start_run
 
 SHOWN_REFUSALS = 5
 
@@ -96,25 +96,25 @@ class RunAdmin(WithPages):
         form_url: str = "",  # noqa: ARG002
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        """Start a run: of the kind in `?kind=`, or like another (`?clone=`); see `training.views.start`."""
+        """Start a run of `?kind=`, or like another (`?clone=`); see `training.views.start_run`."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         cloned: Run | None = None
         if request.method == "POST":
-            form_class = start.form_class_of(request.POST.get("kind") or request.GET.get("kind", ""))
+            form_class = start_run.form_class_of(request.POST.get("kind") or request.GET.get("kind", ""))
             form = form_class(form_class.from_page(request.POST), user=request.user)
             if form.is_valid():
                 run = runs.start(form, owner=request.user)
                 messages.success(request, f"{run} is queued.")
                 return HttpResponseRedirect(run.get_absolute_url())
         else:
-            form, cloned = start.filled(request)
+            form, cloned = start_run.filled(request)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Start a run: {form.kind.label.lower()}",
             "opts": self.opts,
             "cloned": cloned,
-            **start.context_of(form),
+            **start_run.context_of(form),
         }
         return TemplateResponse(request, "admin/training/run/start.html", context)
 

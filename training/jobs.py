@@ -17,7 +17,7 @@ from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
-from training import notices, rounds, runs
+from training import notifications, rounds, runs
 from training.models import LogLine, Run
 from training.registry import gates
 
@@ -36,7 +36,7 @@ UPKEEP: tuple[Callable[[], object], ...] = (
     runs.mend,
     rounds.advance_all,
     gates.close_decided,
-    notices.send_due,
+    notifications.send_due,
 )
 """What is done every few seconds. Each does little where there is nothing to do, and no harm done twice."""
 
@@ -130,15 +130,19 @@ def do(work: Callable[[], object]) -> None:
         logger.exception("%s.%s failed", work.__module__, work.__name__)
 
 
-@app.task(name=notices.SEND, queue=notices.QUEUE, retry=RetryStrategy(max_attempts=7, exponential_wait=4))
+@app.task(
+    name=notifications.SEND,
+    queue=notifications.QUEUE,
+    retry=RetryStrategy(max_attempts=7, exponential_wait=4),
+)
 async def send_notice(run_id: int, channel: str, ended: str) -> None:
     """Tell of the end of a run by one channel; tried again after 4, 16, 64, … seconds, for some hours."""
-    notice = await sync_to_async(notices.compose)(run_id, ended=ended)
+    notice = await sync_to_async(notifications.compose)(run_id, ended=ended)
     if notice is None:
         return
     try:
         # Beside the thread that talks to the database: nobody's upkeep waits for a slow server.
-        await asyncio.to_thread(notices.deliver, notice, notices.Channel(channel))
-    except notices.NotSent as error:
-        await sync_to_async(notices.note_failure)(run_id, str(error))
+        await asyncio.to_thread(notifications.deliver, notice, notifications.Channel(channel))
+    except notifications.NotSent as error:
+        await sync_to_async(notifications.note_failure)(run_id, str(error))
         raise

@@ -16,10 +16,10 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labeling.models import Project
-from labeling.tallies import count_to_learn_from
+from labeling.project_counts import count_to_learn_from
 from training import runs
 from training.forms.base import RunForm
-from training.forms.spoken import spoken
+from training.forms.error_messages import spoken
 from training.models import Automation, ModelVersion, Round, Run
 from training.models.versions import ModelVersionQuerySet
 

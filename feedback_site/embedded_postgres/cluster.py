@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from feedback_site.embedded_postgres.account import Account, ProcessAccount, server_account
 from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, copy_installation, runnable_by
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.log import LOG, open_log
-from feedback_site.embedded_postgres.postmaster import (
+from feedback_site.embedded_postgres.os_account import Account, ProcessAccount, server_account
+from feedback_site.embedded_postgres.pid_file import (
     PORT,
     SIGNPOST,
     SOCKET,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from feedback_site.embedded_postgres.binaries import find_installation
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
-from feedback_site.embedded_postgres.keeper import READY
 from feedback_site.embedded_postgres.locks import lock, names, relock
 from feedback_site.embedded_postgres.log import LOG, open_log
-from feedback_site.embedded_postgres.postmaster import Postmaster, read_postmaster
+from feedback_site.embedded_postgres.pid_file import Postmaster, read_postmaster
+from feedback_site.embedded_postgres.supervisor import READY
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
@@ -119,7 +119,7 @@ class Server:
         try:
             command = [
                 *(sys.executable, "-S"),  # the standard library is all that it needs
-                *("-m", "feedback_site.embedded_postgres.keeper"),
+                *("-m", "feedback_site.embedded_postgres.supervisor"),
                 *(str(self.folder), str(find_installation()), str(keeper_lock)),
             ]
             with open_log(self.folder) as log:

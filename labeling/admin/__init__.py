@@ -4,6 +4,6 @@ What is append-only is only shown. Foreign keys of samples and tasks are links a
 drop-downs of everything. Prompts, samples and people come in on the site's own pages.
 """
 
-from labeling.admin import answers, people, projects, tasks
+from labeling.admin import annotations, people, projects, tasks
 
-__all__ = ["answers", "people", "projects", "tasks"]
+__all__ = ["annotations", "people", "projects", "tasks"]

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from labeling.checks import Lesson, lesson
+from labeling.control_tasks import Lesson, lesson
 from labeling.feedback import MUCH, Answer, AnswerError, parse_answer
 from labeling.models import Annotation, Assignment, Project, Prompt, Task
 from labeling.queue import LONGEST_CLIENT_KEY, LONGEST_REASON

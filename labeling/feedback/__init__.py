@@ -4,7 +4,7 @@ Plain Python: models, pages and the API all use these classes. A kind has one na
 database, its cards in `templates/labeling/kinds/`, its script in `static/labeling/`.
 """
 
-from labeling.feedback.answers import (
+from labeling.feedback.answer import (
     LONGEST_COMMENT,
     LONGEST_TEXT,
     MOST_SAMPLES,

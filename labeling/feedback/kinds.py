@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import ClassVar, NamedTuple, Protocol
 
-from labeling.feedback.answers import MOST_SAMPLES, Answer, Verdict
+from labeling.feedback.answer import MOST_SAMPLES, Answer, Verdict
 
 
 class Preference(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labeling.feedback.answers import (
+from labeling.feedback.answer import (
     MUCH,
     Answer,
     AnswerError,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from labeling.feedback.answers import Answer, AnswerError, Verdict, check_only, check_within
+from labeling.feedback.answer import Answer, AnswerError, Verdict, check_only, check_within
 from labeling.feedback.kinds import Comparing
 
 

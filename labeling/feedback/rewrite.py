@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from labeling.feedback.answers import MOST_SAMPLES, Answer, AnswerError, Verdict, check_only, check_within
+from labeling.feedback.answer import MOST_SAMPLES, Answer, AnswerError, Verdict, check_only, check_within
 from labeling.feedback.kinds import Preference
 
 

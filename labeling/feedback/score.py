@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labeling.feedback.answers import Answer, AnswerError, Verdict, check_criteria, check_only, check_within
+from labeling.feedback.answer import Answer, AnswerError, Verdict, check_criteria, check_only, check_within
 from labeling.feedback.kinds import Comparing
 
 

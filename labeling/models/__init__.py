@@ -1,6 +1,6 @@
 """What the labelling side keeps: what is asked (projects, tasks), who has it (assignments), what was said."""
 
-from labeling.models.answers import Adjudication, Annotation, Judgement
+from labeling.models.annotations import Adjudication, Annotation, Judgement
 from labeling.models.assignments import Assignment, Cursor
 from labeling.models.people import Invitation, WorkSettings
 from labeling.models.projects import Generator, Guidelines, Membership, Project, Prompt, Sample

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F
 from django.db.models.functions import Now
 
-from labeling.models.answers import Annotation
+from labeling.models.annotations import Annotation
 from labeling.models.projects import Project
 
 

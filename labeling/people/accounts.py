@@ -10,8 +10,8 @@ from django.db.models.functions import Coalesce, Greatest
 
 from labeling import queue
 from labeling.models import Assignment, Membership, Project
+from labeling.people.audit_log import record
 from labeling.people.groups import ADMINS, ANNOTATORS, REVIEWERS
-from labeling.people.log import record
 from labeling.people.memberships import known_to, shown_to
 
 

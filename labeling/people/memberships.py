@@ -8,7 +8,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from labeling import queue
 from labeling.access import may, rights_of_roles
 from labeling.models import Membership, Project
-from labeling.people.log import record
+from labeling.people.audit_log import record
 
 Role = Membership.Role
 

@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef
 
 from labeling.models import Adjudication, Annotation, Assignment, Project, Task
-from labeling.models.answers import AnnotationQuerySet
+from labeling.models.annotations import AnnotationQuerySet
+from labeling.proportions import Share
 from labeling.quality.agreement import by_task
-from labeling.quality.answers import Answers, answers_of
+from labeling.quality.annotation_arrays import Answers, answers_of
 from labeling.quality.gold import rightness
-from labeling.shares import Share
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """How far people agree who answered the same tasks, with intervals.
 
-Pure numpy: `labeling.quality.answers` reads the arrays. Krippendorff's alpha is the library's; its interval,
-like all others here, comes from drawing the tasks anew with replacement (2.5th to 97.5th percentile), since
-answers to one task are not independent of each other.
+Pure numpy: `labeling.quality.annotation_arrays` reads the arrays. Krippendorff's alpha is the library's; its
+interval, like all others here, comes from drawing the tasks anew with replacement (2.5th to 97.5th
+percentile), since answers to one task are not independent of each other.
 """
 
 from collections.abc import Mapping

@@ -8,13 +8,13 @@ from django.db.models import Count
 from labeling.feedback import Verdict, parse_answer
 from labeling.models import Annotation, Gold, Project, Task
 from labeling.quality.agreement import Floats
-from labeling.quality.answers import GOLD, TRAINING, Answers
+from labeling.quality.annotation_arrays import GOLD, TRAINING, Answers
 
 
 def rightness(answers: Answers) -> Floats:
     """1 for each answer that agrees with the known one, 0 for each that does not, nan where none is known.
 
-    As `labeling.checks.is_right` has it, for all answers at once.
+    As `labeling.control_tasks.is_right` has it, for all answers at once.
     """
     found = np.full(len(answers), np.nan)
     rows = np.flatnonzero(np.isin(answers.kinds, (GOLD, TRAINING)))

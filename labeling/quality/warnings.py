@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from labeling.quality.people import Person
-from labeling.quality.pictures import Ranged, percent, seconds
-from labeling.shares import Share
+from labeling.proportions import Share
+from labeling.quality.annotators import Person
+from labeling.quality.charts import Ranged, percent, seconds
 
 Z99 = 2.575829
 """Of the normal distribution, 99 % lies within so many standard deviations."""

@@ -6,14 +6,6 @@ still in the state expected. If it is not, somebody else got there first. One pe
 wait for each other, at the row that says how far down the queue they are (`Cursor`).
 """
 
-from labeling.queue.answers import (
-    LAST_EDITABLE,
-    LONGEST_CLIENT_KEY,
-    TooLate,
-    last_answers,
-    revise,
-    submit,
-)
 from labeling.queue.claims import claim, claim_task, take_again
 from labeling.queue.leases import (
     LARGEST_DRAFT,
@@ -27,6 +19,14 @@ from labeling.queue.leases import (
     skip,
 )
 from labeling.queue.limits import rest_reason
+from labeling.queue.submission import (
+    LAST_EDITABLE,
+    LONGEST_CLIENT_KEY,
+    TooLate,
+    last_answers,
+    revise,
+    submit,
+)
 
 __all__ = [
     "LARGEST_DRAFT",

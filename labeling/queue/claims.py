@@ -8,12 +8,12 @@ from django.db import connection, transaction
 from django.db.models import Case, Exists, F, PositiveSmallIntegerField, Q, Value, When
 from django.db.models.functions import Now
 
-from labeling.checks import REPEAT_APART, REPEAT_REACH, draw, next_training
+from labeling.control_tasks import REPEAT_APART, REPEAT_REACH, draw, next_training
 from labeling.models import Assignment, Cursor, Project, Task
 from labeling.models.assignments import BEFORE_ALL_PRIORITIES
+from labeling.queue.claim_query import CLAIM
 from labeling.queue.leases import LeaseLost, expire, held_by, lease_end, release
 from labeling.queue.limits import limit_reached
-from labeling.queue.statement import CLAIM
 
 LOST_REMEMBERED = 20
 """How many of the tasks that somebody lost last come back before all others."""

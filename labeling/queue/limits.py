@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from labeling.models import Assignment, Project
-from labeling.workplace.pace import start_of
+from labeling.workspace.pace import start_of
 
 
 def limit_reached(*, annotator: User, project: Project) -> str:

@@ -2,7 +2,7 @@
 
 from django import template
 
-from labeling.quality import pictures
+from labeling.quality import charts
 
 register = template.Library()
 
@@ -10,13 +10,13 @@ register = template.Library()
 @register.filter
 def percent(share: float | str | None) -> str:
     """A share from 0 to 1; a dash for nothing."""
-    return "–" if share is None or share == "" else pictures.percent(float(share))
+    return "–" if share is None or share == "" else charts.percent(float(share))
 
 
 @register.filter
 def seconds(value: float) -> str:
     """A time."""
-    return pictures.seconds(value)
+    return charts.seconds(value)
 
 
 @register.filter

@@ -12,16 +12,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from labeling.access import UserRequest, allowed_project, signed_in
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import AnswerError
 from labeling.models import Adjudication, Project, Task
 from labeling.quality import adjudication as last_word
-from labeling.quality.answers import answers_of
+from labeling.quality.annotation_arrays import answers_of
 from labeling.quality.gold import gold_of
 from labeling.queue import claim_task
 from labeling.views.quality import REVIEW
 from labeling.views.task_page import shown
-from labeling.workplace.wording import in_words
+from labeling.workspace.answer_text import in_words
 
 MOST_TASKS = 100
 

@@ -6,9 +6,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, annotator_required, may
-from labeling.differences import differences
 from labeling.markdown import render as render_markdown
 from labeling.models import Guidelines, Project
+from labeling.text_diff import differences
 
 # /projects/<slug>/guidelines/
 

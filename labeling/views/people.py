@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from labeling.access import UserRequest, right_required
 from labeling.models import Invitation, Project
-from labeling.people import accounts, erasure, invitations
+from labeling.people import accounts, deletion, invitations
 from labeling.people.forms import AccountForm, InvitationForm, RolesForm
 from labeling.people.memberships import known_to
 
@@ -88,7 +88,7 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
             "role": accounts.role_of(found),
             "form": RolesForm(person=found, by=request.user),
             "may_manage": accounts.may_manage(request.user, found),
-            "may_erase": erasure.may_erase(request.user, found),
+            "may_erase": deletion.may_erase(request.user, found),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
     )

@@ -11,13 +11,13 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, allowed_project, signed_in
 from labeling.models import Annotation, Project
+from labeling.proportions import Share
 from labeling.quality.adjudication import own_tasks, with_tasks
-from labeling.quality.figures import OneOverTime, Quality
-from labeling.quality.people import Person
-from labeling.quality.pictures import Bar
-from labeling.quality.strengths import strengths
+from labeling.quality.annotators import Person
+from labeling.quality.bradley_terry import strengths
+from labeling.quality.charts import Bar
+from labeling.quality.report import OneOverTime, Quality
 from labeling.quality.warnings import rest_of
-from labeling.shares import Share
 
 MOST_PEOPLE = 200
 MOST_DISAGREEMENTS = 8

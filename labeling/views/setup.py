@@ -19,8 +19,8 @@ from labeling.markdown import render as render_markdown
 from labeling.models import Assignment, Project
 from labeling.people.accounts import annotators_of
 from labeling.people.memberships import may_open
-from labeling.setup.examples import shown_first
 from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
+from labeling.setup.preview_samples import shown_first
 from labeling.setup.readiness import steps
 from labeling.views.members import members_context
 from labeling.views.task_page import task_page

@@ -16,15 +16,15 @@ from django.utils.html import escape
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigger_client_event
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.access import UserRequest
 from labeling.feedback import AnswerError
 from labeling.markdown import render as render_markdown
 from labeling.markdown import render_sample
 from labeling.models import Annotation, Assignment, Project
-from labeling.workplace.keys import ACTIONS, Action, keys_of, printed
-from labeling.workplace.pace import done_today, goal_today
-from labeling.workplace.wording import in_words
+from labeling.workspace.answer_text import in_words
+from labeling.workspace.keyboard_shortcuts import ACTIONS, Action, keys_of, printed
+from labeling.workspace.pace import done_today, goal_today
 
 SKIP_REASONS = (
     "I do not know the subject",
@@ -118,7 +118,7 @@ def next_task(user: User, project: Project) -> dict[str, Any]:
 def lesson(user: User, annotation: Annotation) -> dict[str, Any]:
     """What a training task's answer should have been, and why."""
     assignment = annotation.assignment
-    found = checks.lesson(annotation)
+    found = control_tasks.lesson(annotation)
     assert found is not None  # so it is after a training task
     return _own_task(user, assignment) | {
         "content_template": "labeling/lesson.html",
@@ -126,7 +126,7 @@ def lesson(user: User, annotation: Annotation) -> dict[str, Any]:
         "said": in_words(annotation.answer),
         "expected": in_words(found.expected),
         "explanation_html": render_markdown(found.explanation),
-        "standing": checks.entry_standing(annotator=user, project=assignment.project),
+        "standing": control_tasks.entry_standing(annotator=user, project=assignment.project),
     }
 
 

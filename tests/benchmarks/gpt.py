@@ -8,19 +8,19 @@ from statistics import median
 from typing import Any
 
 import torch
+from training.gpt.corpus.prepare import prepare
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from tests.benchmarks.interleaved import Row, in_turns, progress
 from training.gpt.config import CorpusConfig, ModelConfig, PretrainConfig, SamplingConfig, TokenizerConfig
-from training.gpt.corpus import prepare
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.generate import generate
-from training.gpt.huggingface.folders import export_folder
-from training.gpt.loop import Hooks
+from training.gpt.generation.generate import generate
+from training.gpt.huggingface.import_export import export_folder
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 
 PROMPT, NEW = 16, 48
 BATCH, CONTEXT, STEPS, WARM_UP = 8, 256, 24, 4

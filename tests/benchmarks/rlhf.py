@@ -19,10 +19,10 @@ import torch
 
 from tests.benchmarks.interleaved import Row, progress
 from training.gpt.config import HardwareConfig, ModelConfig, TokenizerConfig
-from training.gpt.huggingface.folders import export_folder
-from training.gpt.loop import Hooks
+from training.gpt.huggingface.import_export import export_folder
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.training import train_reward_model

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Project, WorkSettings
-from labeling.workplace.keys import keys_of
+from labeling.workspace.keyboard_shortcuts import keys_of
 from tests.e2e.conftest import Problems, sign_in
 from tests.labeling.objects import admin, annotator, answered, claimed, make_project, make_tasks
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from labeling import checks
+from labeling import control_tasks
 from labeling.feedback import Answer
 from labeling.models import Project
 from tests.e2e.working import fits_a_finger, phone, press, signed_in, start
@@ -200,7 +200,7 @@ def test_a_training_task_teaches_before_the_next_one(page: Page, axe: Check) -> 
     project = make_project(feedback="best", entry_percent=100)
     [task, _] = make_tasks(project, 2)
     best = [place.sample.text[0] for place in task.places.order_by("position")].index("B") + 1
-    checks.make_gold(
+    control_tasks.make_gold(
         task=task, answer=Answer(best=best), kind="training", explanation="B is **short**.", author=admin()
     )
     signed_in(page, annotator())

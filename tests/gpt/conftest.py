@@ -5,7 +5,7 @@ import torch
 
 from tests.gpt.mouse import MOUSE, shards_in
 from training.gpt.config import PRESETS
-from training.gpt.shards import Shards
+from training.gpt.corpus.shards import Shards
 
 
 @pytest.fixture(autouse=True, scope="session")

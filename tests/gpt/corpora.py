@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from training.gpt.config import CorpusConfig
-from training.gpt.reading import Reading
-from training.gpt.shards import Spool
-from training.gpt.sources import find_files
-from training.gpt.splits import SPLITS
+from training.gpt.corpus.corpus_reader import Reading
+from training.gpt.corpus.shards import Spool
+from training.gpt.corpus.sources import find_files
+from training.gpt.corpus.splits import SPLITS
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "text"
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from training.gpt.config import ModelConfig, TokenizerConfig
-from training.gpt.generate import complete
+from training.gpt.corpus.shards import Shards, open_shards, write_shards
+from training.gpt.corpus.splits import Part
+from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
-from training.gpt.shards import Shards, open_shards, write_shards
-from training.gpt.splits import Part
 from training.gpt.tokenizer import Tokenizer
 
 LAYOUTS: dict[str, dict[str, Any]] = {

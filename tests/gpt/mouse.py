@@ -8,12 +8,12 @@ from typing import Any
 from tests.gpt.examples import shards_of, tiny_tokenizer
 from tests.two_processes import PROCESSES
 from training.gpt.config import PRESETS, PretrainConfig
-from training.gpt.generate import never
-from training.gpt.loop import Hooks
+from training.gpt.corpus.shards import Shards
+from training.gpt.generation.generate import never
 from training.gpt.model import GPT
 from training.gpt.pretraining import PretrainResult, pretrain
-from training.gpt.shards import Shards
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 
 SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
 TOKENIZER = tiny_tokenizer(*SENTENCES, kind="word")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.gpt import batches
-from training.gpt.batches import Windows, shuffled
-from training.gpt.shards import TokenizedSplit
+from training.gpt import batch_sampler
+from training.gpt.batch_sampler import Windows, shuffled
+from training.gpt.corpus.shards import TokenizedSplit
 
 END = 0
 
@@ -75,7 +75,7 @@ def test_documents_are_found_in_whatever_pieces_a_corpus_is_scanned(
 ) -> None:
     split = split_of_lengths(5, 6, 7, 3, last - 1, 4)
     for piece in (1, 3, 1000):
-        monkeypatch.setattr(batches, "_SCANNED_AT_ONCE", piece)
+        monkeypatch.setattr(batch_sampler, "_SCANNED_AT_ONCE", piece)
         documents = Windows(split, context=8, eos_id=END, seed=0).documents
         assert (documents is None) == (last > 8)
 

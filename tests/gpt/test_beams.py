@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
-from training.gpt.beams import Hypothesis, beam_search
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generate import generate, never
-from training.gpt.sampling import penalise
-from training.gpt.transcript import Transcript
+from training.gpt.generation.beam_search import Hypothesis, beam_search
+from training.gpt.generation.detokenizer import Transcript
+from training.gpt.generation.generate import generate, never
+from training.gpt.generation.sampling import penalise
 
 LETTERS = tiny_tokenizer("abc", kind="char")
 END, PAD = LETTERS.eos_id, LETTERS.pad_id

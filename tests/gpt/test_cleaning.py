@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpt.corpora import documents, read, write
-from training.gpt.cleaning import Seen, normalise
+from training.gpt.corpus.cleaning import Seen, normalise
 from training.gpt.errors import InputError
 
 MESSY = "  cafe\u0301 \u00a0 au\tlait  \r\nnext \n \n\n  last  \u2003 line\n"

@@ -42,7 +42,7 @@ def test_defaults_are_complete() -> None:
 
 
 def test_reading_the_config_loads_no_torch() -> None:
-    code = "import sys, training.gpt.config, training.gpt.stories; sys.exit('torch' in sys.modules)"
+    code = "import sys, training.gpt.config, training.gpt.corpus.stories; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

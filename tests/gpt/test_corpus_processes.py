@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from training.gpt.corpus.prepare import prepare
 
 from tests.gpt.corpora import write
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus import prepare
 
 PREPARE = """
 import json, sys
 from pathlib import Path
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus import prepare
+from training.gpt.corpus.prepare import prepare
 
 told = set()
 def tell(what, share):
@@ -38,7 +38,7 @@ import resource, sys
 warm, headroom = sys.argv.pop(), int(sys.argv.pop())
 from pathlib import Path
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus import prepare
+from training.gpt.corpus.prepare import prepare
 # A small corpus first: threads and libraries take what they take whatever the size.
 prepare(CorpusConfig(source=warm), TokenizerConfig(tokenizer="word", vocab_size=500), Path(sys.argv[2]))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))

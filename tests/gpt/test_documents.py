@@ -9,10 +9,10 @@ import pytest
 
 from tests.gpt.corpora import documents, read, shared, write
 from training.gpt.config import CorpusConfig
+from training.gpt.corpus.corpus_reader import Reading
+from training.gpt.corpus.shards import Spool
+from training.gpt.corpus.sources import find_files
 from training.gpt.errors import InputError
-from training.gpt.reading import Reading
-from training.gpt.shards import Spool
-from training.gpt.sources import find_files
 
 
 def test_stories_are_built_in() -> None:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.gpt.examples import tiny_model
+from training.gpt.corpus.shards import TokenizedSplit
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
 from training.gpt.model import GPT
-from training.gpt.shards import TokenizedSplit
 
 END, BEGIN, CONTEXT = 0, 22, 32
 LENGTHS = [5, 31, 32, 33, 1, 200, 0, 64, 70]  # of documents, around the context and its multiples

@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.gpt.examples import shards_of, tiny_tokenizer
 from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
 from training.gpt.config import PRESETS, PretrainConfig
-from training.gpt.excerpts import beginnings
-from training.gpt.loop import Hooks, Written
 from training.gpt.pretraining import pretrain
+from training.gpt.samples import beginnings
+from training.gpt.training_loop import Hooks, Written
 
 
 def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import torch
 
 from tests.gpt.examples import LAYOUTS, texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
-from training.gpt.decoding import Generation
 from training.gpt.errors import InputError
-from training.gpt.generate import complete, generate
+from training.gpt.generation.decoding import Generation
+from training.gpt.generation.generate import complete, generate
 from training.gpt.model import GPT
 
 END, PAD = 0, 1

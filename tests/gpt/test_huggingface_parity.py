@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from tests.gpt import published
 from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import PRESETS, ExportConfig, ModelConfig, SamplingConfig
-from training.gpt.decoding import pad_left
-from training.gpt.generate import generate
-from training.gpt.huggingface.centring import can_be_centred, centred
+from training.gpt.generation.decoding import pad_left
+from training.gpt.generation.generate import generate
 from training.gpt.huggingface.families import family_of, read_model_config, write_model_config
-from training.gpt.huggingface.folders import export_folder, import_folder
+from training.gpt.huggingface.import_export import export_folder, import_folder
+from training.gpt.huggingface.layernorm_to_rmsnorm import can_be_centred, centred
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 

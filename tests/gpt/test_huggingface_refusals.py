@@ -14,7 +14,7 @@ from tests.gpt import published
 from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
-from training.gpt.huggingface.folders import export_folder, import_folder
+from training.gpt.huggingface.import_export import export_folder, import_folder
 
 Spoil = Callable[[Path], object]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.gpt import published
 from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.checkpoint import load_checkpoint, save_checkpoint
-from training.gpt.huggingface.folders import export_folder, import_folder
+from training.gpt.huggingface.import_export import export_folder, import_folder
 from training.gpt.tokenizer import Tokenizer
 
 families = pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from tests.gpt.examples import LAYOUTS, tiny_model
-from training.gpt.decoding import pad_left
+from training.gpt.generation.decoding import pad_left
 from training.gpt.model import GPT, KVCache, RMSNorm, attend_to_all, rotate, squared_relu
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from training.gpt.config import ModelConfig
 from training.gpt.model import GPT
-from training.gpt.packing import pack
+from training.gpt.sequence_packing import pack
 
 ROWS = [
     [5, 1, 2, 3, 4, 6],  # shares three tokens with the next

@@ -9,10 +9,10 @@ import pytest
 from tests.gpt.mouse import Log, train
 from tests.two_processes import in_two_processes
 from training.gpt.checkpoint import load_checkpoint
+from training.gpt.corpus.shards import Shards
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
 from training.gpt.pretraining import PretrainResult
-from training.gpt.shards import Shards
 
 pytestmark = pytest.mark.usefixtures("a_mouse")
 

@@ -10,9 +10,9 @@ from tests.gpt.examples import shards_of, texts, tiny_model
 from tests.gpt.mouse import SENTENCES, TOKENIZER, Log, in_a_process, train
 from training.gpt.checkpoint import load_checkpoint, read_config
 from training.gpt.config import SamplingConfig
+from training.gpt.corpus.shards import Shards
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.shards import Shards
 
 pytestmark = pytest.mark.usefixtures("a_mouse")
 

@@ -12,9 +12,9 @@ import torch
 
 from tests.gpt.mouse import MOUSE, Log, in_a_process, train
 from training.gpt import training_state
+from training.gpt.corpus.shards import Shards
 from training.gpt.errors import InputError
 from training.gpt.pretraining import PretrainResult
-from training.gpt.shards import Shards
 
 pytestmark = pytest.mark.usefixtures("a_mouse")
 

@@ -7,8 +7,8 @@ import torch
 
 from tests.gpt.examples import tiny_model
 from training.gpt.config import SamplingConfig
-from training.gpt.generate import generate
-from training.gpt.sampling import candidates, choose, draw, penalise
+from training.gpt.generation.generate import generate
+from training.gpt.generation.sampling import candidates, choose, draw, penalise
 
 DRAWS = 100_000
 LOGITS = torch.tensor([2.0, 1.5, 1.5, 0.0, -1.0, -2.0, 0.5, -30.0])

@@ -1,7 +1,7 @@
 import pytest
 
 from training.gpt.config import PretrainConfig
-from training.gpt.schedule import Budget, learning_rate
+from training.gpt.lr_schedule import Budget, learning_rate
 
 
 class Clock:

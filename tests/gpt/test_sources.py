@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.gpt.corpora import documents, read, write
+from training.gpt.corpus.sources import names_in, split_named
 from training.gpt.errors import InputError
-from training.gpt.sources import names_in, split_named
 
 
 def splits(source: object, **options: Any) -> dict[str, str | None]:

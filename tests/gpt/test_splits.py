@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from training.gpt.config import CorpusConfig
+from training.gpt.corpus.splits import ByContent, ByPosition, Part, SplitName, key_of
 from training.gpt.errors import InputError
-from training.gpt.splits import ByContent, ByPosition, Part, SplitName, key_of
 
 USUAL = CorpusConfig().split_shares
 

@@ -2,7 +2,7 @@ import random
 import re
 from collections import Counter
 
-from training.gpt.stories import (
+from training.gpt.corpus.stories import (
     BAD_ENDINGS,
     GOOD_ENDINGS,
     GRAMMAR,

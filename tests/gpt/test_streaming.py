@@ -8,8 +8,8 @@ import torch
 from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
+from training.gpt.generation.streaming import stream_text
 from training.gpt.model import GPT
-from training.gpt.streaming import stream_text
 from training.gpt.tokenizer import Tokenizer
 
 TEXT = "老猫 🐈 坐在垫子上 👩‍👧。"

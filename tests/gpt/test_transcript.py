@@ -7,8 +7,8 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
 from tests.gpt.examples import tiny_tokenizer
+from training.gpt.generation.detokenizer import Transcript, clean, earliest
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
-from training.gpt.transcript import Transcript, clean, earliest
 
 CHINESE = "红楼梦第一回 甄士隐梦幻识通灵,贾雨村风尘怀闺秀。"
 EMOJI = "The cat 🐈 sat 👩‍👩‍👧 on 🇨🇳 the café mat 🎉!"

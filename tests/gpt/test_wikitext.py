@@ -14,9 +14,9 @@ from pyarrow import parquet
 from tests.gpt.corpora import documents, read, shared, write
 from tests.gpt.hub import hub_with
 from training.gpt.config import TokenizerConfig
+from training.gpt.corpus.wikitext import articles, is_title
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.wikitext import articles, is_title
 
 disable_progress_bars()
 
@@ -128,7 +128,7 @@ CARD = "\n".join(
 def looked_for(name: str, raw: Path, *, hub: str) -> subprocess.CompletedProcess[str]:
     """Look for a data set in a process of its own: where the hub is must be known when that begins."""
     code = (
-        "import sys; from pathlib import Path; from training.gpt.sources import find_files\n"
+        "import sys; from pathlib import Path; from training.gpt.corpus.sources import find_files\n"
         "print([file.split for file in find_files(sys.argv[1], Path(sys.argv[2])).files])"
     )
     return subprocess.run(

@@ -9,7 +9,7 @@ from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Assignment, Project, Task
 from labeling.preferences import comparisons
 from labeling.quality.adjudication import disagreements
-from labeling.quality.answers import answers_of
+from labeling.quality.annotation_arrays import answers_of
 from labeling.queue import submit
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
 

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.feedback import Answer
 from labeling.models import (
     Adjudication,
@@ -67,7 +67,7 @@ def answered_project() -> Project:
     assignment = claimed(annotator(), project)
     queue.submit(assignment, Answer(ranks=(1, 2, 3)), client_key="k")
     freeze(project)
-    checks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+    control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     Adjudication.objects.create(task=task, assignment=assignment)
     root = User.objects.create_superuser("inviting")
     invitations.invite(name="Ben", by=root)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks, ranks_for
@@ -100,7 +100,7 @@ def test_a_skipped_task_is_taken_up_again() -> None:
 def test_after_a_training_task_the_answer_tells_what_was_expected() -> None:
     project = make_project()
     [task] = make_tasks(project)
-    checks.make_gold(task=task, answer=ABC, author=None, kind="training", explanation="A is kind.")
+    control_tasks.make_gold(task=task, answer=ABC, author=None, kind="training", explanation="A is kind.")
     ann = annotator()
     client = api(ann)
     given = claim(client)

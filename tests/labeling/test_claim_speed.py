@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from labeling.checks import REPEAT_APART, REPEAT_REACH
+from labeling.control_tasks import REPEAT_APART, REPEAT_REACH
 from labeling.models import Cursor, Project
 from labeling.queue import claim
-from labeling.queue.statement import CLAIM
+from labeling.queue.claim_query import CLAIM
 from tests.labeling.objects import annotator, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

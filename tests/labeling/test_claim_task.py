@@ -1,7 +1,7 @@
 import pytest
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Assignment, Cursor, Judgement, Project, Task
-from labeling.people.erasure import erase, extent, may_erase
+from labeling.people.deletion import erase, extent, may_erase
 from labeling.preferences import comparisons, freeze
 from tests.labeling.objects import admin, annotator, answered, claimed, make_project, make_tasks, says
 

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from labeling.checks import is_right
+from labeling.control_tasks import is_right
 from labeling.feedback import Answer
 from labeling.models import Gold, Project, Task
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from labeling.differences import Passage, differences
 from labeling.models import Project
+from labeling.text_diff import Passage, differences
 from tests.labeling.objects import admin, annotator, make_project
 
 FIRST = "# Endings\n\nPrefer the kind ending.\n\nLength does not matter."

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.head_to_head import least_compared, preferences_between, standing
 from labeling.models import Generator, Project, Prompt, Sample, Task

@@ -2,7 +2,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from labeling.models import WorkSettings
-from labeling.workplace.keys import ACTIONS, check_keys, keys_of, printed
+from labeling.workspace.keyboard_shortcuts import ACTIONS, check_keys, keys_of, printed
 from tests.labeling.objects import annotator
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project
 from labeling.queue import LeaseLost
@@ -69,7 +69,7 @@ def test_gold_and_repeats_count_as_answers() -> None:
     project = make_project(limit_per_person=8)
     tasks = make_tasks(project, 20)
     for task in tasks[15:]:
-        checks.make_gold(task=task, answer=ABC, author=None)
+        control_tasks.make_gold(task=task, answer=ABC, author=None)
     assert answer_until_it_rests(annotator(), checking(project, gold=50, repeat=50)) == 8
     assert Assignment.objects.exclude(task__kind="ordinary").exists()
 

@@ -10,10 +10,10 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, WorkSettings
-from labeling.workplace.wording import in_words
+from labeling.workspace.answer_text import in_words
 from tests.labeling.objects import (
     admin,
     annotator,
@@ -339,7 +339,7 @@ def test_an_error_of_ours_is_told_without_the_database(
     def broken(_user: User) -> None:
         raise RuntimeError("no database")
 
-    monkeypatch.setattr("labeling.views.mine.offers_for", broken)
+    monkeypatch.setattr("labeling.views.my_work.offers_for", broken)
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500

@@ -5,7 +5,7 @@ import pytest
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project, Task
-from labeling.ordering import LAST, Placed, order_tasks, orderable
+from labeling.task_priorities import LAST, Placed, order_tasks, orderable
 from labeling.tasks import create_tasks
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 
@@ -90,7 +90,7 @@ def test_checks_and_held_out_prompts_and_other_projects_are_left_alone() -> None
 
 
 def test_more_tasks_than_priorities_share_them_with_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labeling.ordering.LAST", 3)
+    monkeypatch.setattr("labeling.task_priorities.LAST", 3)
     project = make_project()
     tasks = make_tasks(project, 8)
     order_tasks(project, placed(tasks[::-1]))

@@ -7,11 +7,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task, TaskSample
-from labeling.workplace.own_agreement import TOGETHER, with_gold, with_oneself
-from labeling.workplace.pace import start_of
+from labeling.workspace.pace import start_of
+from labeling.workspace.self_agreement import TOGETHER, with_gold, with_oneself
 from tests.labeling.objects import annotator, answered, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

@@ -9,11 +9,11 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, WorkSettings
-from labeling.workplace.days import Day, DayChart, days_of, longest_row, weeks_of
-from labeling.workplace.pace import done_today, goal_today, goals_today, pace, start_of
+from labeling.workspace.activity import Day, DayChart, days_of, longest_row, weeks_of
+from labeling.workspace.pace import done_today, goal_today, goals_today, pace, start_of
 from tests.labeling.objects import annotator, answered, claimed, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db

@@ -14,14 +14,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labeling import queue
-from labeling.checks import is_right, known_answers, make_gold
+from labeling.control_tasks import is_right, known_answers, make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Cursor, Project, Task
-from labeling.quality.answers import answers_of
-from labeling.quality.figures import Quality
+from labeling.quality.annotation_arrays import answers_of
+from labeling.quality.annotators import Person, people_of
 from labeling.quality.gold import rightness
-from labeling.quality.people import Person, people_of
 from labeling.quality.periods import periods_of
+from labeling.quality.report import Quality
 from labeling.views.quality import plain
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks, says
 

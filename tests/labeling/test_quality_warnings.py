@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from labeling.quality.people import Middle, Person, Sure
+from labeling.proportions import Share
+from labeling.quality.annotators import Middle, Person, Sure
 from labeling.quality.warnings import warnings_of
-from labeling.shares import Share
 
 
 def person(name: str = "ann", **figures: object) -> Person:

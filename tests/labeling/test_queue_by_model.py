@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from labeling import queue
-from labeling.checks import REPEAT_APART, make_gold
+from labeling.control_tasks import REPEAT_APART, make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
 from labeling.queue import LAST_EDITABLE, LeaseLost, TooLate

@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from labeling import queue
-from labeling.checks import make_gold
+from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
 from labeling.queue import LeaseLost, TooLate

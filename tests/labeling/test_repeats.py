@@ -1,8 +1,8 @@
 import pytest
 from django.contrib.auth.models import User
 
-from labeling import checks, queue
-from labeling.checks import REPEAT_APART
+from labeling import control_tasks, queue
+from labeling.control_tasks import REPEAT_APART
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, Task
 from labeling.preferences import comparisons
@@ -99,7 +99,7 @@ def test_a_repeat_gives_no_comparison() -> None:
 def test_gold_does_not_come_again() -> None:
     project = checking(make_project(), gold=100)
     tasks = make_tasks(project, 20)
-    gold = checks.make_gold(task=tasks[-1], answer=ABC, author=None)
+    gold = control_tasks.make_gold(task=tasks[-1], answer=ABC, author=None)
     ann = annotator()
     assert claimed(ann, project).task == gold
     checking(project, gold=0)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from labeling.models import WorkSettings
-from labeling.workplace.keys import ACTIONS, keys_of
+from labeling.workspace.keyboard_shortcuts import ACTIONS, keys_of
 from tests.labeling.objects import annotator
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from labeling.quality.standings import bootstrap, meetings
-from labeling.quality.strengths import Game, fit
+from labeling.quality.bradley_terry import Game, fit
+from labeling.quality.leaderboard import bootstrap, meetings
 
 
 def played(players: int, count: int, *, prompts: int, ties: float = 0.15, seed: int = 0) -> list[Game]:

@@ -14,7 +14,7 @@ from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Generator, Project, Task
 from labeling.prompts import add_prompts
-from labeling.quality.strengths import Game, Strength, fit, largest_group, strengths
+from labeling.quality.bradley_terry import Game, Strength, fit, largest_group, strengths
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import annotator, claimed, make_project
 

@@ -9,9 +9,9 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import preferences
 from labeling.feedback import Answer
 from labeling.models import Generator, Project, Prompt
+from labeling.project_counts import DAYS, count_to_learn_from, last_days, tallies
 from labeling.prompts import add_prompts
 from labeling.queue import revise, submit
-from labeling.tallies import DAYS, count_to_learn_from, last_days, tallies
 from labeling.tasks import create_tasks
 from tests.labeling.objects import annotator, answered, claimed, make_project, make_tasks, ranks_for, says
 

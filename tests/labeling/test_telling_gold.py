@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from labeling import queue
-from labeling.checks import REPEAT_APART, make_gold
+from labeling.control_tasks import REPEAT_APART, make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, Task
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks

@@ -1,7 +1,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from labeling import checks, queue
+from labeling import control_tasks, queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Cursor, Project, Task
 from labeling.queue import LeaseLost
@@ -17,7 +17,7 @@ def with_training(
     project = make_project("stories", entry_percent=entry_percent, annotations_per_task=3, **settings)
     tasks = make_tasks(project, count + 3)
     training = [
-        checks.make_gold(
+        control_tasks.make_gold(
             task=task,
             answer=Answer(ranks=(1, 2, 3)),
             author=None,
@@ -46,7 +46,7 @@ def test_training_comes_before_everything_else() -> None:
 def test_a_lesson_says_what_was_expected_in_the_order_shown() -> None:
     project, _ = with_training()
     annotation = give(annotator(), project, "CBA")
-    lesson = checks.lesson(annotation)
+    lesson = control_tasks.lesson(annotation)
     assert lesson is not None
     assert not lesson.right
     assert lesson.expected.ranks == ranks_for(annotation.assignment, "ABC")
@@ -58,14 +58,14 @@ def test_wrong_answers_come_again_after_the_others_until_enough_are_right() -> N
     ann = annotator()
     wrong = give(ann, project, "CBA")
     assert wrong.assignment.task == first
-    assert checks.entry_standing(annotator=ann, project=project) == checks.Standing(
+    assert control_tasks.entry_standing(annotator=ann, project=project) == control_tasks.Standing(
         total=2, right=0, passed=False
     )
     assert give(ann, project, "ABC").assignment.task == second
     again = give(ann, project, "ABC", key="another")
     assert again.assignment == wrong.assignment
     assert again.revision == 2
-    assert checks.entry_standing(annotator=ann, project=project) == checks.Standing(
+    assert control_tasks.entry_standing(annotator=ann, project=project) == control_tasks.Standing(
         total=2, right=2, passed=True
     )
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
@@ -86,9 +86,9 @@ def test_who_has_passed_is_not_asked_again_for_new_training() -> None:
     give(ann, project, "ABC")
     queue.release(claimed(ann, project))
     [task] = make_tasks(project, 1)
-    checks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None, kind="training")
+    control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None, kind="training")
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
-    assert checks.entry_standing(annotator=ann, project=project).passed
+    assert control_tasks.entry_standing(annotator=ann, project=project).passed
 
 
 def test_a_skipped_training_task_comes_again() -> None:
@@ -135,7 +135,7 @@ def test_what_somebody_learned_from_is_not_asked_of_them_again() -> None:
     give(ann, project, "ABC")
     origin = training.origin
     assert origin is not None
-    checks.make_gold(task=origin, answer=Answer(ranks=(1, 2, 3)), author=None)
+    control_tasks.make_gold(task=origin, answer=Answer(ranks=(1, 2, 3)), author=None)
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
     assert claimed(ann, project).task != origin
     seen = set()

@@ -7,12 +7,12 @@ from typing import Any
 
 from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.gpt.config import HardwareConfig
-from training.gpt.loop import Hooks
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import ControlConfig, DpoConfig, SupervisedConfig, SupervisedControlConfig
 from training.rlhf.feedback.demonstrations import best_ranked
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.supervised import supervised
 
 HELDOUT = ["c", "dd", "e", "fg"] * 8

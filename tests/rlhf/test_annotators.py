@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from training.rlhf.config import AnnotatorsConfig
-from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
+from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
 
 SCORES = {"a": 1.2, "b": 0.4, "c": -0.5}
 

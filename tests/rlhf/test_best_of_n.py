@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.measures.best_of_n import best_of_n, choose_best, expected_best, kl_of, powers_of_two
+from training.rlhf.evaluation.best_of_n import best_of_n, choose_best, expected_best, kl_of, powers_of_two
 
 
 def slowly(rewards: list[float], golds: list[float], n: int) -> float:

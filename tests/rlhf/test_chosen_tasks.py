@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.rlhf.words import rankings, ratings, taught
-from training.rlhf.feedback.criteria import pairs_of
 from training.rlhf.feedback.preferences import Comparison, at_random
+from training.rlhf.feedback.score_weights import pairs_of
 
 
 def answers(*, share: float) -> list[Comparison]:

@@ -8,7 +8,7 @@ import pytest
 
 from training.gpt.errors import InputError
 from training.rlhf.config import ControlConfig
-from training.rlhf.tuning.control import Control, Evaluation
+from training.rlhf.tuning.early_stopping import Control, Evaluation
 
 PROMPTS = 64
 Truth = Callable[[int], dict[str, float]]

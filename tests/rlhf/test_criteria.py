@@ -1,8 +1,8 @@
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.criteria import pairs_of, parse_weights, weigh
 from training.rlhf.feedback.preferences import Rating
+from training.rlhf.feedback.score_weights import pairs_of, parse_weights, weigh
 
 
 def rated(completion: str, score: float, *, group: str = "g", **criteria: float) -> Rating:

@@ -1,4 +1,4 @@
-from training.rlhf.tuning.diagnosis import Diagnosis
+from training.rlhf.tuning.sanity_checks import Diagnosis
 
 HEALTHY = {"kl": 3.0, "logprob_error": 1e-5, "frac_reward_zero_std": 0.0, "completions/clipped_ratio": 0.0}
 

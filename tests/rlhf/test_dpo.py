@@ -14,7 +14,7 @@ from training.rlhf.config import DpoConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.tuning import offline
 from training.rlhf.tuning.dpo import Pairs, dpo, dpo_loss, implied_rewards
-from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.heldout_evaluation import Examiner
 from training.rlhf.tuning.rollouts import sequence_logprobs
 
 WON, TIED = torch.tensor([False]), torch.tensor([True])

@@ -10,9 +10,9 @@ import torch
 from tests.rlhf.words import rankings, taught
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
-from training.rlhf.reward.curriculum import bootstrap
+from training.rlhf.reward.batching import bootstrap
 from training.rlhf.reward.judge import USES, combine
-from training.rlhf.reward.model import Ensemble, RewardModel, load_reward_model
+from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
 
 TEXTS = ["abc", "hh", "aaaa", "gfedcba", "bbbb", "ahah"]
 KINDS = [{"ensemble": "heads"}, {"ensemble": "models"}, {"ensemble": "heads", "trunk": "frozen"}]

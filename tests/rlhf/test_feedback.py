@@ -4,7 +4,7 @@ import pytest
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
-from training.rlhf.feedback.sides import Sides, choose
+from training.rlhf.feedback.splits import Sides, choose
 
 RANKED = [
     pair

@@ -7,13 +7,13 @@ import torch
 from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
-from training.rlhf.reward.model import RewardModel
-from training.rlhf.tuning.control import Evaluation
-from training.rlhf.tuning.examiner import Examiner
+from training.gpt.training_loop import Hooks
+from training.rlhf.reward.reward_model import RewardModel
+from training.rlhf.tuning.early_stopping import Evaluation
+from training.rlhf.tuning.heldout_evaluation import Examiner
 from training.rlhf.tuning.learner import usual_learning_rate
 from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
-from training.rlhf.tuning.prompt_order import prompt_at
+from training.rlhf.tuning.prompt_sampler import prompt_at
 from training.rlhf.tuning.value import ValueNetwork
 
 

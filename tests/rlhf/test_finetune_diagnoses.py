@@ -13,7 +13,7 @@ from training.gpt.config import SamplingConfig, TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning import policy_gradient
 from training.rlhf.tuning.rollouts import Rollouts, sample
 

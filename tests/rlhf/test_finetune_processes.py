@@ -10,8 +10,8 @@ from torch import Tensor
 from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import tune
 from tests.two_processes import in_two_processes
-from training.gpt.loop import Hooks
-from training.rlhf.reward.model import RewardModel
+from training.gpt.training_loop import Hooks
+from training.rlhf.reward.reward_model import RewardModel
 
 Curve = list[dict[str, float]]
 OWN = {"step_time", "logprob_error", "kl_std", "clipped_tokens", "value/loss", "value/explained_variance"}

@@ -14,9 +14,9 @@ from tests.gpt.mouse import Log, in_a_process
 from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.tuning import tune
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
-from training.rlhf.reward.model import RewardModel
-from training.rlhf.tuning.examiner import Tuned
+from training.gpt.training_loop import Hooks
+from training.rlhf.reward.reward_model import RewardModel
+from training.rlhf.tuning.heldout_evaluation import Tuned
 
 OPTIONS: dict[str, Any] = {
     "steps": 7,

@@ -8,8 +8,8 @@ from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.reward.legibility import legibility
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.reward_model import RewardModel
+from training.rlhf.reward.tokenizer_coverage import legibility
 
 
 def make() -> RewardModel:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.files import read_preferences
+from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating
 
 GOOD = '{"prompt": "p", "chosen": " a", "rejected": " b"}'

@@ -7,9 +7,9 @@ import torch
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.feedback.rankings import Ranking, choices, rebuild
-from training.rlhf.feedback.sides import Feedback
+from training.rlhf.feedback.splits import Feedback
 from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss
-from training.rlhf.reward.lessons import Choices
+from training.rlhf.reward.loss_terms import Choices
 
 RANKS = [(1, 2), (2, 1), (1, 1), (1, 2, 3, 4), (3, 1, 2), (1, 1, 2), (2, 1, 2, 1), (1, 1, 1), (1, 2, 2, 2, 3)]
 

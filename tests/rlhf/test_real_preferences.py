@@ -13,7 +13,7 @@ from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.files import ANSWER, read_preferences
+from training.rlhf.feedback.preference_files import ANSWER, read_preferences
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons, split_by_prompt
 from training.rlhf.feedback.rankings import rebuild
 from training.rlhf.reward.training import train_reward_model

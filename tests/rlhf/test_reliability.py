@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.rlhf.config import AnnotatorsConfig, RewardConfig
-from training.rlhf.feedback.annotators import simulated_annotators
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.feedback.simulated_annotators import simulated_annotators
 from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
 from training.rlhf.reward.training import train_reward_model
 

@@ -7,7 +7,7 @@ import torch
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.errors import InputError
-from training.rlhf.reward.model import RewardModel, load_reward_model
+from training.rlhf.reward.reward_model import RewardModel, load_reward_model
 
 TEXTS = ["", "a", "abc", "hgfedcba", "abcdefgh" * 2]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rlhf.words import rankings, ratings, taught
 from tests.two_processes import in_two_processes
-from training.gpt.loop import Hooks
+from training.gpt.training_loop import Hooks
 
 Curve = list[dict[str, float]]
 

@@ -11,7 +11,7 @@ import torch
 from tests.gpt.mouse import in_a_process
 from tests.rlhf.words import rankings, ratings, taught
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
+from training.gpt.training_loop import Hooks
 from training.rlhf.reward.training import RewardResult
 
 KINDS: list[dict[str, Any]] = [

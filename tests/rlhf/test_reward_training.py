@@ -6,12 +6,12 @@ import torch
 from tests.rlhf.tiny import tiny_policy
 from tests.rlhf.words import rankings, ratings, taught
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.feedback.sides import Feedback
-from training.rlhf.reward.curriculum import Curriculum
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.feedback.splits import Feedback
+from training.rlhf.reward.batching import Curriculum
+from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.reward.training import train_reward_model
 
 

@@ -8,7 +8,7 @@ import torch
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.model import GPT
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.rollouts import Rollouts, sample, sequence_logprobs
 from training.rlhf.tuning.shared_pass import has_trunk, read_and_score
 

@@ -2,7 +2,7 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from training.gpt.stories import opening, write_stories
+from training.gpt.corpus.stories import opening, write_stories
 from training.rlhf.scorers import repetition, story_taste
 
 BEST = " There he met a tired postman and helped him home, and at last he sang under the stars."

@@ -1,6 +1,6 @@
 import pytest
 
-from training.rlhf.measures.text_statistics import text_statistics
+from training.rlhf.evaluation.text_statistics import text_statistics
 
 
 def test_figures_of_texts_counted_by_hand() -> None:

@@ -8,7 +8,7 @@ from statistics import fmean, pvariance
 import pytest
 import torch
 
-from training.rlhf.reward.usefulness import MEASURES, mixed_order, usefulness
+from training.rlhf.reward.acquisition import MEASURES, mixed_order, usefulness
 
 
 def slowly(rewards: list[list[float]], *, by: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.measures.win_rate import agreement, longer_won, share, wilson_interval, win_rate
+from training.rlhf.evaluation.win_rate import agreement, longer_won, share, wilson_interval, win_rate
 
 
 def length(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.config import HardwareConfig
-from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import ControlConfig, FinetuneConfig
 from training.rlhf.reward.judge import Judge
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
 
 PROMPTS = ["", "a", "bcd", "hgfe"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from feedback_site.embedded_postgres.postmaster import Postmaster, read_postmaster
+from feedback_site.embedded_postgres.pid_file import Postmaster, read_postmaster
 from feedback_site.embedded_postgres.processes import send, server_processes, wait_for_end
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import django
 from django.conf import settings
 from django.db import connection
 
-from feedback_site.embedded_postgres.postmaster import read_postmaster
+from feedback_site.embedded_postgres.pid_file import read_postmaster
 
 home = Path(sys.argv[1])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.studies.ledger import Cell, Found, Ledger
+from training.studies.results_store import Cell, Found, Ledger
 
 
 @dataclass(frozen=True)

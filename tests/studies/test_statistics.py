@@ -8,7 +8,7 @@ import pytest
 
 from training.studies.intervals import mean_interval, paired_interval
 from training.studies.overoptimisation import curve, fit
-from training.studies.rewards import agreement
+from training.studies.reward_models import agreement
 
 
 def test_the_interval_of_a_mean_is_students() -> None:

@@ -19,7 +19,7 @@ from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.reward_model import RewardModel
 
 LETTERS = "abcdefgh"
 

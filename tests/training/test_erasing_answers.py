@@ -13,7 +13,7 @@ from labeling.models import Annotation, Membership, Project, Task
 from labeling.preferences import freeze
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
 from tests.training.lineages import made, tuned
-from training import traces
+from training import provenance
 from training.models import ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
     evaluation = Run.objects.create(
         kind=Run.Kind.EVALUATE, project=project, status=Run.Status.SUCCEEDED, metrics={"judges": judges}
     )
-    traces.erase(ann, projects=[project], by=admin())
+    provenance.erase(ann, projects=[project], by=admin())
     reward.refresh_from_db()
     evaluation.refresh_from_db()
     assert reward.run is not None
@@ -52,9 +52,9 @@ def test_a_run_that_learned_meanwhile_keeps_no_figures_about_the_person() -> Non
     project, (ann, bob) = answered_by("ann", "bob")
     snapshot = freeze(project)
     metrics = {"annotators": [{"annotator": str(each.pk)} for each in (ann, bob)]}
-    assert traces.of_those_left(metrics, snapshot) == metrics
-    traces.erase(ann, projects=[project], by=admin())
-    assert traces.of_those_left(metrics, snapshot) == {"annotators": [{"annotator": str(bob.pk)}]}
+    assert provenance.of_those_left(metrics, snapshot) == metrics
+    provenance.erase(ann, projects=[project], by=admin())
+    assert provenance.of_those_left(metrics, snapshot) == {"annotators": [{"annotator": str(bob.pk)}]}
 
 
 def test_a_run_that_waits_to_go_on_begins_anew(
@@ -67,7 +67,7 @@ def test_a_run_that_waits_to_go_on_begins_anew(
     other = Run.objects.create(**learning)
     run.folder.mkdir()
     with django_capture_on_commit_callbacks(execute=True):
-        traces.erase(ann, projects=[project], by=admin())
+        provenance.erase(ann, projects=[project], by=admin())
     run.refresh_from_db()
     other.refresh_from_db()
     assert (run.saved_step, run.folder.exists()) == (None, False)

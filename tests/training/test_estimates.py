@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.training.objects import admin, make_policy, make_project, make_reward, start
-from training.estimates import Estimate, estimate, roughly
+from training.duration_estimates import Estimate, estimate, roughly
 from training.forms import FORMS
 from training.models import Run
 

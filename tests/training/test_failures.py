@@ -9,7 +9,7 @@ from tests.training.objects import make_policy, start
 from training import artifacts, jobs
 from training.execution.executor import execute
 from training.models import Run
-from training.reports.failures import BEGIN_ANEW, PLAIN, advice
+from training.reports.failure_hints import BEGIN_ANEW, PLAIN, advice
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling.models import Project
-from labeling.quality.standings import standings
+from labeling.quality.leaderboard import standings
 from tests.labeling.objects import admin, annotator
 from tests.training.test_gates import OPEN, WITHDRAWN, answer, opened, two_versions
 from training.models import Gate

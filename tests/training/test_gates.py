@@ -15,7 +15,7 @@ from tests.training.objects import make_policy, make_project
 from training.execution.executor import execute
 from training.models import Gate, ModelVersion, Run
 from training.registry import gates
-from training.registry.evidence import evidence, writers
+from training.registry.gate_evidence import evidence, writers
 
 pytestmark = pytest.mark.django_db
 

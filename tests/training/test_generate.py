@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from tests.training.objects import LETTERS, letter_model, make_policy
 from training.gpt.config import SamplingConfig
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 

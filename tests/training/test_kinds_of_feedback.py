@@ -13,7 +13,7 @@ from labeling.preferences import comparisons, freeze, json_line
 from tests.labeling.objects import claimed
 from tests.training.objects import annotator, executed, make_policy, make_project
 from tests.training.test_reward_runs import likes_a
-from training.execution.simulated_people import answer_open_tasks
+from training.execution.simulated_annotators import answer_open_tasks
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 from training.rlhf.config import AnnotatorsConfig

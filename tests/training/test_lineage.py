@@ -10,8 +10,8 @@ from labeling.models import Membership, PreferenceSnapshot, Project
 from tests.training.lineages import made, tuned
 from tests.training.objects import admin, annotator, make_project
 from training.models import ModelVersion, Run
-from training.registry.layout import BOX_HEIGHT, BOX_WIDTH, Box, Picture, picture
 from training.registry.lineage import Lineage, lineage
+from training.registry.lineage_layout import BOX_HEIGHT, BOX_WIDTH, Box, Picture, picture
 
 pytestmark = pytest.mark.django_db
 

@@ -79,7 +79,7 @@ def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Pa
 
     from django.db import connection
 
-    from training.execution.simulated_people import answer_open_tasks
+    from training.execution.simulated_annotators import answer_open_tasks
     from training.rlhf.config import AnnotatorsConfig
     from training.rlhf.scorers import story_taste
 

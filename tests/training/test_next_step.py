@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 
 from labeling.models import Project
-from labeling.tallies import Tally
-from training.loops.next_step import FEWEST, next_step
-from training.loops.standings import Standing
+from labeling.project_counts import Tally
+from training.dashboard.next_step import FEWEST, next_step
+from training.dashboard.project_status import Standing
 from training.models import Automation, Gate, ModelVersion, Round, Run
 
 PROJECT = Project(pk=1, slug="stories", name="Stories")

@@ -13,14 +13,14 @@ from tests.labeling.objects import claimed
 from tests.training.objects import admin, annotator, executed, make_policy, make_project, make_reward, start
 from training.execution.attempt import Stop
 from training.execution.executor import execute
-from training.execution.simulated_people import answer_open_tasks
+from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_reward
-from training.forms.ordering import MEASURES
+from training.forms.task_priorities import MEASURES
 from training.models import ModelVersion, Run
-from training.reports.ordering import ordering
+from training.reports.task_priorities import ordering
 from training.rlhf.config import AnnotatorsConfig
-from training.rlhf.reward.usefulness import MEASURES as MEASURED
-from training.rlhf.reward.usefulness import usefulness
+from training.rlhf.reward.acquisition import MEASURES as MEASURED
+from training.rlhf.reward.acquisition import usefulness
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import betaincc, betaln
 from scipy.stats import beta
 
-from training.registry.sequential import confidence_sequence, log_capital
+from training.registry.confidence_sequence import confidence_sequence, log_capital
 
 RUNS, LONGEST = 400, 200
 

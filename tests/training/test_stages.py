@@ -12,7 +12,7 @@ from labeling.preferences import freeze
 from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, make_project, make_reward, start
 from training import artifacts, runs
 from training.execution.executor import execute
-from training.execution.simulated_people import answer_open_tasks
+from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_policy
 from training.models import ModelVersion, Run
 from training.rlhf.config import AnnotatorsConfig

@@ -11,8 +11,8 @@ from django.urls import reverse
 from labeling.models import Membership, Project
 from tests.training.objects import admin, make_policy, make_project, make_reward, start
 from training.forms import FORMS
-from training.forms.page import FOLDS, GROUPS, StartPage
 from training.forms.presets import presets_of
+from training.forms.start_page import FOLDS, GROUPS, StartPage
 from training.models import ModelVersion, Run
 
 pytestmark = pytest.mark.django_db

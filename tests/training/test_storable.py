@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from training.execution.storable import storable
+from training.execution.json_safe import storable
 from training.models import Run
 
 

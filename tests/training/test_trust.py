@@ -8,7 +8,7 @@ from django.test import Client
 from tests.training.objects import admin, annotator, make_project
 from training.management.run_command import describe
 from training.models import Run
-from training.reports.trust import trust_in
+from training.reports.reward_report import trust_in
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,7 @@ from django.test import Client
 
 from tests.training.objects import admin
 from training.models import Run
-from training.reports.tuning import lines, tuning_report
+from training.reports.tuning_report import lines, tuning_report
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from tests.training.test_resuming import artifact_of, curve, stopped_at
 from tests.training.test_stages import likes_a
 from training import runs
 from training.execution.executor import execute
-from training.execution.simulated_people import answer_open_tasks
+from training.execution.simulated_annotators import answer_open_tasks
 from training.models import ModelVersion, Run
 from training.rlhf.config import AnnotatorsConfig
 

@@ -10,7 +10,7 @@ from labeling.models import Project, SnapshotAnswer
 from tests.training.objects import executed, make_policy, make_project
 from training import rounds
 from training.execution.executor import execute
-from training.execution.simulated_people import answer_open_tasks
+from training.execution.simulated_annotators import answer_open_tasks
 from training.models import Automation, ModelVersion, Round, Run
 from training.rlhf.config import AnnotatorsConfig
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.training.objects import admin, make_policy, make_project, running
 from training import runs
 from training.models import Excerpt, LogLine, Point, Run
-from training.reports.waiting import waiting
+from training.reports.queue_position import waiting
 
 pytestmark = pytest.mark.django_db
 

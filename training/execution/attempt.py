@@ -14,10 +14,10 @@ from typing import Self
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from training.execution.json_safe import storable
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
-from training.execution.storable import storable
-from training.gpt.loop import Hooks, Written
+from training.gpt.training_loop import Hooks, Written
 from training.models import HEARTBEAT, Excerpt, LogLine, Point, Run
 
 FLUSH_SECONDS = 0.5

@@ -7,8 +7,8 @@ from django.conf import settings
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus import Prepared, prepare, tokenize
-from training.gpt.shards import TokenizedSplit
+from training.gpt.corpus.prepare import Prepared, prepare, tokenize
+from training.gpt.corpus.shards import TokenizedSplit
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 

@@ -5,17 +5,17 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import Outcome
+from training.execution.result import Outcome
 from training.execution.train_reward import said_in
 from training.execution.tuning import frozen, judges_of, outcome_of, prompts_of
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig
-from training.gpt.parallel import processes
+from training.gpt.distributed import processes
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import ControlConfig, DpoConfig
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:

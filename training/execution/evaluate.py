@@ -7,7 +7,7 @@ from training.execution import head_to_head
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import part_for
-from training.execution.outcome import Outcome
+from training.execution.result import Outcome
 from training.execution.versions import load_policy
 from training.gpt.config import EvaluationConfig, HardwareConfig
 from training.gpt.devices import choose_device, choose_precision

@@ -11,8 +11,8 @@ from training import artifacts, runs
 from training.artifacts import ArtifactError
 from training.execution.attempt import Attempt, Helping, Observer, Stop, Stopped, no_observer
 from training.execution.code_version import code_version
-from training.execution.outcome import Outcome
-from training.execution.storable import storable
+from training.execution.json_safe import storable
+from training.execution.result import Outcome
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import Outcome
+from training.execution.result import Outcome
 from training.execution.tuning import outcome_of, prompts_of
 from training.execution.versions import load_policy, load_reward, load_taste
 from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.policy_gradient import finetune
 
 

@@ -11,8 +11,7 @@ from labeling.head_to_head import AHEAD, Preference, least_compared, preferences
 from labeling.models import Generator, Project, Prompt
 from labeling.tasks import create_blind_tasks
 from training.execution.attempt import Attempt
-from training.execution.configs import config_of
-from training.execution.judging import (
+from training.execution.comparison_metrics import (
     Pairs,
     answered,
     as_metrics,
@@ -20,17 +19,18 @@ from training.execution.judging import (
     examples,
     scorer_row,
 )
-from training.execution.outcome import Outcome
-from training.execution.storable import storable
+from training.execution.configs import config_of
+from training.execution.json_safe import storable
+from training.execution.result import Outcome
 from training.execution.versions import load_taste, load_writer
-from training.forms.tastes import PEOPLE, judges_in
+from training.forms.judges import PEOPLE, judges_in
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 from training.models import ModelVersion, Run
-from training.rlhf.measures.best_of_n import choose_best
-from training.rlhf.measures.text_statistics import text_statistics
-from training.rlhf.measures.win_rate import Share, WinRate, agreement, share
+from training.rlhf.evaluation.best_of_n import choose_best
+from training.rlhf.evaluation.text_statistics import text_statistics
+from training.rlhf.evaluation.win_rate import Share, WinRate, agreement, share
 from training.rlhf.scorers import Scorer
 
 SEEDS_APART = 1_000_003

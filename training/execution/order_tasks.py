@@ -7,18 +7,18 @@ from statistics import fmean
 from typing import Any
 
 from labeling.models import Project, Task
-from labeling.ordering import Placed, order_tasks, orderable
+from labeling.task_priorities import Placed, order_tasks, orderable
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import Outcome
+from training.execution.result import Outcome
 from training.execution.versions import load_reward
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
 from training.models import Run
 from training.rlhf.feedback.preferences import unit_share
+from training.rlhf.reward.acquisition import mixed_order, usefulness
 from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.usefulness import mixed_order, usefulness
 
 TASKS_AT_ONCE = 256
 PARTS = 10

@@ -5,14 +5,14 @@ from pathlib import Path
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import prepared_for
-from training.execution.outcome import NewVersion, Outcome
+from training.execution.result import NewVersion, Outcome
 from training.execution.tuning import EXAMPLES
 from training.execution.versions import load_policy
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
-from training.gpt.corpus import Prepared
+from training.gpt.corpus.prepare import Prepared
 from training.gpt.errors import InputError
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 from training.gpt.pretraining import PretrainResult, pretrain
 from training.models import ModelVersion, Run
 

@@ -4,7 +4,7 @@ from itertools import cycle, islice
 
 from labeling.models import Sample
 from training.gpt.config import SamplingConfig
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run

@@ -8,7 +8,7 @@ from typing import Self
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from training.execution.storable import storable
+from training.execution.json_safe import storable
 from training.models import LogLine, Run
 
 LOGGERS = ("training", "py.warnings")

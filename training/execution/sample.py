@@ -10,11 +10,11 @@ from labeling.models import Project, Prompt
 from labeling.tasks import create_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import Outcome
-from training.execution.storable import storable
+from training.execution.json_safe import storable
+from training.execution.result import Outcome
 from training.execution.versions import load_writer
 from training.gpt.config import HardwareConfig, SamplingConfig
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 from training.models import Run
 
 SPARE = 2

@@ -8,22 +8,22 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import Outcome
+from training.execution.result import Outcome
 from training.execution.train_reward import of_row, said_in, to_train_on
 from training.execution.tuning import Judges, frozen, judges_of, outcome_of, prompts_of
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import choose_device
+from training.gpt.distributed import Group, processes
 from training.gpt.errors import InputError
-from training.gpt.generate import complete
+from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
-from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import SupervisedConfig, SupervisedControlConfig
+from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.feedback.demonstrations import Demonstration, best_ranked, read_demonstrations
-from training.rlhf.measures.best_of_n import choose_best
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.supervised import supervised
 
 PROMPTS_AT_ONCE = 32

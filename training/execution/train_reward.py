@@ -8,20 +8,20 @@ from typing import Any, TypeVar
 from labeling import preferences
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.outcome import NewVersion, Outcome
 from training.execution.reference_samples import reference_samples
+from training.execution.result import NewVersion, Outcome
 from training.execution.versions import load_policy, load_taste
+from training.gpt.distributed import processes
 from training.gpt.errors import InputError
-from training.gpt.parallel import processes
 from training.models import ModelVersion, Run
+from training.provenance import of_those_left
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.demonstrations import Demonstration
-from training.rlhf.feedback.files import read_preferences
+from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating, at_random
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
-from training.traces import of_those_left
 
 Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 

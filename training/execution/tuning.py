@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from labeling.models import PreferenceSnapshot, Project
-from training.execution.outcome import NewVersion, Outcome
+from training.execution.result import NewVersion, Outcome
 from training.execution.train_reward import freeze
 from training.execution.versions import load_reward, load_taste
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.devices import choose_device
-from training.gpt.parallel import Group
+from training.gpt.distributed import Group
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.control import changes
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.early_stopping import changes
+from training.rlhf.tuning.heldout_evaluation import Tuned
 
 EXAMPLES = 8
 

@@ -1,14 +1,14 @@
 """Model versions as the things they are in memory: policies, reward models, tastes."""
 
 from training import artifacts
-from training.forms.tastes import STORY_TASTE
+from training.forms.judges import STORY_TASTE
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
-from training.rlhf.reward.model import Ensemble, RewardModel, load_reward_model
+from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
 from training.rlhf.scorers import Scorer, story_taste
 
 

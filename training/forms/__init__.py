@@ -3,8 +3,8 @@
 from training.forms.base import RunForm
 from training.forms.evaluation import EvaluateForm
 from training.forms.language_model import PretrainForm, SampleForm
-from training.forms.ordering import OrderTasksForm
 from training.forms.reward import TrainRewardForm
+from training.forms.task_priorities import OrderTasksForm
 from training.forms.tuning import DpoForm, FinetuneForm, SupervisedForm
 
 FORMS: dict[str, type[RunForm]] = {

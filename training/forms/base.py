@@ -17,7 +17,7 @@ from labeling.access import may
 from labeling.models import Annotation, Project
 from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
-from training.gpt.sources import NAMES, names_in
+from training.gpt.corpus.sources import NAMES, names_in
 from training.models import ModelVersion, Run, version_name
 from training.models.versions import ModelVersionQuerySet
 

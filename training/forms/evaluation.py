@@ -9,7 +9,7 @@ from django.http import QueryDict
 from labeling.models import Project
 from training.config_form import NamedChoiceField
 from training.forms.base import RunForm, checked_paths, required_policy
-from training.forms.tastes import PEOPLE, STORY_TASTE, checked_taste, judges_in
+from training.forms.judges import PEOPLE, STORY_TASTE, checked_taste, judges_in
 from training.gpt.config import CorpusConfig, EvaluationConfig, HardwareConfig
 from training.models import ModelVersion, Run
 

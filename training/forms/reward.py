@@ -13,7 +13,7 @@ from training.forms.base import (
     require_comparisons,
     required_policy,
 )
-from training.forms.tastes import STORY_TASTE, checked_taste
+from training.forms.judges import STORY_TASTE, checked_taste
 from training.models import Run
 from training.rlhf.config import AUTO, RewardConfig
 

@@ -8,7 +8,7 @@ from django.forms.boundfield import BoundField
 
 from training.config_form import ConfigForm
 from training.forms.base import OpensTasksMixin
-from training.forms.words import words_for
+from training.forms.labels import words_for
 from training.gpt.config import HardwareConfig
 from training.models import Automation, Run
 from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig

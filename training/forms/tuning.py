@@ -16,7 +16,7 @@ from training.forms.base import (
     required_policy,
     required_project,
 )
-from training.forms.tastes import STORY_TASTE, checked_taste
+from training.forms.judges import STORY_TASTE, checked_taste
 from training.gpt.config import HardwareConfig
 from training.models import ModelVersion, Run
 from training.rlhf.config import (

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Self
 
-from training.gpt.encodings import check_encoding
+from training.gpt.config_fields import check_options, option
+from training.gpt.corpus.encodings import check_encoding
 from training.gpt.errors import InputError
-from training.gpt.options import check_options, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from training.gpt.decoding import evaluating
+from training.gpt.corpus.shards import TokenizedSplit, Tokens
 from training.gpt.devices import autocast
 from training.gpt.errors import InputError
-from training.gpt.generate import never
+from training.gpt.generation.decoding import evaluating
+from training.gpt.generation.generate import never
 from training.gpt.model import GPT
-from training.gpt.shards import TokenizedSplit, Tokens
 
 # Read at once: so many tokens, and logits for no more of them than make so many numbers.
 _TOKENS_AT_ONCE = 1 << 13

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from training.gpt.config import ModelConfig
-from training.gpt.packing import Layout, pack
+from training.gpt.sequence_packing import Layout, pack
 
 
 class KVCache:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import PretrainConfig
+from training.gpt.distributed import part_like, whole
 from training.gpt.model import GPT, Attention, FeedForward
-from training.gpt.parallel import part_like, whole
 
 
 def build_optimizers(

@@ -13,26 +13,26 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
-from training.gpt.advice import advice_on_memory, check_numbers
-from training.gpt.batches import Windows
+from training.gpt.batch_sampler import Windows
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import ModelConfig, PretrainConfig
+from training.gpt.corpus.shards import Shards
 from training.gpt.devices import (
     autocast,
     choose_compile,
     choose_device,
     choose_precision,
 )
+from training.gpt.distributed import Group, processes, spread, unsynchronised, whole, whole_model
+from training.gpt.error_hints import advice_on_memory, check_numbers
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate
-from training.gpt.excerpts import write_excerpts
-from training.gpt.loop import Ended, Hooks, Limits, Stage, Written, run_loop
+from training.gpt.lr_schedule import learning_rate
 from training.gpt.model import GPT
 from training.gpt.optimizers import build_optimizers
-from training.gpt.parallel import Group, processes, spread, unsynchronised, whole, whole_model
-from training.gpt.schedule import learning_rate
-from training.gpt.shards import Shards
+from training.gpt.samples import write_excerpts
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.training_state import (
     StateFolder,
     fill_module,

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from training.gpt.distributed import part_like, whole
 from training.gpt.errors import InputError
-from training.gpt.parallel import part_like, whole
 
 _FORMAT = 2
 

@@ -19,7 +19,7 @@ from training.forms.base import RunForm
 from training.management.options import add_options, given, valid
 from training.management.site_command import SiteCommand
 from training.models import Run
-from training.reports import evaluation, ordering, trust, tuning
+from training.reports import evaluation_report, reward_report, task_priorities, tuning_report
 from training.reports.charts import figures
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -137,7 +137,12 @@ def describe(run: Run) -> str:
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
     lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
-    lines += [*evaluation.lines(run), *trust.lines(run), *tuning.lines(run), *ordering.lines(run)]
+    lines += [
+        *evaluation_report.lines(run),
+        *reward_report.lines(run),
+        *tuning_report.lines(run),
+        *task_priorities.lines(run),
+    ]
     lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)
 
@@ -165,8 +170,8 @@ def carry_out_together(make: Callable[[], Run], out: OutputWrapper) -> None:
     """`carry_out` in each of the processes that torchrun started; only the first speaks."""
     import torch
 
+    from training.gpt.distributed import processes
     from training.gpt.errors import InputError
-    from training.gpt.parallel import processes
 
     try:
         with processes() as group:

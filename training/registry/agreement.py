@@ -6,7 +6,7 @@ import numpy as np
 
 from labeling.models import PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.quality.agreement import LEVELS, Estimate, alpha, pairwise
-from labeling.quality.answers import answers_of
+from labeling.quality.annotation_arrays import answers_of
 from training.models import ModelVersion
 
 

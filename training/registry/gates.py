@@ -1,8 +1,8 @@
 """Gates: a blind comparison by people of a candidate with the version in production, before it is promoted.
 
-The win rate is estimated by a confidence sequence (`training.registry.sequential`), so that anybody may look
-at any time and a gate may close at the first moment at which it is clear. Its observations are all complete
-blind tasks of the two versions in the project, whoever opened them and when
+The win rate is estimated by a confidence sequence (`training.registry.confidence_sequence`), so that anybody
+may look at any time and a gate may close at the first moment at which it is clear. Its observations are all
+complete blind tasks of the two versions in the project, whoever opened them and when
 (`labeling.head_to_head.observations`): as none is left out, neither looking before opening a gate, nor
 withdrawing one and opening another, nor asking more, gives chance a second chance.
 
@@ -23,10 +23,10 @@ from labeling.access import may
 from labeling.head_to_head import put_ahead, put_behind, tasks_between
 from labeling.models import Project, Prompt
 from training import runs
-from training.forms.tastes import PEOPLE
+from training.forms.judges import PEOPLE
 from training.models import Gate, ModelVersion, Run
-from training.registry.evidence import Evidence, evidence, sentence, writers
-from training.reports.evaluation import Interval
+from training.registry.gate_evidence import Evidence, evidence, sentence, writers
+from training.reports.evaluation_report import Interval
 
 MOST = 200
 """Prompts on which a gate compares, where there are as many: a rate of two in three is then nearly always

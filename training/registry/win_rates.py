@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import F
 
-from training.forms.tastes import PEOPLE
+from training.forms.judges import PEOPLE
 from training.models import Gate, ModelVersion, Run
-from training.registry.evidence import Evidence
-from training.reports.evaluation import Interval
+from training.registry.gate_evidence import Evidence
+from training.reports.evaluation_report import Interval
 
 Changes = list[dict[str, Any]]
 

@@ -7,7 +7,7 @@ from django.forms import Field
 from django.forms.utils import pretty_name
 
 from training.forms import FORMS
-from training.forms.words import words_for
+from training.forms.labels import words_for
 from training.models import Run
 
 SHOWN_BESIDE = frozenset({"project", "policy", "reward"})

@@ -2,7 +2,7 @@
 
 from training.models import Run
 from training.reports.charts import number
-from training.reports.tuning import RATE, written
+from training.reports.tuning_report import RATE, written
 
 SINGLE = (
     ("gold_accuracy", "gold accuracy", RATE),

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from training.gpt.config_fields import check_options, option
 from training.gpt.errors import InputError
-from training.gpt.options import check_options, option
-from training.rlhf.feedback.criteria import parse_weights
+from training.rlhf.feedback.score_weights import parse_weights
 
 AUTO = "auto"
 """The choice of what suits the rest."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from training.gpt import stories
+from training.gpt.corpus.prepare import stories
 
 
 class Scorer(Protocol):

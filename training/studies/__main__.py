@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from training.gpt.errors import InputError
-from training.studies.ledger import Found, Ledger
 from training.studies.options import add_options, read_options
+from training.studies.results_store import Found, Ledger
 
 STUDIES = {
     "preferences": "reward models on people's own preferences, beside baselines",

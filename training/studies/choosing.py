@@ -14,19 +14,19 @@ from random import Random
 from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
+from training.gpt.config_fields import option
 from training.gpt.errors import InputError
-from training.gpt.options import option
 from training.rlhf.config import AnnotatorsConfig
-from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.feedback.preferences import Comparison
+from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.reward.accuracy import point
-from training.rlhf.reward.model import Ensemble, RewardModel
-from training.rlhf.reward.usefulness import mixed_order, usefulness
-from training.studies.figures import COLOURS, panels
+from training.rlhf.reward.acquisition import mixed_order, usefulness
+from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.studies.intervals import Estimate, mean_interval, paired_interval, share_interval
-from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import names, numbers
-from training.studies.rewards import (
+from training.studies.plots import COLOURS, panels
+from training.studies.results_store import Cell, Found, Ledger
+from training.studies.reward_models import (
     RATE,
     SECONDS_PER_COMPARISON,
     agreement,
@@ -36,8 +36,8 @@ from training.studies.rewards import (
     train,
 )
 from training.studies.samples import Samples
-from training.studies.subjects import SUBJECTS, SubjectOptions, subject
 from training.studies.tables import table
+from training.studies.tasks import SUBJECTS, SubjectOptions, subject
 
 RIVALS = 8
 """Completions of the untuned policy that each choice is compared with."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.files import ANSWER, HUMAN, read_preferences
+from training.rlhf.feedback.preference_files import ANSWER, HUMAN, read_preferences
 from training.rlhf.feedback.preferences import Comparison
 
 _FIRST_TURN = re.compile(rf"\s*Human:(.*?)(?={HUMAN}|{ANSWER}|\Z)", re.DOTALL)

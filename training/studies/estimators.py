@@ -17,22 +17,22 @@ from statistics import fmean, stdev
 from typing import Any
 
 from training.gpt.config import HardwareConfig
+from training.gpt.config_fields import option
 from training.gpt.model import GPT
-from training.gpt.options import option
 from training.rlhf.config import ControlConfig, DpoConfig, FinetuneConfig
-from training.rlhf.measures.best_of_n import expected_best, kl_of
-from training.rlhf.measures.win_rate import points_of
+from training.rlhf.evaluation.best_of_n import expected_best, kl_of
+from training.rlhf.evaluation.win_rate import points_of
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.heldout_evaluation import Examiner
 from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, paired_interval, share_interval
-from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import names, numbers
-from training.studies.rewards import RATE, agreement, scores_of, train
+from training.studies.plots import COLOURS, panels
+from training.studies.results_store import Cell, Found, Ledger
+from training.studies.reward_models import RATE, agreement, scores_of, train
 from training.studies.samples import Samples, judged
-from training.studies.subjects import SUBJECTS, SubjectOptions, subject
 from training.studies.tables import table
+from training.studies.tasks import SUBJECTS, SubjectOptions, subject
 
 # Name, estimator, and samples of each prompt.
 GRADIENTS = {

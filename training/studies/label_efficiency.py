@@ -15,19 +15,19 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from training.gpt.config import HardwareConfig
-from training.gpt.options import option
+from training.gpt.config_fields import option
 from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig
-from training.rlhf.feedback.annotators import SimulatedAnnotator, simulated_annotators
+from training.rlhf.evaluation.win_rate import points_of
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.measures.win_rate import points_of
+from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.examiner import Examiner
+from training.rlhf.tuning.heldout_evaluation import Examiner
 from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, paired_interval, share_interval
-from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import numbers
-from training.studies.rewards import (
+from training.studies.plots import COLOURS, panels
+from training.studies.results_store import Cell, Found, Ledger
+from training.studies.reward_models import (
     RATE,
     SECONDS_PER_COMPARISON,
     agreement,
@@ -37,8 +37,8 @@ from training.studies.rewards import (
     train,
 )
 from training.studies.samples import Samples
-from training.studies.subjects import SUBJECTS, SubjectOptions, subject
 from training.studies.tables import table
+from training.studies.tasks import SUBJECTS, SubjectOptions, subject
 
 ARMS = ("alike", "reliability", "told")
 """All count alike; each by the learned reliability; and the careless left out, as if they were known."""

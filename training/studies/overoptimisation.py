@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from training.gpt.config import HardwareConfig
-from training.gpt.loop import Hooks
-from training.gpt.options import option
+from training.gpt.config_fields import option
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.measures.best_of_n import best_of_n, powers_of_two
+from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.figures import COLOURS, panels
-from training.studies.ledger import Cell, Found, Ledger
 from training.studies.options import names, numbers
-from training.studies.rewards import (
+from training.studies.plots import COLOURS, panels
+from training.studies.results_store import Cell, Found, Ledger
+from training.studies.reward_models import (
     RATE,
     SECONDS_PER_COMPARISON,
     agreement,
@@ -36,8 +36,8 @@ from training.studies.rewards import (
     train,
 )
 from training.studies.samples import Samples, judged
-from training.studies.subjects import SUBJECTS, Subject, SubjectOptions, subject
 from training.studies.tables import table
+from training.studies.tasks import SUBJECTS, Subject, SubjectOptions, subject
 
 SINGLE = "single"
 SECONDS_PER_STEP = 0.45  # of the policy gradient, on one slow core

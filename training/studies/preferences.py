@@ -18,18 +18,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from training.gpt.checkpoint import load_checkpoint
+from training.gpt.config_fields import option
 from training.gpt.errors import InputError
-from training.gpt.options import option
 from training.rlhf.config import RewardConfig
+from training.rlhf.evaluation.win_rate import points_of, share
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.measures.win_rate import points_of, share
 from training.rlhf.reward.training import train_reward_model
 from training.studies.dialogues import read_dialogues, split_by_first_turn
-from training.studies.figures import COLOURS, panels
 from training.studies.intervals import Estimate, paired_interval
-from training.studies.ledger import Cell, Found, Ledger
-from training.studies.subjects import PolicyConfig, small_model
+from training.studies.plots import COLOURS, panels
+from training.studies.results_store import Cell, Found, Ledger
 from training.studies.tables import table
+from training.studies.tasks import PolicyConfig, small_model
 
 REWARD, LONGER, WORDS = "reward model", "longer wins", "TF-IDF Bradley-Terry"
 PUBLISHED = {"helpful": {LONGER: 0.59, WORDS: 0.57}, "harmless": {LONGER: 0.43, WORDS: 0.63}}

@@ -10,7 +10,7 @@ import torch
 from training.gpt.config import SamplingConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.tuning.rollouts import sample
-from training.studies.subjects import Subject, kept
+from training.studies.tasks import Subject, kept
 
 _AT_ONCE = 1024  # rows
 

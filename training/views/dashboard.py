@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
 from labeling.models import Project
-from training.loops.next_step import Step, next_step
-from training.loops.pictures import Days, answers_by_day
-from training.loops.standings import Standing, standings
+from training.dashboard.charts import Days, answers_by_day
+from training.dashboard.next_step import Step, next_step
+from training.dashboard.project_status import Standing, standings
 from training.models import Decision, Round
 
 OFTEN, SELDOM = 5, 60

@@ -16,7 +16,7 @@ from labeling.access import UserRequest, allowed_project, may, signed_in
 from labeling.models import Project
 from training.models import Gate, ModelVersion
 from training.registry import gates
-from training.registry.evidence import Evidence, by_annotator, evidence, sentence, writers
+from training.registry.gate_evidence import Evidence, by_annotator, evidence, sentence, writers
 from training.reports.sequence_plot import SequencePlot
 from training.views.runs import STOP_POLLING
 

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, allowed_project, may, signed_in
 from labeling.models import Generator, Project
-from labeling.quality.standings import Standings, standings
+from labeling.quality.leaderboard import Standings, standings
 from training.models import ModelVersion
-from training.reports.evaluation import Interval
+from training.reports.evaluation_report import Interval
 
 # /projects/<slug>/leaderboard/
 

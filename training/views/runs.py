@@ -14,23 +14,23 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from labeling.access import UserRequest, may, may_somewhere, right_required, signed_in
 from labeling.models import Project
-from training import notices, runs
+from training import notifications, runs
 from training.forms.filters import RunFilter
 from training.models import Run
-from training.reports import evaluation
+from training.reports import evaluation_report
 from training.reports.charts import figures
 from training.reports.curves import drawn
-from training.reports.endings import ending
-from training.reports.excerpts import excerpts
-from training.reports.failures import advice
+from training.reports.failure_hints import advice
 from training.reports.logs import tail
-from training.reports.ordering import ordering
 from training.reports.parameters import parameters
+from training.reports.queue_position import waiting
 from training.reports.resources import resources
 from training.reports.results import result
-from training.reports.trust import trust_in
-from training.reports.tuning import tuning_report
-from training.reports.waiting import waiting
+from training.reports.reward_report import trust_in
+from training.reports.samples import excerpts
+from training.reports.stop_reasons import ending
+from training.reports.task_priorities import ordering
+from training.reports.tuning_report import tuning_report
 
 STOP_POLLING = 286
 """htmx stops polling when it gets this status."""
@@ -144,7 +144,7 @@ def moved(request: UserRequest, run: Run) -> HttpResponse:
 def run_context(run: Run, request: UserRequest) -> dict[str, Any]:
     """What the changing part of a run's page shows. Its owner has now seen that it ended."""
     if not run.is_active:
-        notices.mark_seen(run, request.user)
+        notifications.mark_seen(run, request.user)
     pictures = drawn(run)
     return {
         "run": run,
@@ -162,5 +162,5 @@ def run_context(run: Run, request: UserRequest) -> dict[str, Any]:
         "ordering": ordering(run),
         "notes": run.metrics.get("notes", []),
         "examples": run.metrics.get("examples", []),
-        **(evaluation.context(run) if run.metrics.get("judges") else {}),
+        **(evaluation_report.context(run) if run.metrics.get("judges") else {}),
     }

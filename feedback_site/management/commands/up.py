@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, connections
 
-from feedback_site.family import Family
+from feedback_site.child_processes import Family
 
 # A worker gives the run that it executes 20 s to end in order.
 STOP_SECONDS = 25

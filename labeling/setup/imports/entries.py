@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from labeling.setup.imports import dialogues
+from labeling.setup.imports import conversations
 from labeling.setup.imports.rows import PROMPT_NAMES, SAMPLE, Row, named
 
 LONGEST = 100_000
@@ -73,11 +73,11 @@ def _texts(values: Mapping[str, Any], used: set[str]) -> tuple[str, list[Written
     name = next((name for name in PROMPT_NAMES if values.get(name) not in (None, "", [])), "")
     if chat and not name:
         used.add(chat)
-        prompt, last = dialogues.split_dialogue(values[chat])
+        prompt, last = conversations.split_dialogue(values[chat])
         return prompt, [*map(Written, last), *_samples(values, used, dialogue=True)]
     if name and isinstance(values[name], list):
         used.add(name)
-        return dialogues.split_dialogue(values[name])[0], _samples(values, used, dialogue=True)
+        return conversations.split_dialogue(values[name])[0], _samples(values, used, dialogue=True)
     if name:
         used.add(name)
         prompt = _text(name, values[name])
@@ -98,9 +98,9 @@ def _parted(chosen: Any, rejected: Any) -> tuple[str, list[Written]]:
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
-        prompt, _ = dialogues.split_dialogue(chosen[:shared])
-        return prompt, [Written(dialogues.answer(each[shared:])) for each in (chosen, rejected)]
-    prompt, *ends = dialogues.part(_text("chosen", chosen), _text("rejected", rejected))
+        prompt, _ = conversations.split_dialogue(chosen[:shared])
+        return prompt, [Written(conversations.answer(each[shared:])) for each in (chosen, rejected)]
+    prompt, *ends = conversations.part(_text("chosen", chosen), _text("rejected", rejected))
     return prompt, [Written(end) for end in ends]
 
 
@@ -141,7 +141,7 @@ def _sample(
     if dialogue or not isinstance(value, str):
         if not isinstance(value, str | list | Mapping):
             raise ValueError(f"{name}: a text is wanted.")
-        return Written(dialogues.answer(value), said)
+        return Written(conversations.answer(value), said)
     return Written(value, said)
 
 

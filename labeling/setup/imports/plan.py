@@ -10,13 +10,13 @@ from functools import cached_property
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from labeling import checks
+from labeling import control_tasks
 from labeling.feedback import Answer
 from labeling.models import Generator, Project, Prompt, Sample
 from labeling.models.projects import prompt_hash
 from labeling.prompts import add_prompts, split_of
-from labeling.setup.imports.answers import right_answer
 from labeling.setup.imports.entries import Entry, Written, entry
+from labeling.setup.imports.gold_answers import right_answer
 from labeling.setup.imports.rows import Problem, Row
 from labeling.tasks import open_tasks
 
@@ -130,7 +130,7 @@ class Plan:
             )
             for stored, (_, task) in zip(tasks, planned, strict=True):
                 if task.right is not None:
-                    checks.make_gold(
+                    control_tasks.make_gold(
                         task=stored,
                         answer=task.right,
                         kind="training" if task.training else "gold",

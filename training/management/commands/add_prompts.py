@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from labeling.models import Project
 from training.gpt.errors import InputError
 from training.management.site_command import SiteCommand
-from training.projects import fill_project, read_prompts
+from training.project_setup import fill_project, read_prompts
 
 
 class Command(SiteCommand):

@@ -10,7 +10,7 @@ from training import runs
 from training.management.options import valid
 from training.management.site_command import SiteCommand
 from training.models import Run
-from training.projects import STORIES, story_project
+from training.project_setup import STORIES, story_project
 
 TASKS = 200
 PEOPLE = {"admin": "admins", "anna": "annotators", "ben": "annotators"}

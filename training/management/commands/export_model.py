@@ -26,7 +26,7 @@ class Command(SiteCommand):
         form = valid(ExportForm(given(ExportForm(), options)), arguments=PLACES)
         policy, folder = form.cleaned_data["policy"], Path(form.cleaned_data["folder"]).expanduser()
         # Torch is loaded only now: a mistyped option must not wait for it.
-        from training.execution.interchange import export_policy
+        from training.execution.huggingface import export_policy
 
         try:
             family = export_policy(policy, folder, form.config(ExportConfig))

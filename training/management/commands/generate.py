@@ -18,10 +18,10 @@ from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.site_command import SiteCommand
-from training.projects import read_prompts
+from training.project_setup import read_prompts
 
 if TYPE_CHECKING:  # loads torch, which a mistyped option must not wait for
-    from training.gpt.generate import Completion
+    from training.gpt.generation.generate import Completion
     from training.gpt.tokenizer import Tokenizer
 
 REPLACEMENT = "\ufffd"
@@ -75,7 +75,7 @@ class Command(SiteCommand):
     ) -> None:
         """Write all texts at once, then print them."""
         from training.execution.versions import load_writer
-        from training.gpt.generate import complete
+        from training.gpt.generation.generate import complete
 
         model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))
         written = complete(
@@ -102,9 +102,9 @@ class Command(SiteCommand):
     ) -> None:
         """Write one text after another, and print each while it comes."""
         from training.execution.versions import load_writer
-        from training.gpt.decoding import rooms_for
-        from training.gpt.generate import seeded
-        from training.gpt.streaming import stream_text
+        from training.gpt.generation.decoding import rooms_for
+        from training.gpt.generation.generate import seeded
+        from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
         model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))

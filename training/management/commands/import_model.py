@@ -22,7 +22,7 @@ class Command(SiteCommand):
         form = valid(ImportForm(given(ImportForm(), options)), arguments=["folder"])
         asked = form.cleaned_data
         # Torch is loaded only now: a mistyped option must not wait for it.
-        from training.execution.interchange import import_policy
+        from training.execution.huggingface import import_policy
 
         try:
             version = import_policy(

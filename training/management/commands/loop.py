@@ -17,14 +17,14 @@ from tqdm import tqdm
 from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
 from training.forms import FORMS
-from training.forms.ordering import MEASURES
-from training.forms.tastes import STORY_TASTE, checked_taste
+from training.forms.judges import STORY_TASTE, checked_taste
+from training.forms.task_priorities import MEASURES
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.run_command import perform
 from training.management.site_command import SiteCommand
 from training.models import ModelVersion, Run
-from training.projects import STORIES, fill_project, read_prompts, story_project
+from training.project_setup import STORIES, fill_project, read_prompts, story_project
 from training.rlhf.config import AnnotatorsConfig
 
 SIMULATED = "simulated"
@@ -291,7 +291,7 @@ class Loop:
         bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
         with bar:
             if self.taste:
-                from training.execution.simulated_people import answer_open_tasks
+                from training.execution.simulated_annotators import answer_open_tasks
                 from training.execution.versions import load_taste
 
                 answer_open_tasks(

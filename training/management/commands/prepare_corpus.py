@@ -9,7 +9,7 @@ from tqdm import tqdm
 from training.execution.corpora import corpora_folder
 from training.forms.language_model import PrepareCorpusForm
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus import Prepared, prepare
+from training.gpt.corpus.prepare import Prepared, prepare
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 

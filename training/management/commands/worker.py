@@ -11,7 +11,7 @@ from django.db import connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
-from training import notices, runs
+from training import notifications, runs
 from training.jobs import STALLED
 from training.management.site_command import SiteCommand
 
@@ -72,7 +72,7 @@ class Command(SiteCommand):
                         asyncio.create_task(
                             worker.run_worker_async(queues=[each], concurrency=1, name=each, **common)
                         )
-                        for each in ("upkeep", notices.QUEUE)
+                        for each in ("upkeep", notifications.QUEUE)
                     ),
                 ]
                 try:

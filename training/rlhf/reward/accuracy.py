@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from training.rlhf.evaluation.win_rate import wilson_interval
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.measures.win_rate import wilson_interval
 
 Key = TypeVar("Key")
 

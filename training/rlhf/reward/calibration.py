@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from training.rlhf.evaluation.win_rate import wilson_interval
 from training.rlhf.feedback.preferences import Comparison, unit_share
-from training.rlhf.measures.win_rate import wilson_interval
 from training.rlhf.reward.accuracy import point
 
 MOST_BINS = 10

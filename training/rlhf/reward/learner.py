@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from training.gpt.devices import autocast
+from training.gpt.distributed import Group, spread, unsynchronised, whole, whole_model
 from training.gpt.errors import InputError
-from training.gpt.parallel import Group, spread, unsynchronised, whole, whole_model
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
 from training.rlhf.config import RewardConfig
-from training.rlhf.reward.curriculum import Curriculum, bootstrap
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.batching import Curriculum, bootstrap
+from training.rlhf.reward.reward_model import RewardModel
 
 # What 0 stands for in the options, measured on the stories and the movie reviews. Large models learn all that
 # there is in one pass (Ziegler et al. 2019, Stiennon et al. 2020); small ones do not, and the held-out loss

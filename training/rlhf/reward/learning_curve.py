@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, unit_share
 from training.rlhf.reward.training import RewardResult, train_reward_model

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.loop import Hooks, Limits, Stage, run_loop
+from training.gpt.distributed import Group, processes
 from training.gpt.model import GPT
-from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks, Limits, Stage, run_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating
-from training.rlhf.feedback.sides import Sides, choose
-from training.rlhf.reward.curriculum import Curriculum
+from training.rlhf.feedback.splits import Sides, choose
+from training.rlhf.reward.batching import Curriculum
+from training.rlhf.reward.evaluation import report
 from training.rlhf.reward.learner import RewardLearner
-from training.rlhf.reward.legibility import legibility
-from training.rlhf.reward.model import Ensemble, RewardModel
 from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
-from training.rlhf.reward.report import report
+from training.rlhf.reward.reward_model import Ensemble, RewardModel
+from training.rlhf.reward.tokenizer_coverage import legibility
 
 FEWEST_TO_STOP = 30
 """Held-out lessons below which their loss is noise, and ends no training."""

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from training.gpt.config import HardwareConfig
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks
 from training.gpt.training_state import module_digest
 from training.rlhf.config import ControlConfig, DpoConfig
 from training.rlhf.feedback.preferences import Comparison, split_by_prompt
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.examiner import Tuned
+from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.offline import Material, encoded, tune_offline
 
 

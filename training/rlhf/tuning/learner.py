@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from training.gpt.advice import is_out_of_memory
 from training.gpt.devices import autocast
+from training.gpt.distributed import Group, spread, unsynchronised, whole
+from training.gpt.error_hints import is_out_of_memory
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
-from training.gpt.parallel import Group, spread, unsynchronised, whole
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.tuning.rollouts import Rollouts, sequence_logprobs

@@ -17,21 +17,21 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import HardwareConfig
-from training.gpt.decoding import Generation
 from training.gpt.devices import autocast, choose_device, choose_precision
+from training.gpt.distributed import Group, processes
 from training.gpt.errors import InputError
-from training.gpt.loop import Hooks, Limits, Stage, Written, run_loop
+from training.gpt.generation.decoding import Generation
 from training.gpt.model import GPT
-from training.gpt.parallel import Group, processes
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Hooks, Limits, Stage, Written, run_loop
 from training.gpt.training_state import StateFolder
 from training.rlhf.config import ControlConfig, OfflineConfig
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.examiner import Examiner, Tuned
+from training.rlhf.tuning.checkpoint_selection import Watch
+from training.rlhf.tuning.heldout_evaluation import Examiner, Tuned
 from training.rlhf.tuning.learner import Learner, LossOf, Reader, usual_learning_rate
-from training.rlhf.tuning.prompt_order import prompt_at
+from training.rlhf.tuning.prompt_sampler import prompt_at
 from training.rlhf.tuning.rollouts import Rollouts, completion_mask, sequence_logprobs
-from training.rlhf.tuning.watch import Watch
 
 SHARE_OF_USUAL = 0.3
 """Of the policy gradient's learning rate. Measured with DPO on 900 comparisons of stories, in three passes:

@@ -21,16 +21,16 @@ from torch import Tensor, nn
 
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
+from training.gpt.distributed import Group, processes, whole_model
 from training.gpt.errors import InputError
-from training.gpt.loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.model import GPT
-from training.gpt.parallel import Group, processes, whole_model
 from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import ControlConfig, FinetuneConfig
 from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
 from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.legibility import legibility
+from training.rlhf.reward.tokenizer_coverage import legibility
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.advantages import (
     ESTIMATORS,
@@ -42,17 +42,17 @@ from training.rlhf.tuning.advantages import (
     token_rewards,
     whiten,
 )
-from training.rlhf.tuning.diagnosis import Diagnosis, check_scores, notes_on_tokenizers
-from training.rlhf.tuning.examiner import Examiner, Tuned
-from training.rlhf.tuning.figures import batch_figures, entropy_of, update_figures, value_figures
+from training.rlhf.tuning.checkpoint_selection import Watch
+from training.rlhf.tuning.heldout_evaluation import Examiner, Tuned
 from training.rlhf.tuning.kl import AdaptiveCoefficient, k1
 from training.rlhf.tuning.learner import Learner, LossOf, Reader, advice_on_batch, read, usual_learning_rate
+from training.rlhf.tuning.metrics import batch_figures, entropy_of, update_figures, value_figures
 from training.rlhf.tuning.misreading import TOLERANCE, cause_of_misreading
-from training.rlhf.tuning.prompt_order import generator_at, prompt_at, share_of_prompts
+from training.rlhf.tuning.prompt_sampler import generator_at, prompt_at, share_of_prompts
 from training.rlhf.tuning.rollouts import Rollouts, joined, sample
+from training.rlhf.tuning.sanity_checks import Diagnosis, check_scores, notes_on_tokenizers
 from training.rlhf.tuning.shared_pass import has_trunk, read_and_score
 from training.rlhf.tuning.value import ValueNetwork, value_trunk
-from training.rlhf.tuning.watch import Watch
 
 DIVERGED = "diverged"
 FREE = frozenset({"save_every", "parallel", "accumulate"})

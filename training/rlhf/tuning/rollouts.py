@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
-from training.gpt.decoding import Generation
-from training.gpt.generate import generate
+from training.gpt.generation.decoding import Generation
+from training.gpt.generation.generate import generate
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from training.gpt.devices import autocast
 from training.gpt.model import GPT
 from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.model import RewardModel
+from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.rollouts import Rollouts, logprobs_and_ends
 
 

@@ -9,7 +9,7 @@ from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.model import Ensemble, RewardModel
+from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.rlhf.tuning.rollouts import completion_states
 
 

@@ -1,0 +1,131 @@
+"""Pairs of completions and what the judges say of them: the rows and examples that an evaluation keeps."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from training.forms.judges import PEOPLE, STORY_TASTE
+from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
+from training.rlhf.evaluation.win_rate import Share, WinRate, longer_won, win_rate
+from training.rlhf.scorers import Scorer
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A completion of each version, prompt by prompt; a prompt may come more than once."""
+
+    prompts: Sequence[str] = ()
+    ours: Sequence[str] = ()
+    theirs: Sequence[str] = ()
+
+    def win_rate(self, scorer: Scorer) -> WinRate:
+        """How often ours beats theirs, by the scorer."""
+        return win_rate(scorer, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs)
+
+    def longer_won(self, points: Sequence[float]) -> Share | None:
+        """How often the longer one won."""
+        return longer_won(points, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs)
+
+
+def scorer_row(name: str, found: WinRate, written: Pairs, agreed: Share | None) -> dict[str, Any]:
+    """What a scorer says, and how often people say the same."""
+    return {
+        "judge": name,
+        "kind": "taste" if name == STORY_TASTE else "reward model",
+        "won": as_metrics(Share(rate=found.rate, interval=found.interval, count=found.count)),
+        "ties": found.points.count(0.5),
+        "prompts": len(set(written.prompts)),
+        "score": found.mean_a,
+        "score_against": found.mean_b,
+        "longer_won": as_metrics(written.longer_won(found.points)),
+        "agreement": as_metrics(agreed),
+    }
+
+
+def best_of_curve(
+    prompts: Sequence[str],
+    drawn: Sequence[Sequence[str]],
+    chooser: Scorer,
+    judges: Mapping[str, Scorer],
+) -> list[dict[str, Any]]:
+    """What choosing the best of n comes to, n = 1, 2, 4, ...: its KL, the chooser's score, each judge's."""
+
+    def scores(scorer: Scorer) -> list[list[float]]:
+        flat = [(prompt, text) for prompt, texts in zip(prompts, drawn, strict=True) for text in texts]
+        found = iter(scorer([prompt for prompt, _ in flat], [text for _, text in flat]))
+        return [[next(found) for _ in texts] for texts in drawn]
+
+    rewards = scores(chooser)
+    golds = {name: scores(scorer) for name, scorer in judges.items()}
+    curve = []
+    for n in powers_of_two(len(drawn[0])):
+        by_judge = {name: best_of_n(rewards, gold, n=n) for name, gold in golds.items()}
+        any_of_them = next(iter(by_judge.values()))
+        curve.append(
+            {
+                "n": n,
+                "kl": any_of_them.kl,
+                "reward": any_of_them.reward,
+                "judges": {name: each.gold for name, each in by_judge.items()},
+            }
+        )
+    return curve
+
+
+def as_metrics(found: Share | None) -> dict[str, Any] | None:
+    """A share as it is kept."""
+    if found is None:
+        return None
+    low, high = found.interval
+    return {"rate": found.rate, "low": low, "high": high, "count": found.count}
+
+
+def answered(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
+    """People's points for each different pair, by the place of its first answer."""
+    places: dict[tuple[str, str, str], int] = {}
+    points: dict[int, list[float]] = defaultdict(list)
+    rows = zip(asked.prompts, asked.ours, asked.theirs, strict=True)
+    for place, (pair, given) in enumerate(zip(rows, by_people, strict=True)):
+        points[places.setdefault(pair, place)].append(given)
+    return points
+
+
+def examples(
+    by_people: Mapping[int, Sequence[float]],
+    asked: Pairs,
+    on_asked: Mapping[str, WinRate],
+    written: Pairs,
+    fresh: Mapping[str, WinRate],
+) -> list[dict[str, Any]]:
+    """The first pairs, those that people answered before others, with what each judge said of them."""
+    found = []
+    for place, points in by_people.items():
+        said = {"judge": PEOPLE, "points": fmean(points), "answers": len(points)}
+        found.append(example(asked, place, [said, *scored(on_asked, place)]))
+    found += [example(written, place, scored(fresh, place)) for place in range(len(written.prompts))]
+    return found[:EXAMPLES]
+
+
+def example(pairs: Pairs, place: int, said: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "prompt": pairs.prompts[place],
+        "completion": pairs.ours[place],
+        "against": pairs.theirs[place],
+        "verdicts": said,
+    }
+
+
+def scored(found: Mapping[str, WinRate], place: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "judge": name,
+            "points": each.points[place],
+            "score": each.scores_a[place],
+            "score_against": each.scores_b[place],
+        }
+        for name, each in found.items()
+    ]

@@ -1,0 +1,193 @@
+"""Files to documents: text cut by lines or blank lines, rows of JSON Lines, Parquet and data sets."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from random import Random
+from typing import Any
+
+from training.gpt.config import CorpusConfig
+from training.gpt.corpus.encodings import decode, encoding_of
+from training.gpt.corpus.sources import File
+from training.gpt.corpus.stories import write_story
+from training.gpt.corpus.wikitext import articles, is_title
+from training.gpt.errors import InputError
+
+OnBytes = Callable[[int], None]
+
+_LOOK = 2**20  # characters of a text by which `auto` decides how to cut it
+_ROWS = 256  # rows of a table in memory at once
+
+
+def read_documents(file: File, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
+    """The documents of one file as they stand there, empty ones among them; ``on_bytes`` hears of each piece.
+
+    Rows of tables are documents; only of WikiText, whose rows are lines, are they joined to articles.
+    """
+    if file.format == "stories":
+        rng = Random(config.seed)
+        for number in range(config.stories):
+            yield write_story(rng)
+            on_bytes(_step(file.size, number, number + 1, config.stories))
+    elif file.format == "text":
+        yield from cut(read_text(file, config, on_bytes=on_bytes), config.documents)
+    else:
+        rows = {"jsonl": _read_json_lines, "parquet": _read_parquet, "dataset": _read_dataset}[file.format]
+        texts = rows(file, config, on_bytes)
+        first, texts = _look(texts, 1)
+        if config.documents == "article" or (config.documents == "auto" and is_title(first)):
+            texts = articles(text.removesuffix("\n") for text in texts)
+        yield from texts
+
+
+def read_text(file: File, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
+    """A text file piece by piece, with plain line ends."""
+    encoding = encoding_of(file.chunks(), config.encoding, name=str(file))
+    return decode(file.chunks(on_bytes), encoding, name=str(file))
+
+
+def cut(text: Iterable[str], documents: str) -> Iterator[str]:
+    """Cut a text, given in pieces, into its documents.
+
+    These are lines, paragraphs (between blank lines), the whole ``file``, or each ``article`` of WikiText.
+    ``auto`` takes articles where the text begins with the heading of one, paragraphs where at least one line
+    in twenty is blank, else lines.
+    """
+    head, text = _look(text, _LOOK)
+    if documents == "auto":
+        lines = head.strip().split("\n")
+        blank = sum(not line.strip() for line in lines)
+        documents = "paragraph" if blank * 20 >= len(lines) else "line"
+        if is_title(lines[0]):
+            documents = "article"
+    if documents == "file":
+        return iter(["".join(text)])
+    if documents == "line":
+        return _lines(text)
+    return (_paragraphs if documents == "paragraph" else articles)(_lines(text))
+
+
+def _look(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
+    """The beginning of a text, of at least so many characters, and the whole of it again."""
+    texts, seen, count = iter(texts), [], 0
+    while count < characters and (piece := next(texts, None)) is not None:
+        seen.append(piece)
+        count += len(piece.strip())
+    return "".join(seen), chain(seen, texts)
+
+
+def _lines(text: Iterable[str]) -> Iterator[str]:
+    """The lines of a text in pieces. Not splitlines(): Latin-1 has bytes that it takes for line ends."""
+    begun: list[str] = []
+    for piece in text:
+        first, *rest = piece.split("\n")
+        begun.append(first)
+        for line in rest:
+            yield "".join(begun)
+            begun = [line]
+    yield "".join(begun)
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    paragraph: list[str] = []
+    for line in lines:
+        if line.strip():
+            paragraph.append(line)
+        elif paragraph:
+            yield "\n".join(paragraph)
+            paragraph = []
+    yield "\n".join(paragraph)
+
+
+def _read_json_lines(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+    encoding = encoding_of(file.chunks(), config.encoding, name=str(file))
+    for number, line in enumerate(_lines(decode(file.chunks(on_bytes), encoding, name=str(file))), 1):
+        if not line.strip():
+            continue
+        place = f"{file}, line {number}"
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            reason = (
+                f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            )
+            raise InputError(f"{place}: not JSON ({reason}); each line must be one whole object") from None
+        if not isinstance(row, dict):
+            raise InputError(f'{place}: not an object; each line must be like {{"{config.field}": "…"}}')
+        if config.field not in row:
+            raise _no_field(place, config.field, list(row))
+        text = _checked(row[config.field], f"{place}: {config.field!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = text[error.start].encode("unicode_escape").decode()
+            raise InputError(f"{place}: holds half a character ({half}); mend or remove the line") from None
+        yield text
+
+
+def _read_parquet(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        # A small buffer: a row group, which may be large, is not read as a whole.
+        with parquet.ParquetFile(file.path, buffer_size=2**20, pre_buffer=False) as table:
+            if config.field not in table.schema_arrow.names:
+                raise _no_field(str(file), config.field, table.schema_arrow.names)
+            batches = table.iter_batches(batch_size=_ROWS, columns=[config.field])
+            columns = (batch.column(0).to_pylist() for batch in batches)
+            yield from _rows(columns, table.metadata.num_rows, file, config, on_bytes)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: cannot be read as Parquet ({reason}); copy or download it again") from None
+
+
+def _read_dataset(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+    import datasets
+    import pyarrow as pa
+
+    try:
+        table = datasets.load_from_disk(str(file.path))
+        if config.field not in table.column_names:
+            raise _no_field(str(file), config.field, table.column_names)
+        batches = table.with_format(None).select_columns([config.field]).iter(_ROWS)
+        columns = (batch[config.field] for batch in batches)
+        yield from _rows(columns, len(table), file, config, on_bytes)
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{file}: cannot be read by datasets ({reason}); save it again") from None
+
+
+def _rows(
+    columns: Iterable[list[Any]], count: int, file: File, config: CorpusConfig, on_bytes: OnBytes
+) -> Iterator[str]:
+    """The texts in a column, which comes in pieces."""
+    done = 0
+    for column in columns:
+        for number, value in enumerate(column, done + 1):
+            yield _checked(value, f"{file}, row {number}: {config.field!r}")
+        before, done = done, done + len(column)
+        on_bytes(_step(file.size, before, done, count))
+
+
+def _step(size: int, before: int, after: int, count: int) -> int:
+    """How many of ``size`` bytes stand for going from ``before`` to ``after`` of ``count`` rows."""
+    return size * after // count - size * before // count
+
+
+def _checked(value: Any, place: str) -> str:
+    """A cell's text; nothing at all counts as an empty one."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InputError(f"{place} holds {type(value).__name__}, not text; name another field")
+    return value
+
+
+def _no_field(place: str, field: str, there: list[str]) -> InputError:
+    names = ", ".join(there[:8]) or "none"
+    return InputError(
+        f"{place}: has no field {field!r}; name the one that holds the text (there are: {names})"
+    )

@@ -1,0 +1,269 @@
+"""A corpus made ready to learn from: read, cleaned, split, tokenised, and kept for the next time."""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.gpt.config import CorpusConfig, TokenizerConfig
+from training.gpt.corpus.corpus_reader import OnProgress, Reading
+from training.gpt.corpus.shards import Shards, Spool, TokenizedSplit, open_shards, open_split, write_shards
+from training.gpt.corpus.sources import find_files
+from training.gpt.corpus.splits import SPLITS, Part
+from training.gpt.errors import InputError
+from training.gpt.tokenizer import Tokenizer
+
+FORMAT = 1
+"""Of prepared corpora: those of another are made anew."""
+
+ALL = "all"
+"""The part of a corpus that is all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A corpus ready to learn from."""
+
+    tokenizer: Tokenizer
+    shards: Shards
+    summary: dict[str, Any]  # what its corpus.json says
+    folder: Path
+    reused: bool  # whether it was there already
+
+
+def no_progress(what: str, share: float) -> None:
+    """Watch nothing."""
+
+
+def prepare(
+    corpus: CorpusConfig,
+    tokenizer: TokenizerConfig | Tokenizer,
+    home: Path,
+    *,
+    on_progress: OnProgress = no_progress,
+) -> Prepared:
+    """Split and tokenise a corpus into a folder of its own under ``home``, or find it there.
+
+    ``tokenizer`` says how to make a vocabulary from the training split, or is one. The folder's name holds a
+    fingerprint of all that decides what is in it, so any change makes another. Texts pass through a file
+    and are never in memory together. Several processes may prepare the same corpus, and any of them may be
+    killed: a folder appears complete or not at all. Raises ``InputError`` for a corpus that cannot be read,
+    or has too few documents to be split.
+    """
+    preparation = _Preparation(corpus, tokenizer, home, SPLITS, on_progress)
+    folder, summary, reused = preparation.run()
+    if isinstance(tokenizer, TokenizerConfig):
+        tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    return Prepared(
+        tokenizer=tokenizer,
+        shards=open_shards(folder, summary),
+        summary=summary,
+        folder=folder,
+        reused=reused,
+    )
+
+
+def tokenize(
+    corpus: CorpusConfig,
+    tokenizer: Tokenizer,
+    home: Path,
+    *,
+    part: str,
+    on_progress: OnProgress = no_progress,
+) -> TokenizedSplit:
+    """One split of a corpus, or ``ALL`` of it, as tokens; kept under ``home`` as ``prepare`` does."""
+    folder, summary, _ = _Preparation(corpus, tokenizer, home, (part,), on_progress).run()
+    return open_split(folder, summary, part)
+
+
+@dataclass
+class _Preparation:
+    """One preparation, from files to shards."""
+
+    corpus: CorpusConfig
+    tokenizer: TokenizerConfig | Tokenizer
+    home: Path
+    names: tuple[str, ...]  # of the splits to be tokenised, or ALL
+    on_progress: OnProgress
+
+    def __post_init__(self) -> None:
+        found = find_files(self.corpus.source, self.home / "raw")
+        self.reading = Reading.of(self.corpus, found, wanted=SPLITS if ALL in self.names else self.names)
+
+    def fingerprint(self) -> str:
+        """A name for the result that differs wherever the result might."""
+        tokenizer = self.tokenizer
+        what = {
+            "format": FORMAT,
+            "corpus": asdict(replace(self.corpus, source="-")),
+            "tokenizer": asdict(tokenizer)
+            if isinstance(tokenizer, TokenizerConfig)
+            else tokenizer.fingerprint,
+            "names": self.names,
+            "files": [file.stamp() for file in self.reading.files],
+        }
+        digest = blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
+        name = re.sub(r"[^a-z0-9]+", "-", Path(self.corpus.source.partition(",")[0]).stem.lower()).strip("-")
+        return f"{name[:40] or 'corpus'}-{digest}"
+
+    def run(self) -> tuple[Path, dict[str, Any], bool]:
+        """The folder, what it says of itself, and whether it was there already."""
+        folder = self.home / self.fingerprint()
+        if (summary := _summary(folder)) is not None:
+            return folder, summary, True
+        with _workplace(self.home / f".{folder.name}.partial", self.on_progress) as place:
+            if (summary := _summary(folder)) is not None:  # made by another process in the meantime
+                return folder, summary, True
+            shutil.rmtree(folder, ignore_errors=True)  # damaged: a whole one has a summary
+            try:
+                summary = self.build(place)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise InputError(
+                    f"{self.home}: the disk is full; preparing a corpus takes up to three times the size of"
+                    " its text, and folders of corpora that are no longer needed may be deleted"
+                ) from None
+            place.rename(folder)
+        return folder, summary, False
+
+    def build(self, place: Path) -> dict[str, Any]:
+        """Fill an empty folder; gives what its ``corpus.json`` says."""
+        begun = time.monotonic()
+        reading = self.reading
+        with Spool(place / "documents.spool") as spool:
+            reading.read(spool, self.on_progress)
+            split = all_in_one if ALL in self.names else reading.splitter(spool)
+            tokenizer = self.tokenizer
+            if isinstance(tokenizer, TokenizerConfig):
+                parts = split(self.followed(spool, "building the vocabulary"))
+                learned = (part.text for name, part in parts if name == "train")
+                share = tokenizer.vocabulary_megabytes * 1_000_000 / spool.bytes
+                tokenizer = Tokenizer.train(evenly(learned, share or 1.0), tokenizer)
+                tokenizer.save(place / "tokenizer.json")
+            parts = split(self.followed(spool, "tokenizing"))
+            wanted = ((name, part) for name, part in parts if name in self.names)
+            summary = write_shards(wanted, tokenizer, place, names=self.names)
+        self.check(summary)
+        summary = {
+            "source": self.corpus.source,
+            "documents": reading.documents,
+            "dropped_short": reading.short,
+            "dropped_repeated": reading.repeated,
+            "notes": reading.notes,
+            "vocab_size": tokenizer.vocab_size,
+            **summary,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        (place / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
+        return summary
+
+    def followed(self, spool: Spool, what: str) -> Iterator[Part]:
+        """The spool's parts, with news of how far they are."""
+        done = 0
+        for part in spool:
+            yield part
+            done += len(part.text)
+            self.on_progress(what, done / spool.characters)
+
+    def check(self, summary: dict[str, Any]) -> None:
+        """Raise ``InputError`` if a split that is needed is empty."""
+        for name in self.names:
+            if name != "test" and not summary["splits"][name]["documents"]:
+                raise InputError(
+                    f"{self.corpus.source}: none of its {self.reading.documents} documents fell to the {name}"
+                    " split; give more text, cut it into smaller documents (documents: line), or change the"
+                    " shares"
+                )
+
+
+def all_in_one(parts: Iterable[Part]) -> Iterator[tuple[str, Part]]:
+    """No split: everything is in ``ALL``."""
+    return ((ALL, part) for part in parts)
+
+
+def evenly(texts: Iterable[str], share: float) -> Iterator[str]:
+    """About this share of the texts' characters, from everywhere among them; always the same ones."""
+    seen = taken = 0
+    for text in texts:
+        seen += len(text)
+        if taken < share * seen:
+            taken += len(text)
+            yield text
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """What a prepared folder says of itself; None if it is not there or not whole."""
+    try:
+        summary: dict[str, Any] = json.loads((folder / "corpus.json").read_text())
+        size = np.dtype(summary["dtype"]).itemsize
+        sizes = {name: split["tokens"] * size for name, split in summary["splits"].items()}
+        whole = all((folder / f"{name}.bin").stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return summary if whole else None
+
+
+@contextmanager
+def _workplace(place: Path, on_progress: OnProgress) -> Iterator[Path]:
+    """Make an empty folder that no other process works in, and remove it afterwards if it is still there.
+
+    The folder itself is locked, so that the kernel gives it free however its process ends. Others wait.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for other in place.parent.glob(".*.partial"):
+        if other != place:
+            _remove_abandoned(other)
+    handle = None
+    while handle is None:
+        place.mkdir(exist_ok=True)
+        handle = _lock(place)
+        if handle is None:
+            on_progress("waiting for another process that prepares this corpus", 0.0)
+            time.sleep(0.1)
+    try:
+        for left in place.iterdir():
+            left.unlink()
+        yield place
+    finally:
+        if _is_at(handle, place):
+            shutil.rmtree(place)
+        os.close(handle)
+
+
+def _lock(place: Path) -> int | None:
+    """Lock a folder; None if another process holds it, or it has been moved away meanwhile."""
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    with suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_at(handle, place):
+            return handle
+    os.close(handle)
+    return None
+
+
+def _is_at(handle: int, place: Path) -> bool:
+    """Whether an open folder is still the one at ``place``."""
+    return place.exists() and os.path.samestat(os.fstat(handle), place.stat())
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what a killed preparation left."""
+    handle = _lock(place)
+    if handle is not None:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)

@@ -1,0 +1,198 @@
+"""A corpus on disk: the spool, where its documents wait, and the token shards that models read."""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from training.gpt.corpus.splits import SPLITS, Part, SplitName
+from training.gpt.tokenizer import Tokenizer
+
+Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+PIECE = 2**16  # characters at which long documents are cut, so that memory does not depend on their length
+_AT_ONCE = 2**19  # characters tokenised together: enough for all cores, little enough for small memories
+
+
+@dataclass(frozen=True)
+class TokenizedSplit:
+    """The tokens of one split: the token that begins a text, then each document with the one that ends it."""
+
+    tokens: Tokens  # memory-mapped
+    documents: int
+    text_bytes: int  # in UTF-8, for bits per byte
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A tokenised corpus on disk."""
+
+    train: TokenizedSplit
+    validation: TokenizedSplit
+    test: TokenizedSplit
+
+    def digest(self) -> str:
+        """What tells corpora apart: how many tokens, and the first of them."""
+        digest = blake2b(digest_size=16)
+        for split in (self.train, self.validation):
+            digest.update(f"{len(split.tokens)} {split.documents} {split.text_bytes}\n".encode())
+            digest.update(split.tokens[: 1 << 20].tobytes())
+        return digest.hexdigest()
+
+
+def pieces(texts: Iterable[str]) -> Iterator[str]:
+    """A text that comes in pieces of any size, in pieces of at most ``PIECE`` characters.
+
+    They end before a line's end where there is one: no kind of token goes on from a letter to that.
+    """
+    rest = ""
+    for text in texts:
+        rest += text
+        while len(rest) > PIECE:
+            end = rest.rfind("\n", 1, PIECE)
+            end = end if end > 0 else PIECE
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
+
+
+class Spool:
+    """A file of documents on their way into splits: written once, read as needed, never as a whole.
+
+    A context, at whose end the file is deleted.
+    """
+
+    _HEAD = struct.Struct("<QbbI")  # key, place in SPLITS (-1: none), whether it ends a document, bytes
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.characters = 0
+        self.bytes = 0
+        self._file: IO[bytes] = path.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self.path.unlink()
+
+    def add(self, texts: Iterable[str], *, key: int = 0, split: SplitName | None = None) -> None:
+        """Add one document, which may come in pieces."""
+        number = -1 if split is None else SPLITS.index(split)
+        before: str | None = None
+        for piece in pieces(texts):
+            if before is not None:
+                self._write(before, key, number, ends=False)
+            before = piece
+        if before is not None:
+            self._write(before, key, number, ends=True)
+
+    def _write(self, text: str, key: int, split: int, *, ends: bool) -> None:
+        encoded = text.encode()
+        self._file.write(self._HEAD.pack(key, split, ends, len(encoded)) + encoded)
+        self.characters += len(text)
+        self.bytes += len(encoded)
+
+    def __iter__(self) -> Iterator[Part]:
+        self._file.flush()
+        with self.path.open("rb") as file:
+            while head := file.read(self._HEAD.size):
+                key, split, ends, size = self._HEAD.unpack(head)
+                text = file.read(size).decode()
+                yield Part(text, key, None if split < 0 else SPLITS[split], bool(ends))
+
+
+def write_shards(
+    parts: Iterable[tuple[str, Part]], tokenizer: Tokenizer, folder: Path, *, names: Sequence[str] = SPLITS
+) -> dict[str, Any]:
+    """Tokenise documents into ``folder``, a shard for each of ``names``, in the order in which they come.
+
+    Gives what ``open_split`` needs (``dtype``, and in ``splits`` what each holds), ``longest_document`` in
+    tokens, and ``unknown_rate``, the share of tokens that stand for something not in the vocabulary.
+    """
+    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    with ExitStack() as stack:
+        shards = {
+            name: _Shard(stack.enter_context((folder / f"{name}.bin").open("wb")), tokenizer, dtype)
+            for name in names
+        }
+        for some in _batches(parts):
+            encoded = tokenizer.encode_batch([part.text for _, part in some])
+            for (name, part), ids in zip(some, encoded, strict=True):
+                shards[name].add(part, ids)
+    words = sum(shard.words for shard in shards.values())
+    return {
+        "dtype": dtype,
+        "longest_document": max(shard.longest for shard in shards.values()),
+        "unknown_rate": sum(shard.unknown for shard in shards.values()) / max(words, 1),
+        "splits": {
+            name: {"documents": shard.documents, "tokens": shard.tokens, "text_bytes": shard.text_bytes}
+            for name, shard in shards.items()
+        },
+    }
+
+
+def open_split(folder: Path, summary: dict[str, Any], name: str) -> TokenizedSplit:
+    """Map one of the shards that ``write_shards`` left into memory."""
+    held = summary["splits"][name]
+    tokens = np.memmap(folder / f"{name}.bin", dtype=summary["dtype"], mode="r")
+    return TokenizedSplit(tokens=tokens, documents=held["documents"], text_bytes=held["text_bytes"])
+
+
+def open_shards(folder: Path, summary: dict[str, Any]) -> Shards:
+    """Map all three splits into memory."""
+    train, validation, test = (open_split(folder, summary, name) for name in SPLITS)
+    return Shards(train=train, validation=validation, test=test)
+
+
+def _batches(parts: Iterable[tuple[str, Part]]) -> Iterator[list[tuple[str, Part]]]:
+    some: list[tuple[str, Part]] = []
+    characters = 0
+    for name, part in parts:
+        some.append((name, part))
+        characters += len(part.text)
+        if characters >= _AT_ONCE:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
+
+
+class _Shard:
+    """The tokens of one split, as they are written."""
+
+    def __init__(self, file: IO[bytes], tokenizer: Tokenizer, dtype: str) -> None:
+        self.tokens = self.documents = self.text_bytes = self.words = self.unknown = self.longest = 0
+        self._file, self._dtype, self._tokenizer = file, dtype, tokenizer
+        self._length = 0  # of the document that is open
+        self._open = False
+        self._write([tokenizer.bos_id])
+
+    def add(self, part: Part, ids: list[int]) -> None:
+        begin, end = self._tokenizer.bos_id, self._tokenizer.eos_id
+        if not self._open:
+            self.documents += 1
+            self._length = 0
+            # Where one token ends a text and begins the next, it stands between them once.
+            if self.documents > 1 and begin != end:
+                self._write([begin])
+        self._open = not part.ends
+        unknown = self._tokenizer.unknown_id
+        self.unknown += 0 if unknown is None else ids.count(unknown)
+        self.words += len(ids)
+        self.text_bytes += len(part.text.encode())
+        self._length += len(ids)
+        self.longest = max(self.longest, self._length)
+        self._write([*ids, end] if part.ends else ids)
+
+    def _write(self, ids: list[int]) -> None:
+        self._file.write(np.array(ids, dtype=self._dtype).tobytes())
+        self.tokens += len(ids)

@@ -1,0 +1,1 @@
+"""Generation: from logits to text, by sampling, greedily or by beam search."""

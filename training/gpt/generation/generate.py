@@ -1,0 +1,170 @@
+"""Writing: one engine for commands, samples to judge, and rollouts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from training.gpt.config import SamplingConfig
+from training.gpt.errors import InputError
+from training.gpt.generation.beam_search import Hypothesis, beam_search
+from training.gpt.generation.decoding import Decoder, Generation, evaluating, rooms_for
+from training.gpt.generation.detokenizer import Transcript, clean, earliest
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+
+def never() -> bool:
+    """The ``should_stop`` of those who cannot be stopped."""
+    return False
+
+
+def generate(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingConfig,
+    *,
+    eos_id: int | Sequence[int],
+    pad_id: int,
+    samples_per_prompt: int = 1,
+    generator: torch.Generator | None = None,
+    should_stop: Callable[[], bool] = never,
+    tokenizer: Tokenizer | None = None,
+) -> Generation:
+    """Complete each prompt (ids, that of the token that begins a text included) ``samples_per_prompt`` times.
+
+    Dropout is off whatever mode the model is in. A completion ends with one of the end tokens ``eos_id``, or
+    where prompt and completion fill the context. ``generator`` must be on the model's device; without one,
+    ``sampling.seed`` decides. When ``should_stop`` says so, what has been written so far is given back. Stop
+    texts need the ``tokenizer``; the tokens given back reach to the one that completes such a text.
+    """
+    if sampling.stop and tokenizer is None:
+        raise InputError("stop: looking for stop texts needs the tokenizer; give generate() one")
+    if samples_per_prompt > sampling.beams > 1:
+        raise InputError(
+            f"beams: {sampling.beams} beams cannot give {samples_per_prompt} samples; raise beams"
+        )
+    eos_ids = (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
+    copies = samples_per_prompt if sampling.beams == 1 else 1
+    transcripts = [
+        Transcript(tokenizer, prompt, sampling.stops)
+        for prompt in prompts
+        for _ in range(copies)
+        if tokenizer is not None and sampling.stop
+    ]
+    with evaluating(model):
+        if sampling.beams > 1:
+            found = beam_search(
+                model,
+                prompts,
+                sampling,
+                eos_ids=eos_ids,
+                pad_id=pad_id,
+                should_stop=should_stop,
+                transcripts=transcripts,
+            )
+            # A tiny vocabulary may hold fewer completions than asked for: repeat the last.
+            rows = [best[min(row, len(best) - 1)] for best in found for row in range(samples_per_prompt)]
+            return _gathered(rows, pad_id=pad_id, device=model.device)
+        decoder = Decoder(
+            model,
+            prompts,
+            sampling,
+            eos_ids=eos_ids,
+            pad_id=pad_id,
+            samples_per_prompt=samples_per_prompt,
+            generator=generator or seeded(sampling, model.device),
+            transcripts=transcripts,
+        )
+        decoder.step()
+        while not decoder.done and not should_stop():
+            decoder.step()
+        return decoder.result()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion of a prompt."""
+
+    text: str  # what exactly follows the prompt (leading space too), up to a stop text
+    tokens: list[int]  # as sampled: with the end token, or those of the stop text
+    logprobs: list[float]  # of each token
+    ended: bool  # by the end token or a stop text, not by the budget
+
+
+def complete(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    *,
+    samples_per_prompt: int = 1,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> list[list[Completion]]:
+    """Complete each prompt ``samples_per_prompt`` times.
+
+    A text ends before the first stop text, and without the character that the budget cut short, if any. When
+    ``should_stop`` says so, prompts not yet begun are left out.
+    """
+    ids = [tokenizer.prompt(prompt) for prompt in prompts]
+    rooms_for(model, ids, sampling)  # a prompt too long is refused before hours of writing, not after
+    generator = generator or seeded(sampling, model.device)
+    written: list[list[Completion]] = []
+    stride = max(1, batch_size // samples_per_prompt)
+    for first in range(0, len(ids), stride):
+        if written and should_stop():
+            break
+        some = ids[first : first + stride]
+        generation = generate(
+            model,
+            some,
+            sampling,
+            eos_id=tokenizer.eos_ids,
+            pad_id=tokenizer.pad_id,
+            samples_per_prompt=samples_per_prompt,
+            generator=generator,
+            should_stop=should_stop,
+            tokenizer=tokenizer,
+        )
+        rows = zip(generation.tokens, generation.logprobs, generation.mask, generation.ended, strict=True)
+        completions = [
+            Completion(
+                text=_text(tokenizer, some[row // samples_per_prompt], tokens[mask].tolist(), sampling),
+                tokens=tokens[mask].tolist(),
+                logprobs=logprobs[mask].tolist(),
+                ended=bool(ended),
+            )
+            for row, (tokens, logprobs, mask, ended) in enumerate(rows)
+        ]
+        written += [
+            completions[row : row + samples_per_prompt]
+            for row in range(0, len(completions), samples_per_prompt)
+        ]
+    return written
+
+
+def seeded(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:
+    """The source of random numbers that ``sampling.seed`` asks for; None: torch's own."""
+    return torch.Generator(device).manual_seed(sampling.seed) if sampling.seed >= 0 else None
+
+
+def _text(
+    tokenizer: Tokenizer, prompt: Sequence[int], tokens: Sequence[int], sampling: SamplingConfig
+) -> str:
+    text = clean(tokenizer.continuation(prompt, tokens))
+    return text[: earliest(text, sampling.stops)]
+
+
+def _gathered(rows: Sequence[Hypothesis], *, pad_id: int, device: torch.device) -> Generation:
+    length = max(len(each.tokens) for each in rows)
+    tokens = torch.full((len(rows), length), pad_id, device=device)
+    logprobs = torch.zeros((len(rows), length), device=device)
+    mask = torch.zeros((len(rows), length), dtype=torch.bool, device=device)
+    for row, each in enumerate(rows):
+        size = len(each.tokens)
+        tokens[row, :size] = torch.tensor(each.tokens, dtype=torch.long, device=device)
+        logprobs[row, :size] = torch.tensor(each.logprobs, device=device)
+        mask[row, :size] = True
+    return Generation(tokens, mask, logprobs, torch.tensor([each.ended for each in rows], device=device))

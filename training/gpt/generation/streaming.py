@@ -1,0 +1,53 @@
+"""Writing while somebody watches: text as soon as it is certain."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from training.gpt.config import SamplingConfig
+from training.gpt.errors import InputError
+from training.gpt.generation.decoding import Decoder, evaluating
+from training.gpt.generation.detokenizer import Transcript
+from training.gpt.generation.generate import never, seeded
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+
+
+def stream_text(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: SamplingConfig,
+    *,
+    generator: torch.Generator | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> Iterator[str]:
+    """Complete ``prompt``; yield the text piece by piece, each as soon as no later token can change it.
+
+    The pieces together are what ``complete`` gives for the same seed. A character whose bytes are spread
+    over tokens comes whole, and what may become a stop text waits until it is clear that it does not. When
+    ``should_stop`` says so, the text ends there. Raises ``InputError`` at once, before the first piece.
+    """
+    if sampling.beams > 1:
+        raise InputError("beams: beam search knows its text only at the end; leave out beams, or the stream")
+    ids = tokenizer.prompt(prompt)
+    with evaluating(model):
+        decoder = Decoder(
+            model,
+            [ids],
+            sampling,
+            eos_ids=tokenizer.eos_ids,
+            pad_id=tokenizer.pad_id,
+            generator=generator or seeded(sampling, model.device),
+        )
+    return _pieces(decoder, Transcript(tokenizer, ids, sampling.stops), should_stop)
+
+
+def _pieces(decoder: Decoder, transcript: Transcript, should_stop: Callable[[], bool]) -> Iterator[str]:
+    while not decoder.done and not transcript.stopped and not should_stop():
+        with evaluating(decoder.model):
+            decoder.step()
+        if piece := transcript.add(int(decoder.newest)):
+            yield piece
+    if piece := transcript.end():
+        yield piece

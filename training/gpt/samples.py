@@ -1,0 +1,55 @@
+"""What a language model writes while it learns: to nothing, and to how some documents begin."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from training.gpt.config import SamplingConfig
+from training.gpt.corpus.shards import TokenizedSplit
+from training.gpt.devices import autocast
+from training.gpt.generation.detokenizer import clean
+from training.gpt.generation.generate import complete
+from training.gpt.model import GPT
+from training.gpt.tokenizer import Tokenizer
+from training.gpt.training_loop import Written
+
+SHOWN = 3
+PROMPT_TOKENS = 16
+NEW_TOKENS = 64
+_SEARCHED = 1 << 14  # tokens of a split in which its first documents are looked for
+
+
+def write_excerpts(
+    model: GPT, tokenizer: Tokenizer, split: TokenizedSplit, *, context: int, precision: torch.dtype
+) -> list[Written]:
+    """A text of each of ``SHOWN`` prompts, always by the same random numbers; a model of a short ``context``
+    gets and writes less."""
+    begun = beginnings(split, tokenizer, count=SHOWN - 1, length=max(1, min(PROMPT_TOKENS, context // 4)))
+    prompts = ["", *begun]
+    sampling = SamplingConfig(max_new_tokens=max(1, min(NEW_TOKENS, context // 2)), seed=0)
+    with autocast(model.device, precision):
+        texts = complete(model, tokenizer, prompts, sampling)
+    return [Written(prompt, text.text) for prompt, (text,) in zip(prompts, texts, strict=True)]
+
+
+def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:
+    """How the first ``count`` documents of a split begin: whole words of at most ``length`` tokens, and of
+    half a document."""
+    tokens = split.tokens[:_SEARCHED]
+    ends = [*np.flatnonzero(tokens == tokenizer.eos_id).tolist(), len(tokens)]
+    found: list[str] = []
+    first = 0
+    for end in ends:
+        ids: Sequence[int] = [int(each) for each in tokens[first:end] if each != tokenizer.bos_id]
+        first = end + 1
+        kept = min(length, len(ids) // 2)
+        text, more = (clean(tokenizer.decode(ids[:end])) for end in (kept, 2 * kept))
+        if " " in text and not more[len(text) :][:1].isspace():
+            text = text.rsplit(maxsplit=1)[0]  # a word that was cut is no beginning
+        text = text.rstrip()
+        if text and text not in found:
+            found.append(text)
+        if len(found) == count:
+            break
+    return found

@@ -1,0 +1,58 @@
+"""What an answer shaped: snapshots, runs, versions, and whatever was made from those."""
+
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef
+
+from labeling.models import Annotation, PreferenceSnapshot, Prompt, TaskSample
+from training.models import Gate, ModelVersion, Run
+from training.provenance.ancestry import Descent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shaped:
+    """Everything that one revision of an answer had a part in, oldest first."""
+
+    snapshots: list[PreferenceSnapshot]
+    """Without their content."""
+    runs: list[Run]
+    """Runs that learned from the snapshots, whatever came of them."""
+    versions: list[ModelVersion]
+    """Versions that these runs made."""
+    descendants: list[ModelVersion]
+    """Versions made from those: tuned against them, or begun from them."""
+    gates: list[Gate]
+    """Gates between two versions that the answer compares."""
+
+    def __bool__(self) -> bool:
+        return bool(self.snapshots or self.gates)
+
+
+def shaped_by(annotation: Annotation) -> Shaped:
+    """What became of an answer."""
+    snapshots = list(annotation.snapshots.defer("content").order_by("pk"))
+    runs = list(Run.objects.filter(snapshot__in=snapshots).select_related("project").order_by("pk"))
+    versions = list(ModelVersion.objects.filter(run__in=runs).order_by("pk"))
+    own = [version.pk for version in versions]
+    later = Descent.known().descendants(*own)[len(own) :] if own else []
+    return Shaped(
+        snapshots=snapshots,
+        runs=runs,
+        versions=versions,
+        descendants=list(ModelVersion.objects.filter(pk__in=later).order_by("pk")),
+        gates=gates_of(annotation),
+    )
+
+
+def gates_of(annotation: Annotation) -> list[Gate]:
+    """The gates between two versions whose samples the answer judges, on a prompt that is held out."""
+    task = annotation.assignment.task
+    if task.prompt.split != Prompt.Split.HELDOUT:
+        return []
+    shown = TaskSample.objects.filter(task=task)
+    gates = Gate.objects.filter(
+        Exists(shown.filter(sample__generator=OuterRef("candidate__generator"))),
+        Exists(shown.filter(sample__generator=OuterRef("against__generator"))),
+        project=task.project_id,
+    )
+    return list(gates.select_related("candidate", "against").order_by("pk"))

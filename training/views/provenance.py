@@ -1,0 +1,210 @@
+"""Pages from versions to the answers behind them and back, and the one on which answers are deleted."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from labeling.access import UserRequest, allowed_project, signed_in
+from labeling.models import Annotation, Assignment, PreferenceSnapshot, Project, SnapshotAnswer
+from labeling.models.annotations import AnnotationQuerySet
+from labeling.people import deletion
+from labeling.views.task_page import shown
+from labeling.workspace.answer_text import in_words
+from training import provenance
+from training.models import Gate, ModelVersion, Run
+from training.provenance.answers import AnswerFilter, rows_of, still_coming
+
+PAGE = 50
+MOST_PEOPLE = 200
+
+# /snapshots/<pk>/
+
+
+@require_GET
+@signed_in
+@never_cache
+def snapshot(request: UserRequest, pk: int) -> HttpResponse:
+    """A snapshot: what is in it, who gave the answers, which versions learned from it, and every answer."""
+    snapshots = PreferenceSnapshot.objects.select_related("project").defer("content")
+    found = get_object_or_404(snapshots, pk=pk)
+    allowed_project(request.user, found.project.slug, "labeling.review")
+    rows = SnapshotAnswer.objects.filter(snapshot=found).order_by()
+    people = rows.values_list("annotation__assignment__annotator__username").annotate(answers=Count("pk"))
+    versions = rows.values_list("annotation__guidelines__version").annotate(answers=Count("pk"))
+    learned = Run.objects.visible_to(request.user).filter(snapshot=found).select_related("version")
+    context = {
+        "snapshot": found,
+        "project": found.project,
+        "people": people.order_by("-answers", "annotation__assignment__annotator__username")[:MOST_PEOPLE],
+        "guidelines": versions.order_by("annotation__guidelines__version"),
+        "runs": learned.order_by("pk"),
+        **_listed(request, found.project, Annotation.objects.filter(snapshots=found)),
+    }
+    return render(
+        request, "training/traces/snapshot.html", context, status=422 if context["form"].errors else 200
+    )
+
+
+# /projects/<slug>/answers/
+
+
+@require_GET
+@signed_in
+@never_cache
+def answers(request: UserRequest, slug: str) -> HttpResponse:
+    """A project's answers, or those that a figure was counted from."""
+    project = allowed_project(request.user, slug, "labeling.review")
+    counting = Annotation.objects.of(project).counting()
+    if request.GET.get("second"):
+        # Comparisons are counted from what is learned from: gold and repeats tell of the annotator.
+        counting = counting.learned_from()
+    context = {"project": project, **_listed(request, project, counting)}
+    return render(
+        request, "training/traces/answers.html", context, status=422 if context["form"].errors else 200
+    )
+
+
+def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -> dict[str, Any]:
+    """One page of the answers that the address asks for; none where it asks for what cannot be."""
+    form = AnswerFilter(request.GET, project=project)
+    first = second = ""
+    if form.is_valid():
+        first, second = (str(form.cleaned_data[name] or "") for name in ("first", "second"))
+        found = form.chosen(found)
+    else:
+        found = found.none()
+    related = ("assignment__project", "assignment__annotator", "assignment__task__prompt")
+    page = Paginator(found.select_related(*related).prefetch_related("judgements"), PAGE).get_page(
+        request.GET.get("page")
+    )
+    query = request.GET.copy()
+    query.pop("page", None)
+    return {
+        "form": form,
+        "page": page,
+        "rows": rows_of(page, reader=request.user, first=first, second=second),
+        "first": first,
+        "second": second,
+        "query": query.urlencode(),
+    }
+
+
+# /answers/<pk>/
+
+
+@require_GET
+@signed_in
+@never_cache
+def answer(request: UserRequest, pk: int) -> HttpResponse:
+    """One answer, and what it shaped. `?show=` shows it to somebody who may still be given the task."""
+    related = (
+        *("assignment__project", "assignment__annotator", "assignment__task__prompt", "guidelines"),
+        "assignment__task__adjudication__assignment__annotator",
+    )
+    found = get_object_or_404(Annotation.objects.select_related(*related), pk=pk)
+    assignment = found.assignment
+    project = allowed_project(request.user, assignment.project.slug, "labeling.review")
+    task = assignment.task
+    coming = bool(still_coming([task.pk], request.user))
+    judged = {judgement.sample_id: judgement for judgement in found.judgements.all()}
+    revisions = Annotation.objects.filter(assignment=assignment).order_by("revision")
+    context = {
+        "annotation": found,
+        "project": project,
+        "task": task,
+        "is_hidden": coming and "show" not in request.GET,
+        "prompt": shown(task.prompt.text, project),
+        "said": in_words(found.answer),
+        "samples": [
+            {
+                "sample": sample,
+                "shown": shown(sample.text.removeprefix(" "), project),
+                "judgement": judged.get(sample.pk),
+                "is_edited": sample.pk == found.edited_id,
+            }
+            for sample in assignment.shown_samples()
+        ],
+        "revisions": revisions,
+        "latest": revisions.last(),
+        "others": Annotation.objects.filter(assignment__task=task)
+        .counting()
+        .exclude(assignment=assignment)
+        .count(),
+        "last_word": getattr(task, "adjudication", None),
+        **_shaped(request.user, found),
+    }
+    return render(request, "training/traces/answer.html", context)
+
+
+def _shaped(user: User, annotation: Annotation) -> dict[str, Any]:
+    """What an answer shaped, as far as this person may see it, and how many versions they may not."""
+    shaped = provenance.shaped_by(annotation)
+    runs = set(Run.objects.visible_to(user).filter(pk__in=[run.pk for run in shaped.runs]))
+    all_versions = [*shaped.versions, *shaped.descendants]
+    seen = set(ModelVersion.objects.visible_to(user).filter(pk__in=[each.pk for each in all_versions]))
+    return {
+        "shaped": shaped,
+        "runs": [run for run in shaped.runs if run in runs],
+        "versions": [version for version in shaped.versions if version in seen],
+        "descendants": [version for version in shaped.descendants if version in seen],
+        "unseen": len(all_versions) - len(seen),
+        "gates": [gate for gate in shaped.gates if gate.outcome != Gate.Outcome.WITHDRAWN],
+    }
+
+
+# /people/<pk>/erase/
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+@never_cache
+def erase(request: UserRequest, pk: int) -> HttpResponse:
+    """Delete what somebody answered: first what that would do, then, the name typed, it is done."""
+    person = get_object_or_404(User, pk=pk)
+    if not deletion.may_erase(request.user, person):
+        raise PermissionDenied
+    answered = Assignment.objects.filter(annotator=person).order_by().values("project")
+    mine = deletion.erasable_projects(request.user).filter(pk__in=answered).order_by("name")
+    problem = ""
+    chosen = list(mine)
+    if request.method == "POST":
+        chosen = [project for project in chosen if project.slug in request.POST.getlist("projects")]
+        if not chosen:
+            problem = "Choose at least one project."
+        elif request.POST.get("name", "").strip() != person.get_username():
+            problem = f"Type the user name, {person.get_username()}, to confirm."
+        else:
+            gone = provenance.erase(person, projects=chosen, by=request.user)
+            messages.success(request, _told(person, chosen, gone))
+            return redirect("training:erase", pk)
+    touched = provenance.touched_by(person, mine)
+    visible = ModelVersion.objects.visible_to(request.user)
+    context = {
+        "person": person,
+        "rows": [(project, deletion.extent(person, [project]), project in chosen) for project in mine],
+        "total": deletion.extent(person, mine),
+        "elsewhere": answered.exclude(project__in=mine).distinct().count(),
+        "versions": visible.filter(pk__in=touched.versions).order_by("pk"),
+        "learning": Run.objects.visible_to(request.user).active().filter(pk__in=touched.runs),
+        "problem": problem,
+    }
+    return render(request, "training/traces/erase.html", context, status=422 if problem else 200)
+
+
+def _told(person: User, projects: list[Project], gone: deletion.Extent) -> str:
+    where = ", ".join(project.name for project in projects)
+    s = "" if gone.answers == 1 else "s"
+    line = (
+        f"{gone.answers} answer{s} by {person.get_username()} in {where} {'is' if not s else 'are'} deleted"
+    )
+    if gone.snapshots:
+        line += f", and taken out of {gone.snapshots} snapshot{'' if gone.snapshots == 1 else 's'}"
+    return f"{line}."

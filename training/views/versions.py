@@ -1,0 +1,383 @@
+"""Pages of versions: the list, one version and what is decided about it, and where all of them come from."""
+
+from collections.abc import Callable, Container
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
+from labeling.models import PreferenceSnapshot, Project, Sample
+from training import provenance
+from training.models import Decision, ModelVersion, Run
+from training.models.versions import ModelVersionQuerySet
+from training.registry import decisions, gates
+from training.registry.agreement import agreement_behind
+from training.registry.lineage import Node, lineage
+from training.registry.lineage_layout import picture
+from training.registry.win_rates import score, win_rates
+from training.reports.charts import figures
+from training.reports.parameters import parameters
+from training.reports.reward_report import trust_in
+from training.reports.tuning_report import tuning_report
+
+PAGE = 30
+SHOWN_SAMPLES = 6
+
+PROMOTE = "training.promote_modelversion"
+
+Stage = ModelVersion.Stage
+
+
+class VersionFilter(forms.Form):
+    """Which versions the list shows."""
+
+    project = forms.ModelChoiceField(
+        Project.objects.none(), to_field_name="slug", required=False, empty_label="All projects"
+    )
+    kind = forms.ChoiceField(
+        required=False,
+        choices=[("", "Policies and reward models"), ("policy", "Policies"), ("reward", "Reward models")],
+    )
+    stage = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "All but archived"), ("production", "In production"), ("candidate", "Candidates"),
+            ("archived", "Archived"), ("all", "All"),
+        ],
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, request: UserRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        projects = Project.objects.allowed(request.user, "training.view_modelversion")
+        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
+
+    def chosen(self, versions: ModelVersionQuerySet) -> ModelVersionQuerySet:
+        """Those that were asked for; an answer that makes no sense asks for nothing."""
+        self.is_valid()
+        asked = self.cleaned_data
+        if asked.get("project"):
+            versions = versions.filter(project=asked["project"])
+        if asked.get("kind"):
+            versions = versions.filter(kind=asked["kind"])
+        if not asked.get("stage"):
+            return versions.exclude(stage=Stage.ARCHIVED)
+        return versions if asked["stage"] == "all" else versions.filter(stage=asked["stage"])
+
+
+class DecisionForm(forms.Form):
+    """Why something is decided."""
+
+    reason = forms.CharField(
+        required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}), label="Why"
+    )
+
+
+class PromotionForm(DecisionForm):
+    """Where a version is promoted, and whether without its gate."""
+
+    project = forms.ModelChoiceField(
+        Project.objects.none(),
+        to_field_name="slug",
+        empty_label=None,
+        error_messages={"required": "Say in which project.", "invalid_choice": "Choose one of the projects."},
+    )
+    without_gate = forms.BooleanField(required=False, label="Its gate is not met: promote it all the same")
+
+    def __init__(self, *args: Any, version: ModelVersion, request: UserRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        projects = Project.objects.allowed(request.user, PROMOTE)
+        if version.project is not None:
+            projects = projects.filter(pk=version.project.pk)
+            self.fields["project"].widget = forms.HiddenInput()
+            self.fields["project"].initial = version.project.slug
+        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
+        if all(card.is_met for card in gates.card(version, request.user)["gate_cards"]):
+            del self.fields["without_gate"]
+
+
+# /models/
+
+
+@require_GET
+@right_required("training.view_modelversion", somewhere=True)
+def version_list(request: UserRequest) -> HttpResponse:
+    """The versions, newest first."""
+    form = VersionFilter(request.GET, request=request)
+    visible = ModelVersion.objects.visible_to(request.user)
+    found = form.chosen(visible).with_history().select_related("project", "parent", "run")
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    versions = list(page)
+    rates = win_rates(versions)
+    withdrawn = provenance.withdrawn_from_each(versions)
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "form": form,
+        "page": page,
+        "rows": [
+            {
+                "version": version,
+                "score": score(version),
+                "rates": rates[version.pk][:1],
+                "withdrawn": withdrawn.get(version.pk, 0),
+            }
+            for version in versions
+        ],
+        "query": query.urlencode(),
+        "any": bool(versions) or visible.exists(),
+    }
+    return render(request, "training/models/list.html", context)
+
+
+# /models/<name>/
+
+
+@require_GET
+@signed_in
+def version(request: UserRequest, name: str) -> HttpResponse:
+    """One version: how it came to be, how good it is, and what was decided about it."""
+    return version_page(request, version_or_404(request, name))
+
+
+@require_GET
+@signed_in
+def agreement(request: UserRequest, name: str) -> HttpResponse:
+    """How far the people agreed whose answers are behind a version: a part of its page, fetched on its own as
+    it takes longer than the rest."""
+    found = agreement_behind(version_or_404(request, name))
+    return render(request, "training/models/_agreement.html", {"agreement": found})
+
+
+@require_POST
+@signed_in
+def promote(request: UserRequest, name: str) -> HttpResponse:
+    """Put a version into production."""
+    found = to_decide_about(request, name)
+    form = PromotionForm(request.POST, version=found, request=request)
+
+    def decide() -> Decision:
+        return decisions.promote(
+            found,
+            project=form.cleaned_data["project"],
+            by=request.user,
+            reason=form.cleaned_data["reason"],
+            without_gate=form.cleaned_data.get("without_gate", False),
+        )
+
+    return decided(request, found, "promote", form, decide)
+
+
+@require_POST
+@signed_in
+def archive(request: UserRequest, name: str) -> HttpResponse:
+    """Put a version away."""
+    found = to_decide_about(request, name)
+    form = DecisionForm(request.POST)
+    return decided(
+        request,
+        found,
+        "archive",
+        form,
+        lambda: decisions.archive(found, by=request.user, reason=form.cleaned_data["reason"]),
+    )
+
+
+@require_POST
+@signed_in
+def restore(request: UserRequest, name: str) -> HttpResponse:
+    """Take a version out of the archive."""
+    found = to_decide_about(request, name)
+    form = DecisionForm(request.POST)
+    return decided(
+        request,
+        found,
+        "restore",
+        form,
+        lambda: decisions.restore(found, by=request.user, reason=form.cleaned_data["reason"]),
+    )
+
+
+# /projects/<slug>/roll-back/
+
+
+@require_POST
+@signed_in
+def roll_back(request: UserRequest, slug: str) -> HttpResponse:
+    """Put the version before back into production: the policy, or with `kind=reward` the reward model."""
+    project = allowed_project(request.user, slug, PROMOTE)
+    kind = ModelVersion.Kind.REWARD if request.POST.get("kind") == "reward" else ModelVersion.Kind.POLICY
+    current = ModelVersion.objects.production(project, kind)
+    form = DecisionForm(request.POST)
+
+    def decide() -> Decision:
+        reason = form.cleaned_data["reason"]
+        return decisions.roll_back(project, by=request.user, reason=reason, kind=kind)
+
+    if current is None:
+        messages.error(
+            request, f"Nothing is in production in “{project}”: there is nothing to roll back from."
+        )
+        return redirect("training:versions")
+    return decided(request, current, "roll_back", form, decide)
+
+
+# /lineage/
+
+
+@require_GET
+@right_required("training.view_modelversion", somewhere=True)
+def lineage_page(request: UserRequest) -> HttpResponse:
+    """Where versions come from, from corpus to production; `?project=` those of one project."""
+    projects = Project.objects.allowed(request.user, "training.view_modelversion")
+    slug = request.GET.get("project", "")
+    project = get_object_or_404(projects, slug=slug) if slug else None
+    graph = lineage(request.user, project)
+    allowed = Project.objects.allowed(request.user, "labeling.review")
+    snapshots = set(PreferenceSnapshot.objects.filter(project__in=allowed).values_list("pk", flat=True))
+    urls = {key: url_of(node, snapshots) for key, node in graph.nodes.items()}
+    before: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        before.setdefault(edge.result, []).append(graph.nodes[edge.origin].name)
+    drawn = picture(graph)
+    context = {
+        "project": project,
+        "projects": projects,
+        "graph": graph,
+        "picture": drawn,
+        "boxes": [(box, urls[box.node.key]) for box in drawn.boxes],
+        "lines": [
+            (node, urls[key], ", ".join(before.get(key, [])))
+            for key, node in reversed(graph.nodes.items())
+            if node.version
+        ],
+    }
+    return render(request, "training/models/lineage.html", context)
+
+
+def url_of(node: Node, snapshots: Container[int]) -> str:
+    """Where a box of the picture leads: to a version, to a snapshot whose answers one may see, or nowhere."""
+    if node.version:
+        return reverse("training:version", args=[node.name])
+    return reverse("training:snapshot", args=[node.snapshot]) if node.snapshot in snapshots else ""
+
+
+def version_or_404(request: UserRequest, name: str) -> ModelVersion:
+    """A version that the person may look at, with what its page shows of it."""
+    related = (
+        "project",
+        "parent",
+        "generator",
+        "run__project",
+        "run__owner",
+        "run__reward__run",
+        "run__snapshot",
+    )
+    versions = ModelVersion.objects.visible_to(request.user).with_history().select_related(*related)
+    versions = versions.defer("run__snapshot__content")
+    return get_object_or_404(versions, name=name)
+
+
+def to_decide_about(request: UserRequest, name: str) -> ModelVersion:
+    """A version about which the person may decide; raises PermissionDenied for others."""
+    found = version_or_404(request, name)
+    if not may_decide(request, found):
+        raise PermissionDenied
+    return found
+
+
+def may_decide(request: UserRequest, version: ModelVersion) -> bool:
+    """Whether the person may decide about a version: in its project; where it has none, on the whole site."""
+    return may(request.user, PROMOTE, version.project)
+
+
+def decided(
+    request: UserRequest,
+    version: ModelVersion,
+    action: str,
+    form: DecisionForm,
+    decide: Callable[[], Decision],
+) -> HttpResponse:
+    """Decide, or show the page again with what was typed and what is in the way."""
+    if form.is_valid():
+        try:
+            decision = decide()
+        except decisions.NotAllowed as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, f"{decision}.")
+            return redirect(decision.version)
+    return version_page(request, version_or_404(request, version.name), tried=action, form=form)
+
+
+def version_page(
+    request: UserRequest, version: ModelVersion, *, tried: str = "", form: DecisionForm | None = None
+) -> HttpResponse:
+    """The page; after a decision that was refused with its form."""
+    run = version.run
+    visible = ModelVersion.objects.visible_to(request.user)
+    related = [pk for pk in (version.parent_id, run.reward_id if run else None) if pk]
+    examples = version.metrics.get("examples", [])
+    context = {
+        "version": version,
+        "score": score(version),
+        "seen": set(visible.filter(pk__in=related).values_list("pk", flat=True)),
+        "may_see_run": run is not None and may(request.user, "training.view_run", run.project),
+        "may_start": may(request.user, "training.add_run", version.project),
+        "parameters": parameters(run) if run else None,
+        "figures": figures(version.metrics),
+        "tuning": tuning_report(run) if run else None,
+        "trust": trust_in(run) if run else None,
+        "rates": win_rates([version])[version.pk],
+        "examples": examples,
+        "side_by_side": bool(examples) and examples[0].get("against") is not None,
+        "samples": samples_of(request, version),
+        "children": visible.filter(parent=version).order_by("-pk"),
+        "tuned_against_it": visible.filter(run__reward=version, run__kind=Run.Kind.FINETUNE).order_by("-pk"),
+        "decisions": version.decisions.select_related("by", "project", "replaced", "gate"),
+        "replaced_by": version.replaced_by.select_related("by", "version", "project"),
+        "behind": provenance.behind(version),
+        **gates.card(version, request.user),
+        **(choices(request, version, tried=tried, form=form) if may_decide(request, version) else {}),
+    }
+    return render(request, "training/models/version.html", context, status=422 if form is not None else 200)
+
+
+def choices(
+    request: UserRequest, version: ModelVersion, *, tried: str, form: DecisionForm | None
+) -> dict[str, Any]:
+    """The decisions that can be made about a version now, each with its form."""
+    kind = ModelVersion.Kind(version.kind)
+    found: dict[str, Any] = {"tried": tried}
+    if version.stage == Stage.CANDIDATE:
+        promotion = PromotionForm(version=version, request=request)
+        if promotion.fields["project"].queryset.exists():  # type: ignore[attr-defined]
+            found["promotion"] = promotion
+        found["archiving"] = DecisionForm()
+    elif version.stage == Stage.ARCHIVED:
+        found["restoring"] = DecisionForm()
+    elif version.project is not None:
+        found["earlier"] = decisions.before(version.project, kind)
+        found["rolling_back"] = DecisionForm() if found["earlier"] else None
+    names = {
+        "promote": "promotion",
+        "archive": "archiving",
+        "restore": "restoring",
+        "roll_back": "rolling_back",
+    }
+    if form is not None:
+        found[names[tried]] = form
+    return found
+
+
+def samples_of(request: UserRequest, version: ModelVersion) -> list[Sample]:
+    """The last samples it wrote for people, in projects that this person may look into."""
+    projects = Project.objects.allowed(request.user, "training.view_modelversion")
+    samples = Sample.objects.filter(generator__model_version=version, prompt__project__in=projects)
+    return list(samples.select_related("prompt").order_by("-pk")[:SHOWN_SAMPLES])
