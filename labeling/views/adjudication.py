@@ -58,7 +58,7 @@ def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     context: dict[str, Any] = {"project": task.project, "task": task, "own": own}
     if own is None:
         context["answers"] = len(last_word.answers_to(task))
-        return render(request, "labeling/quality/vote_first.html", context)
+        return render(request, "labeling/quality/answer_first.html", context)
     places = list(task.places.select_related("sample"))
     keys = [place.sample_id for place in places]
     answers = last_word.answers_to(task)

@@ -32,7 +32,7 @@ from labeling.workspace.history import history_of
 def last(request: UserRequest, slug: str) -> HttpResponse:
     """The last answers in a project, as the work page lists them."""
     project = active_project(request.user, slug)
-    return render(request, "labeling/last.html", {"entries": history_of(request.user, project)})
+    return render(request, "labeling/_recent_answers.html", {"entries": history_of(request.user, project)})
 
 
 # /assignments/<id>/

@@ -76,4 +76,4 @@ def mine(request: UserRequest) -> HttpResponse:
         "erasers": whom_to_ask(user)[:MOST_NAMED],
         "time_zone": timezone.get_current_timezone_name(),
     }
-    return render(request, "labeling/mine.html", context)
+    return render(request, "labeling/my_work.html", context)

@@ -71,7 +71,7 @@ def invite(request: UserRequest) -> HttpResponse:
         "link": request.build_absolute_uri(reverse("labeling:accept_invitation", args=[secret])),
         **_invitations(request.user),
     }
-    return render(request, "labeling/people/invited.html", context)
+    return render(request, "labeling/people/_invite_response.html", context)
 
 
 @require_GET
@@ -160,17 +160,19 @@ def accept(request: HttpRequest, secret: str) -> HttpResponse:
     try:
         invitations.check_open(invitation)
         if request.user.is_authenticated:
-            return render(request, "labeling/people/signed_in.html", status=403)
+            return render(request, "labeling/people/already_signed_in.html", status=403)
         if request.method == "POST" and form.is_valid():
             person = _account(invitation, form)
             login(request, person, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("labeling:projects")
     except invitations.InvitationOver as over:
-        return render(request, "labeling/people/over.html", {"over": over}, status=410)
+        return render(request, "labeling/people/invitation_closed.html", {"over": over}, status=410)
     except IntegrityError:
         form.add_error("username", "Somebody took this name a moment ago: choose another.")
     context = {"form": form, "invitation": invitation}
-    return render(request, "labeling/people/accept.html", context, status=422 if form.is_bound else 200)
+    return render(
+        request, "labeling/people/accept_invitation.html", context, status=422 if form.is_bound else 200
+    )
 
 
 def _account(invitation: Invitation, form: AccountForm) -> User:

@@ -64,7 +64,7 @@ def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
         }
         for row in strengths(project)
     ]
-    return render(request, "labeling/quality/_strengths.html", {"rows": rows})
+    return render(request, "labeling/quality/_generator_strengths.html", {"rows": rows})
 
 
 @require_GET

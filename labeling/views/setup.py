@@ -87,7 +87,7 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
     )
     guidelines = request.POST.get("guidelines_text", "")
     context |= {"typed": typed, "guidelines_html": render_markdown(guidelines) if guidelines.strip() else ""}
-    return render(request, "labeling/setup/preview.html", context)
+    return render(request, "labeling/setup/_preview.html", context)
 
 
 @require_POST
@@ -102,18 +102,18 @@ def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
         form = ImportForm(request.POST, request.FILES)
         confirmed = request.POST.get("confirm", "")
         if not form.is_valid():
-            return render(request, "labeling/setup/plan.html", {"form": form})
+            return render(request, "labeling/setup/_import_plan.html", {"form": form})
         try:
             plan, unsure = _plan(project, form.cleaned_data)
         except ImportProblem as problem:
-            return render(request, "labeling/setup/plan.html", {"form": form, "problem": problem})
+            return render(request, "labeling/setup/_import_plan.html", {"form": form, "problem": problem})
         if unsure:
             return _show_plan(request, form, plan, problem=unsure)
         if plan is None or not confirmed or not plan.can_be_stored or confirmed != plan.digest:
             return _show_plan(request, form, plan, changed=bool(confirmed))
         plan.store(author=request.user)
     context = {"project": project, "import_form": ImportForm(), "stored": plan, "steps": steps(project)}
-    response = render(request, "labeling/setup/imported.html", context)
+    response = render(request, "labeling/setup/_import_response.html", context)
     return trigger_client_event(reswap(retarget(response, "#import"), "outerHTML"), "hone:imported")
 
 
@@ -157,7 +157,7 @@ def _show_plan(
         "problems": plan.problems[:SHOWN_PROBLEMS] if plan else [],
         "more_problems": max(0, len(plan.problems) - SHOWN_PROBLEMS) if plan else 0,
     }
-    return render(request, "labeling/setup/plan.html", context)
+    return render(request, "labeling/setup/_import_plan.html", context)
 
 
 def _page(request: UserRequest, form: SetupForm, *, status: int = 200) -> HttpResponse:

@@ -107,7 +107,7 @@ def next_task(user: User, project: Project) -> dict[str, Any]:
     if assignment is not None:
         return held_task(user, assignment)
     return {
-        "content_template": "labeling/idle.html",
+        "content_template": "labeling/no_task.html",
         "project": project,
         "assignment": None,
         "reason": queue.rest_reason(annotator=user, project=project),
@@ -121,7 +121,7 @@ def lesson(user: User, annotation: Annotation) -> dict[str, Any]:
     found = control_tasks.lesson(annotation)
     assert found is not None  # so it is after a training task
     return _own_task(user, assignment) | {
-        "content_template": "labeling/lesson.html",
+        "content_template": "labeling/training_feedback.html",
         "lesson": found,
         "said": in_words(annotation.answer),
         "expected": in_words(found.expected),
@@ -165,7 +165,10 @@ def work_page(request: UserRequest, content: Mapping[str, Any], *, status: int =
         context |= _keys(request.user, project)
         context["modules"] = [f"labeling/{name}.js" for name in MODULES]
     return render(
-        request, "labeling/swap.html" if request.htmx else "labeling/work.html", context, status=status
+        request,
+        "labeling/_work_fragment.html" if request.htmx else "labeling/work.html",
+        context,
+        status=status,
     )
 
 
@@ -241,7 +244,9 @@ def next_address(request: HttpRequest) -> str:
 
 def notice(request: UserRequest, project: Project, *, status: int, error: str = "") -> HttpResponse:
     """Say what went wrong beside the task, which stays on the page with its draft."""
-    response = render(request, "labeling/notice.html", {"project": project, "error": error}, status=status)
+    response = render(
+        request, "labeling/_task_error.html", {"project": project, "error": error}, status=status
+    )
     return reswap(retarget(response, "#notice"), "innerHTML")
 
 
