@@ -108,15 +108,15 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         messages.warning(request, "Answer the task yourself first.")
     elif decision == "mine":
         last_word.settle(task=task, chosen=own.assignment, note=note)
-        messages.success(request, "Your answer has the last word on this task.")
+        messages.success(request, "Your answer is now the final decision on this task.")
     elif decision == "all":
         last_word.settle(task=task, chosen=None, note=note)
         messages.success(request, "All answers to this task are kept.")
     elif decision == "reopen":
         last_word.reopen(task)
-        messages.success(request, "The last word is taken back.")
+        messages.success(request, "The task is open again.")
     else:
-        messages.warning(request, "Choose whose answer counts: yours, or all.")
+        messages.warning(request, "Choose an option: your answer as final, or keep all answers.")
     return redirect("labeling:adjudicate", slug, pk)
 
 
@@ -131,9 +131,9 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     if own is None:
         messages.warning(request, "Answer the task yourself first.")
     elif kind not in {Task.Kind.GOLD, Task.Kind.TRAINING}:
-        messages.warning(request, "Choose what the task shall be: gold, or a training task.")
+        messages.warning(request, "Choose a kind: gold or training task.")
     elif kind == Task.Kind.TRAINING and not explanation:
-        messages.warning(request, "Write why the answer is right: people read it after their own.")
+        messages.warning(request, "Add an explanation: people read it after answering a training task.")
     else:
         answer = own.answer_in([place.sample_id for place in task.places.all()])
         try:
@@ -141,8 +141,8 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         except AnswerError as error:
             messages.warning(request, str(error))
         else:
-            name = "gold" if kind == Task.Kind.GOLD else "a training task"
-            messages.success(request, f"A copy of the task is {name} now, with your answer.")
+            name = "gold task" if kind == Task.Kind.GOLD else "training task"
+            messages.success(request, f"Created a {name} from this task, with your answer.")
     return redirect("labeling:adjudicate", slug, pk)
 
 

@@ -31,7 +31,7 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
     if form.is_valid():
         person = form.cleaned_data["username"].get_username()
         changed = form.save()
-        saved = f"{person}: saved." if changed else f"{person}: that is so already."
+        saved = f"{person}: saved." if changed else f"{person}: no change."
         form = MemberForm(project=project, by=request.user)
     context = members_context(request.user, project) | {"member_form": form, "saved": saved}
     return render(request, "labeling/setup/_members.html", context, status=422 if form.is_bound else 200)

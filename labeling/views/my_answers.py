@@ -46,7 +46,7 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
     own = own_assignment(request.user, pk)
     last_ones = queue.last_answers(annotator=request.user, project=own.project)
     if own not in last_ones or own.state != Assignment.State.SUBMITTED:
-        line = f"That answer stands: only your last {queue.LAST_EDITABLE} in a project can be changed."
+        line = f"This answer can no longer be edited: only your last {queue.LAST_EDITABLE} in a project can."
         if request.htmx:
             return notice(request, own.project, status=409, error=line)
         messages.info(request, line)

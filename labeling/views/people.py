@@ -104,7 +104,7 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
         form.save()
         messages.success(request, "Saved.")
     else:
-        messages.error(request, "One of these roles cannot be given: nothing was changed.")
+        messages.error(request, "You cannot give one of these roles. Nothing was changed.")
     # Out of all of the reader's projects, they are no longer the reader's to look after.
     still_known = known_to(request.user).filter(pk=pk).exists()
     return redirect("labeling:person", pk) if still_known else redirect("labeling:people")
@@ -118,8 +118,8 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
     released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
     if released:
-        kept += f" {released} task{'s' if released > 1 else ''} that they held went back into the queue."
-    messages.success(request, f"{found.get_username()} cannot sign in any more. {kept}")
+        kept += f" {released} task{'s' if released > 1 else ''}went back to the queue."
+    messages.success(request, f"{found.get_username()} can no longer sign in. {kept}")
     return redirect("labeling:person", pk)
 
 
@@ -142,9 +142,9 @@ def withdraw(request: UserRequest, pk: int) -> HttpResponse:
     """Let nobody use an invitation's link any more."""
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     if invitations.withdraw(invitation):
-        messages.success(request, f"The link for {invitation.name} is worth nothing any more.")
+        messages.success(request, f"The link for {invitation.name} is withdrawn and no longer works.")
     else:
-        messages.warning(request, f"The link for {invitation.name} was used or withdrawn before.")
+        messages.warning(request, f"The link for {invitation.name} was already used or withdrawn.")
     return redirect("labeling:people")
 
 
@@ -168,7 +168,7 @@ def accept(request: HttpRequest, secret: str) -> HttpResponse:
     except invitations.InvitationOver as over:
         return render(request, "labeling/people/invitation_closed.html", {"over": over}, status=410)
     except IntegrityError:
-        form.add_error("username", "Somebody took this name a moment ago: choose another.")
+        form.add_error("username", "This name was taken a moment ago. Choose another.")
     context = {"form": form, "invitation": invitation}
     return render(
         request, "labeling/people/accept_invitation.html", context, status=422 if form.is_bound else 200

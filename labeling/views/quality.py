@@ -148,21 +148,21 @@ def row_of(person: Person, usual: dict[str, Any]) -> dict[str, Any]:
 def figures_of(person: Person, people: list[Person]) -> list[dict[str, Any]]:
     """A person's shares beside those of all others, those that there are."""
     rows = (
-        ("Right on gold", "gold", "gold tasks"),
-        ("Agreement with own answer, asked again", "repeats", "repeats"),
-        ("Picks what is shown first", "first", "answers"),
+        ("Gold accuracy", "gold", "gold tasks"),
+        ("Self-agreement on repeats", "repeats", "repeats"),
+        ("Picks first shown", "first", "answers"),
         ("Ties", "tied", "answers"),
         ("All bad", "all_bad", "answers"),
         ("Skipped", "skipped", "tasks"),
         ("Flagged", "flagged", "answers"),
-        ("Sooner than the texts can be skimmed", "too_fast", "answers"),
-        ("Right on training tasks", "training", "tasks"),
+        ("Faster than the texts can be skimmed", "too_fast", "answers"),
+        ("Training task accuracy", "training", "tasks"),
     )
     found = []
     if person.others is not None:
         found.append(_figure("Agreement with others", person.others, person.without, "answers"))
     if person.reliability is not None:
-        found.append(_figure("Reliability; guessing is 50 %", person.reliability, None, "answers"))
+        found.append(_figure("Reliability (50 % is guessing)", person.reliability, None, "answers"))
     for label, name, things in rows:
         share = getattr(person, name)
         if share is not None:

@@ -55,7 +55,7 @@ def assignment(request: UserRequest, pk: int) -> HttpResponse:
     """A task the person holds. `?next=` is where to go after the answer."""
     own = own_assignment(request.user, pk)
     if not queue.renew(own):
-        messages.info(request, "That task is not held for you any more.")
+        messages.info(request, "That task is no longer reserved for you.")
         return redirect(next_address(request) or own.project)
     return work_page(request, held_task(request.user, own))
 

@@ -21,12 +21,12 @@ def settings(request: UserRequest) -> HttpResponse:
     """Show and store the person's own settings; `reset` takes back the usual keys and leaves the goal."""
     if request.method == "POST" and "reset" in request.POST:
         WorkSettings.objects.filter(pk=request.user.pk).update(keys={})
-        messages.success(request, "The keys are the usual ones again.")
+        messages.success(request, "The keyboard shortcuts are reset to their defaults.")
         return redirect("labeling:settings")
     form = WorkSettingsForm(request.user, request.POST or None)
     if form.is_valid():
         form.save()
-        messages.success(request, "Stored. A page that is open takes it up when it is loaded again.")
+        messages.success(request, "Saved. Reload open task pages to use the new settings.")
         return redirect("labeling:settings")
     context = {"form": form, "usual": {action: usual.key.upper() for action, usual in ACTIONS.items()}}
     return render(request, "labeling/settings.html", context, status=422 if form.errors else 200)

@@ -57,7 +57,7 @@ def _weekdays_between(earlier: date, later: date) -> int:
     return sum(day.weekday() < SATURDAY for day in between)
 
 
-# -- Answers a day, drawn --------------------------------------------------------------------------------
+# -- Answers per day, drawn --------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 560, 180
 LEFT, RIGHT, TOP, BOTTOM = 34, 18, 10, 24

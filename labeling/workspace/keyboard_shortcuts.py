@@ -20,19 +20,19 @@ class Action(NamedTuple):
 
 
 ACTIONS: dict[str, Action] = {
-    "tie": Action("t", "Tie, about the same"),
+    "tie": Action("t", "Tie: about the same"),
     "undo": Action("u", "Undo the last step; with nothing to undo, change your last answer"),
-    "all_bad": Action("b", "All bad: none is worth choosing"),
-    "skip": Action("s", "Skip: leave the task to others"),
+    "all_bad": Action("b", "All bad: none is good enough"),
+    "skip": Action("s", "Skip: pass the task to someone else"),
     "flag": Action("f", "Flag: something is wrong with this task"),
-    "comment": Action("c", "Write a comment"),
-    "changes": Action("d", "Show word by word what differs"),
-    "nothing": Action("w", "Rewrite: write from nothing"),
-    "source": Action("m", "Show Markdown as it was written"),
-    "prompt": Action("p", "Show all of a long prompt, or less"),
-    "last": Action("l", "Your last answers"),
+    "comment": Action("c", "Comment"),
+    "changes": Action("d", "Highlight the differences, word by word"),
+    "nothing": Action("w", "Rewrite: write from scratch"),
+    "source": Action("m", "Show the Markdown source"),
+    "prompt": Action("p", "Expand or collapse a long prompt"),
+    "last": Action("l", "Your recent answers"),
     "guidelines": Action("g", "Guidelines"),
-    "help": Action("?", "The list of keys"),
+    "help": Action("?", "Keyboard shortcuts"),
 }
 
 
@@ -58,12 +58,12 @@ def check_keys(data: Any) -> dict[str, str]:
     given to another action too.
     """
     if not isinstance(data, Mapping):
-        raise ValidationError("Keys are given by action.")
+        raise ValidationError("Expected a mapping of actions to keys.")
     problems: dict[str, str] = {}
     chosen: dict[str, str] = {}
     for action, key in data.items():
         if action not in ACTIONS:
-            raise ValidationError("There is no such action on the page.")
+            raise ValidationError("Unknown action.")
         if problem := _problem(key):
             problems[action] = problem
         elif key and key.lower() != ACTIONS[action].key:
@@ -73,7 +73,7 @@ def check_keys(data: Any) -> dict[str, str]:
         if key in taken:
             # The complaint stands where the person has typed.
             at, other = (action, taken[key]) if action in chosen else (taken[key], action)
-            problems[at] = f"{key.upper()} is taken: “{ACTIONS[other].label}”."
+            problems[at] = f"{key.upper()} is already used for “{ACTIONS[other].label}”."
         taken.setdefault(key, action)
     if problems:
         raise ValidationError(problems)
@@ -82,10 +82,10 @@ def check_keys(data: Any) -> dict[str, str]:
 
 def _problem(key: Any) -> str:
     if not isinstance(key, str) or len(key) > 1 or len(key.lower()) > 1:
-        return "One sign is wanted."
+        return "Enter a single character."
     if key.isspace() or (key and not key.isprintable()):
-        return "A sign that can be seen is wanted."
-    return "Digits are for places, grades and scores." if key.isdigit() else ""
+        return "Enter a visible character."
+    return "Digits are reserved for ranks, grades and scores." if key.isdigit() else ""
 
 
 def _complete(chosen: Mapping[str, str]) -> dict[str, str]:

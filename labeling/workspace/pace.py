@@ -60,7 +60,7 @@ def done_today_by_project(annotator: User) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Goal:
-    """Answers a day to aim at, and how many there are. Nothing depends on it."""
+    """Answers per day to aim at, and how many there are. Nothing depends on it."""
 
     done: int
     aim: int

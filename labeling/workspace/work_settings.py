@@ -22,8 +22,8 @@ class WorkSettingsForm(forms.Form):
         min_value=1,
         max_value=MOST_A_DAY,
         error_messages={
-            "invalid": "A whole number of answers is wanted, or nothing.",
-            "min_value": "At least 1, or nothing for no goal of your own.",
+            "invalid": "Enter a whole number, or leave it empty.",
+            "min_value": "Enter at least 1, or leave it empty for no personal goal.",
             "max_value": f"At most {MOST_A_DAY:,}.",
         },
     )

@@ -17,7 +17,7 @@ export class Picking extends Steps {
 
   missing() {
     if (this.state.picked !== null) return "";
-    return "Nothing is picked yet. Press the number of the best sample, or say that all are bad.";
+    return "Nothing is picked yet. Press the number of the best sample, or choose “All bad”.";
   }
 
   digit(number) {

@@ -87,8 +87,8 @@ export class Draft {
 export function inWords(status) {
   if (status === LOST) return "";
   if (status === 204) return "Saved";
-  if (status === SIGNED_OUT) return "Signed out: kept in this browser";
-  return status === NO_CONNECTION || status >= 500 ? "No connection: kept in this browser" : "Kept in this browser";
+  if (status === SIGNED_OUT) return "Signed out: saved in this browser";
+  return status === NO_CONNECTION || status >= 500 ? "No connection: saved in this browser" : "Saved in this browser";
 }
 
 function read(key) {

@@ -54,8 +54,8 @@ export class Lease {
     const urgent = left <= Math.min(URGENT_S, this.seconds / 3);
     this.line.classList.toggle("urgent", urgent);
     this.button.hidden = !urgent;
-    this.text.textContent = left ? `Yours for ${spoken(left, urgent)}` : "The time is up: others may get this task";
-    if (urgent && !this.isUrgent) this.told({ urgent: `Yours for ${spoken(left, urgent)}` });
+    this.text.textContent = left ? `Reserved for ${spoken(left, urgent)}` : "Reservation expired: others may get this task";
+    if (urgent && !this.isUrgent) this.told({ urgent: `Reserved for ${spoken(left, urgent)}` });
     this.isUrgent = urgent;
   }
 }

@@ -20,7 +20,7 @@ export class Pairing extends Scales {
 
   missing() {
     if (this.values[0] === null) {
-      return "Nothing is chosen yet. Press a number from 1 (the first is much better) to 7 (the second is), or say that all are bad.";
+      return "Nothing is chosen yet. Press a number from 1 (first much better) to 7 (second much better), or choose “All bad”.";
     }
     const left = this.lines.flatMap((_, at) => (this.values[at] === null ? [this.name(at)] : []));
     return left.length ? `Still to compare: ${left.join(", ")}.` : "";

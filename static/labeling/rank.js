@@ -12,7 +12,7 @@ export class Ranking extends Steps {
     for (const card of this.cards) {
       const number = card.querySelector(".number");
       number.draggable = true;
-      number.title = "Drag into the order below";
+      number.title = "Drag into the ranking below";
     }
     this.listenForClicks();
     this.listenForDrags();
@@ -47,7 +47,7 @@ export class Ranking extends Steps {
     const left = this.cards.flatMap((_, sample) => (this.groupOf(sample) < 0 ? [sample + 1] : []));
     if (left.length === 0) return "";
     if (left.length === this.cards.length) {
-      return "Nothing is ranked yet. Press the numbers from best to worst, or say that all are bad.";
+      return "Nothing is ranked yet. Press the numbers from best to worst, or choose “All bad”.";
     }
     return left.length > 1 ? `Samples ${listed(left)} are not ranked yet.` : `Sample ${left} is not ranked yet.`;
   }
@@ -103,7 +103,7 @@ export class Ranking extends Steps {
     } else if (target) {
       this.put(without(this.groups.with(at + direction, [...target, sample]), sample, { but: at + direction }));
     } else {
-      return `Sample ${sample + 1} is already ${direction < 0 ? "best" : "last"}.`;
+      return `Sample ${sample + 1} is already ${direction < 0 ? "first" : "last"}.`;
     }
     return this.tell(sample);
   }
@@ -119,13 +119,13 @@ export class Ranking extends Steps {
   }
 
   toggleTie() {
-    if (!this.groups.length) return "Rank one first.";
+    if (!this.groups.length) return "Rank a sample first.";
     if (this.groups.flat().length === this.cards.length) {
-      return "All are ranked. Use the up and down arrows to tie two.";
+      return "All samples are ranked. Use the up and down arrows to make a tie.";
     }
     this.step({ groups: this.groups, joining: !this.joining });
     const last = listed(this.groups.at(-1).map((sample) => sample + 1));
-    return this.joining ? `The next one ties with ${last}.` : "No tie.";
+    return this.joining ? `The next sample ties with ${last}.` : "No tie.";
   }
 
   undo() {
@@ -159,7 +159,7 @@ export class Ranking extends Steps {
       card.classList.toggle("placed", placed);
       card.setAttribute("aria-label", `Sample ${sample + 1}, ${standing}`);
       card.querySelector(".standing").textContent = placed ? standing : "";
-      card.querySelector(".place span").textContent = placed ? "Take back" : "Rank next";
+      card.querySelector(".place span").textContent = placed ? "Remove" : "Rank next";
     }
     this.task.querySelector('[data-act="tie"]').setAttribute("aria-pressed", String(this.joining));
     this.order.classList.toggle("joining", this.joining);

@@ -68,12 +68,12 @@ export class Reading {
   }
 
   togglePrompt() {
-    if (this.promptButton.hidden) return "All of the prompt is shown.";
+    if (this.promptButton.hidden) return "The whole prompt is shown.";
     const whole = this.promptText.classList.contains("folded");
     remember("prompt", whole);
     this.showPrompt(whole);
     if (whole) this.prompt.scrollIntoView({ block: "start" });
-    return whole ? "All of the prompt is shown." : "The prompt is folded.";
+    return whole ? "The whole prompt is shown." : "The prompt is collapsed.";
   }
 
   // -- Markdown as written ----------------------------------------------------------------------------
@@ -83,7 +83,7 @@ export class Reading {
     const shown = !this.task.classList.contains("as-written");
     remember("source", shown);
     this.showSource(shown);
-    return shown ? "Texts as they were written." : "Texts as they are meant to look.";
+    return shown ? "Markdown source is shown." : "Formatted text is shown.";
   }
 
   showSource(shown) {
@@ -109,7 +109,7 @@ export class Reading {
     if (this.differs) this.mark();
     else this.unmark();
     press(button, this.differs);
-    return this.differs ? `What differs from ${this.name(this.reference)} is marked.` : "Differences are not marked.";
+    return this.differs ? `Differences from ${this.name(this.reference)} are highlighted.` : "Differences are not highlighted.";
   }
 
   // The sample a person moves to is what the others are compared with.
@@ -136,13 +136,13 @@ export class Reading {
     for (const [at, text] of texts.entries()) {
       const label = this.cards[at].querySelector(".compared");
       if (at === this.reference && !isPair) {
-        label.textContent = "the others are compared with this one";
+        label.textContent = "others are compared with this one";
         continue;
       }
       const other = isPair ? 1 - at : this.reference;
       this.originals.set(text, [...text.cloneNode(true).childNodes]);
       const marked = markAdded(text, wordDiff(plain[other], plain[at]), at === this.reference ? "del" : "ins");
-      label.textContent = marked ? "" : "the same words";
+      label.textContent = marked ? "" : "identical words";
     }
   }
 

@@ -50,9 +50,9 @@ export class Rewriting extends Steps {
 
   missing() {
     if (this.source === null) {
-      return "Nothing is written yet. Press the number of the sample to edit, or write from nothing.";
+      return "Nothing is written yet. Press the number of the sample to edit, or write from scratch.";
     }
-    return this.text.trim() ? "" : "The text is empty. Write it, or say that all are bad.";
+    return this.text.trim() ? "" : "The text is empty. Write something, or choose “All bad”.";
   }
 
   get isCopy() {
@@ -65,8 +65,8 @@ export class Rewriting extends Steps {
 
   get question() {
     return this.isCopy
-      ? `This is sample ${this.source + 1} as it was. Send it as the right answer?`
-      : "Your text is as it was. Send it again?";
+      ? `This is sample ${this.source + 1}, unchanged. Submit it as the right answer?`
+      : "Your text is unchanged. Submit it again?";
   }
 
   digit(number) {
@@ -141,7 +141,7 @@ export class Rewriting extends Steps {
   }
 
   name(source) {
-    return source === NOTHING ? "nothing" : `sample ${source + 1}`;
+    return source === NOTHING ? "scratch" : `sample ${source + 1}`;
   }
 
   // -- View -------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ export class Rewriting extends Steps {
     const edits = source in this.cards;
     for (const [sample, card] of this.cards.entries()) {
       card.classList.toggle("placed", sample === source);
-      card.querySelector(".standing").textContent = sample === source ? "Being edited" : "";
+      card.querySelector(".standing").textContent = sample === source ? "Editing" : "";
       card.querySelector(".edit").setAttribute("aria-pressed", String(sample === source));
     }
     press(this.task.querySelector('[data-act="nothing"]'), source === NOTHING);

@@ -25,7 +25,7 @@ export class Scoring extends Scales {
     const left = this.values.flatMap((value, at) => (value === null ? [at] : []));
     if (left.length === 0) return "";
     if (left.length === this.lines.length) {
-      return "Nothing is scored yet. Press a number, or say that all are bad.";
+      return "Nothing is scored yet. Press a number, or choose “All bad”.";
     }
     return `Still to score: ${left.map((at) => this.name(at).toLowerCase()).join("; ")}.`;
   }

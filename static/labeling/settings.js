@@ -9,8 +9,8 @@ function check() {
     const key = field.value.toLowerCase();
     const other = key && fields.find((one) => one !== field && one.value.toLowerCase() === key);
     let problem = "";
-    if (other) problem = `${field.value} is also “${label(other)}”.`;
-    if (/^\p{Nd}$/u.test(key)) problem = "Digits are for places, grades and scores.";
+    if (other) problem = `${field.value} is already used for “${label(other)}”.`;
+    if (/^\p{Nd}$/u.test(key)) problem = "Digits are reserved for ranks, grades and scores.";
     document.getElementById(`${field.id}-problem`).textContent = problem;
     field.toggleAttribute("aria-invalid", Boolean(problem));
     if (problem) field.setAttribute("aria-invalid", "true");

@@ -25,10 +25,10 @@ function say(text) {
 
 document.addEventListener("htmx:beforeRequest", () => say(""));
 document.addEventListener("htmx:sendError", () => {
-  say("No connection. Nothing was stored: what you typed is still here, try again.");
+  say("No connection. Nothing was saved. What you typed is still here: try again.");
 });
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
-  if (status === 400 || status === 413) say("That is more text than can be pasted. Save it as a file, and choose the file.");
-  else say(`That did not work (${status}). Nothing was stored: what you typed is still here.`);
+  if (status === 400 || status === 413) say("That is too much text to paste. Save it as a file and choose the file instead.");
+  else say(`Something went wrong (error ${status}). Nothing was saved. What you typed is still here.`);
 });

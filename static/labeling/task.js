@@ -88,12 +88,12 @@ export class Task {
     switch (name) {
       case "all_bad":
         this.allBad = !this.allBad;
-        this.touch(this.allBad ? "All bad. Enter submits." : "Not all bad.");
+        this.touch(this.allBad ? "All bad. Enter submits." : "All bad: off.");
         return true;
       case "flag":
         this.flagged = !this.flagged;
         if (this.flagged) this.form.querySelector(".comment").hidden = false;
-        this.touch(this.flagged ? `Flagged. ${keyOf("comment")} writes what is wrong.` : "Not flagged.");
+        this.touch(this.flagged ? `Flagged. Press ${keyOf("comment")} to say what is wrong.` : "Not flagged.");
         return true;
       case "comment":
         this.openComment();
@@ -146,7 +146,7 @@ export class Task {
     const { before } = this.form.dataset;
     if (this.allBad) {
       this.allBad = false;
-      this.touch("Not all bad.");
+      this.touch("All bad: off.");
     } else if (this.kind.canUndo) {
       this.changed(this.kind.act("undo"));
     } else if (before && this.kind.untouched && !this.touched) {
@@ -183,7 +183,7 @@ export class Task {
       this.render();
       this.tell(missing);
     } else if (!this.allBad && this.kind.untouched && !(this.isEdit && this.touched)) {
-      this.ask(this.kind.question ?? "Nothing was changed. Send it as it is?");
+      this.ask(this.kind.question ?? "You have not changed anything. Submit it as it is?");
     } else {
       this.send();
     }
@@ -253,7 +253,7 @@ export class Task {
   heardOfLease({ status, text, urgent }) {
     if (urgent) say(urgent);
     if (status === LOST) this.lost(text);
-    if (status === SIGNED_OUT) this.tell("You are signed out. Your answer is kept in this browser: sign in again, and it is here.");
+    if (status === SIGNED_OUT) this.tell("You are signed out. Your answer is kept in this browser: sign in again to continue.");
   }
 
   // The task is not held any more: the server says so in its own words, with a button.
@@ -273,7 +273,7 @@ export class Task {
     press(this.form.querySelector('[data-act="flag"]'), this.flagged);
     const panel = this.form.querySelector(".comment");
     if (this.comment.value) panel.hidden = false;
-    panel.querySelector("label").textContent = this.flagged ? "What is wrong with this task? (if you like)" : "Comment";
+    panel.querySelector("label").textContent = this.flagged ? "What is wrong with this task? (optional)" : "Comment";
     this.form.querySelector('[data-act="comment"]').setAttribute("aria-expanded", String(!panel.hidden));
     this.form.classList.toggle("ready", this.allBad || this.kind.missing() === "");
   }

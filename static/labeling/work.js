@@ -85,11 +85,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
   const path = event.detail.pathInfo.requestPath;
   if (path.endsWith("/claim/") && before && current && !before.isEdit) {
     const same = current.id === before.id;
-    current.tell(same ? "Here it is again, as you left it." : "That task went to somebody else. Here is another.");
+    current.tell(same ? "It is yours again, as you left it." : "That task went to someone else. Here is another one.");
   } else if (path.endsWith("/revise/")) {
-    say("The new version is stored. Back to the task you had.");
+    say("The new version is saved. Back to your task.");
   } else if (path.endsWith("/edit/")) {
-    say("Your answer, to change or to leave as it is.");
+    say("Your answer is open for editing.");
   } else if (current) {
     say("Next task.");
   } else {
@@ -98,11 +98,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
 });
 
 document.addEventListener("htmx:sendError", () => {
-  current?.tell("No connection. Your answer is kept here: press Enter to try again.");
+  current?.tell("No connection. Your answer is kept on this page: press Enter to try again.");
 });
 
 document.addEventListener("htmx:responseError", (event) => {
-  current?.tell(`That did not work (${event.detail.xhr.status}). Your answer is kept here: try again, or reload.`);
+  current?.tell(`Something went wrong (error ${event.detail.xhr.status}). Your answer is kept on this page: try again, or reload.`);
 });
 
 document.addEventListener("visibilitychange", () => {

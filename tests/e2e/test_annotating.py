@@ -64,7 +64,7 @@ def test_by_keyboard_alone_from_signing_in_to_the_last_task(page: Page) -> None:
     page.keyboard.type("not my language")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading", name="Nothing to do at the moment")).to_be_visible()
+    expect(page.get_by_role("heading", name="No tasks right now")).to_be_visible()
     ranking, all_bad = Annotation.objects.order_by("id")
     assert stored(ranking) == {"C": 1, "A": 2, "B": 3, "D": 3}
     assert not ranking.all_bad
@@ -91,7 +91,7 @@ def test_guidelines_and_help_are_one_key_away(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Be kind.")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.keyboard.press("Enter")
     rank(page, "A")
 
@@ -136,5 +136,5 @@ def test_two_tabs_hold_one_task(page: Page, problems: Problems) -> None:
     expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
     rank(other, "CBA")
     other.keyboard.press("Enter")
-    expect(other.locator("#notice")).to_contain_text("no longer held for you")
+    expect(other.locator("#notice")).to_contain_text("no longer reserved for you")
     assert stored(Annotation.objects.get()) == {"A": 1, "B": 2, "C": 3}

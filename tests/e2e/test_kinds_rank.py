@@ -67,7 +67,7 @@ def test_by_touch_buttons_do_what_a_drag_does(open_context: Callable[..., Browse
     start(page, "rank")
     for letter in "BAC":
         card(page, letter).get_by_role("button", name="Rank next").tap()
-    card(page, "C").get_by_role("button", name="better").tap()
+    card(page, "C").get_by_role("button", name="up").tap()
     assert fits_a_finger(page, ".sample footer button, .ranking button")
     page.get_by_role("button", name="Submit").tap()
     assert by_letter(submitted(page), "rank") == {"B": 1, "A": 2, "C": 2}
@@ -97,7 +97,7 @@ def test_a_stored_order_that_nobody_touched_asks_before_it_is_sent_again(page: P
     expect(page.get_by_role("dialog")).to_contain_text("as it is?")
     page.keyboard.press("Escape")
     assert Annotation.objects.count() == 1
-    card(page, "B").get_by_role("button", name="worse").click()
+    card(page, "B").get_by_role("button", name="down").click()
     page.keyboard.press("Enter")
     expect(page.locator("#idle")).to_be_visible()
     assert by_letter(Annotation.objects.latest("id"), "rank") == {"C": 1, "A": 2, "B": 3}
@@ -112,7 +112,7 @@ def test_undo_takes_back_step_after_step(page: Page) -> None:
     expect(chips).to_have_count(3)
     page.keyboard.press("b")
     page.keyboard.press("u")
-    expect(page.locator("#announcement")).to_have_text("Not all bad.")
+    expect(page.locator("#announcement")).to_have_text("All bad: off.")
     for left in (2, 2, 1, 0):
         page.keyboard.press("u")
         expect(chips).to_have_count(left)

@@ -70,7 +70,7 @@ def test_another_source_asks_first_and_each_keeps_its_own_text(page: Page) -> No
 
 def test_by_mouse_from_nothing(page: Page) -> None:
     start(page, "rewrite", samples=1)
-    page.get_by_role("button", name="Write from nothing").click()
+    page.get_by_role("button", name="Write from scratch").click()
     page.get_by_label("Your text").fill("كان يا ما كان ثعلب صغير")
     page.get_by_role("button", name="Submit").click()
     assert submitted(page).text == "كان يا ما كان ثعلب صغير"
@@ -95,7 +95,7 @@ def test_nothing_written_and_an_unchanged_copy_ask_first(page: Page) -> None:
     expect(page.locator("#notice")).to_contain_text("Nothing is written yet")
     page.keyboard.press("1")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("dialog")).to_contain_text("This is sample 1 as it was")
+    expect(page.get_by_role("dialog")).to_contain_text("This is sample 1, unchanged")
     page.keyboard.press("Escape")
     assert not Annotation.objects.exists()
     page.keyboard.press("Control+Enter")

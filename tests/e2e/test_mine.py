@@ -61,28 +61,28 @@ def test_a_key_is_set_by_pressing_it_with_the_keyboard_alone(page: Page) -> None
     sign_in(page, user)
     tab_to(page, page.get_by_role("link", name="My work"))
     page.keyboard.press("Enter")
-    tab_to(page, page.get_by_role("link", name="Keys and goal"))
+    tab_to(page, page.get_by_role("link", name="Settings"))
     page.keyboard.press("Enter")
 
-    goal = page.get_by_label("Answers a day")
+    goal = page.get_by_label("Answers per day")
     tab_to(page, goal)
     page.keyboard.type("40")
     skip = page.get_by_label("Skip", exact=False)
     tab_to(page, skip)
     page.keyboard.press("f")
     expect(skip).to_have_value("F")
-    expect(page.locator("#id_key-skip-problem")).to_contain_text("F is also “Flag")
+    expect(page.locator("#id_key-skip-problem")).to_contain_text("F is already used for “Flag")
     page.keyboard.press("7")
-    expect(page.locator("#id_key-skip-problem")).to_contain_text("Digits are for places")
+    expect(page.locator("#id_key-skip-problem")).to_contain_text("Digits are reserved")
     page.keyboard.press("x")
     expect(skip).to_have_value("X")
     expect(page.locator(".field-problem:not(:empty)")).to_have_count(0)
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("status")).to_contain_text("Stored.")
+    expect(page.get_by_role("status")).to_contain_text("Saved.")
     assert keys_of(user)["skip"] == "x"
     assert WorkSettings.objects.get().daily_goal == 40
-    tab_to(page, page.get_by_role("button", name="The usual keys again"))
+    tab_to(page, page.get_by_role("button", name="Reset shortcuts to defaults"))
     page.keyboard.press("Enter")
     expect(skip).to_have_value("S")
 
@@ -96,10 +96,10 @@ def test_keys_are_set_without_script_too(
     page.goto("/me/settings/")
     problems.expected = "422"
     page.get_by_label("Skip", exact=False).fill("f")
-    page.get_by_role("button", name="Store").click()
-    expect(page.get_by_role("alert")).to_contain_text("Not stored yet: see the field that is marked below.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Not saved. Check the field marked below.")
     page.get_by_label("Skip", exact=False).fill("x")
-    page.get_by_role("button", name="Store").click()
+    page.get_by_role("button", name="Save").click()
     assert keys_of(user)["skip"] == "x"
 
 
@@ -115,7 +115,7 @@ def test_the_last_answer_is_changed_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("7")
     page.keyboard.press("Enter")
     page.wait_for_url("**/me/")
-    expect(page.locator(".last .said").nth(1)).to_contain_text("Second: much better changed")
+    expect(page.locator(".last .said").nth(1)).to_contain_text("Second: much better edited")
     assert Annotation.objects.filter(revision=2).count() == 1
 
 
@@ -125,7 +125,7 @@ def test_a_skipped_task_is_taken_again(page: Page) -> None:
     queue.release(claimed(user, project))
     sign_in(page, user)
     page.goto("/me/")
-    page.get_by_role("button", name="Take it again").click()
+    page.get_by_role("button", name="Reopen").click()
     expect(page.locator("#task")).to_be_visible()
 
 

@@ -32,7 +32,7 @@ def test_axe_finds_nothing_serious_from_the_task_to_the_empty_queue(page: Page, 
     page.keyboard.press("u")
     expect(page.locator(".dock .banner")).to_be_visible()
     axe(page)
-    page.get_by_role("button", name="Leave it as it is").click()
+    page.get_by_role("button", name="Cancel editing").click()
     expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
     page.keyboard.press("s")
     page.keyboard.press("1")
@@ -158,7 +158,7 @@ def test_new_guidelines_are_pointed_out_until_an_answer_is_given_under_them(page
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
     hint = page.locator("#guidelines-new")
-    expect(hint).to_contain_text("Before your first answer")
+    expect(hint).to_contain_text("before your first answer")
     page.keyboard.press("g")
     expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Be kind.")
     page.keyboard.press("g")
@@ -177,7 +177,7 @@ def test_new_guidelines_are_pointed_out_until_an_answer_is_given_under_them(page
     expect(hint).to_contain_text("have changed since your last answer")
     page.get_by_role("button", name="Guidelines, version 4").click()
     expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Be brave.")
-    expect(page.get_by_role("link", name="what has changed since")).to_be_visible()
+    expect(page.get_by_role("link", name="See what changed")).to_be_visible()
 
 
 def test_a_daily_goal_is_shown_quietly_and_counts_on(page: Page) -> None:
@@ -192,7 +192,7 @@ def test_an_empty_queue_says_why(page: Page) -> None:
     open_project(page, limit_per_day=1)
     page.keyboard.press("b")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="That is all for today")).to_be_visible()
+    expect(page.get_by_role("heading", name="Daily limit reached")).to_be_visible()
     expect(page.locator("#idle").get_by_role("link", name="My work")).to_be_visible()
 
 
@@ -210,7 +210,7 @@ def test_a_training_task_teaches_before_the_next_one(page: Page, axe: Check) -> 
     wrong = next(number for number, text in enumerate(texts, start=1) if not text.startswith("B"))
     page.keyboard.press(str(wrong))
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="The known answer is another")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not the expected answer")).to_be_visible()
     expect(page.locator(".lesson strong")).to_have_text("short")
     expect(page.get_by_role("button", name="Next")).to_be_focused()
     axe(page)
@@ -219,5 +219,5 @@ def test_a_training_task_teaches_before_the_next_one(page: Page, axe: Check) -> 
     texts = page.locator(".sample > .text").all_inner_texts()
     page.keyboard.press(str([text[0] for text in texts].index("B") + 1))
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="That is the known answer")).to_be_visible()
-    expect(page.locator(".lesson")).to_contain_text("from here on your answers count")
+    expect(page.get_by_role("heading", name="Correct")).to_be_visible()
+    expect(page.locator(".lesson")).to_contain_text("From now on your answers count")

@@ -75,7 +75,7 @@ def test_a_draft_survives_a_lost_server_and_reaches_it_later(page: Page, problem
     start(page, "rank")
     page.route("**/draft/", lambda route: route.abort())
     press(page, "BA")
-    expect(page.locator(".saved")).to_have_text("No connection: kept in this browser")
+    expect(page.locator(".saved")).to_have_text("No connection: saved in this browser")
     assert Assignment.objects.get().draft is None
     page.unroute("**/draft/")
     page.reload()
@@ -91,7 +91,7 @@ def test_a_draft_the_server_refuses_breaks_nothing(page: Page, problems: Problem
     start(page, "rank")
     page.route("**/draft/", lambda route: route.fulfill(status=422, body="no"))
     press(page, "BAC")
-    expect(page.locator(".saved")).to_have_text("Kept in this browser")
+    expect(page.locator(".saved")).to_have_text("Saved in this browser")
     page.keyboard.press("Enter")
     assert by_letter(submitted(page), "rank") == {"B": 1, "A": 2, "C": 3}
 
@@ -129,7 +129,7 @@ def test_a_stale_lease_keeps_the_draft_and_claims_again(page: Page, problems: Pr
     kept(page)
     queue.release(Assignment.objects.get())
     press(page, "C")
-    expect(page.locator("#notice")).to_contain_text("no longer held for you")
+    expect(page.locator("#notice")).to_contain_text("no longer reserved for you")
     expect(page.locator(".order .chip")).to_have_count(3)
     page.get_by_role("button", name="Claim it again").click()
     expect(page.locator("#notice")).to_contain_text("as you left it")

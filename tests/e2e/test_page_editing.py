@@ -77,7 +77,7 @@ def test_an_unchanged_answer_asks_before_it_is_stored_again(page: Page) -> None:
     expect(page.locator("#unchanged")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#unchanged")).to_be_hidden()
-    page.get_by_role("button", name="Leave it as it is").click()
+    page.get_by_role("button", name="Cancel editing").click()
     prompt_is(page, "Prompt 1")
     assert Annotation.objects.count() == 1
 
@@ -90,7 +90,7 @@ def test_what_was_begun_is_there_again_after_a_look_at_the_last_answer(page: Pag
     expect(page.locator("#last .said")).to_have_count(1)
     page.keyboard.press("1")
     prompt_is(page, "Prompt 0")
-    page.get_by_role("button", name="Leave it as it is").click()
+    page.get_by_role("button", name="Cancel editing").click()
     prompt_is(page, "Prompt 1")
     expect(page.locator(".order .chip")).to_have_count(1)
 

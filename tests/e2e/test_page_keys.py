@@ -97,7 +97,7 @@ def test_a_keyboard_of_another_script_has_its_keys_in_the_same_places(page: Page
 
 def test_each_window_opens_and_closes_by_its_key(page: Page) -> None:
     start(page, "rank")
-    for key, name in (("g", "Guidelines"), ("?", "Keys"), ("l", "Your last answers")):
+    for key, name in (("g", "Guidelines"), ("?", "Keyboard shortcuts"), ("l", "Your recent answers")):
         dialog = page.get_by_role("dialog", name=name)
         page.keyboard.press(key)
         expect(dialog).to_be_visible()

@@ -26,10 +26,10 @@ def renewed() -> bool:
 def test_it_says_for_how_long_the_task_is_held(page: Page) -> None:
     page.clock.install()
     start(page, "rank", lease_minutes=12)
-    expect(page.locator(".lease")).to_have_text("Yours for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
     page.clock.fast_forward("05:00")
-    expect(page.locator(".lease")).to_have_text("Yours for 7 min")
-    expect(page.get_by_role("button", name="Keep it")).to_be_hidden()
+    expect(page.locator(".lease")).to_have_text("Reserved for 7 min")
+    expect(page.get_by_role("button", name="Keep working")).to_be_hidden()
 
 
 def test_it_is_renewed_while_the_page_is_in_use(page: Page) -> None:
@@ -39,7 +39,7 @@ def test_it_is_renewed_while_the_page_is_in_use(page: Page) -> None:
     page.clock.fast_forward("05:00")
     page.mouse.move(300, 300)
     page.clock.run_for(2000)
-    expect(page.locator(".lease")).to_have_text("Yours for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
     assert renewed()
 
 
@@ -48,9 +48,9 @@ def test_it_is_not_renewed_for_a_page_that_is_left_alone(page: Page) -> None:
     start(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("10:30")
-    expect(page.locator(".held")).to_contain_text("Yours for 1:30")
+    expect(page.locator(".held")).to_contain_text("Reserved for 1:30")
     assert not renewed()
-    expect(page.locator("#announcement")).to_contain_text("Yours for")
+    expect(page.locator("#announcement")).to_contain_text("Reserved for")
 
 
 def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
@@ -58,10 +58,10 @@ def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
     start(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("10:30")
-    keep = page.get_by_role("button", name="Keep it")
+    keep = page.get_by_role("button", name="Keep working")
     keep.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".lease")).to_have_text("Yours for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
     expect(keep).to_be_hidden()
     assert renewed()
 
@@ -76,10 +76,10 @@ def test_a_lease_lost_while_away_is_said_on_coming_back(page: Page, problems: Pr
     Assignment.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert queue.expire() == 1
     page.clock.fast_forward("13:00")
-    expect(page.locator(".lease")).to_have_text("The time is up: others may get this task")
+    expect(page.locator(".lease")).to_have_text("Reservation expired: others may get this task")
     page.mouse.move(300, 300)
     page.clock.run_for(2000)
-    expect(page.locator("#notice")).to_contain_text("no longer held for you")
+    expect(page.locator("#notice")).to_contain_text("no longer reserved for you")
     expect(page.locator(".order .chip")).to_have_count(2)
 
 

@@ -80,7 +80,7 @@ def test_markdown_and_code_are_drawn_and_can_be_seen_as_written(page: Page) -> N
     expect(page.locator(".prompt .source")).to_have_text("Write `f`.")
     page.reload()
     expect(card.locator(".source")).to_be_visible()
-    page.get_by_role("button", name="As written").click()
+    page.get_by_role("button", name="Markdown source").click()
     expect(card.locator("strong")).to_be_visible()
 
 

@@ -35,7 +35,7 @@ def test_the_page_shows_who_to_look_at_first(page: Page, axe: Callable[[Page], N
     project = told()
     sign_in(page, admin())
     page.goto(f"/projects/{project.slug}/quality/")
-    expect(page.get_by_role("heading", name="Worth a look")).to_be_visible()
+    expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
     expect(page.locator(".findings li").first).to_contain_text(
         "Picks what is shown first in 14 of 14 answers"
     )
@@ -77,7 +77,7 @@ def test_the_last_word_comes_after_an_own_vote(page: Page, axe: Callable[[Page],
     sign_in(page, admin())
     page.goto(f"/projects/{project.slug}/adjudication/")
     page.get_by_role("link", name="Prompt 0").click()
-    expect(page.get_by_role("heading", name="Your vote first")).to_be_visible()
+    expect(page.get_by_role("heading", name="Answer this task first")).to_be_visible()
     assert "on 0" not in page.content()
     page.get_by_role("button", name="Answer this task").click()
     page.wait_for_url(re.compile(r"/assignments/\d+/"))
@@ -86,13 +86,13 @@ def test_the_last_word_comes_after_an_own_vote(page: Page, axe: Callable[[Page],
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(rf"/adjudication/{task.pk}/$"))
     expect(page.get_by_text("amal on 0")).to_be_visible()
-    page.get_by_label("Why").fill("The second keeps its promise.")
-    page.get_by_role("button", name="Mine is the last word").click()
-    expect(page.get_by_text("Your answer has the last word on this task.")).to_be_visible()
+    page.get_by_label("Reason").fill("The second keeps its promise.")
+    page.get_by_role("button", name="Use my answer as final").click()
+    expect(page.get_by_text("Your answer is now the final decision on this task.")).to_be_visible()
     assert Adjudication.objects.get().task == task
     page.get_by_label("Explanation").fill("Because it keeps its promise.")
     page.get_by_role("button", name="Use as training task").click()
-    expect(page.get_by_text("It is a training task since")).to_be_visible()
+    expect(page.get_by_text("Training task since")).to_be_visible()
     assert Gold.objects.get().explanation == "Because it keeps its promise."
     axe(page)
 

@@ -59,7 +59,7 @@ def test_a_project_in_two_minutes(
     expect(page.locator("#preview")).to_contain_text("Clouds get heavy.")
 
     # Somebody who will answer.
-    page.get_by_role("link", name="Invite somebody").click()
+    page.get_by_role("link", name="Invite someone").click()
     page.get_by_label("Name", exact=True).focus()
     page.keyboard.type("Ben")
     page.keyboard.press("Enter")
@@ -102,12 +102,12 @@ def test_what_is_typed_survives_what_is_wrong(
     sign_in(page, admin())
     page.goto("/projects/stories/setup/")
     page.get_by_label("Name", exact=True).fill("Tales")
-    page.get_by_label("What annotators look for").fill("Be **kind**.")
+    page.get_by_label("Instructions for annotators").fill("Be **kind**.")
     expect(page.locator("#preview strong", has_text="kind")).to_be_visible()
     page.get_by_text("Quality and limits").click()
     page.get_by_label("Gold, percent").fill("70")
-    page.get_by_role("button", name="Save the settings").click()
-    expect(page.get_by_text("Saved, except for what is marked below")).to_be_visible()
+    page.get_by_role("button", name="Save settings").click()
+    expect(page.get_by_text("Saved, except for the fields marked below")).to_be_visible()
     expect(page.get_by_label("Gold, percent")).to_have_value("70")
     expect(page.get_by_label("Gold, percent")).to_be_visible()
     assert Project.objects.get().name == "Tales"
@@ -141,7 +141,7 @@ def test_people_are_found_sent_away_and_brought_back(page: Page, axe: Callable[[
     expect(page.get_by_text("Saved.")).to_be_visible()
     expect(page.get_by_label("Inner")).to_have_value("reviewers")
     page.get_by_role("button", name="Deactivate").click()
-    expect(page.get_by_text("ann cannot sign in any more")).to_be_visible()
+    expect(page.get_by_text("ann can no longer sign in")).to_be_visible()
     page.get_by_role("button", name="Reactivate").click()
     expect(page.get_by_text("ann can sign in again")).to_be_visible()
     page.goto("/people/")

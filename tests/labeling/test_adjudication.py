@@ -119,7 +119,7 @@ def test_after_the_vote_all_answers_lie_side_by_side(client: Client) -> None:
     assert "Ben’s reason." in text
     assert "First: better" in text
     assert "Second: better" in text
-    assert "Mine is the last word" in text
+    assert "Use my answer as final" in text
 
 
 def test_answers_are_laid_side_by_side_in_one_order_whatever_was_shown(client: Client) -> None:
@@ -223,8 +223,8 @@ def test_remarks_on_a_task_that_waits_stay_hidden_until_the_own_vote(client: Cli
     project, (task,) = disputed()
     page = Page(client, admin(), task)
     address = reverse("labeling:quality", args=[project.slug])
-    assert "waits for your own vote" in client.get(address).content.decode()
+    assert "Hidden until you have answered this task" in client.get(address).content.decode()
     page.vote()
     text = client.get(address).content.decode()
     assert "Ben’s reason." in text
-    assert "waits for your own vote" not in text
+    assert "Hidden until you have answered this task" not in text

@@ -54,7 +54,7 @@ def test_a_training_task_needs_an_explanation(client: Client) -> None:
     ada = admin()
     client.force_login(ada)
     says(ada, task, Answer(ranks=(1, 2, 3)))
-    assert "Write why the answer is right" in make(client, task, "training", " ")
+    assert "Add an explanation" in make(client, task, "training", " ")
     assert not Gold.objects.exists()
 
 

@@ -153,7 +153,7 @@ def test_somebody_who_is_signed_in_is_told_so(client: Client) -> None:
     client.force_login(annotator())
     response = client.post(address, CHOSEN)
     assert response.status_code == 403
-    assert "You are here as ann" in response.text
+    assert "You are signed in as ann" in response.text
     assert Invitation.objects.get().accepted is None
 
 
@@ -213,7 +213,7 @@ def test_an_invitation_can_be_withdrawn(client: Client) -> None:
     address = invited()
     client.force_login(User.objects.get(username="ada"))
     page = client.post(f"/invitations/{Invitation.objects.get().pk}/withdraw/", follow=True).text
-    assert "The link for Ben is worth nothing any more" in page
+    assert "The link for Ben is withdrawn" in page
     client.logout()
     assert client.get(address).status_code == 410
 

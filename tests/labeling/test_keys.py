@@ -28,7 +28,7 @@ def test_two_actions_may_swap_their_keys() -> None:
 
 @pytest.mark.parametrize("key", ["ab", "<script>", "ﬁx", "İ", 5, None, ["x"]])
 def test_a_key_is_one_sign(key: object) -> None:
-    assert refused({"tie": key}).message_dict == {"tie": ["One sign is wanted."]}
+    assert refused({"tie": key}).message_dict == {"tie": ["Enter a single character."]}
 
 
 @pytest.mark.parametrize("key", [" ", "\n", "\x00", "\u200b", "\u3000"])
@@ -44,7 +44,7 @@ def test_digits_are_taken(key: str) -> None:
 def test_a_key_does_one_thing_and_the_complaint_stands_where_it_was_typed() -> None:
     assert list(refused({"tie": "u"}).message_dict) == ["tie"]
     assert list(refused({"undo": "t"}).message_dict) == ["undo"]
-    assert "T is taken: “Tie" in refused({"undo": "t"}).message_dict["undo"][0]
+    assert "T is already used for “Tie" in refused({"undo": "t"}).message_dict["undo"][0]
 
 
 @pytest.mark.parametrize("data", [[], "t", None, {"gold": "x"}])

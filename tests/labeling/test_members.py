@@ -144,7 +144,7 @@ def test_roles_are_chosen_on_a_persons_page_too(client: Client) -> None:
     client.post(f"/people/{ann.pk}/projects/", given)
     assert (role(ann, one), role(ann, two), role(ann, others)) == ("annotators", None, "annotators")
     gone = client.post(f"/people/{ann.pk}/projects/", {f"role_{one.pk}": "kings"}, follow=True).text
-    assert "nothing was changed" in gone
+    assert "Nothing was changed" in gone
     assert role(ann, one) == "annotators"
 
 
@@ -263,7 +263,7 @@ def test_an_admin_of_one_project_neither_closes_nor_opens_it(client: Client) -> 
     opened.refresh_from_db()
     closed.refresh_from_db()
     assert (opened.everybody, closed.everybody) == (True, False)
-    assert "Only who sets up projects on the whole site" in client.get("/projects/closed/setup/").text
+    assert "Only admins of the whole site" in client.get("/projects/closed/setup/").text
 
 
 # -- Whom one looks after ---------------------------------------------------------------------------------

@@ -52,8 +52,8 @@ def test_the_first_page_says_in_steps_how_much_there_is_to_do(client: Client, us
     make_project("poems")
     make_project("closed", is_active=False)
     page = main(client, "/")
-    assert "20 or more tasks to do." in page
-    assert "Nothing to do at the moment." in page
+    assert "20 or more tasks available." in page
+    assert "No tasks right now." in page
     assert "Closed" not in page
     assert page.index("Stories") < page.index("Poems")
 
@@ -72,7 +72,7 @@ def test_a_begun_answer_is_offered_first(client: Client, user: User) -> None:
     make_tasks(project)
     queue.save_draft(claimed(user, project), {"state": {"grade": 1}})
     page = main(client, "/")
-    assert "You have begun an answer here; it is kept. 0 today Continue Stories" in page
+    assert "You have an unfinished answer. 0 today Continue Stories" in page
     assert page.index("Stories") < page.index("Another")
 
 
@@ -83,14 +83,14 @@ def test_a_draft_whose_lease_ran_out_is_still_offered(client: Client, user: User
     queue.save_draft(held, {"state": {"grade": 1}})
     Assignment.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     queue.expire()
-    assert "You have begun an answer here" in main(client, "/")
+    assert "You have an unfinished answer" in main(client, "/")
 
 
 def test_a_held_task_is_somebodys_own(client: Client, user: User) -> None:
     project = make_project()
     make_tasks(project, 2)
     queue.save_draft(claimed(annotator("bob"), project), {"state": {"grade": 1}})
-    assert "begun" not in main(client, "/")
+    assert "unfinished" not in main(client, "/")
 
 
 def test_practice_comes_first_and_says_how_far_one_is(client: Client, user: User) -> None:
@@ -99,12 +99,12 @@ def test_practice_comes_first_and_says_how_far_one_is(client: Client, user: User
     lessons = [
         make_gold(task=task, answer=Answer(all_bad=True), author=None, kind="training") for task in tasks[:3]
     ]
-    assert "3 practice tasks first." in main(client, "/")
+    assert "3 training tasks first." in main(client, "/")
     queue.submit(leased(user, lessons[0]), Answer(all_bad=True), client_key="k")
-    assert "2 practice tasks first, 1 of 3 right so far." in main(client, "/")
+    assert "2 training tasks first, 1 of 3 correct so far." in main(client, "/")
     for lesson in lessons[1:]:
         queue.submit(leased(user, lesson), Answer(all_bad=True), client_key="k")
-    assert "Fewer than 10 tasks to do." in main(client, "/")
+    assert "Fewer than 10 tasks available." in main(client, "/")
 
 
 def test_who_has_reached_the_limit_of_the_day_is_done_for_today(client: Client, user: User) -> None:
@@ -114,7 +114,7 @@ def test_who_has_reached_the_limit_of_the_day_is_done_for_today(client: Client, 
     assert "Start Stories" in main(client, "/")
     answered(user, project)
     page = main(client, "/")
-    assert "Done for today: this project takes 2 answers a day from one person." in page
+    assert "Done for today: this project accepts 2 answers per person per day." in page
     assert "Open Stories" in page
 
 
@@ -122,7 +122,7 @@ def test_who_has_reached_the_limit_of_a_person_is_done(client: Client, user: Use
     project = make_project(limit_per_person=1)
     make_tasks(project, 5)
     answered(user, project)
-    assert "Done: this project takes 1 answer from one person." in main(client, "/")
+    assert "Done: this project accepts 1 answer per person." in main(client, "/")
 
 
 def test_the_goal_of_a_project_gives_way_to_ones_own(client: Client, user: User) -> None:
@@ -132,7 +132,7 @@ def test_the_goal_of_a_project_gives_way_to_ones_own(client: Client, user: User)
     assert "1 of 30 today" in main(client, "/")
     WorkSettings.objects.create(annotator=user, daily_goal=8)
     page = main(client, "/")
-    assert "Today, in all projects 1 of 8" in page
+    assert "Today, all projects 1 of 8" in page
     assert "of 30" not in page
 
 
@@ -169,7 +169,7 @@ def test_admins_find_setup_of_all_their_projects(client: Client) -> None:
 
 
 def test_without_projects_the_page_says_what_will_happen(client: Client, user: User) -> None:
-    assert "When a project opens for you, it appears here." in main(client, "/")
+    assert "Projects you can work on appear here." in main(client, "/")
     client.force_login(admin())
     assert "No projects yet" in main(client, "/")
     assert 'href="/projects/new/"' in client.get("/").text
@@ -203,12 +203,12 @@ def test_the_page_shows_todays_work_and_the_last_answers(client: Client, user: U
     assert "2 answers" in page
     assert "2 of 10" in page
     assert "20 s" in page  # the median
-    assert "Second: much better changed" in page
+    assert "Second: much better edited" in page
     assert "About the same flagged" in page
     assert "Skipped: not my language" in page
     assert f'href="/assignments/{first.assignment_id}/edit/?next=/me/"' in response.text
     assert f'action="/assignments/{skipped.pk}/take-again/"' in response.text
-    assert "1 day in the last eight weeks" in page
+    assert "1 active day in the last eight weeks" in page
 
 
 def test_nobody_sees_anothers_work(client: Client, user: User) -> None:
@@ -303,7 +303,7 @@ def test_the_present_page_is_marked_and_named(client: Client, user: User) -> Non
     for path, title, marked in (
         ("/", "Projects", "Projects"),
         ("/me/", "My work", "My work"),
-        ("/me/settings/", "Keys and goal", "My work"),
+        ("/me/settings/", "Settings", "My work"),
         ("/projects/stories/guidelines/", "Guidelines of Stories", "Projects"),
     ):
         page = client.get(path).text
@@ -343,7 +343,7 @@ def test_an_error_of_ours_is_told_without_the_database(
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500
-    assert "Something broke on our side" in response.text
+    assert "Something went wrong" in response.text
     assert "no database" not in response.text
 
 
@@ -352,7 +352,7 @@ def test_a_page_that_is_out_of_date_says_so(user: User) -> None:
     client.force_login(user)
     response = client.post("/me/settings/", {"reset": "keys"})
     assert response.status_code == 403
-    assert "The page was out of date" in response.text
+    assert "This page has expired" in response.text
 
 
 def test_projects_that_are_not_for_a_person_are_not_listed(client: Client, user: User) -> None:

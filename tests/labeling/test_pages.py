@@ -101,7 +101,7 @@ def test_after_the_last_task_the_page_waits(ann: Client) -> None:
     make_tasks(project)
     ann.get("/projects/stories/work/")
     _, page = answer(ann, lease(project), {"all_bad": True})
-    assert "Nothing to do at the moment" in page
+    assert "No tasks right now" in page
 
 
 def test_a_waiting_page_is_left_alone_until_a_task_comes(ann: Client) -> None:
@@ -119,7 +119,7 @@ def test_an_invalid_answer_says_why_and_keeps_the_task(ann: Client) -> None:
     for given in (*wrong, [], "", "{" * 10_000):
         status, page = answer(ann, lease(project), given)
         assert status == 422
-        assert "Not stored" in page
+        assert "Not saved" in page
     assert not Annotation.objects.exists()
 
 
@@ -193,7 +193,7 @@ def test_a_draft_that_cannot_be_kept_is_refused_in_one_line(ann: Client, draft: 
     ann.get("/projects/stories/work/")
     response = ann.post(f"/assignments/{lease(project).pk}/draft/", {"draft": draft})
     assert response.status_code == 422
-    assert "Not stored: draft" in response.text
+    assert "Not saved: draft" in response.text
     assert lease(project).draft is None
 
 
@@ -294,7 +294,7 @@ def test_the_last_answers_are_listed_with_what_was_said(ann: Client) -> None:
     ann.post(f"/assignments/{lease(project).pk}/skip/", {"reason": "no"})
     page = ann.get("/projects/stories/last/").text
     assert "2 = 3 › 1" in page
-    assert "Take it again" in page
+    assert "Reopen" in page
     assert GENERATOR not in page
 
 
@@ -425,7 +425,8 @@ def test_sign_in_does_not_lead_to_another_site(client: Client) -> None:
 
 def test_a_wrong_password_is_said_in_words(client: Client) -> None:
     assert (
-        "do not belong together" in client.post("/accounts/login/", {"username": "a", "password": "b"}).text
+        "Incorrect user name or password"
+        in client.post("/accounts/login/", {"username": "a", "password": "b"}).text
     )
 
 

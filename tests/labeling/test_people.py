@@ -40,7 +40,7 @@ def test_a_name_can_be_found_among_many(ada: Client) -> None:
     page = ada.get("/people/", {"q": "PERSON01"}).text
     assert "person017" in page
     assert "person021" not in page
-    assert "Nobody by this name" in ada.get("/people/", {"q": "<b>"}).text
+    assert "No one found" in ada.get("/people/", {"q": "<b>"}).text
     assert ada.get("/people/", {"q": "a\x00", "page": "x"}).status_code == 200
 
 
@@ -51,7 +51,7 @@ def test_a_deactivated_annotator_is_out_at_once_and_their_tasks_go_to_others(ada
     theirs = Client()
     theirs.force_login(ann)
     page = ada.post(f"/people/{ann.pk}/deactivate/", follow=True).text
-    assert "ann cannot sign in any more" in page
+    assert "ann can no longer sign in" in page
     assert "1 task" in page
     assert theirs.get("/").status_code == 302
     task.refresh_from_db()

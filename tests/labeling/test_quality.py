@@ -246,7 +246,7 @@ def test_agreement_is_counted_on_tasks_that_came_at_random(client: Client) -> No
     assert Quality(answers_of(project)).agreement[0].value == "50 %"
     Task.objects.filter(pk=chosen.pk).update(choice=Task.Choice.DISAGREEMENT, usefulness=1)
     assert Quality(answers_of(project)).agreement[0].value == "100 %"
-    assert "tasks that came at random" in page(client, project)
+    assert "randomly chosen tasks only" in page(client, project)
 
 
 def test_criteria_have_figures_of_their_own() -> None:

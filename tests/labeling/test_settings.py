@@ -47,7 +47,7 @@ def test_only_the_keys_that_differ_are_stored(client: Client, user: User) -> Non
     response = client.post(PATH, form(goal="25", skip="X"), follow=True)
     stored = WorkSettings.objects.get(annotator=user)
     assert (stored.keys, stored.daily_goal) == ({"skip": "x"}, 25)
-    assert "Stored." in response.text
+    assert "Saved." in response.text
     assert keys_of(user)["skip"] == "x"
 
 
@@ -106,7 +106,7 @@ def test_the_usual_keys_come_back_and_the_goal_stays(client: Client, user: User)
     response = client.post(PATH, {"reset": "keys"} | form(skip="9", goal="no"), follow=True)
     stored = WorkSettings.objects.get(annotator=user)
     assert (stored.keys, stored.daily_goal) == ({}, 40)
-    assert "usual ones again" in response.text
+    assert "reset to their defaults" in response.text
 
 
 def test_a_field_that_the_page_does_not_have_changes_nothing(client: Client, user: User) -> None:

@@ -101,7 +101,7 @@ def test_what_is_valid_is_saved_and_what_is_not_is_said_beside_its_field(ada: Cl
     given = settings(name="Tales", criteria="a, b, c, d, e", gold_percent=70, guidelines_text="Be kind.")
     response = ada.post("/projects/stories/setup/", given)
     assert response.status_code == 422
-    assert "Saved, except for what is marked below" in response.text
+    assert "Saved, except for the fields marked below" in response.text
     assert "At most 4 criteria" in response.text
     assert "less than or equal to 50" in response.text
     project = Project.objects.get()
@@ -258,7 +258,7 @@ def test_only_what_was_looked_at_is_stored(ada: Client) -> None:
     make_project()
     looked_at = digest(bring(ada, text="Once"))
     page = bring(ada, text="Twice", confirm=looked_at)
-    assert "has changed since you looked" in page
+    assert "has changed since you checked it" in page
     assert not Prompt.objects.exists()
     bring(ada, text="Once", confirm=looked_at)
     again = bring(ada, text="Once", confirm=looked_at)
