@@ -8,7 +8,7 @@ from django.db import transaction
 
 from labeling.models import Project, Prompt
 from labeling.prompts import add_prompts, split_of
-from training.gpt.corpus.prepare import stories
+from training.gpt.corpus import stories
 from training.gpt.errors import InputError
 
 

@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 import torch
-from training.gpt.corpus.prepare import prepare
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from tests.benchmarks.interleaved import Row, in_turns, progress
 from training.gpt.config import CorpusConfig, ModelConfig, PretrainConfig, SamplingConfig, TokenizerConfig
+from training.gpt.corpus.prepare import prepare
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.generation.generate import generate
 from training.gpt.huggingface.import_export import export_folder

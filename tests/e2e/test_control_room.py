@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
-from training.gpt.corpus.prepare import stories
 
 from labeling.models import Annotation, Task
 from tests.e2e.conftest import sign_in
 from tests.e2e.controls import start_run
 from tests.processes import eventually, worker
 from tests.training.objects import admin, annotator
+from training.gpt.corpus import stories
 from training.models import Decision, Gate, ModelVersion
 
 pytestmark = [

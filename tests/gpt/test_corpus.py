@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training.gpt.corpus.prepare import ALL, Prepared, prepare, tokenize
 
 from tests.gpt.corpora import shared, write
 from tests.gpt.examples import tiny_tokenizer
 from training.gpt.config import CorpusConfig, TokenizerConfig
+from training.gpt.corpus.prepare import ALL, Prepared, prepare, tokenize
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from training.gpt.corpus.prepare import prepare
 
 from tests.gpt.corpora import write
 from training.gpt.config import CorpusConfig, TokenizerConfig
+from training.gpt.corpus.prepare import prepare
 
 PREPARE = """
 import json, sys

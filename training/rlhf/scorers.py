@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from training.gpt.corpus.prepare import stories
+from training.gpt.corpus import stories
 
 
 class Scorer(Protocol):

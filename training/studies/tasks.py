@@ -19,7 +19,8 @@ import torch
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import CorpusConfig, ModelConfig, PretrainConfig, TokenizerConfig
 from training.gpt.config_fields import check_options, option
-from training.gpt.corpus.prepare import prepare, stories
+from training.gpt.corpus import stories
+from training.gpt.corpus.prepare import prepare
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Literal
 
-from training.gpt.corpus.prepare import wikitext
+from training.gpt.corpus import wikitext
 from training.gpt.corpus.splits import SplitName
 from training.gpt.errors import InputError
 
