@@ -100,12 +100,12 @@ def page(open_context: Callable[..., BrowserContext]) -> Page:
 def axe() -> Callable[[Page], None]:
     """Fails on what axe-core finds serious or critical on the page as it stands, light and dark.
 
-    Call it last: where axe-core is not installed (`npm ci` in tests/e2e), the test is skipped from there on.
+    `script/test` installs axe-core; without it the test fails.
     """
 
     def check(page: Page) -> None:
         if not AXE.exists():
-            pytest.skip("axe-core is not installed: npm ci in tests/e2e")
+            pytest.fail("axe-core is not installed: run script/npm-ci tests/e2e")
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = []
         for scheme in ("light", "dark"):
