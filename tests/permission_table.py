@@ -177,7 +177,7 @@ TABLE = [
         "training:run",
         "training:progress",
         "training:log",
-        "training:excerpts",
+        "training:run_samples",
         "training:points",
         "run-detail",
     ),

@@ -36,7 +36,7 @@ def unseen(user: User | AnonymousUser) -> QuerySet[Run]:
         return Run.objects.none()
     since = timezone.now() - FRESH
     return (
-        Run.objects.to_tell()
+        Run.objects.to_announce()
         .filter(owner=user, seen_at=None, finished_at__gte=since)
         .select_related("project", "policy", "version")
         .order_by("-finished_at")
@@ -47,7 +47,7 @@ def mark_seen(run: Run, user: User | AnonymousUser) -> bool:
     """Keep that its owner has learned of a run's end; False if it is not theirs, or was known already."""
     if not user.is_authenticated:
         return False
-    return bool(Run.objects.to_tell().filter(pk=run.pk, owner=user, seen_at=None).update(seen_at=Now()))
+    return bool(Run.objects.to_announce().filter(pk=run.pk, owner=user, seen_at=None).update(seen_at=Now()))
 
 
 # -- By e-mail and webhook ---------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def send_due() -> int:
     if not channels():
         return 0
     with transaction.atomic():
-        due = Run.objects.to_tell().filter(announced_at=None, finished_at__gte=timezone.now() - FRESH)
+        due = Run.objects.to_announce().filter(announced_at=None, finished_at__gte=timezone.now() - FRESH)
         found = list(due.select_for_update(skip_locked=True, of=("self",)).order_by("finished_at")[:50])
         for run in found:
             assert run.finished_at is not None
@@ -113,13 +113,13 @@ def compose(run_id: int, *, ended: str) -> Notice | None:
     """What to tell of the end of a run at the time `ended` (ISO 8601); None if it has been resumed or deleted
     since: its next end will be told."""
     related = ("project", "version", "owner")
-    run = Run.objects.to_tell().select_related(*related).filter(pk=run_id, finished_at=ended).first()
+    run = Run.objects.to_announce().select_related(*related).filter(pk=run_id, finished_at=ended).first()
     if run is None or run.finished_at is None:
         return None
     version = getattr(run, "version", None)
     subject = f"{run} {run.get_status_display().lower()}" + (f": {run.project.name}" if run.project else "")
     url = settings.SITE_URL + run.get_absolute_url()
-    lines = [f"{run} {run.get_status_display().lower()} after {run.took}."]
+    lines = [f"{run} {run.get_status_display().lower()} after {run.elapsed}."]
     lines += [f"Project: {run.project.name}"] if run.project else []
     lines += [f"It made {version.name}."] if version else []
     lines += [f"Why: {run.error}", f"What to do: {advice(run)}"] if run.error else []

@@ -64,7 +64,7 @@ def obstacle(project: Project) -> str:
 
 def _checked_form(project: Project, *, by: User | None = None) -> RunForm:
     """The valid form of the reward model's training, once all is there for the whole round."""
-    going = project.rounds.filter(outcome=Round.Outcome.GOING).first()
+    going = project.rounds.filter(outcome=Round.Outcome.IN_PROGRESS).first()
     if going is not None:
         raise CannotBegin(f"Round {going.number} is going on: wait for its end, or stop it first.")
     if not project.kind.compares:
@@ -120,7 +120,7 @@ def advance(project: Project) -> Round | None:
     """
     with transaction.atomic():
         locked = Round.objects.select_for_update(of=("self",), skip_locked=True)
-        current = locked.filter(project=project, outcome=Round.Outcome.GOING).first()
+        current = locked.filter(project=project, outcome=Round.Outcome.IN_PROGRESS).first()
         if current is None:
             return None
         run = current.finetune or current.train_reward
@@ -153,7 +153,7 @@ def _finetune(current: Round, trained: Run) -> None:
 def stop(project: Project, *, by: User) -> bool:
     """Stop a project's round and cancel what it runs; False if none was going."""
     with transaction.atomic():
-        going = Round.objects.select_for_update(of=("self",)).filter(outcome=Round.Outcome.GOING)
+        going = Round.objects.select_for_update(of=("self",)).filter(outcome=Round.Outcome.IN_PROGRESS)
         current = going.filter(project=project).first()
         if current is None:
             return False
@@ -182,10 +182,10 @@ def advance_all() -> None:
     """Take every round on, and begin those that are due. What fails in one project stops no other's."""
     for stopped in taken_up_again():
         _or_log(_go_on, stopped)
-    for project in Project.objects.filter(rounds__outcome=Round.Outcome.GOING):
+    for project in Project.objects.filter(rounds__outcome=Round.Outcome.IN_PROGRESS):
         _or_log(advance, project)
     resting = Automation.objects.filter(is_on=True, project__is_active=True).exclude(
-        project__rounds__outcome=Round.Outcome.GOING
+        project__rounds__outcome=Round.Outcome.IN_PROGRESS
     )
     for automation in resting.select_related("project", "changed_by"):
         _or_log(_begin_if_due, automation)
@@ -202,7 +202,7 @@ def taken_up_again() -> QuerySet[Round]:
 
 
 def _go_on(stopped: Round) -> None:
-    going: dict[str, Any] = {"outcome": Round.Outcome.GOING, "message": "", "ended_at": None}
+    going: dict[str, Any] = {"outcome": Round.Outcome.IN_PROGRESS, "message": "", "ended_at": None}
     Round.objects.filter(pk=stopped.pk, outcome=Round.Outcome.STOPPED).update(**going)
 
 

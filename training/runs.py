@@ -136,7 +136,7 @@ def mend() -> int:
     Returns how many runs were found dead. A dead foreground run has nobody to take it up again: it failed.
     """
     dead = 0
-    for run in Run.objects.silent():
+    for run in Run.objects.without_heartbeat():
         if run.cancel_requested:
             dead += run.finish(Run.Status.CANCELLED)
         elif run.pause_requested:

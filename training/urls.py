@@ -34,7 +34,7 @@ urlpatterns = [
     path("runs/<int:pk>/pause/", runs.pause_run, name="pause"),
     path("runs/<int:pk>/resume/", runs.resume_run, name="resume"),
     path("runs/<int:pk>/log/", run_records.log, name="log"),
-    path("runs/<int:pk>/excerpts/", run_records.run_excerpts, name="excerpts"),
+    path("runs/<int:pk>/samples/", run_records.run_excerpts, name="run_samples"),
     path("runs/<int:pk>/points/", run_records.points, name="points"),
     # /notices/
     path("notices/", notifications.news, name="notices"),

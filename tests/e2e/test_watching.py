@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import sign_in
 from tests.training.objects import admin
-from training.models import Excerpt, LogLine, Point, Run
+from training.models import LogLine, MetricPoint, Run, RunSample
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,10 +16,11 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     other = Run.objects.create(kind=Run.Kind.PRETRAIN, parameters={}, owner=ada)
     for each in (run, other):
         assert each.begin()
-    Point.objects.bulk_create(
-        Point(run=run, step=step, values={"kl": step / 10, "entropy": 3 - step / 100}) for step in range(101)
+    MetricPoint.objects.bulk_create(
+        MetricPoint(run=run, step=step, values={"kl": step / 10, "entropy": 3 - step / 100})
+        for step in range(101)
     )
-    Excerpt.objects.create(run=run, step=0, position=0, prompt="Once", text="text 0")
+    RunSample.objects.create(run=run, step=0, position=0, prompt="Once", text="text 0")
     LogLine.objects.create(run=run, attempt=1, level="warning", text="cut at the limit")
     sign_in(page, ada)
     page.goto(run.get_absolute_url())
@@ -45,10 +46,10 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     # One evaluation has no others to step to; those that follow come by themselves.
     expect(page.get_by_text("text 0")).to_be_visible()
     expect(page.get_by_label("Evaluation")).to_have_count(0)
-    with page.expect_response("**/excerpts/**"):
+    with page.expect_response("**/samples/**"):
         pass
-    Excerpt.objects.bulk_create(
-        Excerpt(run=run, step=step, position=0, prompt="Once", text=f"text {step}") for step in (50, 100)
+    RunSample.objects.bulk_create(
+        RunSample(run=run, step=step, position=0, prompt="Once", text=f"text {step}") for step in (50, 100)
     )
     expect(page.get_by_text("text 100")).to_be_visible()
     page.get_by_label("Evaluation").focus()

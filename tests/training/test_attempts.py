@@ -8,7 +8,7 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from training import runs
-from training.models import SILENCE, Point, Run
+from training.models import HEARTBEAT_TIMEOUT, MetricPoint, Run
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,9 @@ def queued(**fields: object) -> Run:
 
 
 def silent_since_long(run: Run) -> None:
-    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - SILENCE - timedelta(seconds=1))
+    Run.objects.filter(pk=run.pk).update(
+        heartbeat_at=timezone.now() - HEARTBEAT_TIMEOUT - timedelta(seconds=1)
+    )
 
 
 def runs_since(run: Run, *, seconds: float) -> None:
@@ -39,14 +41,16 @@ def test_only_one_of_two_processes_begins_a_run() -> None:
 
 
 def measured(run: Run, *, steps: int) -> None:
-    Point.objects.bulk_create(Point(run=run, step=step, values={"loss": 1.0}) for step in range(1, steps + 1))
+    MetricPoint.objects.bulk_create(
+        MetricPoint(run=run, step=step, values={"loss": 1.0}) for step in range(1, steps + 1)
+    )
 
 
 def test_an_attempt_without_a_state_to_go_on_from_begins_anew() -> None:
     run = queued()
     run.begin()
     measured(run, steps=3)
-    run.beat(progress=0.5, message="step 3")
+    run.record_heartbeat(progress=0.5, message="step 3")
     run.release()
     run.begin()
     assert run.attempts == 2
@@ -59,12 +63,12 @@ def test_an_attempt_with_a_state_keeps_what_was_measured_up_to_it() -> None:
     run.begin()
     run.folder.mkdir(parents=True)
     measured(run, steps=5)
-    run.saved(3)
-    run.beat(progress=0.5, message="step 5")
+    run.record_saved_step(3)
+    run.record_heartbeat(progress=0.5, message="step 5")
     run.release()
     run.begin()
     assert run.progress == 0.5
-    run.resumed(3)
+    run.rewind_to(3)
     assert list(run.points.values_list("step", flat=True)) == [1, 2, 3]
     assert run.saved_step == 3
 
@@ -73,7 +77,7 @@ def test_a_state_whose_folder_is_gone_is_forgotten() -> None:
     run = queued()
     run.begin()
     measured(run, steps=3)
-    run.saved(3)
+    run.record_saved_step(3)
     run.release()
     run.begin()
     assert run.saved_step is None
@@ -101,15 +105,15 @@ def test_the_time_spent_leaves_out_the_waits_between_attempts() -> None:
     assert run.seconds is None
     run.begin()
     run.folder.mkdir(parents=True)
-    run.saved(1)
+    run.record_saved_step(1)
     runs_since(run, seconds=10)
-    run.beat(progress=0.1, message="step 1")
+    run.record_heartbeat(progress=0.1, message="step 1")
     run.release()
     Run.objects.filter(pk=run.pk).update(started_at=timezone.now() - timedelta(days=1))
     run.begin()
     runs_since(run, seconds=5)
     assert run.seconds == pytest.approx(15, abs=1)
-    run.beat(progress=0.2, message="step 2")
+    run.record_heartbeat(progress=0.2, message="step 2")
     run.finish(Run.Status.SUCCEEDED)
     assert run.seconds == pytest.approx(15, abs=1)
 
@@ -130,7 +134,7 @@ def test_a_lost_attempt_can_neither_beat_nor_finish() -> None:
     winner = Run.objects.get(pk=lost.pk)
     winner.release()
     winner.begin()
-    assert not lost.beat(progress=0.9, message="still here")
+    assert not lost.record_heartbeat(progress=0.9, message="still here")
     assert not lost.finish(Run.Status.SUCCEEDED, metrics={"loss": 0.0})
     winner.refresh_from_db()
     assert winner.status == Run.Status.RUNNING
@@ -140,9 +144,9 @@ def test_a_lost_attempt_can_neither_beat_nor_finish() -> None:
 def test_a_beat_says_when_cancelling_was_asked_for() -> None:
     run = queued()
     run.begin()
-    assert run.beat(progress=0.5, message="step 5")
+    assert run.record_heartbeat(progress=0.5, message="step 5")
     runs.cancel(Run.objects.get(pk=run.pk))
-    assert not run.beat(progress=0.6, message="step 6")
+    assert not run.record_heartbeat(progress=0.6, message="step 6")
 
 
 def test_a_waiting_run_is_cancelled_at_once() -> None:

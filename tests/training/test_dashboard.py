@@ -67,7 +67,7 @@ def test_what_is_at_work_is_shown_and_the_page_looks_again_soon(as_admin: Client
     current = rounds.begin(project)
     assert current.train_reward is not None
     current.train_reward.begin()
-    current.train_reward.beat(progress=0.4, message="")
+    current.train_reward.record_heartbeat(progress=0.4, message="")
     page = text(as_admin, DASHBOARD)
     assert 'hx-trigger="every 5s"' in page
     assert str(current.train_reward) in page
@@ -125,7 +125,7 @@ def test_the_loop_page_shows_its_stages_versions_and_rounds(as_admin: Client) ->
     project = ready()
     base = in_production(ModelVersion.objects.get(name="base"))
     candidate = policy("base-2", project=project, parent=base)
-    Gate.objects.create(project=project, candidate=candidate, against=base, most=10)
+    Gate.objects.create(project=project, candidate=candidate, against=base, max_prompts=10)
     current = rounds.begin(project, by=User.objects.get(username="ada"))
     ended(current.train_reward, Run.Status.FAILED, "Out of memory.")
     rounds.advance(project)

@@ -42,7 +42,7 @@ def promoted(project: Project, ada: User, *names: str) -> list[ModelVersion]:
 
 def closed(gate_of: ModelVersion, against: ModelVersion, project: Project, outcome: str) -> Gate:
     return Gate.objects.create(
-        project=project, candidate=gate_of, against=against, most=20, outcome=outcome,
+        project=project, candidate=gate_of, against=against, max_prompts=20, outcome=outcome,
         closed_at=timezone.now(),
     )  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_what_is_in_production_or_being_compared_is_not_archived(project: Projec
     with pytest.raises(NotAllowed, match="promote another or roll back first"):
         decisions.archive(base, by=ada, reason="Old.")
     rival = make_policy("rival", seed=1)
-    Gate.objects.create(project=project, candidate=rival, against=base, most=20)
+    Gate.objects.create(project=project, candidate=rival, against=base, max_prompts=20)
     with pytest.raises(NotAllowed, match="withdraw its gate"):
         decisions.archive(rival, by=ada, reason="Old.")
 

@@ -95,7 +95,7 @@ def test_one_call_starts_the_run_that_asks_people() -> None:
     project, old, new = two_versions(heldout=20)
     ada = admin()
     gate = gates.open_gate(new, project=project, by=ada)
-    assert (gate.candidate, gate.against, gate.outcome, gate.most) == (new, old, OPEN, 20)
+    assert (gate.candidate, gate.against, gate.outcome, gate.max_prompts) == (new, old, OPEN, 20)
     assert gate.run is not None
     assert (gate.run.kind, gate.run.owner, gate.run.project) == (Run.Kind.EVALUATE, ada, project)
     wanted = {"policy": "new", "against": "old", "judge": "people", "tasks": 20}
@@ -316,7 +316,7 @@ def test_asking_more_goes_on_where_it_was_undecided() -> None:
     with pytest.raises(gates.NotOpened, match="ask more"):
         gates.open_gate(gate.candidate, project=gate.project, by=None)
     assert gates.ask_more(gate, by=None).outcome == OPEN
-    assert gate.most == 11
+    assert gate.max_prompts == 11
     assert gate.run is not None
     assert gate.run.parameters["tasks"] == 5
     ask(gate)

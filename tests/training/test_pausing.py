@@ -13,7 +13,7 @@ from tests.training.objects import QUICK_PRETRAIN, admin, annotator, start
 from training import runs
 from training.execution.attempt import Attempt, Stop
 from training.execution.executor import execute, wind_up
-from training.models import SILENCE, Run
+from training.models import HEARTBEAT_TIMEOUT, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -62,7 +62,7 @@ def test_the_dead_attempt_of_a_run_that_was_to_be_paused_is_paused() -> None:
     run = Run.objects.create(kind=Run.Kind.PRETRAIN)
     run.begin()
     runs.pause(run)
-    Run.objects.update(heartbeat_at=timezone.now() - SILENCE - timedelta(seconds=1))
+    Run.objects.update(heartbeat_at=timezone.now() - HEARTBEAT_TIMEOUT - timedelta(seconds=1))
     assert runs.mend() == 1
     run.refresh_from_db()
     assert run.status == Run.Status.PAUSED
@@ -86,7 +86,7 @@ def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
     runs.resume(run, detached=False)
     assert execute(run), run.error
     assert list(run.points.values_list("step", flat=True)) == list(range(9))
-    assert sorted(set(run.excerpts.values_list("step", flat=True))) == [0, 4, 8]
+    assert sorted(set(run.samples.values_list("step", flat=True))) == [0, 4, 8]
 
 
 @pytest.mark.parametrize("is_cancelled_too", [False, True])

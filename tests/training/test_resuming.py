@@ -19,7 +19,7 @@ from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, start
 from training import artifacts, runs
 from training.execution.attempt import Attempt, Stop
 from training.execution.executor import execute
-from training.models import SILENCE, ModelVersion, Run
+from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -193,7 +193,7 @@ def test_a_killed_command_is_found_and_resumed_by_another(tmp_path: Path) -> Non
         process.kill()
     run = Run.objects.get()
     assert run.status == Run.Status.RUNNING
-    Run.objects.update(heartbeat_at=timezone.now() - SILENCE - timedelta(seconds=1))
+    Run.objects.update(heartbeat_at=timezone.now() - HEARTBEAT_TIMEOUT - timedelta(seconds=1))
     saved = run.saved_step
     assert saved is not None
     call_command("resume", str(run.pk))

@@ -56,7 +56,7 @@ def test_a_round_begins_with_a_reward_model_from_the_version_in_production() -> 
     assert current.train_reward.parameters["epochs"] == 1
     assert rounds.advance(project) == current
     current.refresh_from_db()
-    assert current.outcome == Round.Outcome.GOING
+    assert current.outcome == Round.Outcome.IN_PROGRESS
     assert current.finetune is None
 
 
@@ -111,7 +111,7 @@ def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
     run = current.train_reward
     assert run is not None
     run.begin()
-    run.saved(3)
+    run.record_saved_step(3)
     run.finish(Run.Status.FAILED, error="The machine was switched off.")
     rounds.advance_all()
     rounds.advance_all()
@@ -120,7 +120,7 @@ def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
     runs.resume(run)
     rounds.advance_all()
     current.refresh_from_db()
-    assert (current.outcome, current.message, current.ended_at) == (Round.Outcome.GOING, "", None)
+    assert (current.outcome, current.message, current.ended_at) == (Round.Outcome.IN_PROGRESS, "", None)
 
 
 def test_a_round_that_somebody_stops_stays_stopped_while_its_run_winds_up() -> None:
@@ -141,7 +141,7 @@ def test_a_paused_run_keeps_the_round_waiting() -> None:
     runs.pause(current.train_reward)
     rounds.advance(project)
     current.refresh_from_db()
-    assert current.outcome == Round.Outcome.GOING
+    assert current.outcome == Round.Outcome.IN_PROGRESS
 
 
 def test_stopping_a_round_cancels_what_it_runs() -> None:

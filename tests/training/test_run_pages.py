@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.training.objects import annotator, make_policy, make_project, make_reward, running, start
-from training.models import ModelVersion, Point, Run
+from training.models import MetricPoint, ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
 
@@ -13,15 +13,17 @@ pytestmark = pytest.mark.django_db
 def ended_early(*, saved_step: int | None) -> Run:
     run = running()
     if saved_step is not None:
-        run.saved(saved_step)
+        run.record_saved_step(saved_step)
     run.finish(Run.Status.CANCELLED)
     return run
 
 
 def test_a_running_run_is_polled_and_shows_its_curves(as_admin: Client) -> None:
     run = running()
-    run.beat(progress=0.25, message="step 2")
-    Point.objects.bulk_create(Point(run=run, step=step, values={"kl": step * 0.5}) for step in (1, 2))
+    run.record_heartbeat(progress=0.25, message="step 2")
+    MetricPoint.objects.bulk_create(
+        MetricPoint(run=run, step=step, values={"kl": step * 0.5}) for step in (1, 2)
+    )
     page = as_admin.get(run.get_absolute_url()).content.decode()
     assert 'hx-trigger="every 2s"' in page
     assert "25 %" in page
@@ -103,7 +105,7 @@ def test_annotators_see_no_runs_and_do_not_learn_which_there_are(client: Client)
     client.force_login(annotator())
     run = running()
     assert client.get(reverse("training:runs")).status_code == 403
-    for name in ("run", "progress", "log", "excerpts", "points"):
+    for name in ("run", "progress", "log", "run_samples", "points"):
         assert client.get(reverse(f"training:{name}", args=[run.pk])).status_code == 404
     for name in ("cancel", "pause", "resume"):
         assert client.post(reverse(f"training:{name}", args=[run.pk])).status_code == 404

@@ -30,12 +30,12 @@ def lines(run: Run) -> list[tuple[str, str]]:
 
 def test_a_pretraining_shows_what_it_writes_and_says_what_it_does() -> None:
     run = executed(Run.Kind.PRETRAIN, **QUICK)
-    shown = list(run.excerpts.values_list("step", "position"))
+    shown = list(run.samples.values_list("step", "position"))
     assert sorted(shown) == [(step, position) for step in (0, 2, 4) for position in range(3)]
-    prompts = run.excerpts.filter(step=0).order_by("position").values_list("prompt", flat=True)
+    prompts = run.samples.filter(step=0).order_by("position").values_list("prompt", flat=True)
     assert prompts[0] == ""
     assert all(prompts[1:])
-    assert list(run.excerpts.filter(step=4).order_by("position").values_list("prompt", flat=True)) == list(
+    assert list(run.samples.filter(step=4).order_by("position").values_list("prompt", flat=True)) == list(
         prompts
     )
     texts = [text for _, text in lines(run)]
@@ -57,8 +57,8 @@ def test_a_fine_tune_shows_its_held_out_completions_with_their_scores() -> None:
         Run.Kind.FINETUNE, name="tuned", project="letters", policy="base", reward="taste", steps=2, minutes=0,
         evaluate_every=1, prompts_per_step=2, samples_per_prompt=2, max_new_tokens=4,
     )  # fmt: skip
-    assert sorted(set(run.excerpts.values_list("step", flat=True))) == [0, 1, 2]
-    last = run.excerpts.filter(step=2)
+    assert sorted(set(run.samples.values_list("step", flat=True))) == [0, 1, 2]
+    last = run.samples.filter(step=2)
     assert last.count() == 4
     assert all(isinstance(each.score, float) for each in last)
     # The same prompts and texts as the evaluation's own report.

@@ -228,7 +228,7 @@ def test_an_answer_to_a_task_that_the_reader_may_still_be_given_is_hidden(client
 def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> None:
     project = make_project(samples_per_task=2)
     versions = [made(name, project=project) for name in ("new", "old")]
-    gate = Gate.objects.create(project=project, candidate=versions[0], against=versions[1], most=10)
+    gate = Gate.objects.create(project=project, candidate=versions[0], against=versions[1], max_prompts=10)
     [prompt] = add_prompts(project, ["Once"], "heldout")
     texts = {version.generator: f" {version.name}" for version in versions if version.generator}
     create_blind_tasks(project=project, completions=[(prompt, texts)])

@@ -101,7 +101,7 @@ def test_a_closed_gate_is_the_word_of_people(as_admin: Client, project: Project)
     assert version.parent is not None
     points = {"points": [1.0] * 18 + [0.5, 0.0], "answers": 20}
     gate = Gate.objects.create(
-        project=project, candidate=version, against=version.parent, most=20, evidence=points,
+        project=project, candidate=version, against=version.parent, max_prompts=20, evidence=points,
         outcome=Gate.Outcome.MET, closed_at=timezone.now(),
     )  # fmt: skip
     found = win_rates([version])[version.pk][0]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.training.objects import admin, make_policy, make_project, running
 from training import runs
-from training.models import Excerpt, LogLine, Point, Run
+from training.models import LogLine, MetricPoint, Run, RunSample
 from training.reports.queue_position import waiting
 
 pytestmark = pytest.mark.django_db
@@ -100,8 +100,8 @@ def test_a_queue_without_a_worker_says_so(as_admin: Client) -> None:
 
 
 def writes(run: Run, *steps: int) -> None:
-    Excerpt.objects.bulk_create(
-        Excerpt(run=run, step=step, position=position, prompt=f"prompt {position}", text=f"text {step}")
+    RunSample.objects.bulk_create(
+        RunSample(run=run, step=step, position=position, prompt=f"prompt {position}", text=f"text {step}")
         for step in steps
         for position in (0, 1)
     )
@@ -122,9 +122,9 @@ def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slide
     page = page_of(as_admin, run)
     assert '<input type="hidden" id="place-of" name="of" value="1">' in page
     assert 'type="range"' not in page
-    assert as_admin.get(address("excerpts", run, "?of=1")).status_code == 204
+    assert as_admin.get(address("run_samples", run, "?of=1")).status_code == 204
     writes(run, 10)
-    grown = as_admin.get(address("excerpts", run, "?of=1")).content.decode()
+    grown = as_admin.get(address("run_samples", run, "?of=1")).content.decode()
     assert 'id="excerpts"' in grown
     assert 'type="range"' in grown
 
@@ -132,7 +132,7 @@ def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slide
 def test_the_slider_shows_any_evaluation(as_admin: Client) -> None:
     run = running()
     writes(run, 0, 10, 20)
-    shown = as_admin.get(address("excerpts", run, "?place=1")).content.decode()
+    shown = as_admin.get(address("run_samples", run, "?place=1")).content.decode()
     assert "text 10" in shown
     assert "text 20" not in shown
     assert "<section" not in shown
@@ -143,13 +143,13 @@ def test_the_section_follows_new_evaluations_unless_somebody_looks_at_an_earlier
 ) -> None:
     run = running()
     writes(run, 0, 10)
-    assert as_admin.get(address("excerpts", run, "?place=1&of=2")).status_code == 204
+    assert as_admin.get(address("run_samples", run, "?place=1&of=2")).status_code == 204
     writes(run, 20)
-    assert "text 20" in as_admin.get(address("excerpts", run, "?place=1&of=2")).content.decode()
-    assert "text 20" not in as_admin.get(address("excerpts", run, "?place=0&of=2")).content.decode()
+    assert "text 20" in as_admin.get(address("run_samples", run, "?place=1&of=2")).content.decode()
+    assert "text 20" not in as_admin.get(address("run_samples", run, "?place=0&of=2")).content.decode()
     run.finish(Run.Status.CANCELLED)
-    assert as_admin.get(address("excerpts", run, "?place=2&of=3")).status_code == 286
-    assert as_admin.get(address("excerpts", run, "?place=x")).status_code == 404
+    assert as_admin.get(address("run_samples", run, "?place=2&of=3")).status_code == 286
+    assert as_admin.get(address("run_samples", run, "?place=x")).status_code == 404
 
 
 # -- The log ----------------------------------------------------------------------------------------------
@@ -189,7 +189,9 @@ def test_the_whole_log_is_text(as_admin: Client) -> None:
 
 def test_resources_are_shown_as_they_were_read(as_admin: Client) -> None:
     run = running()
-    run.used({"memory": 1.25e9, "peak_memory": 1.6e9, "machine_memory": 16e9, "cpu": 1.5, "cores": 2})
+    run.record_resources(
+        {"memory": 1.25e9, "peak_memory": 1.6e9, "machine_memory": 16e9, "cpu": 1.5, "cores": 2}
+    )
     page = page_of(as_admin, run)
     assert "1.2 GB, at most 1.6 GB of 16 GB" in page
     assert "1.5 of 2 cores" in page
@@ -197,8 +199,8 @@ def test_resources_are_shown_as_they_were_read(as_admin: Client) -> None:
 
 def test_all_metrics_come_as_csv(as_admin: Client) -> None:
     run = running()
-    Point.objects.create(run=run, step=1, values={"kl": 0.5, "score": None})
-    Point.objects.create(run=run, step=2, values={"kl": 1.5, "heldout/kl": 1.25})
+    MetricPoint.objects.create(run=run, step=1, values={"kl": 0.5, "score": None})
+    MetricPoint.objects.create(run=run, step=2, values={"kl": 1.5, "heldout/kl": 1.25})
     answer = as_admin.get(address("points", run))
     text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     assert list(csv.reader(io.StringIO(text))) == [
@@ -216,7 +218,9 @@ def test_what_differs_from_the_defaults_stands_apart(as_admin: Client) -> None:
 
 def test_the_kl_is_drawn_against_its_budget(as_admin: Client) -> None:
     run = running(parameters={"kl_budget": 3.5})
-    Point.objects.bulk_create(Point(run=run, step=step, values={"kl": float(step)}) for step in (1, 2))
+    MetricPoint.objects.bulk_create(
+        MetricPoint(run=run, step=step, values={"kl": float(step)}) for step in (1, 2)
+    )
     page = page_of(as_admin, run)
     assert "budget 3.5" in page
     assert 'class="level"' in page

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tests.processes import eventually, worker
 from tests.training.objects import QUICK_PRETRAIN, start
-from training.models import SILENCE, ModelVersion, Run
+from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -78,7 +78,7 @@ def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_pa
     saved = run.saved_step
     assert saved is not None
     run.points.filter(step=saved).update(values={"loss": -1.0})
-    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - SILENCE)
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - HEARTBEAT_TIMEOUT)
     with worker(tmp_path):
         assert eventually(lambda: status(run) == Run.Status.SUCCEEDED, seconds=240)
     assert run.points.get(step=saved).values == {"loss": -1.0}

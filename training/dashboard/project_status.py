@@ -75,7 +75,7 @@ class Standing:
 
     @property
     def is_in_a_round(self) -> bool:
-        return self.round is not None and self.round.outcome == Round.Outcome.GOING
+        return self.round is not None and self.round.outcome == Round.Outcome.IN_PROGRESS
 
     @property
     def candidate(self) -> ModelVersion | None:

@@ -18,7 +18,7 @@ from training.execution.json_safe import storable
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
 from training.gpt.training_loop import Hooks, Written
-from training.models import HEARTBEAT, Excerpt, LogLine, Point, Run
+from training.models import HEARTBEAT_INTERVAL, LogLine, MetricPoint, Run, RunSample
 
 FLUSH_SECONDS = 0.5
 MOST_FIGURES = 4
@@ -56,7 +56,7 @@ class Attempt:
         self.observer = observer
         self.reason: Stop | None = None
         self._progress, self._message = run.progress, ""
-        self._points: list[Point] = []
+        self._points: list[MetricPoint] = []
         self._flushed = time.monotonic()
         self._log, self._usage = RunLog(run), Usage()
         self._stage = ""
@@ -83,7 +83,7 @@ class Attempt:
         self._log.add(said, level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
         with suppress(DatabaseError):  # what came of the run is in its row, and matters more
             self._log.write()
-            self.run.used(self._usage.read())
+            self.run.record_resources(self._usage.read())
 
     @property
     def hooks(self) -> Hooks:
@@ -125,7 +125,7 @@ class Attempt:
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
         """Keep one step's metrics (a row per step) and show them."""
         self._progress, self._message = progress, f"step {step}"
-        self._points.append(Point(run=self.run, step=step, values=storable(metrics)))
+        self._points.append(MetricPoint(run=self.run, step=step, values=storable(metrics)))
         if line := evaluation_in(metrics):
             self._log.add(f"step {step}: {line}")
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -134,9 +134,9 @@ class Attempt:
 
     def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
         """Keep what the model writes at a step; what an earlier attempt kept of the step is replaced."""
-        Excerpt.objects.bulk_create(
+        RunSample.objects.bulk_create(
             [
-                Excerpt(run=self.run, step=step, position=position, **storable(asdict(each)))
+                RunSample(run=self.run, step=step, position=position, **storable(asdict(each)))
                 for position, each in enumerate(excerpts)
             ],
             update_conflicts=True,
@@ -152,11 +152,11 @@ class Attempt:
         """
         self.flush()
         yield
-        self.run.saved(step)
+        self.run.record_saved_step(step)
 
     def on_resume(self, step: int) -> None:
         """The training goes on from the state at `step`."""
-        self.run.resumed(step)
+        self.run.rewind_to(step)
         self.say(f"goes on from step {step}")
 
     def flush(self) -> None:
@@ -164,7 +164,7 @@ class Attempt:
         the first."""
         self._log.write()
         rows = {point.step: point for point in self._points}
-        Point.objects.bulk_create(
+        MetricPoint.objects.bulk_create(
             rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["values"]
         )
         self._points.clear()
@@ -173,10 +173,10 @@ class Attempt:
     def _beat(self) -> None:
         failing_since: float | None = None
         try:
-            while not self._ended.wait(HEARTBEAT.total_seconds()):
+            while not self._ended.wait(HEARTBEAT_INTERVAL.total_seconds()):
                 try:
-                    alive = self.run.beat(progress=self._progress, message=self._message)
-                    self.run.used(self._usage.read())
+                    alive = self.run.record_heartbeat(progress=self._progress, message=self._message)
+                    self.run.record_resources(self._usage.read())
                     self._log.write()
                 except DatabaseError:
                     # The database may come back before anyone takes this run to be dead.
@@ -238,4 +238,4 @@ def ending(run: Run) -> str:
             return "Interrupted; given back to the queue."
         case Run.Status.PAUSED if run.saved_step is not None:
             return f"Paused, its state saved at step {run.saved_step}."
-    return f"{run.get_status_display().capitalize()} after {run.took}."
+    return f"{run.get_status_display().capitalize()} after {run.elapsed}."

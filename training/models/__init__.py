@@ -1,22 +1,22 @@
-"""What training keeps: runs, what they tell of themselves, versions, and what people decided about them."""
+"""The tables of training: runs and their records, model versions, gates, decisions and rounds."""
 
 from training.models.decisions import Decision, Gate
-from training.models.records import Excerpt, LogLine, Point
+from training.models.records import LogLine, MetricPoint, RunSample
 from training.models.rounds import Automation, Round
-from training.models.runs import HEARTBEAT, SILENCE, Run
+from training.models.runs import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Run
 from training.models.versions import ModelVersion, version_name
 
 __all__ = [
-    "HEARTBEAT",
-    "SILENCE",
+    "HEARTBEAT_INTERVAL",
+    "HEARTBEAT_TIMEOUT",
     "Automation",
     "Decision",
-    "Excerpt",
     "Gate",
     "LogLine",
+    "MetricPoint",
     "ModelVersion",
-    "Point",
     "Round",
     "Run",
+    "RunSample",
     "version_name",
 ]

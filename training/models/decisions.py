@@ -1,4 +1,4 @@
-"""What people decided about versions, and the comparisons by people that such a decision waits for."""
+"""Decisions about model versions, and the gates that decisions depend on."""
 
 from django.conf import settings
 from django.db import models
@@ -10,7 +10,7 @@ from training.models.versions import ModelVersion
 
 
 class Gate(models.Model):
-    """A blind comparison by people of a candidate with the version in production: it is met, or it is not."""
+    """A blind comparison, by people, of a candidate with the version in production."""
 
     class Outcome(models.TextChoices):
         OPEN = "open", "Being answered"
@@ -23,11 +23,18 @@ class Gate(models.Model):
     candidate = models.ForeignKey(ModelVersion, models.PROTECT, related_name="gates")
     against = models.ForeignKey(ModelVersion, models.PROTECT, related_name="gates_against")
     run = models.ForeignKey(
-        Run, models.PROTECT, null=True, blank=True, related_name="gates", help_text="It opened the tasks."
+        Run,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="gates",
+        help_text="The run that opened the tasks.",
     )
-    most = models.PositiveIntegerField(help_text="After so many compared prompts it is undecided.")
+    max_prompts = models.PositiveIntegerField(
+        db_column="most", help_text="After this many compared prompts without a result it is undecided."
+    )
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.OPEN)
-    evidence = models.JSONField(default=dict, blank=True, help_text="The figures when it was closed.")
+    evidence = models.JSONField(default=dict, blank=True, help_text="The results when it was closed.")
     opened_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -60,7 +67,7 @@ class Gate(models.Model):
 
 
 class Decision(models.Model):
-    """One change of a version's stage: who made it, when and why. Rows are never changed."""
+    """One change of a version's stage: who made it, when and why. Rows are append-only."""
 
     class Action(models.TextChoices):
         PROMOTE = "promote", "Promoted"
@@ -77,11 +84,11 @@ class Decision(models.Model):
         null=True,
         blank=True,
         related_name="replaced_by",
-        help_text="What was in production before, where that changed.",
+        help_text="The version that was in production before, if that changed.",
     )
     gate = models.ForeignKey(Gate, models.PROTECT, null=True, blank=True, related_name="decisions")
     gate_was_met = models.BooleanField(
-        default=True, help_text="False: promoted without, for the reason given."
+        default=True, help_text="False: promoted without a met gate, for the reason given."
     )
     reason = models.TextField(blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

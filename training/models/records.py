@@ -1,32 +1,34 @@
-"""What a run tells of itself as it goes on: metrics, log lines, and what its model writes."""
+"""What a run records while it is executed: metrics, log lines and samples."""
 
 from django.db import models
 
 from training.models.runs import Run
 
-EVALUATED = ("validation_loss", "heldout/loss", "heldout/kl")
-"""Metrics of which one is there wherever a run was evaluated, whatever its kind."""
+EVALUATION_METRICS = ("validation_loss", "heldout/loss", "heldout/kl")
+"""Every evaluation during a run records at least one of these metrics."""
 
 
-class Point(models.Model):
+class MetricPoint(models.Model):
     """The metrics of one step of a run."""
 
-    # The constraint's index begins with the run: a second one would only lead the planner astray.
+    # No index of its own: the unique constraint's index begins with the run, and a second one misleads
+    # PostgreSQL's planner.
     run = models.ForeignKey(Run, models.CASCADE, related_name="points", db_index=False)
     step = models.PositiveIntegerField()
     values = models.JSONField()
 
     class Meta:
+        db_table = "training_point"
         ordering = ["run", "step"]
         constraints = [
             models.UniqueConstraint(fields=["run", "step"], name="point_once_per_step"),
         ]
         indexes = [
-            # Evaluations are few among many steps: a page finds them without reading the others.
+            # Evaluations are few among many steps: this index finds them without reading the others.
             models.Index(
                 fields=["run", "step"],
                 name="point_of_evaluation",
-                condition=models.Q(values__has_any_keys=list(EVALUATED)),
+                condition=models.Q(values__has_any_keys=list(EVALUATION_METRICS)),
             ),
         ]
 
@@ -43,7 +45,7 @@ class LogLine(models.Model):
         ERROR = "error"
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="log")
-    attempt = models.PositiveIntegerField(help_text="Which attempt said it, from 1.")
+    attempt = models.PositiveIntegerField(help_text="The attempt that logged it, from 1.")
     level = models.CharField(max_length=7, choices=Level, default=Level.INFO)
     text = models.TextField()
     at = models.DateTimeField(db_default=models.functions.Now())
@@ -55,20 +57,23 @@ class LogLine(models.Model):
         return self.text
 
 
-class Excerpt(models.Model):
-    """What the model of a run wrote at one step to a prompt that stays the same: it is seen to change."""
+class RunSample(models.Model):
+    """A completion of a fixed prompt at one step of a run, to see how the model changes during training."""
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="excerpts")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="samples")
     step = models.PositiveIntegerField()
-    position = models.PositiveSmallIntegerField(help_text="Which of the prompts, from 0.")
+    position = models.PositiveSmallIntegerField(help_text="The index of the prompt, from 0.")
     prompt = models.TextField(blank=True)
     text = models.TextField(blank=True)
-    score = models.FloatField(null=True, blank=True, help_text="By whoever judges the run; empty: nobody.")
+    score = models.FloatField(
+        null=True, blank=True, help_text="By the run's reward function or reward model; empty: none."
+    )
 
     class Meta:
+        db_table = "training_excerpt"
         ordering = ["run", "position", "step"]
         constraints = [
-            models.UniqueConstraint(fields=["run", "step", "position"], name="excerpt_once_per_step"),
+            models.UniqueConstraint(fields=["run", "step", "position"], name="run_sample_once_per_step"),
         ]
 
     def __str__(self) -> str:

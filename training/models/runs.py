@@ -1,9 +1,9 @@
-"""Runs: what was asked, how far it is, what came of it. The `Run` row is the truth.
+"""Runs: parameters, progress and result. The `Run` row is the source of truth.
 
-A run is executed in attempts. Each attempt holds a token, and everything it writes is conditional on that
-token, so that a run which was given to another process can no longer be touched by the one that lost it.
+A run is executed in attempts. Each attempt holds a token, and all its writes are conditional on that token:
+once a run was given to another process, the process that lost it can no longer change it.
 
-All attempts work in the run's folder. What an attempt saves there lets the next one go on from that step.
+All attempts work in the run's folder. The state an attempt saves there lets the next one continue.
 """
 
 import math
@@ -22,18 +22,18 @@ from django.utils import timezone
 
 from labeling.models import PreferenceSnapshot, Project
 
-HEARTBEAT = timedelta(seconds=2)
-SILENCE = timedelta(seconds=20)
-"""An attempt that has not beaten its heart for this long is taken to be dead."""
+HEARTBEAT_INTERVAL = timedelta(seconds=2)
+HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+"""An attempt without a heartbeat for this long is considered dead."""
 
 
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
-        """Runs that are waiting or being executed."""
+        """Runs that are queued or running."""
         return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """Those that a person may look at: of projects in which they have the right to, and of no project."""
+        """Runs the user may view: those of projects they have the permission in, and of no project."""
         if not user.is_active:
             return self.none()
         seen = models.Q(project__in=Project.objects.allowed(user, "training.view_run"))
@@ -41,30 +41,30 @@ class RunQuerySet(models.QuerySet["Run"]):
             seen |= models.Q(project=None)
         return self.filter(seen)
 
-    def silent(self) -> Self:
-        """Runs whose attempt died: running, but no heartbeat for `SILENCE`."""
-        return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - SILENCE)
+    def without_heartbeat(self) -> Self:
+        """Runs whose attempt died: running, but without a heartbeat for `HEARTBEAT_TIMEOUT`."""
+        return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - HEARTBEAT_TIMEOUT)
 
     def resumable(self) -> Self:
-        """Runs that were paused, and those that ended early and left a state to go on from."""
+        """Paused runs, and failed or cancelled runs with a saved state."""
         return self.filter(
             models.Q(status=Run.Status.PAUSED)
             | models.Q(status__in=Run.ENDED_EARLY, saved_step__isnull=False)
         )
 
-    def to_tell(self) -> Self:
-        """Runs of whose end people want to hear: those that succeeded or failed. Who cancelled one knows."""
+    def to_announce(self) -> Self:
+        """Runs whose end people are notified of: succeeded or failed. Whoever cancelled a run knows."""
         return self.filter(status__in=(Run.Status.SUCCEEDED, Run.Status.FAILED))
 
 
 class Run(models.Model):
-    """One execution of a stage: what was asked, how far it is, what came of it."""
+    """One execution of a stage of the loop: its parameters, progress and result."""
 
     class Kind(models.TextChoices):
         PRETRAIN = "pretrain", "Pretrain"
         SAMPLE = "sample", "Sample"
         TRAIN_REWARD = "train_reward", "Train a reward model"
-        ORDER_TASKS = "order_tasks", "Order tasks"
+        ORDER_TASKS = "order_tasks", "Prioritise tasks"
         FINETUNE = "finetune", "Fine-tune"
         SUPERVISED = "supervised", "Supervised fine-tune"
         DPO = "dpo", "Direct preference optimisation"
@@ -82,7 +82,7 @@ class Run(models.Model):
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
-    parameters = models.JSONField(default=dict, help_text="What was asked, after validation.")
+    parameters = models.JSONField(default=dict, help_text="The validated parameters.")
     project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="runs")
     policy = models.ForeignKey(
         "ModelVersion",
@@ -90,7 +90,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         related_name="runs_as_policy",
-        help_text="The policy this run begins from.",
+        help_text="The policy this run starts from.",
     )
     reward = models.ForeignKey(
         "ModelVersion",
@@ -110,15 +110,15 @@ class Run(models.Model):
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     detached = models.BooleanField(
-        default=True, help_text="Executed by a worker; otherwise by the command that made it."
+        default=True, help_text="Executed by a worker; otherwise by the command that started it."
     )
 
     progress = models.FloatField(default=0.0, help_text="0 to 1.")
     message = models.CharField(max_length=200, blank=True, help_text="What it is doing now.")
-    metrics = models.JSONField(default=dict, help_text="The figures that remain when it is done.")
+    metrics = models.JSONField(default=dict, help_text="The final metrics.")
     error = models.TextField(blank=True)
     saved_step = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The step that the state in its folder stands at; empty: no state."
+        null=True, blank=True, help_text="The step of the state saved in its folder; empty: no saved state."
     )
 
     attempt = models.UUIDField(null=True, blank=True, editable=False)
@@ -127,23 +127,23 @@ class Run(models.Model):
     cancel_requested = models.BooleanField(default=False, editable=False)
     pause_requested = models.BooleanField(default=False, editable=False)
     resources = models.JSONField(
-        default=dict, blank=True, help_text="What its process used at the last heartbeat, and at most."
+        default=dict, blank=True, help_text="Resource usage of its process at the last heartbeat, and peaks."
     )
     code_version = models.CharField(
         max_length=80, blank=True, help_text="The code that executed its last attempt."
     )
     announced_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When its end was told by e-mail and webhook."
+        null=True, blank=True, editable=False, help_text="When its end was announced by e-mail and webhook."
     )
     seen_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When its owner learned of its end on a page."
+        null=True, blank=True, editable=False, help_text="When its owner saw its end on a page."
     )
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     spent = models.DurationField(
-        default=timedelta(0), help_text="Time in execution up to the last heartbeat, all attempts together."
+        default=timedelta(0), help_text="Execution time up to the last heartbeat, over all attempts."
     )
 
     objects = RunQuerySet.as_manager()
@@ -185,18 +185,18 @@ class Run(models.Model):
 
     @property
     def is_resumable(self) -> bool:
-        """Whether it can be taken up again: always once paused, else where it left a state to go on from."""
-        left = self.status in self.ENDED_EARLY and self.saved_step is not None
-        return left or self.status == self.Status.PAUSED
+        """Whether it can be resumed: if it is paused, or ended early with a saved state."""
+        has_state = self.status in self.ENDED_EARLY and self.saved_step is not None
+        return has_state or self.status == self.Status.PAUSED
 
     @property
     def folder(self) -> Path:
-        """Where it works: outlives every attempt that does not bring the run to its end."""
+        """The working folder. It is kept until the run has ended and cannot be resumed."""
         return Path(settings.RUN_FOLDERS) / str(self.pk)
 
     @property
     def seconds(self) -> float | None:
-        """How long it was executed, all attempts together, without the waits between; None if none began."""
+        """Execution time over all attempts, without the time between them; None before the first attempt."""
         if self.started_at is None:
             return None
         spent = self.spent
@@ -206,36 +206,36 @@ class Run(models.Model):
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Time to go at the pace so far; None while there is too little to tell from."""
+        """Estimated time left at the pace so far; None below 2 % progress."""
         if self.status != self.Status.RUNNING or self.seconds is None or self.progress < 0.02:
             return None
         return self.seconds * (1 - self.progress) / self.progress
 
     @property
     def percent(self) -> int:
-        """Progress in whole percent; 100 only when all is done."""
+        """Progress in whole percent, rounded down."""
         return math.floor(self.progress * 100)
 
     @property
-    def took(self) -> str:
-        """`seconds` as people say it."""
-        return duration(self.seconds)
+    def elapsed(self) -> str:
+        """`seconds` as readable text."""
+        return format_duration(self.seconds)
 
     @property
     def remaining(self) -> str:
-        """`remaining_seconds` as people say it."""
-        return duration(self.remaining_seconds)
+        """`remaining_seconds` as readable text."""
+        return format_duration(self.remaining_seconds)
 
     @property
-    def _mine(self) -> RunQuerySet:
-        """This row, as long as the attempt held in this instance is still the one in the database."""
+    def _own_row(self) -> RunQuerySet:
+        """This row, if the attempt of this instance is still the current one in the database; else empty."""
         return Run.objects.filter(pk=self.pk, status=self.Status.RUNNING, attempt=self.attempt)
 
     def begin(self, *, code_version: str = "") -> bool:
-        """Take a queued run for a new attempt; False if another process got there first.
+        """Start a new attempt of a queued run; False if another process got there first.
 
-        Where its folder holds no state, nothing of earlier attempts is left: the run begins anew.
-        `code_version` names the code that executes it.
+        Without a saved state, everything recorded by earlier attempts is deleted first. `code_version` names
+        the code that executes the attempt.
         """
         with transaction.atomic():
             taken = Run.objects.filter(pk=self.pk, status=self.Status.QUEUED).update(
@@ -253,53 +253,53 @@ class Run(models.Model):
                 return False
             self.refresh_from_db()
             if self.saved_step is None or not self.folder.is_dir():
-                self.begin_anew()
+                self.reset()
         return True
 
-    def begin_anew(self) -> None:
-        """Forget what earlier attempts did: what they measured would stand beside what this one measures."""
+    def reset(self) -> None:
+        """Delete what earlier attempts recorded, so that it does not mix with what this one records."""
         fresh = {"progress": 0.0, "saved_step": None, "started_at": Now(), "spent": timedelta(0)}
-        if self._mine.update(**fresh):
+        if self._own_row.update(**fresh):
             self.points.all().delete()
-            self.excerpts.all().delete()
+            self.samples.all().delete()
             self.remove_folder()
         self.refresh_from_db()
 
-    def beat(self, *, progress: float, message: str) -> bool:
-        """Say that the attempt lives. False if it is no longer this run's, or was asked to stop."""
-        mine = self._mine.update(
-            spent=models.F("spent") + SINCE_HEARTBEAT,
+    def record_heartbeat(self, *, progress: float, message: str) -> bool:
+        """Record that the attempt is alive. False if it is no longer current, or was asked to stop."""
+        is_current = self._own_row.update(
+            spent=models.F("spent") + TIME_SINCE_HEARTBEAT,
             heartbeat_at=Now(),
             progress=min(max(progress, 0.0), 1.0),
             message=message[:200],
         )
-        asked = models.Q(cancel_requested=True) | models.Q(pause_requested=True)
-        return bool(mine) and not Run.objects.filter(asked, pk=self.pk).exists()
+        stop_requested = models.Q(cancel_requested=True) | models.Q(pause_requested=True)
+        return bool(is_current) and not Run.objects.filter(stop_requested, pk=self.pk).exists()
 
-    def used(self, resources: dict[str, Any]) -> None:
-        """Keep what this attempt's process uses; also just after its end, as long as no other began."""
+    def record_resources(self, resources: dict[str, Any]) -> None:
+        """Store the resource usage of this attempt's process, also after its end, until another begins."""
         Run.objects.filter(pk=self.pk, attempts=self.attempts).update(resources=resources)
 
-    def saved(self, step: int) -> None:
-        """Keep that the folder now holds the state at `step`, from which the next attempt can go on."""
-        self._mine.update(saved_step=step)
+    def record_saved_step(self, step: int) -> None:
+        """Record that the folder holds the state at `step`, from which the next attempt can continue."""
+        self._own_row.update(saved_step=step)
 
-    def resumed(self, step: int) -> None:
-        """Keep that this attempt goes on from `step`: what was measured later will be measured again."""
-        if self._mine.update(saved_step=step):
+    def rewind_to(self, step: int) -> None:
+        """Continue from `step`: delete what was recorded after it, as it will be recorded again."""
+        if self._own_row.update(saved_step=step):
             self.points.filter(step__gt=step).delete()
-            self.excerpts.filter(step__gt=step).delete()
+            self.samples.filter(step__gt=step).delete()
 
     def finish(self, status: "Run.Status", *, metrics: dict[str, Any] | None = None, error: str = "") -> bool:
-        """End the attempt, for good or, by the status `paused`, until somebody resumes the run.
+        """End the attempt with a final status, or with `paused` until somebody resumes the run.
 
-        False, and nothing written, if the run is no longer this attempt's.
+        Returns False, and writes nothing, if the attempt is no longer current.
         """
         changes: dict[str, Any] = {
             "status": status,
             "attempt": None,
             "finished_at": Now(),
-            "spent": models.F("spent") + LAST_STRETCH,
+            "spent": models.F("spent") + CAPPED_TIME_SINCE_HEARTBEAT,
             "error": error,
             "message": "",
         }
@@ -307,36 +307,41 @@ class Run(models.Model):
             changes |= {"progress": 1.0, "metrics": metrics or {}, "saved_step": None}
         if status == self.Status.PAUSED:
             changes |= {"finished_at": None, "pause_requested": False}
-        done = self._mine.update(**changes)
+        done = self._own_row.update(**changes)
         self.refresh_from_db()
         return bool(done)
 
     def release(self) -> bool:
-        """Give an interrupted attempt back to the queue."""
-        released = self._mine.update(
-            status=self.Status.QUEUED, attempt=None, spent=models.F("spent") + LAST_STRETCH, message=""
+        """Return the run of an interrupted attempt to the queue."""
+        released = self._own_row.update(
+            status=self.Status.QUEUED,
+            attempt=None,
+            spent=models.F("spent") + CAPPED_TIME_SINCE_HEARTBEAT,
+            message="",
         )
         self.refresh_from_db()
         return bool(released)
 
     def remove_folder(self) -> None:
-        """Remove all that its attempts left in files."""
+        """Delete the run's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete the row, and its folder with it."""
+        """Delete the row and its folder."""
         folder = self.folder
         deleted = super().delete(using, keep_parents)
         shutil.rmtree(folder, ignore_errors=True)
         return deleted
 
 
-SINCE_HEARTBEAT = Now() - models.F("heartbeat_at")
-LAST_STRETCH = Least(SINCE_HEARTBEAT, HEARTBEAT, output_field=models.DurationField())
-"""From the last heartbeat to the end of an attempt. Where its death was found later, it is not that long."""
+TIME_SINCE_HEARTBEAT = Now() - models.F("heartbeat_at")
+CAPPED_TIME_SINCE_HEARTBEAT = Least(
+    TIME_SINCE_HEARTBEAT, HEARTBEAT_INTERVAL, output_field=models.DurationField()
+)
+"""From the last heartbeat to the end of an attempt, at most one interval: a death may be found much later."""
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Seconds as `45 s`, `2 min 5 s` or `1 h 20 min`; empty for None."""
     if seconds is None:
         return ""

@@ -1,4 +1,4 @@
-"""Model versions: where each came from, where its files are, how good it is, and where it stands."""
+"""Model versions: origin, files, metrics and stage."""
 
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from training.models.runs import Run
 
 version_name = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-    "A name begins with a letter or digit and goes on with letters, digits, '.', '_' and '-'.",
+    "Start the name with a letter or digit, followed by letters, digits, '.', '_' or '-'.",
 )
 
 
@@ -24,7 +24,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(kind=ModelVersion.Kind.REWARD)
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """Those that a person may look at: of projects in which they have the right to, and of no project."""
+        """Versions the user may view: those of projects they have the permission in, and of no project."""
         if not user.is_active:
             return self.none()
         seen = models.Q(project__in=Project.objects.allowed(user, "training.view_modelversion"))
@@ -33,12 +33,12 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(seen)
 
     def production(self, project: Project, kind: "ModelVersion.Kind | None" = None) -> "ModelVersion | None":
-        """What is in production in a project: its policy, unless another kind is asked for; None: nothing."""
+        """The version of a kind (default: policy) in production in a project; None if there is none."""
         kind = kind or ModelVersion.Kind.POLICY
         return self.filter(project=project, kind=kind, stage=ModelVersion.Stage.PRODUCTION).first()
 
     def candidates(self, project: Project) -> Self:
-        """Policies that may replace the one in production: newer than it, and never in production before."""
+        """Policies newer than the one in production about which no decision was made."""
         fresh = self.policies().filter(
             project=project, stage=ModelVersion.Stage.CANDIDATE, decisions__action=None
         )
@@ -46,7 +46,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return fresh if production is None else fresh.filter(pk__gt=production.pk)
 
     def with_history(self) -> Self:
-        """Each with `was_promoted`: whether it is in production or was there before."""
+        """Annotate `was_promoted`: whether the version is or ever was in production."""
         promoted = ModelVersion.objects.filter(pk=models.OuterRef("pk"), decisions__action="promote")
         return self.annotate(was_promoted=models.Exists(promoted))
 
@@ -59,9 +59,9 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         parent: "ModelVersion | None" = None,
         **fields: Any,
     ) -> "ModelVersion":
-        """Make a version, of its run's project or else its parent's.
+        """Create a version in the project of its run, or else of its parent.
 
-        A policy becomes known as a writer of samples under the same name.
+        A policy also gets a `Generator` of the same name, to which its samples belong.
         """
         generator = None
         if kind == ModelVersion.Kind.POLICY:
@@ -72,7 +72,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """A trained model: where it came from, where its files are, how good it is."""
+    """A trained or imported model."""
 
     class Kind(models.TextChoices):
         POLICY = "policy"
@@ -92,7 +92,7 @@ class ModelVersion(models.Model):
         null=True,
         blank=True,
         related_name="versions",
-        help_text="The project in whose loop it was made, or first promoted; empty: none yet.",
+        help_text="The project it was made or first promoted in; empty: none yet.",
     )
     parent = models.ForeignKey(
         "self",
@@ -100,7 +100,7 @@ class ModelVersion(models.Model):
         null=True,
         blank=True,
         related_name="children",
-        help_text="The version its weights began from.",
+        help_text="The version its weights were initialised from.",
     )
     run = models.OneToOneField(
         Run, models.PROTECT, null=True, blank=True, related_name="version", help_text="The run that made it."
@@ -111,7 +111,7 @@ class ModelVersion(models.Model):
         null=True,
         blank=True,
         related_name="model_version",
-        help_text="Its name among the writers of samples; reward models write none.",
+        help_text="Its name as the author of samples; empty for reward models.",
     )
     artifact = models.CharField(max_length=200, unique=True, help_text="Folder in the artifact storage.")
     artifact_hash = models.CharField(max_length=64)

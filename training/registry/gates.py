@@ -65,7 +65,7 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
             project=project,
             candidate=candidate,
             against=against,
-            most=asked + wanted,
+            max_prompts=asked + wanted,
             run=_ask(candidate, against, project, tasks=wanted, by=by) if wanted else None,
             opened_by=by,
         )
@@ -92,7 +92,7 @@ def ask_more(gate: Gate, *, by: User | None) -> Gate:
                 f"The two were compared on all {asked} held-out prompts of “{locked.project.slug}”: add more."
             )
         locked.outcome, locked.closed_at, locked.evidence = Gate.Outcome.OPEN, None, {}
-        locked.most = asked + wanted
+        locked.max_prompts = asked + wanted
         locked.run = _ask(locked.candidate, locked.against, locked.project, tasks=wanted, by=by)
         locked.save()
         put_ahead(locked.project, *writers(locked))
@@ -277,7 +277,7 @@ def _outcome(gate: Gate, found: Evidence) -> Gate.Outcome | None:
     if verdict := found.verdict:
         return verdict
     asking = gate.run is not None and gate.run.status != Run.Status.SUCCEEDED
-    if found.compared >= gate.most or not (asking or found.waiting):
+    if found.compared >= gate.max_prompts or not (asking or found.waiting):
         return Gate.Outcome.UNDECIDED
     return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.models import Run
-from training.models.records import EVALUATED
+from training.models.records import EVALUATION_METRICS
 from training.reports.charts import Chart, Curve, Level
 
 MOST_ROWS = 500
@@ -144,7 +144,9 @@ def drawn(run: Run) -> Drawn:
 
 def is_noisy(name: str) -> bool:
     """Whether a figure jumps from step to step, so that its mean says more."""
-    return not (name.startswith("heldout/") or name in EVALUATED or name in STEADY or name == "perplexity")
+    return not (
+        name.startswith("heldout/") or name in EVALUATION_METRICS or name in STEADY or name == "perplexity"
+    )
 
 
 def level_of(picture: Picture, run: Run) -> Level | None:
@@ -159,7 +161,7 @@ def level_of(picture: Picture, run: Run) -> Level | None:
 def read(run: Run) -> tuple[Iterable[Row], int]:
     """The rows to draw, by step, and one of how many they are: all (1) where there are few."""
     by_step = run.points.order_by("step")
-    evaluated = by_step.filter(values__has_any_keys=list(EVALUATED))
+    evaluated = by_step.filter(values__has_any_keys=list(EVALUATION_METRICS))
     ends = by_step[:1].union(by_step.reverse()[:1], evaluated)
     steps = sorted(ends.values_list("step", flat=True))
     if not steps:

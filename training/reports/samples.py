@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.models import Excerpt, Run
+from training.models import Run, RunSample
 
 
 @dataclass(frozen=True)
@@ -10,8 +10,8 @@ class Pair:
     """One prompt: what was written to it first, and at the chosen step."""
 
     prompt: str
-    first: Excerpt | None
-    chosen: Excerpt | None
+    first: RunSample | None
+    chosen: RunSample | None
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Excerpts:
 def excerpts(run: Run, *, place: int | None = None) -> Excerpts | None:
     """What was written at the chosen of the steps, the last unless `place` says which; None if there is
     nothing."""
-    steps = list(run.excerpts.order_by("step").values_list("step", flat=True).distinct())
+    steps = list(run.samples.order_by("step").values_list("step", flat=True).distinct())
     if not steps:
         return None
     last = len(steps) - 1
     place = last if place is None else max(0, min(place, last))
-    rows = run.excerpts.filter(step__in={steps[0], steps[place]}).order_by("position")
+    rows = run.samples.filter(step__in={steps[0], steps[place]}).order_by("position")
     prompts: dict[int, str] = {}
-    found: dict[tuple[int, int], Excerpt] = {}
+    found: dict[tuple[int, int], RunSample] = {}
     for row in rows:
         prompts.setdefault(row.position, row.prompt)
         found[row.position, row.step] = row

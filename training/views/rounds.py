@@ -72,7 +72,7 @@ def stop_round(request: UserRequest, slug: str) -> HttpResponse:
 
 def _page(request: UserRequest, project: Project, form: AutomationForm, *, status: int = 200) -> HttpResponse:
     rows = list(last_rounds(project)[:MOST_ROUNDS])
-    going = rows[0] if rows and rows[0].outcome == Round.Outcome.GOING else None
+    going = rows[0] if rows and rows[0].outcome == Round.Outcome.IN_PROGRESS else None
     new = loop.new_comparisons(project)
     stored = _automation_of(project)
     context: dict[str, Any] = {

@@ -45,7 +45,7 @@ def log_lines(run: Run) -> Iterator[str]:
         yield f"{line.at:%Y-%m-%d %H:%M:%S} attempt {line.attempt} {line.level}: {line.text}\n"
 
 
-# /runs/<id>/excerpts/
+# /runs/<id>/samples/
 
 
 @require_GET
