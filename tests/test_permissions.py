@@ -91,7 +91,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     version = made(f"{slug}-1", kind=Run.Kind.FINETUNE, project=project, snapshot=snapshot)
     ModelVersion.objects.filter(pk=version.pk).update(stage=ModelVersion.Stage.PRODUCTION)
     candidate = made(f"{slug}-2", kind=Run.Kind.FINETUNE, project=project, policy=version)
-    gate = Gate.objects.create(project=project, candidate=candidate, against=version, most=100)
+    gate = Gate.objects.create(project=project, candidate=candidate, against=version, max_prompts=100)
     run = Run.objects.create(kind=Run.Kind.SAMPLE, project=project, policy=version)
     gold = control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     last_word = Adjudication.objects.create(task=answered.task, assignment=answered)
