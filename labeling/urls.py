@@ -19,13 +19,13 @@ app_name = "labeling"
 urlpatterns = [
     path("", my_work.projects, name="projects"),
     # /me/
-    path("me/", my_work.mine, name="mine"),
+    path("me/", my_work.my_work, name="my_work"),
     path("me/settings/", work_settings.settings, name="settings"),
     # /projects/<slug>/
     path("projects/<slug:slug>/work/", work.work, name="work"),
     path("projects/<slug:slug>/guidelines/", guidelines.guidelines, name="guidelines"),
     path("projects/<slug:slug>/claim/", work.claim, name="claim"),
-    path("projects/<slug:slug>/last/", my_answers.last, name="last"),
+    path("projects/<slug:slug>/last/", my_answers.recent_answers, name="recent_answers"),
     # /assignments/<id>/
     path("assignments/<int:pk>/", work.assignment, name="assignment"),
     path("assignments/<int:pk>/submit/", work.submit, name="submit"),

@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from labeling.models import Assignment, Project
-from labeling.workspace.pace import start_of
+from labeling.workspace.pace import day_start
 
 
 def limit_reached(*, annotator: User, project: Project) -> str:
@@ -18,7 +18,7 @@ def limit_reached(*, annotator: User, project: Project) -> str:
     if whole is not None and answers[:whole].count() >= whole:
         return "person"
     if daily is not None:
-        today = answers.filter(finished__gte=start_of(timezone.localdate()))
+        today = answers.filter(finished__gte=day_start(timezone.localdate()))
         if today[:daily].count() >= daily:
             return "day"
     return ""

@@ -1,1 +1,1 @@
-"""Pages of the labelling side, one module for each."""
+"""Pages of the labelling side, one module per page or group of pages."""

@@ -1,4 +1,4 @@
-"""Pages for reviewers: the last word where people disagree, and tasks made gold or training tasks."""
+"""Pages for reviewers: final decisions on disputed tasks, and gold and training tasks made from answers."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from labeling.access import UserRequest, allowed_project, signed_in
 from labeling.control_tasks import make_gold
 from labeling.feedback import AnswerError
 from labeling.models import Adjudication, Project, Task
-from labeling.quality import adjudication as last_word
+from labeling.quality import adjudication as adjudication_queries
 from labeling.quality.annotation_arrays import answers_of
 from labeling.quality.gold import gold_of
 from labeling.queue import claim_task
 from labeling.views.quality import REVIEW
-from labeling.views.task_page import shown
-from labeling.workspace.answer_text import in_words
+from labeling.views.task_page import render_text
+from labeling.workspace.answer_text import summarize_answer
 
-MOST_TASKS = 100
+MAX_LISTED_TASKS = 100
 
 # /projects/<slug>/adjudication/
 
@@ -32,17 +32,17 @@ MOST_TASKS = 100
 @signed_in
 @never_cache
 def adjudication(request: UserRequest, slug: str) -> HttpResponse:
-    """The tasks that wait for a last word, and those that have one."""
+    """The tasks that need a final decision, and those that have one."""
     project = allowed_project(request.user, slug, REVIEW)
-    waiting = last_word.disagreements(answers_of(project))
-    settled = Adjudication.objects.filter(task__project=project)
+    open_tasks = adjudication_queries.disagreements(answers_of(project))
+    decided = Adjudication.objects.filter(task__project=project)
     context = {
         "project": project,
-        "rows": last_word.with_tasks(waiting[:MOST_TASKS]),
-        "count": len(waiting),
-        "mine": last_word.own_tasks(request.user, project),
-        "settled": settled.select_related("task__prompt", "assignment__annotator").order_by("-created")[
-            :MOST_TASKS
+        "open_tasks": adjudication_queries.with_tasks(open_tasks[:MAX_LISTED_TASKS]),
+        "open_count": len(open_tasks),
+        "own_tasks": adjudication_queries.own_tasks(request.user, project),
+        "decided": decided.select_related("task__prompt", "assignment__annotator").order_by("-created")[
+            :MAX_LISTED_TASKS
         ],
     }
     return render(request, "labeling/quality/adjudication.html", context)
@@ -52,34 +52,34 @@ def adjudication(request: UserRequest, slug: str) -> HttpResponse:
 @signed_in
 @never_cache
 def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """One task: before the reader's own vote how to give it, after it what everybody said."""
+    """One task. All answers are shown once the reviewer has answered it; before that, a page that says so."""
     task = _task(request.user, slug, pk)
-    own = last_word.own_answer(request.user, task)
-    context: dict[str, Any] = {"project": task.project, "task": task, "own": own}
+    own = adjudication_queries.own_answer(request.user, task)
+    context: dict[str, Any] = {"project": task.project, "task": task, "own_annotation": own}
     if own is None:
-        context["answers"] = len(last_word.answers_to(task))
+        context["answer_count"] = len(adjudication_queries.answers_to(task))
         return render(request, "labeling/quality/answer_first.html", context)
     places = list(task.places.select_related("sample"))
     keys = [place.sample_id for place in places]
-    answers = last_word.answers_to(task)
+    answers = adjudication_queries.answers_to(task)
     decided = Adjudication.objects.filter(task=task).first()
     context |= {
-        "prompt": shown(task.prompt.text, task.project),
-        "agreement": last_word.agreement_on(task),
-        "samples": [shown(place.sample.text.removeprefix(" "), task.project) for place in places],
-        "rows": [
+        "prompt": render_text(task.prompt.text, task.project),
+        "agreement": adjudication_queries.agreement_on(task),
+        "samples": [render_text(place.sample.text.removeprefix(" "), task.project) for place in places],
+        "answers": [
             {
                 "annotation": annotation,
-                "said": in_words(annotation.answer_in(keys)),
-                "criteria": criteria_in_words(annotation.answer_in(keys).criteria),
+                "answer_text": summarize_answer(annotation.answer_in(keys)),
+                "criteria": criteria_text(annotation.answer_in(keys).criteria),
                 "is_own": annotation.pk == own.pk,
-                "counts": decided is not None and decided.assignment_id == annotation.assignment_id,
+                "is_final": decided is not None and decided.assignment_id == annotation.assignment_id,
             }
             for annotation in answers
         ],
-        "decided": decided,
-        "gold": gold_of(task),
-        "may_be_gold": task.project.feedback != Project.FeedbackKind.REWRITE,
+        "decision": decided,
+        "control_tasks": gold_of(task),
+        "can_be_gold": task.project.feedback != Project.FeedbackKind.REWRITE,
     }
     return render(request, "labeling/quality/adjudicate.html", context)
 
@@ -87,33 +87,33 @@ def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 @signed_in
 def vote(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Give the reader this very task, on the page on which everybody answers."""
+    """Claim this task for the reviewer and open it on the task page."""
     task = _task(request.user, slug, pk, REVIEW, "labeling.label")
     held = claim_task(annotator=request.user, task=task)
-    back = reverse("labeling:adjudicate", args=[slug, pk])
+    return_url = reverse("labeling:adjudicate", args=[slug, pk])
     if not held.is_leased:
-        return redirect(back)
-    return redirect(f"{reverse('labeling:assignment', args=[held.pk])}?{urlencode({'next': back})}")
+        return redirect(return_url)
+    return redirect(f"{reverse('labeling:assignment', args=[held.pk])}?{urlencode({'next': return_url})}")
 
 
 @require_POST
 @signed_in
 def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Have the last word, or take it back."""
+    """Store a final decision, or reopen the task."""
     task = _task(request.user, slug, pk)
-    own = last_word.own_answer(request.user, task)
+    own = adjudication_queries.own_answer(request.user, task)
     decision = request.POST.get("decision")
     note = request.POST.get("note", "").replace("\x00", "")
     if own is None:
         messages.warning(request, "Answer the task yourself first.")
     elif decision == "mine":
-        last_word.settle(task=task, chosen=own.assignment, note=note)
+        adjudication_queries.settle(task=task, chosen=own.assignment, note=note)
         messages.success(request, "Your answer is now the final decision on this task.")
     elif decision == "all":
-        last_word.settle(task=task, chosen=None, note=note)
+        adjudication_queries.settle(task=task, chosen=None, note=note)
         messages.success(request, "All answers to this task are kept.")
     elif decision == "reopen":
-        last_word.reopen(task)
+        adjudication_queries.reopen(task)
         messages.success(request, "The task is open again.")
     else:
         messages.warning(request, "Choose an option: your answer as final, or keep all answers.")
@@ -123,9 +123,9 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 @signed_in
 def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
-    """Make a gold or training task of this one, with the reader's own answer."""
+    """Make a gold or training task from this one, with the reviewer's own answer as the expected one."""
     task = _task(request.user, slug, pk)
-    own = last_word.own_answer(request.user, task)
+    own = adjudication_queries.own_answer(request.user, task)
     kind = request.POST.get("kind", "")
     explanation = request.POST.get("explanation", "").replace("\x00", "").strip()
     if own is None:
@@ -153,25 +153,25 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @signed_in
 @never_cache
 def gold(request: UserRequest, slug: str) -> HttpResponse:
-    """The tasks whose answer is known, how people do on them, and tasks to make more of."""
+    """The gold and training tasks with their accuracy, and tasks that could be made into more."""
     project = allowed_project(request.user, slug, REVIEW)
     context = {
         "project": project,
-        "known": last_word.known_tasks(project),
-        "candidates": last_word.candidates(request.user, project),
+        "control_tasks": adjudication_queries.known_tasks(project),
+        "candidates": adjudication_queries.candidates(request.user, project),
     }
     return render(request, "labeling/quality/gold.html", context)
 
 
-def criteria_in_words(criteria: Any) -> str:
-    """What was said by each criterion, sample by sample."""
+def criteria_text(criteria: Any) -> str:
+    """The values by criterion, sample by sample: "kind 3, 4; true 2, 5"."""
     if not criteria:
         return ""
-    return "; ".join(f"{name} {', '.join(str(given[name]) for given in criteria)}" for name in criteria[0])
+    return "; ".join(f"{name} {', '.join(str(values[name]) for values in criteria)}" for name in criteria[0])
 
 
 def _task(user: User, slug: str, pk: int, *rights: str) -> Task:
-    """An ordinary task of a project in which the person has the rights, that to review by default; or 404."""
+    """An ordinary task in a project where the user has these rights (by default: to review), or 404."""
     project = allowed_project(user, slug, *(rights or (REVIEW,)))
     tasks = Task.objects.ordinary().select_related("project", "prompt")
     return get_object_or_404(tasks, pk=pk, project=project)

@@ -1,4 +1,4 @@
-"""The guidelines of a project: what is in force, the versions before, and what changed between two."""
+"""A project's guidelines: the current version, earlier ones, and the changes between two."""
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,28 +17,28 @@ from labeling.text_diff import differences
 @annotator_required
 @never_cache
 def guidelines(request: UserRequest, slug: str) -> HttpResponse:
-    """One version (`?version=`, else the one in force), and what changed since another (`?since=`)."""
+    """One version (`?version=`, by default the current one), or its changes since another (`?since=`)."""
     user = request.user
     project = get_object_or_404(Project.objects.allowed(user, "labeling.label"), slug=slug)
-    looks_after = may(user, "labeling.review", project) or may(user, "labeling.change_project", project)
-    if not project.is_active and not looks_after:
+    manages = may(user, "labeling.review", project) or may(user, "labeling.change_project", project)
+    if not project.is_active and not manages:
         raise Http404
     versions = list(project.guidelines_versions.order_by("-version").select_related("author"))
-    shown = _version(versions, request.GET.get("version")) or (versions[0] if versions else None)
+    selected = _version(versions, request.GET.get("version")) or (versions[0] if versions else None)
     since = _version(versions, request.GET.get("since"))
     context = {
         "project": project,
         "versions": versions,
-        "shown": shown,
+        "selected": selected,
         "since": since,
-        "html": render_markdown(shown.text) if shown else "",
-        "differences": differences(since.text, shown.text) if since and shown else [],
+        "html": render_markdown(selected.text) if selected else "",
+        "differences": differences(since.text, selected.text) if since and selected else [],
     }
     return render(request, "labeling/guidelines.html", context)
 
 
 def _version(versions: list[Guidelines], number: str | None) -> Guidelines | None:
-    """The version asked for, none if none was; 404 if there is none of this number."""
+    """The version with this number; None without a number, 404 for an unknown one."""
     if number is None:
         return None
     found = [version for version in versions if str(version.version) == number]

@@ -1,4 +1,4 @@
-"""Who has which part in a project: the part of its set-up page that adds, changes and removes members."""
+"""The members section of the set-up page: add members, change their roles, remove them."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from labeling.people.accounts import annotators
 from labeling.people.forms import MemberForm
 from labeling.people.memberships import may_change, roles_to_give
 
-MOST_NAMES = 200
-"""Names that are offered to be added; others are typed."""
+MAX_SUGGESTED_NAMES = 200
+"""Names suggested when adding a member; others can be typed."""
 
 # /projects/<slug>/
 
@@ -24,7 +24,7 @@ MOST_NAMES = 200
 @signed_in
 @never_cache
 def members(request: UserRequest, slug: str) -> HttpResponse:
-    """Add a member, change their role, or end their membership; the response is the list."""
+    """Add a member, change a role or remove a member; the response is the updated list."""
     project = allowed_project(request.user, slug, "labeling.invite")
     form = MemberForm(request.POST, project=project, by=request.user)
     saved = ""
@@ -38,16 +38,16 @@ def members(request: UserRequest, slug: str) -> HttpResponse:
 
 
 def members_context(user: User, project: Project) -> dict[str, Any]:
-    """What the list of members shows to somebody who may change it."""
+    """The context of the list of members for a user who may change it."""
     rows = project.memberships.select_related("person", "project")
-    known: list[str] = []
+    suggested_names: list[str] = []
     if user.has_perm("labeling.invite"):
         names = annotators().exclude(memberships__project=project).order_by("username")
-        known = list(names.values_list("username", flat=True)[:MOST_NAMES])
+        suggested_names = list(names.values_list("username", flat=True)[:MAX_SUGGESTED_NAMES])
     return {
         "project": project,
         "members": [{"membership": row, "may_change": may_change(user, row)} for row in rows],
         "roles": roles_to_give(user, project),
-        "known": known,
+        "suggested_names": suggested_names,
         "member_form": MemberForm(project=project, by=user),
     }

@@ -1,4 +1,4 @@
-"""One's own last answers: looked at, changed, and taken up again where they were skipped."""
+"""One's own recent answers: list them, edit them, reopen skipped tasks."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -12,16 +12,16 @@ from labeling.feedback import AnswerError, parse_answer
 from labeling.models import Assignment
 from labeling.queue import LeaseLost, TooLate
 from labeling.views.task_page import (
-    after,
-    held_task,
-    next_address,
-    notice,
-    sent,
-    stored,
-    stored_answer,
-    work_page,
+    continue_response,
+    error_response,
+    held_task_context,
+    json_field,
+    next_url,
+    render_work_page,
+    stored_answer_context,
+    with_stored_event,
 )
-from labeling.workspace.history import history_of
+from labeling.workspace.history import answer_history
 
 # /projects/<slug>/
 
@@ -29,10 +29,12 @@ from labeling.workspace.history import history_of
 @require_GET
 @annotator_required
 @never_cache
-def last(request: UserRequest, slug: str) -> HttpResponse:
-    """The last answers in a project, as the work page lists them."""
+def recent_answers(request: UserRequest, slug: str) -> HttpResponse:
+    """The recent answers in a project, for the dialog on the task page."""
     project = active_project(request.user, slug)
-    return render(request, "labeling/_recent_answers.html", {"entries": history_of(request.user, project)})
+    return render(
+        request, "labeling/_recent_answers.html", {"entries": answer_history(request.user, project)}
+    )
 
 
 # /assignments/<id>/
@@ -42,45 +44,45 @@ def last(request: UserRequest, slug: str) -> HttpResponse:
 @annotator_required
 @never_cache
 def edit(request: UserRequest, pk: int) -> HttpResponse:
-    """An answer on the page on which it was given, to be changed. `?next=` is where to go after it."""
+    """An answer on the task page, for editing. `?next=` is the page to go to afterwards."""
     own = own_assignment(request.user, pk)
-    last_ones = queue.last_answers(annotator=request.user, project=own.project)
-    if own not in last_ones or own.state != Assignment.State.SUBMITTED:
-        line = f"This answer can no longer be edited: only your last {queue.LAST_EDITABLE} in a project can."
+    editable = queue.last_answers(annotator=request.user, project=own.project)
+    if own not in editable or own.state != Assignment.State.SUBMITTED:
+        problem = f"This answer can no longer be edited: only your last {queue.LAST_EDITABLE} can."
         if request.htmx:
-            return notice(request, own.project, status=409, error=line)
-        messages.info(request, line)
-        return redirect(next_address(request) or "labeling:mine")
-    return work_page(request, stored_answer(request.user, own))
+            return error_response(request, own.project, status=409, error=problem)
+        messages.info(request, problem)
+        return redirect(next_url(request) or "labeling:my_work")
+    return render_work_page(request, stored_answer_context(request.user, own))
 
 
 @require_POST
 @annotator_required
 def revise(request: UserRequest, pk: int) -> HttpResponse:
-    """Store a changed answer as a new version; the response carries the task that is held."""
+    """Store an edited answer as a new version; the response is the task that is held."""
     own = own_assignment(request.user, pk)
     try:
-        answer = parse_answer(sent(request, "answer"))
+        answer = parse_answer(json_field(request, "answer"))
         queue.revise(own, answer, client_key=request.POST.get("client_key", ""))
     except AnswerError as error:
-        return notice(request, own.project, status=422, error=str(error))
+        return error_response(request, own.project, status=422, error=str(error))
     except TooLate as error:
-        return notice(request, own.project, status=409, error=str(error))
-    return stored(after(request, own.project))
+        return error_response(request, own.project, status=409, error=str(error))
+    return with_stored_event(continue_response(request, own.project))
 
 
 @require_POST
 @annotator_required
 def take_again(request: UserRequest, pk: int) -> HttpResponse:
-    """A task that was skipped, leased once more."""
+    """Lease a skipped task again."""
     own = own_assignment(request.user, pk)
     try:
-        taken = queue.take_again(own)
+        reopened = queue.take_again(own)
     except LeaseLost as error:
         if request.htmx:
-            return notice(request, own.project, status=409, error=str(error))
+            return error_response(request, own.project, status=409, error=str(error))
         messages.info(request, str(error))
-        return redirect("labeling:mine")
+        return redirect("labeling:my_work")
     if not request.htmx:
-        return redirect("labeling:assignment", taken.pk)
-    return work_page(request, held_task(request.user, taken))
+        return redirect("labeling:assignment", reopened.pk)
+    return render_work_page(request, held_task_context(request.user, reopened))

@@ -1,4 +1,4 @@
-"""The first page, with what there is to do, and everybody's page about their own work."""
+"""The first page, which lists the available projects, and "My work", the annotator's own progress."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -11,33 +11,38 @@ from labeling.access import UserRequest, annotator_required, may_somewhere
 from labeling.models import Project
 from labeling.people.deletion import whom_to_ask
 from labeling.workspace import self_agreement
-from labeling.workspace.activity import DAYS_DRAWN, DayChart, days_of, longest_row, weeks_of
-from labeling.workspace.available_projects import offers_for, with_guidelines
-from labeling.workspace.history import history_of
-from labeling.workspace.pace import LATELY, Goal, goals_today, own_aim, pace
+from labeling.workspace.activity import (
+    CHART_DAYS,
+    DailyAnswersChart,
+    daily_activity,
+    group_by_week,
+    longest_streak,
+)
+from labeling.workspace.available_projects import available_projects, with_guidelines_version
+from labeling.workspace.history import answer_history
+from labeling.workspace.pace import COMPARISON_DAYS, Goal, current_goals, personal_goal, recent_pace
 
-LAST_SHOWN = 10
-"""Answers that the page shows at once; the others are a click away."""
-MOST_NAMED = 3
-"""People to ask."""
+RECENT_ANSWERS_SHOWN = 10
+"""Further answers are folded away."""
+MAX_CONTACTS = 3
 
 
 @require_GET
 @login_required
 @never_cache
 def projects(request: UserRequest) -> HttpResponse:
-    """What there is to do; for reviewers and admins also those of their projects that hand out no tasks."""
+    """The projects one can work in; for reviewers and admins also their other projects."""
     user = request.user
-    offers = offers_for(user)
-    aim = own_aim(user)
+    available = available_projects(user)
+    target = personal_goal(user)
     others = Project.objects.none()
     if may_somewhere(user, "labeling.review"):
         others = Project.objects.allowed(user, "labeling.review")
-        others = others.exclude(pk__in=[offer.project.pk for offer in offers])
+        others = others.exclude(pk__in=[each.project.pk for each in available])
     context = {
-        "offers": offers,
-        "own_goal": Goal(sum(offer.done for offer in offers), aim) if aim else None,
-        "others": with_guidelines(others),
+        "available_projects": available,
+        "personal_goal": Goal(sum(each.answers_today for each in available), target) if target else None,
+        "other_projects": with_guidelines_version(others),
     }
     return render(request, "labeling/projects.html", context)
 
@@ -48,32 +53,34 @@ def projects(request: UserRequest) -> HttpResponse:
 @require_GET
 @annotator_required
 @never_cache
-def mine(request: UserRequest) -> HttpResponse:
-    """What the person has done, how fast, on which days, and the last answers to look at again."""
+def my_work(request: UserRequest) -> HttpResponse:
+    """The annotator's answers, goals, pace and activity, and recent answers to edit."""
     user = request.user
-    days = days_of(user)
-    goals = goals_today(user)
-    projects = with_guidelines(Project.objects.for_annotator(user))
-    alone = len(projects) == 1 or any(goal.project is None for goal in goals)
-    today, lately = pace(user)
-    last = history_of(user)
+    days = daily_activity(user)
+    goals = current_goals(user)
+    projects = with_guidelines_version(Project.objects.for_annotator(user))
+    has_one_goal = len(projects) == 1 or any(goal.project is None for goal in goals)
+    pace_today, pace_before = recent_pace(user)
+    history = answer_history(user)
     context = {
-        "done": days[-1].answers,
+        "answers_today": days[-1].answers,
         "goals": goals,
-        "pace_today": today,
-        "pace_lately": lately,
-        "lately_days": LATELY,
-        "with_gold": self_agreement.with_gold(user),
-        "with_oneself": self_agreement.with_oneself(user),
-        # The bars are of all projects together: so is one's own goal, and that of the only project.
-        "chart": DayChart(days[-DAYS_DRAWN:], aim=goals[0].aim if goals and alone else None),
-        "weeks": weeks_of(days),
-        "days_worked": sum(bool(day.answers) for day in days),
-        "longest_row": longest_row(days),
-        "last": last[:LAST_SHOWN],
-        "older": last[LAST_SHOWN:],
+        "pace_today": pace_today,
+        "pace_before": pace_before,
+        "comparison_days": COMPARISON_DAYS,
+        "gold_accuracy": self_agreement.gold_accuracy(user),
+        "repeat_agreement": self_agreement.repeat_agreement(user),
+        # The bars count all projects together, so a goal is drawn only if it does too.
+        "chart": DailyAnswersChart(
+            days[-CHART_DAYS:], goal=goals[0].target if goals and has_one_goal else None
+        ),
+        "weeks": group_by_week(days),
+        "active_days": sum(bool(day.answers) for day in days),
+        "longest_streak": longest_streak(days),
+        "recent_answers": history[:RECENT_ANSWERS_SHOWN],
+        "older_answers": history[RECENT_ANSWERS_SHOWN:],
         "projects": projects,
-        "erasers": whom_to_ask(user)[:MOST_NAMED],
+        "deletion_contacts": whom_to_ask(user)[:MAX_CONTACTS],
         "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "labeling/my_work.html", context)

@@ -1,4 +1,4 @@
-"""People: who is here, who is invited, and the page on which an invitation is accepted."""
+"""People and invitations: the list, a person's page, and the page that accepts an invitation."""
 
 from typing import Any
 
@@ -21,32 +21,32 @@ from labeling.people import accounts, deletion, invitations
 from labeling.people.forms import AccountForm, InvitationForm, RolesForm
 from labeling.people.memberships import known_to
 
-PAGE = 50
-PAST_INVITATIONS = 10
+PAGE_SIZE = 50
+MAX_PAST_INVITATIONS = 10
 
-invites = right_required("labeling.invite", somewhere=True)
+can_invite = right_required("labeling.invite", somewhere=True)
 
 
 # /people/
 
 
 @require_GET
-@invites
+@can_invite
 @never_cache
 def people(request: UserRequest) -> HttpResponse:
-    """Whom the reader looks after, and the invitations that are out."""
-    wanted = request.GET.get("q", "").strip()
+    """The people this user manages, and the open invitations."""
+    query = request.GET.get("q", "").strip()
     rows = accounts.roster(request.user)
-    if wanted and "\x00" not in wanted:
-        rows = rows.filter(username__icontains=wanted)
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    theirs = Project.objects.allowed(request.user, "labeling.invite").filter(everybody=False)
-    project = theirs.filter(slug=request.GET.get("project", "")).first()
+    if query and "\x00" not in query:
+        rows = rows.filter(username__icontains=query)
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    closed_projects = Project.objects.allowed(request.user, "labeling.invite").filter(everybody=False)
+    project = closed_projects.filter(slug=request.GET.get("project", "")).first()
     form = InvitationForm(by=request.user, initial={"projects": [project] if project else []})
     context = {
         "page": page,
         "rows": [(each, accounts.role_of(each)) for each in page],
-        "wanted": wanted,
+        "query": query,
         "form": form,
         **_invitations(request.user),
     }
@@ -54,10 +54,10 @@ def people(request: UserRequest) -> HttpResponse:
 
 
 @require_POST
-@invites
+@can_invite
 @never_cache
 def invite(request: UserRequest) -> HttpResponse:
-    """Make an invitation; the response shows its link, this once."""
+    """Create an invitation; only this response shows its link."""
     form = InvitationForm(request.POST, by=request.user)
     if not form.is_valid():
         return render(request, "labeling/people/_invite.html", {"form": form}, status=422)
@@ -75,10 +75,10 @@ def invite(request: UserRequest) -> HttpResponse:
 
 
 @require_GET
-@invites
+@can_invite
 @never_cache
 def person(request: UserRequest, pk: int) -> HttpResponse:
-    """One person: what they may do and where, when they were here."""
+    """One person: roles, projects, last activity, account."""
     found = get_object_or_404(accounts.roster(request.user), pk=pk)
     return render(
         request,
@@ -87,17 +87,17 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
             "person": found,
             "role": accounts.role_of(found),
             "form": RolesForm(person=found, by=request.user),
-            "may_manage": accounts.may_manage(request.user, found),
-            "may_erase": deletion.may_erase(request.user, found),
+            "can_manage": accounts.may_manage(request.user, found),
+            "can_delete_answers": deletion.may_erase(request.user, found),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
     )
 
 
 @require_POST
-@invites
+@can_invite
 def projects(request: UserRequest, pk: int) -> HttpResponse:
-    """Choose the part that somebody has in each of the projects whose people the reader looks after."""
+    """Change a person's roles in the projects whose members this user manages."""
     found = get_object_or_404(known_to(request.user), pk=pk)
     form = RolesForm(request.POST, person=found, by=request.user)
     if form.is_valid():
@@ -105,15 +105,15 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
         messages.success(request, "Saved.")
     else:
         messages.error(request, "You cannot give one of these roles. Nothing was changed.")
-    # Out of all of the reader's projects, they are no longer the reader's to look after.
+    # Removed from all of this user's projects, the person is no longer visible to them.
     still_known = known_to(request.user).filter(pk=pk).exists()
     return redirect("labeling:person", pk) if still_known else redirect("labeling:people")
 
 
 @require_POST
-@invites
+@can_invite
 def deactivate(request: UserRequest, pk: int) -> HttpResponse:
-    """Let somebody sign in no more."""
+    """Deactivate an account: its owner can no longer sign in."""
     found = get_object_or_404(known_to(request.user), pk=pk)
     released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
@@ -124,9 +124,9 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@invites
+@can_invite
 def reactivate(request: UserRequest, pk: int) -> HttpResponse:
-    """Let somebody sign in again."""
+    """Reactivate an account."""
     found = get_object_or_404(known_to(request.user), pk=pk)
     accounts.reactivate(found, by=request.user)
     messages.success(request, f"{found.get_username()} can sign in again.")
@@ -137,9 +137,9 @@ def reactivate(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@invites
+@can_invite
 def withdraw(request: UserRequest, pk: int) -> HttpResponse:
-    """Let nobody use an invitation's link any more."""
+    """Withdraw an invitation: its link stops working."""
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     if invitations.withdraw(invitation):
         messages.success(request, f"The link for {invitation.name} is withdrawn and no longer works.")
@@ -152,7 +152,7 @@ def withdraw(request: UserRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 def accept(request: HttpRequest, secret: str) -> HttpResponse:
-    """Choose a user name and a password, and begin. The link is for somebody who has no account yet."""
+    """Create an account from an invitation: choose a user name and a password, and sign in."""
     invitation = invitations.find(secret)
     if invitation is None:
         raise Http404
@@ -162,11 +162,11 @@ def accept(request: HttpRequest, secret: str) -> HttpResponse:
         if request.user.is_authenticated:
             return render(request, "labeling/people/already_signed_in.html", status=403)
         if request.method == "POST" and form.is_valid():
-            person = _account(invitation, form)
+            person = _accept(invitation, form)
             login(request, person, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("labeling:projects")
     except invitations.InvitationOver as over:
-        return render(request, "labeling/people/invitation_closed.html", {"over": over}, status=410)
+        return render(request, "labeling/people/invitation_closed.html", {"reason": over}, status=410)
     except IntegrityError:
         form.add_error("username", "This name was taken a moment ago. Choose another.")
     context = {"form": form, "invitation": invitation}
@@ -175,16 +175,16 @@ def accept(request: HttpRequest, secret: str) -> HttpResponse:
     )
 
 
-def _account(invitation: Invitation, form: AccountForm) -> User:
+def _accept(invitation: Invitation, form: AccountForm) -> User:
     with transaction.atomic():
         given = form.cleaned_data
         return invitations.accept(invitation, username=given["username"], password=given["password1"])
 
 
 def _invitations(viewer: User) -> dict[str, Any]:
-    """Those that can still be used, and what became of the latest others."""
+    """The open invitations, and the latest past ones."""
     rows = Invitation.objects.visible_to(viewer)
     rows = rows.select_related("invited_by", "accepted_by").prefetch_related("projects")
-    waiting = rows.filter(accepted=None, withdrawn=None, expires__gt=timezone.now())
-    past = rows.exclude(pk__in=waiting.values("pk"))[:PAST_INVITATIONS]
-    return {"waiting": waiting, "past": past}
+    open_invitations = rows.filter(accepted=None, withdrawn=None, expires__gt=timezone.now())
+    past = rows.exclude(pk__in=open_invitations.values("pk"))[:MAX_PAST_INVITATIONS]
+    return {"open_invitations": open_invitations, "past_invitations": past}

@@ -1,4 +1,4 @@
-"""Pages for reviewers: how well a project's people agree, and who needs help."""
+"""Pages for reviewers: agreement in a project, and metrics of each annotator."""
 
 import csv
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ from labeling.quality.charts import Bar
 from labeling.quality.report import OneOverTime, Quality
 from labeling.quality.warnings import rest_of
 
-MOST_PEOPLE = 200
-MOST_DISAGREEMENTS = 8
-MOST_REMARKS = 24
+MAX_ANNOTATORS = 200
+MAX_DISAGREEMENTS = 8
+MAX_COMMENTS = 24
 
 REVIEW = "labeling.review"
 
@@ -32,19 +32,19 @@ REVIEW = "labeling.review"
 @signed_in
 @never_cache
 def quality(request: UserRequest, slug: str) -> HttpResponse:
-    """A project's quality on one page."""
+    """The quality report of a project."""
     found = Quality.of(allowed_project(request.user, slug, REVIEW))
     warned = {finding.person.pk for finding in found.findings}
     low = found.disagreements
     context = {
         "project": found.project,
         "quality": found,
-        "rows": [row_of(person, found.usual) for person in found.people[:MOST_PEOPLE]],
-        "more_people": len(found.people) - MOST_PEOPLE,
+        "rows": [annotator_row(person, found.usual) for person in found.people[:MAX_ANNOTATORS]],
+        "more_annotators": len(found.people) - MAX_ANNOTATORS,
         "warned": warned,
-        "low": with_tasks(low[:MOST_DISAGREEMENTS]),
-        "low_count": len(low),
-        "remarks": remarks(request, found.project, hidden={row.task for row in low}),
+        "disagreements": with_tasks(low[:MAX_DISAGREEMENTS]),
+        "disagreement_count": len(low),
+        "flags_and_comments": flags_and_comments(request, found.project, hidden={row.task for row in low}),
     }
     return render(request, "labeling/quality/project.html", context)
 
@@ -53,7 +53,7 @@ def quality(request: UserRequest, slug: str) -> HttpResponse:
 @signed_in
 @never_cache
 def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
-    """How strong each generator is: the part of the page that takes longest comes after it."""
+    """The strength of each generator, loaded after the page because it takes longest."""
     project = allowed_project(request.user, slug, REVIEW)
     rows = [
         {
@@ -81,8 +81,8 @@ def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
         "person": person,
         "findings": [finding for finding in found.findings if finding.person is person],
         "over_time": OneOverTime(found.answers, person, found.usual),
-        "figures": figures_of(person, found.people),
-        "remarks": remarks(
+        "metrics": annotator_metrics(person, found.people),
+        "flags_and_comments": flags_and_comments(
             request, found.project, hidden={row.task for row in found.disagreements}, annotator=pk
         ),
     }
@@ -93,22 +93,22 @@ def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @signed_in
 @never_cache
 def quality_csv(request: UserRequest, slug: str) -> HttpResponse:
-    """The table of annotators for a spreadsheet."""
+    """The table of annotators as CSV."""
     found = Quality.of(allowed_project(request.user, slug, REVIEW))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{found.project.slug}-annotators.csv"'
     writer = csv.writer(response)
     shares = ("gold", "repeats", "others", "reliability", "first", "tied", "all_bad", "skipped", "flagged",
               "too_fast", "training")  # fmt: skip
-    ends = [f"{name}_{end}" for name in shares for end in ("share", "low", "high", "of")]
+    columns = [f"{name}_{part}" for name in shares for part in ("share", "low", "high", "of")]
     writer.writerow(
         ["annotator", "answers", "last", "passed", "entry_answers", "seconds_median", "seconds_low",
-         "seconds_high", *ends, "warnings"]
+         "seconds_high", *columns, "warnings"]
     )  # fmt: skip
     for person in found.people:
         times = person.seconds
         row: list[Any] = [
-            plain(person.name),
+            csv_safe(person.name),
             person.answers,
             person.last.isoformat(sep=" "),
             "" if person.qualified is None else person.qualified.date().isoformat(),
@@ -123,13 +123,13 @@ def quality_csv(request: UserRequest, slug: str) -> HttpResponse:
     return response
 
 
-def plain(text: str) -> str:
-    """Text that a spreadsheet takes for no formula."""
+def csv_safe(text: str) -> str:
+    """Text that a spreadsheet will not run as a formula."""
     return f"'{text}" if text.startswith(("\t", "\r", "\n")) or text.lstrip()[:1] in set("=+-@|") else text
 
 
-def row_of(person: Person, usual: dict[str, Any]) -> dict[str, Any]:
-    """A person with the small pictures of their row."""
+def annotator_row(person: Person, usual: dict[str, Any]) -> dict[str, Any]:
+    """An annotator's row in the table, with its interval charts."""
     times = person.seconds
     longest = 3 * (usual["seconds"] or 1)
     return {
@@ -141,12 +141,13 @@ def row_of(person: Person, usual: dict[str, Any]) -> dict[str, Any]:
         "seconds": None
         if times is None
         else Bar(times.value, times.low, times.high, usual=usual["seconds"], high_end=longest),
-        "leans": person.first is not None and not person.first.low <= person.chance <= person.first.high,
+        "has_position_bias": person.first is not None
+        and not person.first.low <= person.chance <= person.first.high,
     }
 
 
-def figures_of(person: Person, people: list[Person]) -> list[dict[str, Any]]:
-    """A person's shares beside those of all others, those that there are."""
+def annotator_metrics(person: Person, people: list[Person]) -> list[dict[str, Any]]:
+    """An annotator's proportions beside those of all others; only those with data."""
     rows = (
         ("Gold accuracy", "gold", "gold tasks"),
         ("Self-agreement on repeats", "repeats", "repeats"),
@@ -158,37 +159,36 @@ def figures_of(person: Person, people: list[Person]) -> list[dict[str, Any]]:
         ("Faster than the texts can be skimmed", "too_fast", "answers"),
         ("Training task accuracy", "training", "tasks"),
     )
-    found = []
+    metrics = []
     if person.others is not None:
-        found.append(_figure("Agreement with others", person.others, person.without, "answers"))
+        metrics.append(_metric("Agreement with others", person.others, person.without, "answers"))
     if person.reliability is not None:
-        found.append(_figure("Reliability (50 % is guessing)", person.reliability, None, "answers"))
+        metrics.append(_metric("Reliability (50 % is guessing)", person.reliability, None, "answers"))
     for label, name, things in rows:
         share = getattr(person, name)
         if share is not None:
             rest = rest_of(person, people, lambda each, name=name: getattr(each, name))  # type: ignore[misc]
-            found.append(_figure(label, share, rest, things))
-    return found
+            metrics.append(_metric(label, share, rest, things))
+    return metrics
 
 
-def remarks(
+def flags_and_comments(
     request: UserRequest, project: Project, *, hidden: Iterable[int], annotator: int | None = None
 ) -> list[dict[str, Any]]:
-    """The latest flags and comments to read. What was said on a task that still waits for this reader's own
-    vote stays hidden: only that there is something."""
+    """The latest flags and comments. The text stays hidden on tasks the reviewer still has to answer."""
     rows = Annotation.objects.of(project).counting().remarked()
     if annotator is not None:
         rows = rows.filter(assignment__annotator=annotator)
     rows = rows.select_related("assignment__annotator", "assignment__task__prompt").order_by("-pk")
     hidden = set(hidden) - own_tasks(request.user, project)
-    return [{"annotation": row, "is_hidden": row.assignment.task_id in hidden} for row in rows[:MOST_REMARKS]]
+    return [{"annotation": row, "is_hidden": row.assignment.task_id in hidden} for row in rows[:MAX_COMMENTS]]
 
 
 def _bar(share: Any, usual: float | None) -> Bar | None:
     return None if share is None else Bar(share.share, share.low, share.high, usual=usual)
 
 
-def _figure(label: str, share: Any, rest: Share | None, things: str) -> dict[str, Any]:
+def _metric(label: str, share: Any, rest: Share | None, things: str) -> dict[str, Any]:
     return {
         "label": label,
         "share": share,

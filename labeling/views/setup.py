@@ -1,4 +1,4 @@
-"""The pages on which an admin sets a project up, and looks at it as an annotator would."""
+"""Project set-up for admins: settings, preview of the task page, import."""
 
 from typing import Any
 
@@ -23,28 +23,28 @@ from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode,
 from labeling.setup.preview_samples import shown_first
 from labeling.setup.readiness import steps
 from labeling.views.members import members_context
-from labeling.views.task_page import task_page
+from labeling.views.task_page import task_context
 
-SHOWN_ROWS = 8
-SHOWN_PROBLEMS = 20
+MAX_SHOWN_PROMPTS = 8
+MAX_SHOWN_PROBLEMS = 20
 
-makes_projects = right_required("labeling.add_project")
-SETS_UP = "labeling.change_project"
+can_add_projects = right_required("labeling.add_project")
+CHANGE_PROJECT = "labeling.change_project"
 
 
 # /projects/
 
 
 @require_http_methods(["GET", "POST"])
-@makes_projects
+@can_add_projects
 @never_cache
 def new_project(request: UserRequest) -> HttpResponse:
-    """Name a project and say what it asks; its prompts, samples and people come next."""
+    """Create a project from a name and a kind of feedback. Prompts, samples and people come next."""
     form = SetupForm(request.POST or None, by=request.user)
     if request.method == "POST" and form.is_valid():
         project = form.save_valid(author=request.user)
         return redirect(f"{reverse('labeling:setup', args=[project.slug])}#import")
-    return _page(request, form, status=422 if form.is_bound else 200)
+    return _render_setup(request, form, status=422 if form.is_bound else 200)
 
 
 # /projects/<slug>/
@@ -54,31 +54,31 @@ def new_project(request: UserRequest) -> HttpResponse:
 @signed_in
 @never_cache
 def setup(request: UserRequest, slug: str) -> HttpResponse:
-    """Everything about one project. What is valid is saved; what is not stays on the page and says why."""
-    project = allowed_project(request.user, slug, SETS_UP)
+    """A project's settings. Valid fields are saved; the others stay on the page with their errors."""
+    project = allowed_project(request.user, slug, CHANGE_PROJECT)
     if request.method == "GET":
-        return _page(request, SetupForm(instance=project, by=request.user))
+        return _render_setup(request, SetupForm(instance=project, by=request.user))
     form = SetupForm(request.POST, instance=project, by=request.user)
     valid = form.is_valid()
     form.save_valid(author=request.user)
     if valid:
         messages.success(request, "Saved.")
         return redirect("labeling:setup", slug)
-    return _page(request, form, status=422)
+    return _render_setup(request, form, status=422)
 
 
 @require_POST
 @signed_in
 def preview(request: UserRequest, slug: str = "") -> HttpResponse:
-    """What an annotator would see with the settings as they are on the page. Nothing is stored or claimed."""
-    stored = allowed_project(request.user, slug, SETS_UP) if slug else None
+    """The task page with the settings as they are in the form. Nothing is stored or claimed."""
+    stored = allowed_project(request.user, slug, CHANGE_PROJECT) if slug else None
     if stored is None and not request.user.has_perm("labeling.add_project"):
         raise PermissionDenied
     form = SetupForm(request.POST, instance=stored, by=request.user)
     form.is_valid()
     project = form.valid_project()
-    prompt, samples, typed = shown_first(project, asked=request.POST)
-    context = task_page(
+    prompt, samples, is_example = shown_first(project, asked=request.POST)
+    context = task_context(
         project=project,
         assignment=Assignment(pk=0, project=project, annotator=request.user),
         prompt=prompt,
@@ -86,7 +86,10 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
         user=request.user,
     )
     guidelines = request.POST.get("guidelines_text", "")
-    context |= {"typed": typed, "guidelines_html": render_markdown(guidelines) if guidelines.strip() else ""}
+    context |= {
+        "is_example": is_example,
+        "guidelines_html": render_markdown(guidelines) if guidelines.strip() else "",
+    }
     return render(request, "labeling/setup/_preview.html", context)
 
 
@@ -94,55 +97,55 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
 @signed_in
 @never_cache
 def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
-    """Show what an import would store; store it, all or nothing, once the very same has been confirmed."""
+    """Show what an import would store, and store it once that plan is confirmed: all of it or nothing."""
     with transaction.atomic():
-        # Locked: an import that is confirmed twice at once finds everything there the second time.
-        project = allowed_project(request.user, slug, SETS_UP)
+        # Locked, so that an import confirmed twice at the same time is stored once.
+        project = allowed_project(request.user, slug, CHANGE_PROJECT)
         project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         form = ImportForm(request.POST, request.FILES)
         confirmed = request.POST.get("confirm", "")
         if not form.is_valid():
             return render(request, "labeling/setup/_import_plan.html", {"form": form})
         try:
-            plan, unsure = _plan(project, form.cleaned_data)
+            plan, encoding_warning = _make_plan(project, form.cleaned_data)
         except ImportProblem as problem:
             return render(request, "labeling/setup/_import_plan.html", {"form": form, "problem": problem})
-        if unsure:
-            return _show_plan(request, form, plan, problem=unsure)
+        if encoding_warning:
+            return _show_plan(request, form, plan, problem=encoding_warning)
         if plan is None or not confirmed or not plan.can_be_stored or confirmed != plan.digest:
             return _show_plan(request, form, plan, changed=bool(confirmed))
         plan.store(author=request.user)
-    context = {"project": project, "import_form": ImportForm(), "stored": plan, "steps": steps(project)}
+    context = {"project": project, "import_form": ImportForm(), "stored_plan": plan, "steps": steps(project)}
     response = render(request, "labeling/setup/_import_response.html", context)
     return trigger_client_event(reswap(retarget(response, "#import"), "outerHTML"), "hone:imported")
 
 
-def _plan(project: Project, asked: dict[str, Any]) -> tuple[Plan | None, str]:
-    """The plan for what the form holds, none if it holds nothing; and what is unsure about it.
+def _make_plan(project: Project, data: dict[str, Any]) -> tuple[Plan | None, str]:
+    """The plan for the file or pasted text (None if empty), and a warning about the encoding ("" if sure).
 
-    Raises ImportProblem for a file that cannot be read.
+    Raises ImportProblem if the file cannot be read.
     """
-    file, unsure = asked.get("file"), ""
+    file, encoding_warning = data.get("file"), ""
     if file:
         content = file.read()
         try:
-            text = decode(content, asked["encoding"])
+            text = decode(content, data["encoding"])
         except EncodingUnknown as problem:
-            text, unsure = decode(content, problem.guess), str(problem)
+            text, encoding_warning = decode(content, problem.guess), str(problem)
         if not text.strip():
             raise ImportProblem("This file is empty.")
     else:
-        text = asked["text"]
+        text = data["text"]
     if not text.strip():
-        return None, unsure
+        return None, encoding_warning
     plan = make_plan(
         project=project,
-        rows=read_rows(text, name=file.name if file else "", paragraphs=asked["paragraphs"]),
-        generator=asked["generator"],
-        heldout=asked["heldout"] / 100,
-        leave_out_problems=asked["leave_out"],
+        rows=read_rows(text, name=file.name if file else "", paragraphs=data["paragraphs"]),
+        generator=data["generator"],
+        heldout=data["heldout"] / 100,
+        leave_out_problems=data["leave_out"],
     )
-    return plan, unsure
+    return plan, encoding_warning
 
 
 def _show_plan(
@@ -153,14 +156,14 @@ def _show_plan(
         "plan": plan,
         "problem": problem,
         "changed": changed,
-        "first": plan.prompts[:SHOWN_ROWS] if plan else [],
-        "problems": plan.problems[:SHOWN_PROBLEMS] if plan else [],
-        "more_problems": max(0, len(plan.problems) - SHOWN_PROBLEMS) if plan else 0,
+        "first_prompts": plan.prompts[:MAX_SHOWN_PROMPTS] if plan else [],
+        "problems": plan.problems[:MAX_SHOWN_PROBLEMS] if plan else [],
+        "more_problems": max(0, len(plan.problems) - MAX_SHOWN_PROBLEMS) if plan else 0,
     }
     return render(request, "labeling/setup/_import_plan.html", context)
 
 
-def _page(request: UserRequest, form: SetupForm, *, status: int = 200) -> HttpResponse:
+def _render_setup(request: UserRequest, form: SetupForm, *, status: int = 200) -> HttpResponse:
     project = Project.objects.get(pk=form.instance.pk) if form.instance.pk else None
     context: dict[str, Any] = {
         "form": form,
@@ -168,16 +171,16 @@ def _page(request: UserRequest, form: SetupForm, *, status: int = 200) -> HttpRe
         "project": project,
         "import_form": ImportForm(),
         "preview_url": reverse("labeling:preview", args=[project.slug] if project else []),
-        **(_standing(request, project) if project else {}),
+        **(_project_context(request, project) if project else {}),
     }
     return render(request, "labeling/setup/setup.html", context, status=status)
 
 
-def _standing(request: UserRequest, project: Project) -> dict[str, Any]:
+def _project_context(request: UserRequest, project: Project) -> dict[str, Any]:
     return {
         "steps": steps(project),
         "annotators": annotators_of(project).count(),
-        "may_open": may_open(request.user),
+        "can_open": may_open(request.user),
         **(members_context(request.user, project) if may(request.user, "labeling.invite", project) else {}),
-        "may_work": Project.objects.for_annotator(request.user).filter(pk=project.pk).exists(),
+        "can_work": Project.objects.for_annotator(request.user).filter(pk=project.pk).exists(),
     }

@@ -1,4 +1,4 @@
-"""One page to sign in on, for the admin too."""
+"""Sign-in for the Django admin, on the site's own page."""
 
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 
 @never_cache
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """To the site's sign-in page and back; who is signed in and may not enter is told so."""
+    """Redirect to the site's sign-in page; 403 for a signed-in user who may not use the admin."""
     if request.user.is_authenticated and not admin.site.has_permission(request):
         raise PermissionDenied
     return redirect_to_login(request.GET.get("next") or reverse("admin:index"))

@@ -9,9 +9,9 @@ from labeling import queue
 
 
 class SignOut(LogoutView):
-    """Sign out and give back the tasks that were held, so that nobody waits for their leases to run out.
+    """Sign out and release the tasks held, so that nobody waits for their leases to expire.
 
-    A person signed in twice loses them in the other browser too: it keeps the draft and claims them again.
+    A second browser of the same person loses them too; it keeps the draft and can claim them again.
     """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,6 +1,6 @@
-"""What the page around one task shows, and the fragments that come after an answer.
+"""The context of the task page, and the fragments returned after an answer.
 
-Nothing in it says who wrote a sample, what others said of it, or whether its answer is known.
+Nothing in it reveals who wrote a sample, what others answered, or whether the task is gold.
 """
 
 import json
@@ -22,9 +22,9 @@ from labeling.feedback import AnswerError
 from labeling.markdown import render as render_markdown
 from labeling.markdown import render_sample
 from labeling.models import Annotation, Assignment, Project
-from labeling.workspace.answer_text import in_words
-from labeling.workspace.keyboard_shortcuts import ACTIONS, Action, keys_of, printed
-from labeling.workspace.pace import done_today, goal_today
+from labeling.workspace.answer_text import summarize_answer
+from labeling.workspace.keyboard_shortcuts import ACTIONS, Action, key_labels, keys_for
+from labeling.workspace.pace import answers_today, current_goal
 
 SKIP_REASONS = (
     "I do not know the subject",
@@ -33,45 +33,48 @@ SKIP_REASONS = (
     "The samples are broken",
     "I would rather not read this",
 )
-LONG, MIDDLING = 900, 280
-"""Characters of the longest sample from which the columns of samples are wider."""
+WIDE_CHARACTERS, MEDIUM_CHARACTERS = 900, 280
+"""With a sample of at least this many characters, the columns of samples are wide, or medium."""
 
-
-MODULES = (
-    *("task", "keys", "say", "draft", "server", "lease", "activity", "reading", "diff"),
-    *("steps", "scales", "pair", "rank", "best", "score", "rewrite"),
+SCRIPT_MODULES = (
+    *("task", "shortcuts", "announce", "draft", "requests", "lease", "activity", "text_view", "diff"),
+    *("answer_state", "scales", "pair", "rank", "best", "score", "rewrite"),
 )
-"""Scripts that `work.js` imports: named on the page, they come all at once instead of one after the other."""
+"""Scripts imported by `work.js`. The page preloads them, so that they load in parallel."""
 
 
-class Shown(NamedTuple):
-    """A text as it is, and as HTML."""
+class RenderedText(NamedTuple):
+    """A text and its HTML."""
 
     text: str
     html: str
 
 
-def shown(text: str, project: Project) -> Shown:
-    """A prompt or a sample as the project shows it."""
+def render_text(text: str, project: Project) -> RenderedText:
+    """A prompt or a sample in the project's text format."""
     is_markdown = project.text_format == Project.TextFormat.MARKDOWN
-    return Shown(text, render_sample(text) if is_markdown else escape(text))
+    return RenderedText(text, render_sample(text) if is_markdown else escape(text))
 
 
 # -- One task ---------------------------------------------------------------------------------------------
 
 
-def task_page(
+def task_context(
     *, project: Project, assignment: Assignment, prompt: str, samples: Sequence[str], user: User
 ) -> dict[str, Any]:
-    """What `labeling/task.html` shows of a task, from plain texts in the order shown."""
+    """The context of `labeling/task.html`; `samples` are plain texts in the order shown."""
     longest = max(map(len, samples), default=0)
     return {
         "project": project,
         "assignment": assignment,
-        "prompt": shown(prompt, project),
-        # The space that joins a completion to its prompt would only look like an indent.
-        "samples": [shown(text.removeprefix(" "), project) for text in samples],
-        "width": "wide" if longest >= LONG else "middling" if longest >= MIDDLING else "narrow",
+        "prompt": render_text(prompt, project),
+        # The space that joins a completion to its prompt would look like an indent.
+        "samples": [render_text(text.removeprefix(" "), project) for text in samples],
+        "width": "wide"
+        if longest >= WIDE_CHARACTERS
+        else "medium"
+        if longest >= MEDIUM_CHARACTERS
+        else "narrow",
         "has_source": project.text_format == Project.TextFormat.MARKDOWN,
         "card_template": f"labeling/kinds/{project.feedback}_card.html",
         "dock_template": f"labeling/kinds/{project.feedback}_dock.html",
@@ -79,59 +82,59 @@ def task_page(
         "skip_reasons": SKIP_REASONS,
         "client_key": uuid4().hex,
         "lease_seconds": project.lease_minutes * 60,
-        "keys": printed(keys_of(user)),
+        "keys": key_labels(keys_for(user)),
     }
 
 
-def held_task(user: User, assignment: Assignment) -> dict[str, Any]:
-    """A task the person holds, with the draft that was kept."""
+def held_task_context(user: User, assignment: Assignment) -> dict[str, Any]:
+    """A task the annotator holds, with its draft."""
     return _own_task(user, assignment) | {
         "content_template": "labeling/task.html",
-        "draft": _compact(assignment.draft) if assignment.draft else "",
+        "draft": _to_json(assignment.draft) if assignment.draft else "",
     }
 
 
-def stored_answer(user: User, assignment: Assignment) -> dict[str, Any]:
-    """A task with the answer the person gave to it, to be changed."""
+def stored_answer_context(user: User, assignment: Assignment) -> dict[str, Any]:
+    """An answered task with the annotator's answer, for editing."""
     annotation = Annotation.objects.filter(assignment=assignment).latest("revision")
     return _own_task(user, assignment) | {
         "content_template": "labeling/task.html",
-        "stored": annotation,
-        "answer": _compact(annotation.answer.as_json()),
+        "stored_annotation": annotation,
+        "answer": _to_json(annotation.answer.as_json()),
     }
 
 
-def next_task(user: User, project: Project) -> dict[str, Any]:
-    """The next task, leased, or why there is none."""
+def next_task_context(user: User, project: Project) -> dict[str, Any]:
+    """Claim the next task and return its context, or that of the page that says why there is none."""
     assignment = queue.claim(annotator=user, project=project)
     if assignment is not None:
-        return held_task(user, assignment)
+        return held_task_context(user, assignment)
     return {
         "content_template": "labeling/no_task.html",
         "project": project,
         "assignment": None,
         "reason": queue.rest_reason(annotator=user, project=project),
-        "keys": printed(keys_of(user)),
+        "keys": key_labels(keys_for(user)),
     }
 
 
-def lesson(user: User, annotation: Annotation) -> dict[str, Any]:
-    """What a training task's answer should have been, and why."""
+def training_feedback_context(user: User, annotation: Annotation) -> dict[str, Any]:
+    """The expected answer of a training task and its explanation, shown after an answer."""
     assignment = annotation.assignment
     found = control_tasks.lesson(annotation)
-    assert found is not None  # so it is after a training task
+    assert found is not None  # the annotation is of a training task
     return _own_task(user, assignment) | {
         "content_template": "labeling/training_feedback.html",
-        "lesson": found,
-        "said": in_words(annotation.answer),
-        "expected": in_words(found.expected),
+        "training_feedback": found,
+        "given_answer": summarize_answer(annotation.answer),
+        "expected_answer": summarize_answer(found.expected),
         "explanation_html": render_markdown(found.explanation),
-        "standing": control_tasks.entry_standing(annotator=user, project=assignment.project),
+        "entry_test": control_tasks.entry_standing(annotator=user, project=assignment.project),
     }
 
 
 def _own_task(user: User, assignment: Assignment) -> dict[str, Any]:
-    return task_page(
+    return task_context(
         project=assignment.project,
         assignment=assignment,
         prompt=assignment.task.prompt.text,
@@ -140,30 +143,30 @@ def _own_task(user: User, assignment: Assignment) -> dict[str, Any]:
     )
 
 
-def _compact(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # -- The page around it -----------------------------------------------------------------------------------
 
 
-def work_page(request: UserRequest, content: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-    """The content in the whole page, or alone for htmx, with what has changed around it."""
+def render_work_page(request: UserRequest, content: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
+    """The content as a whole page, or for htmx as a fragment with the parts around it that change."""
     project: Project = content["project"]
     last = queue.last_answers(annotator=request.user, project=project)
-    goal = goal_today(request.user, project)
+    goal = current_goal(request.user, project)
     context = {
         **content,
         **_guidelines(project, last, whole_page=not request.htmx),
-        "next": next_address(request),
-        "before": _before(last, content["assignment"]),
+        "next_url": next_url(request),
+        "previous_answer_url": _previous_answer_url(last, content["assignment"]),
         "goal": goal,
-        "done": goal.done if goal else done_today(request.user, project),
+        "answers_today": goal.done if goal else answers_today(request.user, project),
         "keys_template": f"labeling/kinds/{project.feedback}_keys.html",
     }
     if not request.htmx:
-        context |= _keys(request.user, project)
-        context["modules"] = [f"labeling/{name}.js" for name in MODULES]
+        context |= _shortcuts(request.user, project)
+        context["script_modules"] = [f"labeling/{name}.js" for name in SCRIPT_MODULES]
     return render(
         request,
         "labeling/_work_fragment.html" if request.htmx else "labeling/work.html",
@@ -172,87 +175,86 @@ def work_page(request: UserRequest, content: Mapping[str, Any], *, status: int =
     )
 
 
-def _keys(user: User, project: Project) -> dict[str, Any]:
-    """Which key does what: for the scripts, and for the list of keys, to which each kind adds its own."""
-    keys = keys_of(user)
-    elsewhere = {"tie", "nothing", "help"}
+def _shortcuts(user: User, project: Project) -> dict[str, Any]:
+    """The keys for the scripts, and the list of shortcuts, to which each kind of feedback adds its own."""
+    keys = keys_for(user)
+    not_common = {"tie", "nothing", "help"}
     if project.feedback == Project.FeedbackKind.REWRITE:
-        elsewhere.add("changes")
+        not_common.add("changes")
     if project.text_format != Project.TextFormat.MARKDOWN:
-        elsewhere.add("source")
-    shown_keys = printed(keys)
+        not_common.add("source")
+    labels = key_labels(keys)
     common = [
-        Action(shown_keys[name], action.label) for name, action in ACTIONS.items() if name not in elsewhere
+        Action(labels[name], action.label) for name, action in ACTIONS.items() if name not in not_common
     ]
-    return {"actions": _compact(keys), "common_actions": common}
+    return {"keys_json": _to_json(keys), "common_actions": common}
 
 
 def _guidelines(project: Project, last: Sequence[Assignment], *, whole_page: bool) -> dict[str, Any]:
-    """The guidelines, and the version that the person's last answer was given under (0: no answer yet).
+    """The guidelines and the version used for the annotator's last answer (0: no answer yet).
 
-    Their text goes with the whole page, and with a fragment where they are new to this person.
+    The text is sent with a whole page, and with a fragment if the version is new to this annotator.
     """
     guidelines = project.guidelines
     if guidelines is None:
         return {"guidelines": None}
-    known = 0
+    known_version = 0
     answered = next((each for each in last if each.state == Assignment.State.SUBMITTED), None)
     if answered is not None:
         annotation = (
             Annotation.objects.filter(assignment=answered).select_related("guidelines").latest("revision")
         )
-        known = annotation.guidelines.version if annotation.guidelines else 0
-    is_new = known < guidelines.version
+        known_version = annotation.guidelines.version if annotation.guidelines else 0
+    is_new = known_version < guidelines.version
     return {
         "guidelines": guidelines,
-        "guidelines_known": known,
-        "guidelines_new": is_new,
+        "known_guidelines_version": known_version,
+        "has_new_guidelines": is_new,
         "guidelines_html": render_markdown(guidelines.text) if is_new or whole_page else "",
     }
 
 
-def _before(last: Sequence[Assignment], shown_now: Assignment | None) -> str:
-    """Where the answer before the one shown can be changed: the last one, unless that is shown."""
+def _previous_answer_url(last: Sequence[Assignment], current: Assignment | None) -> str:
+    """The page to edit the answer given before the current one; empty if there is none."""
     answered = [each for each in last if each.state == Assignment.State.SUBMITTED]
-    if shown_now in answered:
-        answered = answered[answered.index(shown_now) + 1 :]
+    if current in answered:
+        answered = answered[answered.index(current) + 1 :]
     return reverse("labeling:edit", args=[answered[0].pk]) if answered else ""
 
 
-def after(request: UserRequest, project: Project) -> HttpResponse:
-    """Where somebody goes on who is done with a task: to the page that sent them, or to the next task."""
-    if address := next_address(request):
+def continue_response(request: UserRequest, project: Project) -> HttpResponse:
+    """The response after a finished task: a redirect to the page that asked for it, or the next task."""
+    if address := next_url(request):
         return HttpResponseClientRedirect(address)
-    return work_page(request, next_task(request.user, project))
+    return render_work_page(request, next_task_context(request.user, project))
 
 
-def stored(response: HttpResponse) -> HttpResponse:
-    """Tell the page that its draft has done its work."""
+def with_stored_event(response: HttpResponse) -> HttpResponse:
+    """Add the event that makes the page delete its draft."""
     return trigger_client_event(response, "hone:stored")
 
 
-def next_address(request: HttpRequest) -> str:
-    """Where to go after the answer, if a page of this site has asked for it."""
-    asked = request.POST.get("next") or request.GET.get("next") or ""
-    hosts = {request.get_host()}
-    is_ours = url_has_allowed_host_and_scheme(asked, hosts, require_https=request.is_secure())
-    return asked if is_ours else ""
+def next_url(request: HttpRequest) -> str:
+    """The page of this site to go to after the answer (`next`); empty if none was given."""
+    url = request.POST.get("next") or request.GET.get("next") or ""
+    is_safe = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
+    return url if is_safe else ""
 
 
-# -- Beside the task --------------------------------------------------------------------------------------
+# -- Errors and input -------------------------------------------------------------------------------------
 
 
-def notice(request: UserRequest, project: Project, *, status: int, error: str = "") -> HttpResponse:
-    """Say what went wrong beside the task, which stays on the page with its draft."""
+def error_response(request: UserRequest, project: Project, *, status: int, error: str = "") -> HttpResponse:
+    """Show an error beside the task, which stays on the page with its draft."""
     response = render(
         request, "labeling/_task_error.html", {"project": project, "error": error}, status=status
     )
     return reswap(retarget(response, "#notice"), "innerHTML")
 
 
-def sent(request: HttpRequest, name: str) -> Any:
-    """What the page has sent as JSON in the field of this name; raises AnswerError."""
+def json_field(request: HttpRequest, name: str) -> Any:
+    """The JSON value of a form field; raises AnswerError if it is not valid JSON."""
     try:
         return json.loads(request.POST.get(name, ""))
     except (ValueError, RecursionError):
-        raise AnswerError(f"{name}: not JSON.") from None
+        raise AnswerError(f"{name}: invalid JSON.") from None

@@ -1,4 +1,4 @@
-"""The page on which tasks are answered."""
+"""The task page, where annotators answer tasks."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -12,15 +12,15 @@ from labeling.feedback import AnswerError, parse_answer
 from labeling.models import Task
 from labeling.queue import LeaseLost
 from labeling.views.task_page import (
-    after,
-    held_task,
-    lesson,
-    next_address,
-    next_task,
-    notice,
-    sent,
-    stored,
-    work_page,
+    continue_response,
+    error_response,
+    held_task_context,
+    json_field,
+    next_task_context,
+    next_url,
+    render_work_page,
+    training_feedback_context,
+    with_stored_event,
 )
 
 # /projects/<slug>/
@@ -30,19 +30,19 @@ from labeling.views.task_page import (
 @annotator_required
 @never_cache
 def work(request: UserRequest, slug: str) -> HttpResponse:
-    """The page on which tasks are answered, with the first one on it."""
+    """The task page with the first task."""
     project = active_project(request.user, slug)
-    return work_page(request, next_task(request.user, project))
+    return render_work_page(request, next_task_context(request.user, project))
 
 
 @require_POST
 @annotator_required
 def claim(request: UserRequest, slug: str) -> HttpResponse:
-    """The next task, for a page that has none, lost its own, or looked at something else."""
-    content = next_task(request.user, active_project(request.user, slug))
+    """The next task, for a page that has none, lost its lease, or was editing an answer."""
+    content = next_task_context(request.user, active_project(request.user, slug))
     if content["assignment"] is None and "waiting" in request.POST:
-        return HttpResponse(status=204)  # nothing new: the waiting page stays as it is
-    return work_page(request, content)
+        return HttpResponse(status=204)  # no task yet: the page keeps waiting
+    return render_work_page(request, content)
 
 
 # /assignments/<id>/
@@ -52,59 +52,61 @@ def claim(request: UserRequest, slug: str) -> HttpResponse:
 @annotator_required
 @never_cache
 def assignment(request: UserRequest, pk: int) -> HttpResponse:
-    """A task the person holds. `?next=` is where to go after the answer."""
+    """A task the annotator holds. `?next=` is the page to go to after the answer."""
     own = own_assignment(request.user, pk)
     if not queue.renew(own):
         messages.info(request, "That task is no longer reserved for you.")
-        return redirect(next_address(request) or own.project)
-    return work_page(request, held_task(request.user, own))
+        return redirect(next_url(request) or own.project)
+    return render_work_page(request, held_task_context(request.user, own))
 
 
 @require_POST
 @annotator_required
 def submit(request: UserRequest, pk: int) -> HttpResponse:
-    """Store an answer; the response carries the next task, after a training task what was right."""
+    """Store an answer. The response is the next task, or the expected answer after a training task."""
     own = own_assignment(request.user, pk)
     try:
-        answer = parse_answer(sent(request, "answer"))
+        answer = parse_answer(json_field(request, "answer"))
         annotation = queue.submit(own, answer, client_key=request.POST.get("client_key", ""))
     except AnswerError as error:
-        return notice(request, own.project, status=422, error=str(error))
+        return error_response(request, own.project, status=422, error=str(error))
     except LeaseLost:
-        return notice(request, own.project, status=409)
+        return error_response(request, own.project, status=409)
     if own.task.kind == Task.Kind.TRAINING:
-        return stored(work_page(request, lesson(request.user, annotation)))
-    return stored(after(request, own.project))
+        return with_stored_event(
+            render_work_page(request, training_feedback_context(request.user, annotation))
+        )
+    return with_stored_event(continue_response(request, own.project))
 
 
 @require_POST
 @annotator_required
 def skip(request: UserRequest, pk: int) -> HttpResponse:
-    """Leave a task to others; the response carries the next one."""
+    """Skip a task; the response is the next one."""
     own = own_assignment(request.user, pk)
     try:
-        # The reason of the button that was pressed, or the one that was written.
+        # The reason of the button pressed, or the one typed in.
         queue.skip(own, reason=next(filter(None, request.POST.getlist("reason")), ""))
     except LeaseLost:
-        return notice(request, own.project, status=409)
-    return stored(after(request, own.project))
+        return error_response(request, own.project, status=409)
+    return with_stored_event(continue_response(request, own.project))
 
 
 @require_POST
 @annotator_required
 def draft(request: UserRequest, pk: int) -> HttpResponse:
-    """Keep an unfinished answer, and with it the task."""
+    """Save a draft and renew the lease."""
     own = own_assignment(request.user, pk)
     try:
-        kept = queue.save_draft(own, sent(request, "draft"))
+        kept = queue.save_draft(own, json_field(request, "draft"))
     except AnswerError as error:
-        return notice(request, own.project, status=422, error=str(error))
-    return HttpResponse(status=204) if kept else notice(request, own.project, status=409)
+        return error_response(request, own.project, status=422, error=str(error))
+    return HttpResponse(status=204) if kept else error_response(request, own.project, status=409)
 
 
 @require_POST
 @annotator_required
 def renew(request: UserRequest, pk: int) -> HttpResponse:
-    """Keep a task that is being worked on."""
+    """Renew the lease."""
     own = own_assignment(request.user, pk)
-    return HttpResponse(status=204) if queue.renew(own) else notice(request, own.project, status=409)
+    return HttpResponse(status=204) if queue.renew(own) else error_response(request, own.project, status=409)

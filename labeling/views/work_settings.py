@@ -1,4 +1,4 @@
-"""How one likes to work: a goal for the day, and the keys of the page."""
+"""An annotator's own settings: daily goal and keyboard shortcuts."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -8,7 +8,6 @@ from django.views.decorators.http import require_http_methods
 
 from labeling.access import UserRequest, annotator_required
 from labeling.models import WorkSettings
-from labeling.workspace.keyboard_shortcuts import ACTIONS
 from labeling.workspace.work_settings import WorkSettingsForm
 
 # /me/settings/
@@ -18,7 +17,7 @@ from labeling.workspace.work_settings import WorkSettingsForm
 @annotator_required
 @never_cache
 def settings(request: UserRequest) -> HttpResponse:
-    """Show and store the person's own settings; `reset` takes back the usual keys and leaves the goal."""
+    """Show and save the settings; `reset` restores the default keys and keeps the goal."""
     if request.method == "POST" and "reset" in request.POST:
         WorkSettings.objects.filter(pk=request.user.pk).update(keys={})
         messages.success(request, "The keyboard shortcuts are reset to their defaults.")
@@ -28,5 +27,4 @@ def settings(request: UserRequest) -> HttpResponse:
         form.save()
         messages.success(request, "Saved. Reload open task pages to use the new settings.")
         return redirect("labeling:settings")
-    context = {"form": form, "usual": {action: usual.key.upper() for action, usual in ACTIONS.items()}}
-    return render(request, "labeling/settings.html", context, status=422 if form.errors else 200)
+    return render(request, "labeling/settings.html", {"form": form}, status=422 if form.errors else 200)

@@ -1,1 +1,1 @@
-"""What annotators see of their own work: what there is to do, pace, history, keys and goals."""
+"""Annotators' own pages: available projects, pace, goals, history, keyboard shortcuts."""

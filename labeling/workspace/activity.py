@@ -1,6 +1,6 @@
-"""The days of the last weeks as one person worked them, and two pictures of them.
+"""One annotator's activity in recent weeks: answers per day, active days and streaks, and a chart of them.
 
-Nothing here counts against anybody: a day without work is a day off.
+For the annotator only. Days without work are never held against anyone.
 """
 
 from collections.abc import Sequence
@@ -10,90 +10,92 @@ from datetime import date, timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from labeling.workspace.pace import answers_by_day
+from labeling.workspace.pace import answer_counts_by_day
 
-WEEKS = 8
-"""How far back the strip of days goes, this week included."""
-DAYS_DRAWN = 28
+ACTIVITY_WEEKS = 8
+"""Weeks shown on "My work", the current one included."""
+CHART_DAYS = 28
+"""Days in the chart of answers per day."""
 SATURDAY = 5
 
 
 @dataclass(frozen=True)
 class Day:
-    """A day in the site's time zone, and how many tasks were answered in it."""
+    """A day in the site's time zone and the number of tasks answered on it."""
 
     date: date
     answers: int
 
 
-def days_of(annotator: User, *, weeks: int = WEEKS) -> list[Day]:
-    """Every day from a Monday to today, that many weeks with this one, with the person's answers."""
+def daily_activity(annotator: User, *, weeks: int = ACTIVITY_WEEKS) -> list[Day]:
+    """Every day of the last `weeks` weeks, from a Monday up to today, with the annotator's answers."""
     today = timezone.localdate()
     first = today - timedelta(days=today.weekday() + 7 * (weeks - 1))
-    counts = dict(answers_by_day(annotator, since=first))
+    counts = dict(answer_counts_by_day(annotator, since=first))
     dates = [first + timedelta(days=number) for number in range((today - first).days + 1)]
     return [Day(day, counts.get(day, 0)) for day in dates]
 
 
-def weeks_of(days: Sequence[Day]) -> list[Sequence[Day]]:
-    """The days by weeks, from a Monday on; the last week ends with the last day."""
+def group_by_week(days: Sequence[Day]) -> list[Sequence[Day]]:
+    """The days split into weeks of seven; the last week may be shorter."""
     return [days[start : start + 7] for start in range(0, len(days), 7)]
 
 
-def longest_row(days: Sequence[Day]) -> int:
-    """The most days worked in a row. A weekend does not end a row, and neither does one day off."""
-    longest = row = 0
+def longest_streak(days: Sequence[Day]) -> int:
+    """The longest streak of active days. Weekends and a single day off do not break a streak."""
+    longest = streak = 0
     last: date | None = None
     for day in days:
         if day.answers:
-            row = row + 1 if last is not None and _weekdays_between(last, day.date) <= 1 else 1
-            longest, last = max(longest, row), day.date
+            streak = streak + 1 if last is not None and _weekdays_between(last, day.date) <= 1 else 1
+            longest, last = max(longest, streak), day.date
     return longest
 
 
 def _weekdays_between(earlier: date, later: date) -> int:
-    """How many days from Monday to Friday lie between two dates, neither included."""
+    """The number of weekdays (Monday to Friday) strictly between two dates."""
     between = (earlier + timedelta(days=number) for number in range(1, (later - earlier).days))
     return sum(day.weekday() < SATURDAY for day in between)
 
 
-# -- Answers per day, drawn --------------------------------------------------------------------------------
+# -- Chart of answers per day ------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 560, 180
-LEFT, RIGHT, TOP, BOTTOM = 34, 18, 10, 24
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 34, 18, 10, 24
 
 
 @dataclass(frozen=True)
-class DayChart:
-    """A bar for each day, and the goal where there is one. Template-ready: coordinates of the view box."""
+class DailyAnswersChart:
+    """A bar chart of answers per day, with a line for the daily goal. All values are SVG view box units."""
 
     days: Sequence[Day]
-    aim: int | None = None
+    goal: int | None = None
 
     width, height = WIDTH, HEIGHT
-    plot = {"left": LEFT, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM}
+    plot = {"left": MARGIN_LEFT, "right": WIDTH - MARGIN_RIGHT, "bottom": HEIGHT - MARGIN_BOTTOM}
 
     @property
-    def _most(self) -> int:
-        """The top of the axis: two whole steps that hold every bar and the goal."""
-        highest = max(self.aim or 0, *(day.answers for day in self.days))
+    def _y_max(self) -> int:
+        """The top of the y axis: a round number above every bar and the goal."""
+        highest = max(self.goal or 0, *(day.answers for day in self.days))
         halves = (factor * 10**power for power in range(9) for factor in (1, 2, 3, 5))
         step: int = next(half for half in halves if 2 * half >= highest)
         return 2 * step
 
     def _y(self, answers: float) -> float:
-        return round(HEIGHT - BOTTOM - answers / self._most * (HEIGHT - TOP - BOTTOM), 1)
+        plot_height = HEIGHT - MARGIN_TOP - MARGIN_BOTTOM
+        return round(HEIGHT - MARGIN_BOTTOM - answers / self._y_max * plot_height, 1)
 
     @property
     def bars(self) -> list[dict[str, object]]:
         """A rectangle for each day with answers."""
-        step = (WIDTH - LEFT - RIGHT) / len(self.days)
+        step = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / len(self.days)
         return [
             {
-                "x": round(LEFT + (number + 0.18) * step, 1),
+                "x": round(MARGIN_LEFT + (number + 0.18) * step, 1),
                 "y": self._y(day.answers),
                 "width": round(0.64 * step, 1),
-                "height": round(HEIGHT - BOTTOM - self._y(day.answers), 1),
+                "height": round(HEIGHT - MARGIN_BOTTOM - self._y(day.answers), 1),
                 "day": day,
             }
             for number, day in enumerate(self.days)
@@ -102,25 +104,25 @@ class DayChart:
 
     @property
     def y_ticks(self) -> list[tuple[float, int]]:
-        """None, half and the top."""
-        return [(self._y(value), value) for value in (0, self._most // 2, self._most)]
+        """Positions and values of the ticks: zero, half and the top."""
+        return [(self._y(value), value) for value in (0, self._y_max // 2, self._y_max)]
 
     @property
     def x_ticks(self) -> list[tuple[float, date]]:
-        """The Mondays."""
-        step = (WIDTH - LEFT - RIGHT) / len(self.days)
+        """Positions and dates of the Mondays."""
+        step = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / len(self.days)
         return [
-            (round(LEFT + (number + 0.5) * step, 1), day.date)
+            (round(MARGIN_LEFT + (number + 0.5) * step, 1), day.date)
             for number, day in enumerate(self.days)
             if day.date.weekday() == 0
         ]
 
     @property
     def goal_y(self) -> float | None:
-        """Where the goal lies."""
-        return self._y(self.aim) if self.aim else None
+        """The height of the goal line."""
+        return self._y(self.goal) if self.goal else None
 
     @property
     def total(self) -> int:
-        """All answers drawn."""
+        """The number of answers in the chart."""
         return sum(day.answers for day in self.days)

@@ -1,8 +1,8 @@
-"""An answer in a few words, as its page says it: for a list of one's own answers, and of others'."""
+"""A short text for an answer, for lists of answers: "2 › 1 = 3", "First: much better"."""
 
 from labeling.feedback import Answer
 
-GRADES = {
+GRADE_LABELS = {
     -3: "First: much better",
     -2: "First: better",
     -1: "First: slightly better",
@@ -11,26 +11,26 @@ GRADES = {
     2: "Second: better",
     3: "Second: much better",
 }
-LONGEST = 80
+MAX_CHARACTERS = 80
 
 
-def in_words(answer: Answer) -> str:
-    """What was said, by the numbers that the samples had on the page."""
+def summarize_answer(answer: Answer) -> str:
+    """The answer in a few words; samples are named by their numbers on the page."""
     if answer.all_bad:
         return "All bad"
     if answer.grade is not None:
-        return GRADES[answer.grade]
+        return GRADE_LABELS[answer.grade]
     if answer.best is not None:
         return f"{answer.best} is best"
     if answer.ranks:
-        return _order(answer.ranks)
+        return _ranking_text(answer.ranks)
     if answer.scores:
         return "Scores " + ", ".join(map(str, answer.scores))
     return _excerpt(answer.text)
 
 
-def _order(ranks: tuple[int, ...]) -> str:
-    """From best to worst: "2 › 1 = 3"."""
+def _ranking_text(ranks: tuple[int, ...]) -> str:
+    """Sample numbers from best to worst: "2 › 1 = 3"."""
     groups = {
         rank: " = ".join(str(number) for number, given in enumerate(ranks, start=1) if given == rank)
         for rank in sorted(set(ranks))
@@ -40,4 +40,4 @@ def _order(ranks: tuple[int, ...]) -> str:
 
 def _excerpt(text: str) -> str:
     line = " ".join(text.split())
-    return f"“{line[: LONGEST - 1]}…”" if len(line) > LONGEST else f"“{line}”"
+    return f"“{line[: MAX_CHARACTERS - 1]}…”" if len(line) > MAX_CHARACTERS else f"“{line}”"

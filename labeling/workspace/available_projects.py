@@ -1,4 +1,4 @@
-"""What there is to do for one person: the projects they may work in, and how they stand in each."""
+"""The projects one annotator can work in, with the work available and their progress in each."""
 
 from dataclasses import dataclass
 
@@ -8,51 +8,51 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from labeling.control_tasks import Standing, entry_standing
 from labeling.models import Assignment, Guidelines, Project, Task
 from labeling.queue.limits import limit_reached
-from labeling.workspace.pace import Goal, done_today_by_project
+from labeling.workspace.pace import Goal, answers_today_by_project
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
-    """One project as it stands for one person."""
+class AvailableProject:
+    """One project as it is for one annotator."""
 
     project: Project
-    waiting: int
-    """How many tasks at least, in steps (`TaskQuerySet.waiting_about`): an exact number would tell gold."""
-    done: int
-    """Answers today."""
-    held: Assignment | None
-    """A task they have begun or hold."""
-    entry: Standing | None
-    """The entry test, as long as it is before them."""
-    limit: str
-    """Which limit they have reached: "day", "person", or none ("")."""
+    waiting_tasks: int
+    """A lower bound, in steps (`TaskQuerySet.waiting_about`): an exact number would reveal gold tasks."""
+    answers_today: int
+    held_assignment: Assignment | None
+    """A task they hold, or one with an unfinished answer."""
+    entry_test: Standing | None
+    """Their progress in the entry test; None once passed."""
+    limit_reached: str
+    """The limit they have reached: "day", "person", or "" for none."""
 
     @property
     def goal(self) -> Goal | None:
-        """The project's goal for the day."""
-        aim = self.project.daily_goal
-        return Goal(self.done, aim, self.project) if aim else None
+        """The project's daily goal."""
+        target = self.project.daily_goal
+        return Goal(self.answers_today, target, self.project) if target else None
 
     @property
-    def begun(self) -> bool:
-        """Whether they have said something already that is not sent yet."""
-        return bool(self.held and self.held.draft)
+    def has_draft(self) -> bool:
+        """Whether they have an unfinished answer."""
+        return bool(self.held_assignment and self.held_assignment.draft)
 
     @property
-    def practice(self) -> int:
-        """How many training tasks are still to be answered right, at most."""
-        return self.entry.total - self.entry.right if self.entry else 0
+    def training_tasks_left(self) -> int:
+        """Training tasks still to be answered correctly, at most."""
+        return self.entry_test.total - self.entry_test.right if self.entry_test else 0
 
     @property
-    def is_open(self) -> bool:
+    def has_work(self) -> bool:
         """Whether there is something to do now."""
-        return bool(self.held or (not self.limit and (self.waiting or self.practice)))
+        has_tasks = bool(self.waiting_tasks or self.training_tasks_left)
+        return bool(self.held_assignment) or (not self.limit_reached and has_tasks)
 
 
-def offers_for(user: User) -> list[Offer]:
-    """The projects in which this person may work: those with something to do first."""
-    done = done_today_by_project(user)
-    begun = {
+def available_projects(user: User) -> list[AvailableProject]:
+    """The projects in which this annotator may work, those with something to do first."""
+    done = answers_today_by_project(user)
+    held = {
         assignment.project_id: assignment
         for assignment in Assignment.objects.filter(
             Q(state=Assignment.State.LEASED)
@@ -60,24 +60,27 @@ def offers_for(user: User) -> list[Offer]:
             annotator=user,
         ).order_by("claimed")
     }
-    offers = []
-    for project in with_guidelines(Project.objects.for_annotator(user)):
+    projects = []
+    for project in with_guidelines_version(Project.objects.for_annotator(user)):
         entry = entry_standing(annotator=user, project=project)
-        offer = Offer(
+        available = AvailableProject(
             project=project,
-            waiting=Task.objects.filter(project=project).waiting_about(user),
-            done=done.get(project.pk, 0),
-            held=begun.get(project.pk),
-            entry=None if entry.passed else entry,
-            limit=limit_reached(annotator=user, project=project),
+            waiting_tasks=Task.objects.filter(project=project).waiting_about(user),
+            answers_today=done.get(project.pk, 0),
+            held_assignment=held.get(project.pk),
+            entry_test=None if entry.passed else entry,
+            limit_reached=limit_reached(annotator=user, project=project),
         )
-        offers.append(offer)
-    return sorted(offers, key=lambda offer: (not offer.begun, not offer.held, not offer.is_open))
+        projects.append(available)
+    return sorted(
+        projects, key=lambda each: (not each.has_draft, not each.held_assignment, not each.has_work)
+    )
 
 
-def with_guidelines(projects: QuerySet[Project]) -> QuerySet[Project]:
-    """The projects with the number (`version`) and the date (`version_since`) of the guidelines in force."""
+def with_guidelines_version(projects: QuerySet[Project]) -> QuerySet[Project]:
+    """The projects annotated with the version and the date of their current guidelines."""
     newest = Guidelines.objects.filter(project=OuterRef("pk")).order_by("-version")
     return projects.annotate(
-        version=Subquery(newest.values("version")[:1]), version_since=Subquery(newest.values("created")[:1])
+        guidelines_version=Subquery(newest.values("version")[:1]),
+        guidelines_date=Subquery(newest.values("created")[:1]),
     )

@@ -1,4 +1,4 @@
-"""A person's last answers, each in one line, to look at again."""
+"""An annotator's recent answers, one line each, that can be opened again."""
 
 from dataclasses import dataclass
 
@@ -7,46 +7,46 @@ from django.utils import timezone
 
 from labeling.models import Annotation, Assignment, Project
 from labeling.queue import last_answers
-from labeling.workspace.answer_text import in_words
+from labeling.workspace.answer_text import summarize_answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class HistoryEntry:
     """One task that was answered or skipped."""
 
     assignment: Assignment
-    said: str
-    """Empty where it was skipped."""
+    answer_text: str
+    """Empty if the task was skipped."""
     flagged: bool = False
     revision: int = 0
-    today: bool
+    is_today: bool
 
     @property
-    def skipped(self) -> bool:
+    def is_skipped(self) -> bool:
         return self.assignment.state == Assignment.State.SKIPPED
 
 
-def history_of(annotator: User, project: Project | None = None) -> list[Entry]:
-    """The person's own answers that can still be changed, and skipped tasks, newest first."""
-    last = last_answers(annotator=annotator, project=project)
-    counting = {
+def answer_history(annotator: User, project: Project | None = None) -> list[HistoryEntry]:
+    """The annotator's answers that can still be edited, and skipped tasks, newest first."""
+    assignments = last_answers(annotator=annotator, project=project)
+    annotations = {
         annotation.assignment_id: annotation
-        for annotation in Annotation.objects.filter(assignment__in=last)
+        for annotation in Annotation.objects.filter(assignment__in=assignments)
         .counting()
         .select_related("assignment__project")
         .prefetch_related("judgements")
     }
     entries = []
     today = timezone.localdate()
-    for assignment in last:
-        annotation = counting.get(assignment.pk)
-        assert assignment.finished is not None  # so says the database
-        entry = Entry(
+    for assignment in assignments:
+        annotation = annotations.get(assignment.pk)
+        assert assignment.finished is not None  # a database constraint
+        entry = HistoryEntry(
             assignment=assignment,
-            said=in_words(annotation.answer) if annotation else "",
+            answer_text=summarize_answer(annotation.answer) if annotation else "",
             flagged=annotation.flagged if annotation else False,
             revision=annotation.revision if annotation else 0,
-            today=timezone.localdate(assignment.finished) == today,
+            is_today=timezone.localdate(assignment.finished) == today,
         )
         entries.append(entry)
     return entries

@@ -1,6 +1,6 @@
-"""Keys of the page on which tasks are answered: what each does, and how a person may change it.
+"""Keyboard shortcuts of the task page: the actions, their default keys and the annotator's own keys.
 
-Digits (places, grades, scores), Enter, Escape and the arrows are the same for everybody.
+Digits (ranks, grades, scores), Enter, Escape and the arrow keys cannot be changed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from labeling.models import WorkSettings
 
 
 class Action(NamedTuple):
-    """What a key does, and which key it is unless a person has chosen another."""
+    """An action on the task page and its default key."""
 
     key: str
     label: str
@@ -36,26 +36,25 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-def keys_of(user: User) -> dict[str, str]:
-    """The person's key for each action. What cannot be a key (see `check_keys`) counts as not chosen."""
+def keys_for(user: User) -> dict[str, str]:
+    """The annotator's key for each action. Stored keys that are not valid (`validate_keys`) are ignored."""
     chosen = WorkSettings.objects.filter(pk=user.pk).values_list("keys", flat=True).first()
     try:
-        return _complete(check_keys(chosen or {}))
+        return _with_defaults(validate_keys(chosen or {}))
     except ValidationError:
-        return _complete({})
+        return _with_defaults({})
 
 
-def printed(keys: Mapping[str, str]) -> dict[str, str]:
-    """The keys as they stand on the buttons: in capitals."""
+def key_labels(keys: Mapping[str, str]) -> dict[str, str]:
+    """The keys as shown on buttons: in capitals."""
     return {action: key.upper() if len(key.upper()) == 1 else key for action, key in keys.items()}
 
 
-def check_keys(data: Any) -> dict[str, str]:
-    """The keys that differ from the usual ones, by action, in small letters.
+def validate_keys(data: Any) -> dict[str, str]:
+    """The keys that differ from the defaults, by action, in lower case.
 
-    `data` has a key for some actions or for all; those left out or empty keep the usual one. Raises
-    ValidationError with one line for each action whose key is no single sign, a digit, white space, or
-    given to another action too.
+    `data` maps some or all actions to keys; missing or empty keys mean the default. Raises ValidationError
+    with one message per action whose key is not a single visible character, is a digit, or is used twice.
     """
     if not isinstance(data, Mapping):
         raise ValidationError("Expected a mapping of actions to keys.")
@@ -64,14 +63,14 @@ def check_keys(data: Any) -> dict[str, str]:
     for action, key in data.items():
         if action not in ACTIONS:
             raise ValidationError("Unknown action.")
-        if problem := _problem(key):
+        if problem := _key_problem(key):
             problems[action] = problem
         elif key and key.lower() != ACTIONS[action].key:
             chosen[action] = key.lower()
     taken: dict[str, str] = {}
-    for action, key in _complete(chosen).items():
+    for action, key in _with_defaults(chosen).items():
         if key in taken:
-            # The complaint stands where the person has typed.
+            # The error belongs to the field that was changed.
             at, other = (action, taken[key]) if action in chosen else (taken[key], action)
             problems[at] = f"{key.upper()} is already used for “{ACTIONS[other].label}”."
         taken.setdefault(key, action)
@@ -80,7 +79,7 @@ def check_keys(data: Any) -> dict[str, str]:
     return chosen
 
 
-def _problem(key: Any) -> str:
+def _key_problem(key: Any) -> str:
     if not isinstance(key, str) or len(key) > 1 or len(key.lower()) > 1:
         return "Enter a single character."
     if key.isspace() or (key and not key.isprintable()):
@@ -88,5 +87,5 @@ def _problem(key: Any) -> str:
     return "Digits are reserved for ranks, grades and scores." if key.isdigit() else ""
 
 
-def _complete(chosen: Mapping[str, str]) -> dict[str, str]:
-    return {action: chosen.get(action, usual.key) for action, usual in ACTIONS.items()}
+def _with_defaults(chosen: Mapping[str, str]) -> dict[str, str]:
+    return {name: chosen.get(name, action.key) for name, action in ACTIONS.items()}

@@ -1,8 +1,8 @@
-"""What one person has done today, towards which goal, and how fast: for that person's own eyes.
+"""One annotator's answers per day, daily goals and pace, shown only to that annotator.
 
-Days begin at midnight in the site's time zone (`TIME_ZONE`), also where the clocks change. Answers to gold
-and repeats count like any: a figure that passed over them would tell which they are. Training tasks, which
-are no secret, do not count.
+Days start at midnight in the site's time zone (`TIME_ZONE`), also across clock changes. Gold tasks and
+repeats are counted like any other task: leaving them out would reveal which they are. Training tasks, which
+are no secret, are not counted.
 """
 
 from dataclasses import dataclass
@@ -16,42 +16,42 @@ from django.utils import timezone
 from labeling.models import Annotation, Assignment, Project, Task, WorkSettings
 from labeling.models.assignments import AssignmentQuerySet
 
-LATELY = 14
-"""Days before today that pace is compared with."""
+COMPARISON_DAYS = 14
+"""Today's pace is compared with this many days before."""
 
 
-def start_of(day: date) -> datetime:
-    """The first moment of a day in the site's time zone, in UTC: there moments can be subtracted."""
+def day_start(day: date) -> datetime:
+    """The first moment of a day in the site's time zone, as a UTC time that can be subtracted from others."""
     return timezone.make_aware(datetime.combine(day, time.min)).astimezone(UTC)
 
 
-def answers_of(annotator: User) -> AssignmentQuerySet:
-    """The tasks this person has answered, training tasks left out: those are no secret."""
+def answered_assignments(annotator: User) -> AssignmentQuerySet:
+    """The tasks this annotator has answered, without training tasks."""
     return Assignment.objects.answers().filter(annotator=annotator)
 
 
-def answers_by_day(
+def answer_counts_by_day(
     annotator: User, *, since: date | None = None, before: date | None = None
 ) -> list[tuple[date, int]]:
-    """The days on which this person answered something, in order, and how many tasks."""
-    answered = answers_of(annotator).order_by()
+    """The days on which this annotator answered something, in order, each with the number of answers."""
+    answered = answered_assignments(annotator).order_by()
     if since is not None:
-        answered = answered.filter(finished__gte=start_of(since))
+        answered = answered.filter(finished__gte=day_start(since))
     if before is not None:
-        answered = answered.filter(finished__lt=start_of(before))
+        answered = answered.filter(finished__lt=day_start(before))
     days = answered.annotate(day=TruncDate("finished")).values_list("day")
     return list(days.annotate(Count("pk")).order_by("day"))
 
 
-def done_today(annotator: User, project: Project | None = None) -> int:
-    """How many tasks this person has answered since midnight, in one project or in all."""
-    answered = answers_of(annotator).filter(finished__gte=start_of(timezone.localdate()))
+def answers_today(annotator: User, project: Project | None = None) -> int:
+    """The number of tasks answered since midnight, in one project or in all."""
+    answered = answered_assignments(annotator).filter(finished__gte=day_start(timezone.localdate()))
     return (answered if project is None else answered.filter(project=project)).count()
 
 
-def done_today_by_project(annotator: User) -> dict[int, int]:
-    """How many tasks this person has answered since midnight, by the project's id."""
-    answered = answers_of(annotator).filter(finished__gte=start_of(timezone.localdate()))
+def answers_today_by_project(annotator: User) -> dict[int, int]:
+    """The number of tasks answered since midnight, by project id."""
+    answered = answered_assignments(annotator).filter(finished__gte=day_start(timezone.localdate()))
     return dict(answered.order_by().values_list("project").annotate(Count("pk")))
 
 
@@ -60,42 +60,44 @@ def done_today_by_project(annotator: User) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Goal:
-    """Answers per day to aim at, and how many there are. Nothing depends on it."""
+    """A target number of answers per day and today's progress. Informational only."""
 
     done: int
-    aim: int
+    target: int
     project: Project | None = None
-    """None: the person's own goal, for all projects together."""
+    """None for the annotator's personal goal, which covers all projects."""
 
     @property
-    def reached(self) -> bool:
-        return self.done >= self.aim
+    def is_reached(self) -> bool:
+        return self.done >= self.target
 
     @property
-    def shown(self) -> int:
-        """What a bar from 0 to the aim shows."""
-        return min(self.done, self.aim)
+    def progress(self) -> int:
+        """Answers done, at most the target: the value of a progress bar."""
+        return min(self.done, self.target)
 
 
-def own_aim(annotator: User) -> int | None:
-    """The goal this person has set, if any: for all projects together."""
+def personal_goal(annotator: User) -> int | None:
+    """The daily goal this annotator has set for all projects together, if any."""
     return WorkSettings.objects.filter(pk=annotator.pk).values_list("daily_goal", flat=True).first()
 
 
-def goal_today(annotator: User, project: Project) -> Goal | None:
-    """Today's goal on this project's page: one's own, over all projects, else the project's."""
-    aim = own_aim(annotator)
-    if aim:
-        return Goal(done_today(annotator), aim)
-    return Goal(done_today(annotator, project), project.daily_goal, project) if project.daily_goal else None
+def current_goal(annotator: User, project: Project) -> Goal | None:
+    """Today's goal on this project's page: the personal goal if there is one, else the project's."""
+    target = personal_goal(annotator)
+    if target:
+        return Goal(answers_today(annotator), target)
+    return (
+        Goal(answers_today(annotator, project), project.daily_goal, project) if project.daily_goal else None
+    )
 
 
-def goals_today(annotator: User) -> list[Goal]:
-    """Today's goals: one's own, over all projects, else those of the projects one can work in."""
-    aim = own_aim(annotator)
-    if aim:
-        return [Goal(done_today(annotator), aim)]
-    done = done_today_by_project(annotator)
+def current_goals(annotator: User) -> list[Goal]:
+    """Today's goals: the personal goal if there is one, else those of the annotator's projects."""
+    target = personal_goal(annotator)
+    if target:
+        return [Goal(answers_today(annotator), target)]
+    done = answers_today_by_project(annotator)
     projects = Project.objects.for_annotator(annotator).filter(daily_goal__gt=0)
     return [Goal(done.get(project.pk, 0), project.daily_goal or 0, project) for project in projects]
 
@@ -104,7 +106,7 @@ def goals_today(annotator: User) -> list[Goal]:
 
 
 class Median(Aggregate):
-    """The middle of the values, between the two middle ones where there are two."""
+    """The median; the mean of the two middle values for an even count."""
 
     function = "PERCENTILE_CONT"
     template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
@@ -113,51 +115,51 @@ class Median(Aggregate):
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast answers were given in some days. Active time only: with the page in sight, and in use."""
+    """How fast answers were given over some days, in active time: with the page visible and in use."""
 
     answers: int
-    """Those whose time is known."""
+    """Answers with a known time."""
     median: float
-    """Seconds an answer."""
+    """Median seconds per answer."""
     per_hour: float
-    """Answers in an hour of active time."""
+    """Answers per hour of active time."""
 
     @property
-    def typical(self) -> str:
-        """The median as people read it."""
+    def median_text(self) -> str:
+        """The median with its unit: "8.5 s", "40 s", "2 min 5 s"."""
         minutes, seconds = divmod(round(self.median), 60)
         if not minutes:
             return f"{self.median:.1f} s" if self.median < 10 else f"{seconds} s"
         return f"{minutes} min {seconds} s"
 
 
-def pace(annotator: User) -> tuple[Pace | None, Pace | None]:
-    """Today's pace, and that of the `LATELY` days before; none where nothing was timed.
+def recent_pace(annotator: User) -> tuple[Pace | None, Pace | None]:
+    """Today's pace and that of the `COMPARISON_DAYS` days before; None where no answer has a time.
 
-    The time is that of the first revision: a later look at an answer makes nobody slower.
+    Only first revisions count: editing an answer later does not lower the pace.
     """
     today = timezone.localdate()
-    midnight = start_of(today)
+    midnight = day_start(today)
     timed = Annotation.objects.exclude(assignment__task__kind=Task.Kind.TRAINING).filter(
         assignment__annotator=annotator,
-        assignment__finished__gte=start_of(today - timedelta(days=LATELY)),
+        assignment__finished__gte=day_start(today - timedelta(days=COMPARISON_DAYS)),
         revision=1,
         seconds__gt=0,
     )
-    parts = {"today": Q(assignment__finished__gte=midnight), "lately": Q(assignment__finished__lt=midnight)}
-    figures = timed.aggregate(
-        **{f"{name}_answers": Count("pk", filter=part) for name, part in parts.items()},
-        **{f"{name}_median": Median("seconds", filter=part) for name, part in parts.items()},
-        **{f"{name}_seconds": Sum("seconds", filter=part) for name, part in parts.items()},
+    periods = {"today": Q(assignment__finished__gte=midnight), "before": Q(assignment__finished__lt=midnight)}
+    totals = timed.aggregate(
+        **{f"{name}_answers": Count("pk", filter=period) for name, period in periods.items()},
+        **{f"{name}_median": Median("seconds", filter=period) for name, period in periods.items()},
+        **{f"{name}_seconds": Sum("seconds", filter=period) for name, period in periods.items()},
     )
     first, second = (
         Pace(
-            figures[f"{name}_answers"],
-            figures[f"{name}_median"],
-            3600 * figures[f"{name}_answers"] / figures[f"{name}_seconds"],
+            totals[f"{name}_answers"],
+            totals[f"{name}_median"],
+            3600 * totals[f"{name}_answers"] / totals[f"{name}_seconds"],
         )
-        if figures[f"{name}_answers"]
+        if totals[f"{name}_answers"]
         else None
-        for name in parts
+        for name in periods
     )
     return first, second

@@ -1,4 +1,4 @@
-"""How one person likes to work, as a form: a daily goal, and the keys of the page."""
+"""The form for an annotator's own settings: a daily goal and the keyboard shortcuts."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from django.core.exceptions import ValidationError
 from django.forms import BoundField
 
 from labeling.models import WorkSettings
-from labeling.workspace.keyboard_shortcuts import ACTIONS, check_keys, keys_of, printed
+from labeling.workspace.keyboard_shortcuts import ACTIONS, key_labels, keys_for, validate_keys
 
-MOST_A_DAY = 10_000
-PREFIX = "key-"
+MAX_DAILY_GOAL = 10_000
+KEY_FIELD_PREFIX = "key-"
 
 
 class WorkSettingsForm(forms.Form):
-    """The daily goal, and a key for each action; an empty field means the usual."""
+    """The daily goal and one key per action; an empty field means the default."""
 
     daily_goal = forms.IntegerField(
         required=False,
         min_value=1,
-        max_value=MOST_A_DAY,
+        max_value=MAX_DAILY_GOAL,
         error_messages={
             "invalid": "Enter a whole number, or leave it empty.",
             "min_value": "Enter at least 1, or leave it empty for no personal goal.",
-            "max_value": f"At most {MOST_A_DAY:,}.",
+            "max_value": f"Enter at most {MAX_DAILY_GOAL:,}.",
         },
     )
 
@@ -35,32 +35,32 @@ class WorkSettingsForm(forms.Form):
         )
         self.initial["daily_goal"] = self.stored.daily_goal
         self.fields["daily_goal"].widget.attrs["inputmode"] = "numeric"
-        keys = printed(keys_of(annotator))
+        keys = key_labels(keys_for(annotator))
         for action, (_, label) in ACTIONS.items():
-            # Told by `check_keys`, not cut off: a space or a word is a mistake to hear of.
+            # `validate_keys` reports a space or a word; stripping or truncating would hide the mistake.
             field = forms.CharField(required=False, strip=False, label=label)
             field.widget.attrs |= {"maxlength": 1, "autocapitalize": "none", "spellcheck": "false"}
-            self.fields[PREFIX + action] = field
-            self.initial[PREFIX + action] = keys[action]
+            self.fields[KEY_FIELD_PREFIX + action] = field
+            self.initial[KEY_FIELD_PREFIX + action] = keys[action]
 
     @property
-    def keys(self) -> list[BoundField]:
-        """The fields of the keys, in the order of the actions."""
-        return [self[PREFIX + action] for action in ACTIONS]
+    def key_fields(self) -> list[BoundField]:
+        """The key fields in the order of the actions."""
+        return [self[KEY_FIELD_PREFIX + action] for action in ACTIONS]
 
     def clean(self) -> dict[str, Any]:
-        """Check the keys together, and say beside each field what is wrong with it."""
-        given = {action: self.cleaned_data.get(PREFIX + action, "") for action in ACTIONS}
+        """Check the keys together; errors are attached to their fields."""
+        keys = {action: self.cleaned_data.get(KEY_FIELD_PREFIX + action, "") for action in ACTIONS}
         try:
-            self.cleaned_data["keys"] = check_keys(given)
+            self.cleaned_data["keys"] = validate_keys(keys)
         except ValidationError as error:
             for action, problems in error.message_dict.items():
                 for problem in problems:
-                    self.add_error(PREFIX + action, problem)
+                    self.add_error(KEY_FIELD_PREFIX + action, problem)
         return self.cleaned_data
 
     def save(self) -> None:
-        """Store both."""
+        """Store the goal and the keys."""
         self.stored.daily_goal = self.cleaned_data["daily_goal"]
         self.stored.keys = self.cleaned_data["keys"]
         self.stored.save()

@@ -1,13 +1,13 @@
-// Picking one of the samples. Nothing is said of the others.
+// Picking the best sample. The others are not compared.
 
-import { Steps } from "./steps.js";
+import { AnswerState } from "./answer_state.js";
 
-export class Picking extends Steps {
-  stateOf({ best }) {
+export class BestAnswer extends AnswerState {
+  stateFromAnswer({ best }) {
     return { picked: best ? best - 1 : null };
   }
 
-  fits(state) {
+  isValidState(state) {
     return state?.picked === null || state?.picked in this.cards;
   }
 
@@ -15,7 +15,7 @@ export class Picking extends Steps {
     return { best: this.state.picked + 1 };
   }
 
-  missing() {
+  missingMessage() {
     if (this.state.picked !== null) return "";
     return "Nothing is picked yet. Press the number of the best sample, or choose “All bad”.";
   }
@@ -30,7 +30,7 @@ export class Picking extends Steps {
 
   pick(sample) {
     const taken = this.state.picked === sample;
-    this.step({ picked: taken ? null : sample });
+    this.pushState({ picked: taken ? null : sample });
     return taken ? `Sample ${sample + 1} is not picked.` : `Sample ${sample + 1} is the best. Enter submits.`;
   }
 

@@ -7,7 +7,7 @@ const SPACED = `(?:(?![${UNSPACED}])[\\p{L}\\p{N}\\p{M}_'’])+`;
 const WORD = new RegExp(`(?:[${UNSPACED}]\\p{M}*|${SPACED}|\\S)\\s*|^\\s+`, "gu");
 
 // Texts that need more changes than this have little in common: all of their middle counts as changed.
-const MOST_CHANGES = 2000;
+const MAX_CHANGES = 2000;
 
 // The way from text `a` to text `b`: a list of { change, text } where change is "same", "removed" (only in a)
 // or "added" (only in b). The same and the added texts, joined, are exactly b.
@@ -15,16 +15,16 @@ export function wordDiff(a, b) {
   const before = a.match(WORD) ?? [];
   const after = b.match(WORD) ?? [];
   let [x, y] = [0, 0];
-  const stretches = [];
+  const segments = [];
   for (const change of changes(before.map(trimmed), after.map(trimmed))) {
-    if (!stretches.length || (change === "same") !== stretches.at(-1).same) {
-      stretches.push({ same: change === "same", removed: "", added: "" });
+    if (!segments.length || (change === "same") !== segments.at(-1).same) {
+      segments.push({ same: change === "same", removed: "", added: "" });
     }
-    const stretch = stretches.at(-1);
-    if (change !== "added") stretch.removed += before[x++];
-    if (change !== "removed") stretch.added += after[y++];
+    const segment = segments.at(-1);
+    if (change !== "added") segment.removed += before[x++];
+    if (change !== "removed") segment.added += after[y++];
   }
-  return withoutIslands(stretches).flatMap(parts);
+  return mergeShortMatches(segments).flatMap(parts);
 }
 
 function trimmed(word) {
@@ -32,17 +32,17 @@ function trimmed(word) {
 }
 
 // Equal words that are shorter than what changes on both sides of them are chance: they change, too.
-function withoutIslands(stretches) {
+function mergeShortMatches(segments) {
   const size = ({ removed, added }) => Math.max(removed.length, added.length);
   const kept = [];
-  for (const [at, stretch] of stretches.entries()) {
-    const [last, next] = [kept.at(-1), stretches[at + 1]];
-    const island = stretch.same && last && next && size(stretch) <= Math.min(size(last), size(next));
-    if (last && (island || !(last.same || stretch.same))) {
-      last.removed += stretch.removed;
-      last.added += stretch.added;
+  for (const [at, segment] of segments.entries()) {
+    const [last, next] = [kept.at(-1), segments[at + 1]];
+    const isChance = segment.same && last && next && size(segment) <= Math.min(size(last), size(next));
+    if (last && (isChance || !(last.same || segment.same))) {
+      last.removed += segment.removed;
+      last.added += segment.added;
     } else {
-      kept.push({ ...stretch });
+      kept.push({ ...segment });
     }
   }
   return kept;
@@ -74,7 +74,7 @@ function changes(from, to) {
 
 // Myers' greedy algorithm. `reached` holds, for each diagonal x - y, the furthest x after so many changes.
 function shortestPath(from, to) {
-  const most = Math.min(from.length + to.length, MOST_CHANGES);
+  const most = Math.min(from.length + to.length, MAX_CHANGES);
   const middle = most + 1;
   const reached = new Int32Array(2 * middle + 1);
   const history = [];
@@ -85,14 +85,14 @@ function shortestPath(from, to) {
       let x = down ? right : left + 1;
       while (x < from.length && x - diagonal < to.length && from[x] === to[x - diagonal]) x += 1;
       reached[middle + diagonal] = x;
-      if (x >= from.length && x - diagonal >= to.length) return wayBack(history, from.length, to.length);
+      if (x >= from.length && x - diagonal >= to.length) return tracePath(history, from.length, to.length);
     }
     history.push(reached.slice(middle - count, middle + count + 1));
   }
   return [...from.map(() => "removed"), ...to.map(() => "added")];
 }
 
-function wayBack(history, x, y) {
+function tracePath(history, x, y) {
   const path = [];
   for (let count = history.length; count > 0; count -= 1) {
     const diagonal = x - y;

@@ -1,26 +1,26 @@
 // The unfinished answer, kept in two places: in this browser at once, on the server a moment later.
 
-import { LOST, NO_CONNECTION, SIGNED_OUT, post } from "./server.js";
+import { LOST, NO_CONNECTION, SIGNED_OUT, post } from "./requests.js";
 
 const PREFIX = "hone:draft:";
-const QUIET_MS = 700; // a pause in which people decide what to change next
-const RETRY_MS = 5000;
-const HOLD_MS = 10_000;
-const KEPT_MS = 7 * 24 * 3600 * 1000;
+const SAVE_DELAY_MS = 700; // a pause in which people decide what to change next
+const RETRY_DELAY_MS = 5000;
+const SUBMIT_DELAY_MS = 10_000;
+const MAX_AGE_MS = 7 * 24 * 3600 * 1000;
 
 export class Draft {
-  // `told` hears how it went: { status, text } of server.js. Without a `url` only the browser keeps it.
-  constructor(name, url, told) {
+  // `onResult` hears how it went: { status, text } of server.js. Without a `url` only the browser keeps it.
+  constructor(name, url, onResult) {
     this.key = PREFIX + name;
     this.url = url;
-    this.told = told;
+    this.onResult = onResult;
     this.pending = null; // what the server has yet to be sent
     this.sending = false;
   }
 
   // The newer of the server's and the browser's own, or null.
   load(served) {
-    const own = read(this.key);
+    const own = readStored(this.key);
     if (!own || (served && served.saved >= own.saved)) return served;
     if (this.url) this.send(own);
     return own;
@@ -35,7 +35,7 @@ export class Draft {
     }
     if (!this.url) return;
     this.pending = draft;
-    this.wait(QUIET_MS);
+    this.schedule(SAVE_DELAY_MS);
   }
 
   // Now, as the page is about to go out of sight.
@@ -43,7 +43,7 @@ export class Draft {
     if (this.pending) this.send(this.pending, { keepalive: true });
   }
 
-  forget() {
+  discard() {
     this.close();
     try {
       localStorage.removeItem(this.key);
@@ -59,11 +59,11 @@ export class Draft {
   }
 
   // While the answer itself is on its way: then there is nothing to keep, or time enough.
-  hold() {
-    if (this.pending) this.wait(HOLD_MS);
+  postpone() {
+    if (this.pending) this.schedule(SUBMIT_DELAY_MS);
   }
 
-  wait(milliseconds) {
+  schedule(milliseconds) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.pending && this.send(this.pending), milliseconds);
   }
@@ -76,22 +76,22 @@ export class Draft {
     const answer = await post(this.url, { draft: JSON.stringify(draft) }, options);
     this.sending = false;
     if (this.closed) return;
-    if (this.pending !== draft) this.wait(QUIET_MS);
-    else if (answer.status === NO_CONNECTION || answer.status >= 500) this.wait(RETRY_MS);
+    if (this.pending !== draft) this.schedule(SAVE_DELAY_MS);
+    else if (answer.status === NO_CONNECTION || answer.status >= 500) this.schedule(RETRY_DELAY_MS);
     else this.pending = null;
-    this.told(answer);
+    this.onResult(answer);
   }
 }
 
 // In words, for the line beside the task; "" where the task itself has something to say.
-export function inWords(status) {
+export function statusText(status) {
   if (status === LOST) return "";
   if (status === 204) return "Saved";
   if (status === SIGNED_OUT) return "Signed out: saved in this browser";
   return status === NO_CONNECTION || status >= 500 ? "No connection: saved in this browser" : "Saved in this browser";
 }
 
-function read(key) {
+function readStored(key) {
   try {
     const draft = JSON.parse(localStorage.getItem(key));
     return draft && typeof draft === "object" ? draft : null;
@@ -101,10 +101,10 @@ function read(key) {
 }
 
 // Drafts of tasks that were answered elsewhere long ago.
-export function sweep() {
+export function deleteOldDrafts() {
   try {
     for (const key of Object.keys(localStorage)) {
-      if (key.startsWith(PREFIX) && !(read(key)?.saved > Date.now() - KEPT_MS)) localStorage.removeItem(key);
+      if (key.startsWith(PREFIX) && !(readStored(key)?.saved > Date.now() - MAX_AGE_MS)) localStorage.removeItem(key);
     }
   } catch {
     // No store, no drafts.

@@ -1,22 +1,22 @@
 // How long the task is held, shown calmly, and renewed while the page is in use.
 
 import { activity } from "./activity.js";
-import { post } from "./server.js";
+import { post } from "./requests.js";
 
 const URGENT_S = 120;
 const TICK_MS = 1000;
 
 export class Lease {
-  // `task` has the line `.held` and says how long a lease is; `told` hears how a renewal went.
-  constructor(task, told) {
-    this.url = task.dataset.renewUrl;
-    this.seconds = Number(task.dataset.leaseSeconds);
-    this.line = task.querySelector(".held");
+  // `form` has the line `.held` and the length of a lease; `onResult` gets the result of each renewal.
+  constructor(form, onResult) {
+    this.url = form.dataset.renewUrl;
+    this.seconds = Number(form.dataset.leaseSeconds);
+    this.line = form.querySelector(".held");
     this.text = this.line.querySelector(".lease");
     this.button = this.line.querySelector('[data-act="keep"]');
-    this.told = told;
-    this.asking = false;
-    this.renewed();
+    this.onResult = onResult;
+    this.renewing = false;
+    this.restart();
     this.timer = setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -24,7 +24,7 @@ export class Lease {
     clearInterval(this.timer);
   }
 
-  renewed() {
+  restart() {
     this.since = performance.now();
     this.isUrgent = false;
     this.render();
@@ -41,12 +41,12 @@ export class Lease {
   }
 
   async renew() {
-    if (this.asking) return;
-    this.asking = true;
+    if (this.renewing) return;
+    this.renewing = true;
     const answer = await post(this.url);
-    this.asking = false;
-    if (answer.status === 204) this.renewed();
-    this.told(answer);
+    this.renewing = false;
+    if (answer.status === 204) this.restart();
+    this.onResult(answer);
   }
 
   render() {
@@ -54,13 +54,13 @@ export class Lease {
     const urgent = left <= Math.min(URGENT_S, this.seconds / 3);
     this.line.classList.toggle("urgent", urgent);
     this.button.hidden = !urgent;
-    this.text.textContent = left ? `Reserved for ${spoken(left, urgent)}` : "Reservation expired: others may get this task";
-    if (urgent && !this.isUrgent) this.told({ urgent: `Reserved for ${spoken(left, urgent)}` });
+    this.text.textContent = left ? `Reserved for ${formatTime(left, urgent)}` : "Reservation expired: others may get this task";
+    if (urgent && !this.isUrgent) this.onResult({ urgent: `Reserved for ${formatTime(left, urgent)}` });
     this.isUrgent = urgent;
   }
 }
 
-function spoken(seconds, urgent) {
+function formatTime(seconds, urgent) {
   if (!urgent) return `${Math.ceil(seconds / 60)} min`;
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

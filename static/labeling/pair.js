@@ -1,13 +1,13 @@
 // A graded pair in the making: which of two is better and how much, overall and by each criterion. Grades go
 // from -3 (the first is much better) by 0 (about the same) to 3 (the second is much better).
 
-import { Scales } from "./scales.js";
+import { ScaleAnswer } from "./scales.js";
 
 const MIDDLE = 4; // the digit of "about the same"
 const MUCH = 3;
 
-export class Pairing extends Scales {
-  stateOf({ grade, criteria }) {
+export class PairAnswer extends ScaleAnswer {
+  stateFromAnswer({ grade, criteria }) {
     return this.lines.map(({ dataset: { criterion } }) =>
       (criterion ? criteria?.[0]?.[criterion] : grade) ?? null);
   }
@@ -18,7 +18,7 @@ export class Pairing extends Scales {
     return { grade, ...(criteria.length && { criteria: [Object.fromEntries(criteria)] }) };
   }
 
-  missing() {
+  missingMessage() {
     if (this.values[0] === null) {
       return "Nothing is chosen yet. Press a number from 1 (first much better) to 7 (second much better), or choose “All bad”.";
     }
@@ -27,7 +27,7 @@ export class Pairing extends Scales {
   }
 
   act(name) {
-    return name === "tie" ? this.set(this.current, 0) : super.act(name);
+    return name === "tie" ? this.setAndAdvance(this.current, 0) : super.act(name);
   }
 
   // Left and right move the choice of the marked line one step; up and down move the mark.
@@ -35,17 +35,17 @@ export class Pairing extends Scales {
     const at = this.current;
     const value = this.values[at];
     switch (key) {
-      case "ArrowLeft": return this.put(at, Math.max(-MUCH, (value ?? 0) - 1));
-      case "ArrowRight": return this.put(at, Math.min(MUCH, (value ?? 0) + 1));
+      case "ArrowLeft": return this.setValue(at, Math.max(-MUCH, (value ?? 0) - 1));
+      case "ArrowRight": return this.setValue(at, Math.min(MUCH, (value ?? 0) + 1));
       default: {
         const next = at + (key === "ArrowUp" ? -1 : +1);
-        if (next in this.lines && this.isOpen(next)) this.current = next;
-        return `${this.name(this.current)}: ${this.word(this.current)}.`;
+        if (next in this.lines && this.isEnabled(next)) this.current = next;
+        return `${this.name(this.current)}: ${this.valueText(this.current)}.`;
       }
     }
   }
 
-  valueOf(digit) {
+  valueOfDigit(digit) {
     return digit - MIDDLE;
   }
 
@@ -53,7 +53,7 @@ export class Pairing extends Scales {
     return this.lines[at].dataset.criterion || "Overall";
   }
 
-  word(at) {
+  valueText(at) {
     return this.inputOf(at, this.values[at])?.getAttribute("aria-label") ?? "no choice";
   }
 

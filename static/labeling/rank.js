@@ -1,13 +1,13 @@
 // A ranking in the making: groups of samples, best first. A group of several is a tie. It begins with nothing
 // ranked, so that an order nobody made cannot be sent.
 
-import { Steps, listed } from "./steps.js";
+import { AnswerState, joinNames } from "./answer_state.js";
 
 const ORDINALS = ["1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
 
-export class Ranking extends Steps {
-  constructor(task, changed) {
-    super(task, changed);
+export class RankAnswer extends AnswerState {
+  constructor(task, onChange) {
+    super(task, onChange);
     this.order = task.querySelector(".order");
     for (const card of this.cards) {
       const number = card.querySelector(".number");
@@ -28,28 +28,28 @@ export class Ranking extends Steps {
 
   // -- What the rest of the page asks -----------------------------------------------------------------
 
-  stateOf({ ranks = [] }) {
+  stateFromAnswer({ ranks = [] }) {
     const groups = [];
     for (const [sample, rank] of ranks.entries()) (groups[rank - 1] ??= []).push(sample);
     return { groups: groups.filter(Boolean), joining: false };
   }
 
-  fits(state) {
+  isValidState(state) {
     const given = state?.groups?.flat();
     return Boolean(given?.every((sample) => sample in this.cards)) && new Set(given).size === given.length;
   }
 
   answer() {
-    return { ranks: this.cards.map((_, sample) => this.groupOf(sample) + 1) };
+    return { ranks: this.cards.map((_, sample) => this.groupIndexOf(sample) + 1) };
   }
 
-  missing() {
-    const left = this.cards.flatMap((_, sample) => (this.groupOf(sample) < 0 ? [sample + 1] : []));
+  missingMessage() {
+    const left = this.cards.flatMap((_, sample) => (this.groupIndexOf(sample) < 0 ? [sample + 1] : []));
     if (left.length === 0) return "";
     if (left.length === this.cards.length) {
       return "Nothing is ranked yet. Press the numbers from best to worst, or choose “All bad”.";
     }
-    return left.length > 1 ? `Samples ${listed(left)} are not ranked yet.` : `Sample ${left} is not ranked yet.`;
+    return left.length > 1 ? `Samples ${joinNames(left)} are not ranked yet.` : `Sample ${left} is not ranked yet.`;
   }
 
   // Each step returns what to tell somebody who cannot see it.
@@ -60,9 +60,9 @@ export class Ranking extends Steps {
 
   act(name, sample) {
     switch (name) {
-      case "place": return this.groupOf(sample) < 0 ? this.place(sample) : this.remove(sample);
-      case "better": return this.shift(sample, -1);
-      case "worse": return this.shift(sample, +1);
+      case "place": return this.groupIndexOf(sample) < 0 ? this.place(sample) : this.remove(sample);
+      case "better": return this.move(sample, -1);
+      case "worse": return this.move(sample, +1);
       case "tie": return this.toggleTie();
       default: return super.act(name);
     }
@@ -71,41 +71,41 @@ export class Ranking extends Steps {
   // On a card, up and down move it half a place.
   arrow(key, sample) {
     const direction = { ArrowUp: -1, ArrowDown: +1 }[key];
-    return direction && sample !== undefined ? this.shift(sample, direction) : "";
+    return direction && sample !== undefined ? this.move(sample, direction) : "";
   }
 
-  // -- Steps ------------------------------------------------------------------------------------------
+  // -- Steps ------------------------------------------------------------------------------------------------
 
-  put(groups) {
-    this.step({ groups, joining: false });
+  setGroups(groups) {
+    this.pushState({ groups, joining: false });
   }
 
   place(sample) {
     const { groups } = this;
     const joins = this.joining && groups.length;
-    this.put(joins ? [...groups.slice(0, -1), [...groups.at(-1), sample]] : [...groups, [sample]]);
-    return this.tell(sample);
+    this.setGroups(joins ? [...groups.slice(0, -1), [...groups.at(-1), sample]] : [...groups, [sample]]);
+    return this.describe(sample);
   }
 
   remove(sample) {
-    this.put(without(this.groups, sample));
+    this.setGroups(without(this.groups, sample));
     return `Sample ${sample + 1} is not ranked.`;
   }
 
-  shift(sample, direction) {
-    const at = this.groupOf(sample);
+  move(sample, direction) {
+    const at = this.groupIndexOf(sample);
     if (at < 0) return this.place(sample);
     const group = this.groups[at];
     const target = this.groups[at + direction];
     if (group.length > 1) {
       const rest = group.filter((other) => other !== sample);
-      this.put(this.groups.toSpliced(at, 1, ...(direction < 0 ? [[sample], rest] : [rest, [sample]])));
+      this.setGroups(this.groups.toSpliced(at, 1, ...(direction < 0 ? [[sample], rest] : [rest, [sample]])));
     } else if (target) {
-      this.put(without(this.groups.with(at + direction, [...target, sample]), sample, { but: at + direction }));
+      this.setGroups(without(this.groups.with(at + direction, [...target, sample]), sample, { but: at + direction }));
     } else {
       return `Sample ${sample + 1} is already ${direction < 0 ? "first" : "last"}.`;
     }
-    return this.tell(sample);
+    return this.describe(sample);
   }
 
   // Drop a sample into the gap before group `before`, or onto group `onto`.
@@ -114,8 +114,8 @@ export class Ranking extends Steps {
       onto === undefined
         ? this.groups.toSpliced(before, 0, [sample])
         : this.groups.with(onto, [...this.groups[onto].filter((other) => other !== sample), sample]);
-    this.put(without(groups, sample, { but: onto ?? before }));
-    return this.tell(sample);
+    this.setGroups(without(groups, sample, { but: onto ?? before }));
+    return this.describe(sample);
   }
 
   toggleTie() {
@@ -123,42 +123,42 @@ export class Ranking extends Steps {
     if (this.groups.flat().length === this.cards.length) {
       return "All samples are ranked. Use the up and down arrows to make a tie.";
     }
-    this.step({ groups: this.groups, joining: !this.joining });
-    const last = listed(this.groups.at(-1).map((sample) => sample + 1));
+    this.pushState({ groups: this.groups, joining: !this.joining });
+    const last = joinNames(this.groups.at(-1).map((sample) => sample + 1));
     return this.joining ? `The next sample ties with ${last}.` : "No tie.";
   }
 
   undo() {
-    const told = super.undo();
+    const message = super.undo();
     const ranked = this.groups.flat().length;
-    return `${told} ${ranked ? `${ranked} ranked.` : "Nothing is ranked."}`;
+    return `${message} ${ranked ? `${ranked} ranked.` : "Nothing is ranked."}`;
   }
 
   // -- State ------------------------------------------------------------------------------------------
 
-  groupOf(sample) {
+  groupIndexOf(sample) {
     return this.groups.findIndex((group) => group.includes(sample));
   }
 
-  standing(sample) {
-    const at = this.groupOf(sample);
+  rankText(sample) {
+    const at = this.groupIndexOf(sample);
     return at < 0 ? "not ranked" : `${this.groups[at].length > 1 ? "tied " : ""}${ORDINALS[at]}`;
   }
 
-  tell(sample) {
+  describe(sample) {
     const left = this.cards.length - this.groups.flat().length;
-    return `Sample ${sample + 1}: ${this.standing(sample)}. ${left ? `${left} left.` : "Enter submits."}`;
+    return `Sample ${sample + 1}: ${this.rankText(sample)}. ${left ? `${left} left.` : "Enter submits."}`;
   }
 
   // -- View -------------------------------------------------------------------------------------------
 
   render() {
     for (const [sample, card] of this.cards.entries()) {
-      const placed = this.groupOf(sample) >= 0;
-      const standing = this.standing(sample);
+      const placed = this.groupIndexOf(sample) >= 0;
+      const rank = this.rankText(sample);
       card.classList.toggle("placed", placed);
-      card.setAttribute("aria-label", `Sample ${sample + 1}, ${standing}`);
-      card.querySelector(".standing").textContent = placed ? standing : "";
+      card.setAttribute("aria-label", `Sample ${sample + 1}, ${rank}`);
+      card.querySelector(".standing").textContent = placed ? rank : "";
       card.querySelector(".place span").textContent = placed ? "Remove" : "Rank next";
     }
     this.task.querySelector('[data-act="tie"]').setAttribute("aria-pressed", String(this.joining));
@@ -167,7 +167,7 @@ export class Ranking extends Steps {
     list.replaceChildren(...this.groups.flatMap((group, at) => [gap(at), chips(group, at)]));
     list.append(gap(this.groups.length));
     for (const sample of this.cards.keys()) {
-      if (this.groupOf(sample) >= 0) continue;
+      if (this.groupIndexOf(sample) >= 0) continue;
       const place = element("li", "empty");
       place.append(chip(sample, "unranked"));
       list.append(place);
@@ -178,7 +178,7 @@ export class Ranking extends Steps {
   listenForClicks() {
     this.order.addEventListener("click", (event) => {
       const clicked = event.target.closest("[data-sample]");
-      if (clicked) this.changed(this.act("place", Number(clicked.dataset.sample)));
+      if (clicked) this.onChange(this.act("place", Number(clicked.dataset.sample)));
     });
   }
 
@@ -215,10 +215,10 @@ export class Ranking extends Steps {
       const target = targetOf(event);
       const at = Number(target?.dataset.at ?? this.groups.length);
       const where = target?.classList.contains("group") ? { onto: at } : { before: at };
-      const told = this.drop(dragged, where);
+      const message = this.drop(dragged, where);
       this.order.classList.remove("dragging");
       dragged = null;
-      this.changed(told);
+      this.onChange(message);
     });
   }
 }

@@ -1,21 +1,22 @@
 // A text in the making: from one of the samples, or from nothing. Each source keeps its own text, so that
 // whoever changes their mind finds what they wrote.
 
+import { setPressed } from "./announce.js";
+import { AnswerState } from "./answer_state.js";
 import { wordDiff } from "./diff.js";
-import { Steps } from "./steps.js";
 
 const NOTHING = "nothing";
 const ELEMENTS = { same: "span", removed: "del", added: "ins" };
 
-export class Rewriting extends Steps {
-  constructor(task, changed) {
-    super(task, changed);
-    this.panel = task.querySelector(".writing");
-    this.field = this.panel.querySelector("textarea");
-    this.difference = this.panel.querySelector(".difference");
+export class RewriteAnswer extends AnswerState {
+  constructor(task, onChange) {
+    super(task, onChange);
+    this.editor = task.querySelector(".writing");
+    this.field = this.editor.querySelector("textarea");
+    this.difference = this.editor.querySelector(".difference");
     this.dialog = task.querySelector(".switch");
-    this.asked = null; // the source a person wants to go on from, while the page asks
-    this.field.addEventListener("input", () => changed(this.write(this.field.value)));
+    this.requestedSource = null; // the source a person wants to go on from, while the page asks
+    this.field.addEventListener("input", () => onChange(this.setText(this.field.value)));
     // What is written in one go is one step.
     this.field.addEventListener("focusout", () => { this.writing = false; });
     this.dialog.addEventListener("close", () => this.field.focus());
@@ -31,13 +32,13 @@ export class Rewriting extends Steps {
 
   // -- What the rest of the page asks -----------------------------------------------------------------
 
-  stateOf({ text, edited }) {
+  stateFromAnswer({ text, edited }) {
     if (!text) return { source: null, texts: {} };
     const source = edited ? edited - 1 : NOTHING;
     return { source, texts: { [source]: text } };
   }
 
-  fits(state) {
+  isValidState(state) {
     const known = (source) => source === NOTHING || source in this.cards;
     return Boolean(state?.texts) && (state.source === null || known(state.source)) &&
       Object.entries(state.texts).every(([source, text]) => known(source) && typeof text === "string");
@@ -48,7 +49,7 @@ export class Rewriting extends Steps {
     return this.source === NOTHING ? { text } : { text, edited: this.source + 1 };
   }
 
-  missing() {
+  missingMessage() {
     if (this.source === null) {
       return "Nothing is written yet. Press the number of the sample to edit, or write from scratch.";
     }
@@ -59,8 +60,8 @@ export class Rewriting extends Steps {
     return this.source in this.cards && this.text.trim() === this.original(this.source).trim();
   }
 
-  get untouched() {
-    return super.untouched || this.isCopy;
+  get isUntouched() {
+    return super.isUntouched || this.isCopy;
   }
 
   get question() {
@@ -70,37 +71,37 @@ export class Rewriting extends Steps {
   }
 
   digit(number) {
-    return number <= this.cards.length ? this.ask(number - 1) : "";
+    return number <= this.cards.length ? this.requestSource(number - 1) : "";
   }
 
   act(name, sample) {
     switch (name) {
-      case "edit": return this.ask(sample);
-      case "nothing": return this.ask(NOTHING);
-      case "switch": return this.choose(this.asked);
+      case "edit": return this.requestSource(sample);
+      case "nothing": return this.requestSource(NOTHING);
+      case "switch": return this.setSource(this.requestedSource);
       case "changes": return this.toggleDifference();
       default: return super.act(name);
     }
   }
 
-  // -- Steps ------------------------------------------------------------------------------------------
+  // -- Steps ------------------------------------------------------------------------------------------------
 
   // Another source puts away what was written: that wants a word, even though it is kept.
-  ask(source) {
-    if (source === this.source) return this.choose(source);
+  requestSource(source) {
+    if (source === this.source) return this.setSource(source);
     const begun = this.source !== null && this.text !== this.original(this.source);
-    if (!begun) return this.choose(source);
-    this.asked = source;
+    if (!begun) return this.setSource(source);
+    this.requestedSource = source;
     for (const to of this.dialog.querySelectorAll(".to")) to.textContent = this.name(source);
     this.dialog.querySelector(".from").textContent = this.name(this.source);
     this.dialog.showModal();
     return "";
   }
 
-  choose(source) {
+  setSource(source) {
     const kept = this.state.texts[source];
     if (source !== this.source) {
-      this.step({ source, texts: { ...this.state.texts, [source]: kept ?? this.original(source) } });
+      this.pushState({ source, texts: { ...this.state.texts, [source]: kept ?? this.original(source) } });
     }
     this.writing = false;
     this.render();
@@ -113,10 +114,10 @@ export class Rewriting extends Steps {
     return `Your text, from ${this.name(source)}${kept === undefined ? "" : ", as you left it"}.`;
   }
 
-  write(text) {
+  setText(text) {
     const state = { source: this.source, texts: { ...this.state.texts, [this.source]: text } };
     if (this.writing) this.state = state;
-    else this.step(state);
+    else this.pushState(state);
     this.writing = true;
     return "";
   }
@@ -154,18 +155,18 @@ export class Rewriting extends Steps {
       card.querySelector(".standing").textContent = sample === source ? "Editing" : "";
       card.querySelector(".edit").setAttribute("aria-pressed", String(sample === source));
     }
-    press(this.task.querySelector('[data-act="nothing"]'), source === NOTHING);
-    this.panel.hidden = source === null;
+    setPressed(this.task.querySelector('[data-act="nothing"]'), source === NOTHING);
+    this.editor.hidden = source === null;
     this.task.querySelector(".begin").hidden = source !== null;
     if (source === null) return;
-    this.panel.querySelector("label").textContent = edits ? `Your text, from sample ${source + 1}` : "Your text";
+    this.editor.querySelector("label").textContent = edits ? `Your text, from sample ${source + 1}` : "Your text";
     if (this.field.value !== this.text) this.field.value = this.text;
     const words = countWords(this.text);
-    this.panel.querySelector(".count").textContent = edits
+    this.editor.querySelector(".count").textContent = edits
       ? `${words} words · the sample had ${countWords(this.original(source))}`
       : `${words} ${words === 1 ? "word" : "words"}`;
     this.difference.hidden ||= !edits;
-    const button = this.panel.querySelector('[data-act="changes"]');
+    const button = this.editor.querySelector('[data-act="changes"]');
     button.hidden = !edits;
     button.setAttribute("aria-expanded", String(!this.difference.hidden));
     if (!this.difference.hidden) this.renderDifference();
@@ -179,10 +180,6 @@ export class Rewriting extends Steps {
       return part;
     }));
   }
-}
-
-function press(button, pressed) {
-  button.setAttribute("aria-pressed", String(pressed));
 }
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });

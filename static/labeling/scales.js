@@ -1,20 +1,20 @@
 // Lines of steps, of which one is marked: digits go there, and the mark moves on. A criterion's line opens
 // once the overall choice it belongs to is made, so that it does not lead that choice.
 
-import { Steps } from "./steps.js";
+import { AnswerState } from "./answer_state.js";
 
-export class Scales extends Steps {
-  constructor(task, changed) {
-    super(task, changed);
+export class ScaleAnswer extends AnswerState {
+  constructor(task, onChange) {
+    super(task, onChange);
     this.current = 0;
     for (const [at, line] of this.lines.entries()) {
       line.addEventListener("change", (event) => {
         const value = Number(event.target.value);
         // Arrow keys on a radio button go step by step: the mark stays until they are done.
-        changed(event.target.matches(":focus-visible") ? this.put(at, value) : this.set(at, value));
+        onChange(event.target.matches(":focus-visible") ? this.setValue(at, value) : this.setAndAdvance(at, value));
       });
-      line.addEventListener("focusin", () => this.mark(at));
-      line.addEventListener("pointerdown", () => this.mark(at));
+      line.addEventListener("focusin", () => this.select(at));
+      line.addEventListener("pointerdown", () => this.select(at));
     }
   }
 
@@ -29,82 +29,82 @@ export class Scales extends Steps {
 
   // -- What the rest of the page asks -----------------------------------------------------------------
 
-  fits(values) {
+  isValidState(values) {
     const known = (value, at) => value === null || this.inputOf(at, value);
     return Array.isArray(values) && values.length === this.lines.length && values.every(known);
   }
 
   restore(values) {
     super.restore(values);
-    this.point();
+    this.selectFirstMissing();
   }
 
   load(answer) {
     super.load(answer);
-    this.point();
+    this.selectFirstMissing();
   }
 
   digit(number) {
-    const value = this.valueOf(number);
-    return this.inputOf(this.current, value) ? this.seen(this.set(this.current, value)) : "";
+    const value = this.valueOfDigit(number);
+    return this.inputOf(this.current, value) ? this.showCurrent(this.setAndAdvance(this.current, value)) : "";
   }
 
   // The mark goes to the first line that wants something.
-  point() {
+  selectFirstMissing() {
     this.current = Math.max(0, this.values.indexOf(null));
-    this.seen();
+    this.showCurrent();
   }
 
   // Keys may take the mark out of sight; the mouse and the finger know where they are.
-  seen(told) {
+  showCurrent(message) {
     this.lines[this.current].scrollIntoView({ block: "nearest" });
-    return told;
+    return message;
   }
 
-  // -- Steps ------------------------------------------------------------------------------------------
+  // -- Steps ------------------------------------------------------------------------------------------------
 
-  put(at, value) {
-    this.step(this.values.with(at, value));
+  setValue(at, value) {
+    this.pushState(this.values.with(at, value));
     this.current = at;
-    return this.tell(at);
+    return this.describe(at);
   }
 
-  set(at, value) {
-    this.put(at, value);
+  setAndAdvance(at, value) {
+    this.setValue(at, value);
     const next = this.values.indexOf(null, at);
     if (this.values.includes(null)) this.current = next >= 0 ? next : this.values.indexOf(null);
-    return this.tell(at);
+    return this.describe(at);
   }
 
   undo() {
     const after = this.values;
-    const told = super.undo();
+    const message = super.undo();
     const at = this.values.findIndex((value, index) => value !== after[index]);
-    if (at < 0) return told;
+    if (at < 0) return message;
     this.current = at;
-    return this.seen(`${told} ${this.name(at)}: ${this.word(at)}.`);
+    return this.showCurrent(`${message} ${this.name(at)}: ${this.valueText(at)}.`);
   }
 
   // -- State ------------------------------------------------------------------------------------------
 
-  isOpen(at) {
+  isEnabled(at) {
     const { sample, criterion } = this.lines[at].dataset;
     if (!criterion) return true;
     const overall = this.lines.findIndex((line) => line.dataset.sample === sample && !line.dataset.criterion);
     return this.values[overall] !== null;
   }
 
-  mark(at) {
-    if (this.current === at || !this.isOpen(at)) return;
+  select(at) {
+    if (this.current === at || !this.isEnabled(at)) return;
     this.current = at;
     this.render();
   }
 
-  tell(at) {
+  describe(at) {
     const rest = this.values.includes(null)
       ? this.current === at ? "" : `Next: ${this.name(this.current)}.`
       : "Enter submits.";
-    return `${this.name(at)}: ${this.word(at)}. ${rest}`;
+    return `${this.name(at)}: ${this.valueText(at)}. ${rest}`;
   }
 
   inputOf(at, value) {
@@ -116,7 +116,7 @@ export class Scales extends Steps {
   render() {
     for (const [at, line] of this.lines.entries()) {
       line.classList.toggle("current", at === this.current);
-      line.disabled = !this.isOpen(at);
+      line.disabled = !this.isEnabled(at);
       for (const input of line.querySelectorAll("input")) {
         input.checked = Number(input.value) === this.values[at];
       }

@@ -1,9 +1,9 @@
 // Scores in the making: one line for each sample's overall score and for each of its criteria.
 
-import { Scales } from "./scales.js";
+import { ScaleAnswer } from "./scales.js";
 
-export class Scoring extends Scales {
-  stateOf({ scores, criteria }) {
+export class ScoreAnswer extends ScaleAnswer {
+  stateFromAnswer({ scores, criteria }) {
     return this.lines.map((line) => {
       const { sample, criterion } = line.dataset;
       return (criterion ? criteria?.[sample]?.[criterion] : scores?.[sample]) ?? null;
@@ -21,7 +21,7 @@ export class Scoring extends Scales {
     return { scores, criteria };
   }
 
-  missing() {
+  missingMessage() {
     const left = this.values.flatMap((value, at) => (value === null ? [at] : []));
     if (left.length === 0) return "";
     if (left.length === this.lines.length) {
@@ -35,9 +35,9 @@ export class Scoring extends Scales {
     const step = { ArrowUp: -1, ArrowDown: +1 }[key];
     if (!step) return "";
     let at = this.current + step;
-    while (at in this.lines && !this.isOpen(at)) at += step;
+    while (at in this.lines && !this.isEnabled(at)) at += step;
     if (at in this.lines) this.current = at;
-    return this.seen(`${this.name(this.current)}: ${this.word(this.current)}.`);
+    return this.showCurrent(`${this.name(this.current)}: ${this.valueText(this.current)}.`);
   }
 
   // The card a person moved to is where digits go next.
@@ -47,7 +47,7 @@ export class Scoring extends Scales {
     this.current = own.find((at) => this.values[at] === null) ?? own[0];
   }
 
-  valueOf(digit) {
+  valueOfDigit(digit) {
     return digit;
   }
 
@@ -56,7 +56,7 @@ export class Scoring extends Scales {
     return `Sample ${Number(sample) + 1}, ${criterion || "overall"}`;
   }
 
-  word(at) {
+  valueText(at) {
     return this.values[at] ?? "no score";
   }
 

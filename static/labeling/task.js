@@ -2,20 +2,20 @@
 // answer is made of is up to its kind of feedback.
 
 import { activity } from "./activity.js";
-import { Picking } from "./best.js";
-import { Draft, inWords } from "./draft.js";
-import { keyOf } from "./keys.js";
+import { announce, setPressed } from "./announce.js";
+import { BestAnswer } from "./best.js";
+import { Draft, statusText } from "./draft.js";
 import { Lease } from "./lease.js";
-import { Pairing } from "./pair.js";
-import { Ranking } from "./rank.js";
-import { Reading } from "./reading.js";
-import { Rewriting } from "./rewrite.js";
-import { press, say } from "./say.js";
-import { Scoring } from "./score.js";
-import { LOST, SIGNED_OUT } from "./server.js";
+import { PairAnswer } from "./pair.js";
+import { RankAnswer } from "./rank.js";
+import { LOST, SIGNED_OUT } from "./requests.js";
+import { RewriteAnswer } from "./rewrite.js";
+import { ScoreAnswer } from "./score.js";
+import { keyLabel } from "./shortcuts.js";
+import { TextView } from "./text_view.js";
 
-const KINDS = { pair: Pairing, rank: Ranking, best: Picking, score: Scoring, rewrite: Rewriting };
-const LONGEST_S = 86_400;
+const KINDS = { pair: PairAnswer, rank: RankAnswer, best: BestAnswer, score: ScoreAnswer, rewrite: RewriteAnswer };
+const MAX_SECONDS = 86_400;
 
 export class Task {
   constructor(form) {
@@ -30,23 +30,23 @@ export class Task {
     this.touched = false; // anything beside the kind's own
     this.secondsBefore = 0; // spent before this page was opened
     this.start = activity.total;
-    this.kind = new KINDS[feedback](form, (told) => this.changed(told));
-    this.reading = new Reading(form);
+    this.kind = new KINDS[feedback](form, (message) => this.onChange(message));
+    this.textView = new TextView(form);
     if (this.isEdit) this.load(JSON.parse(answer));
-    this.draft = new Draft(this.isEdit ? `edit:${this.id}` : this.id, draftUrl, (went) => this.heard(went));
+    this.draft = new Draft(this.isEdit ? `edit:${this.id}` : this.id, draftUrl, (result) => this.onDraftResult(result));
     this.restore(this.draft.load(draft ? JSON.parse(draft) : null));
-    if (renewUrl) this.lease = new Lease(form, (went) => this.heardOfLease(went));
+    if (renewUrl) this.lease = new Lease(form, (result) => this.onLeaseResult(result));
     this.listen();
     this.render();
   }
 
   listen() {
-    this.comment.addEventListener("input", () => this.touch(""));
+    this.comment.addEventListener("input", () => this.markTouched(""));
     this.form.addEventListener("focusin", (event) => {
       const card = event.target.closest(".sample");
       if (!card) return;
-      this.reading.focusOn(this.numberOf(card));
-      this.kind.focusOn?.(this.numberOf(card));
+      this.textView.focusOn(this.sampleIndex(card));
+      this.kind.focusOn?.(this.sampleIndex(card));
       this.render();
     });
     this.form.addEventListener("submit", (event) => {
@@ -59,28 +59,28 @@ export class Task {
     this.draft.flush();
     this.draft.close();
     this.lease?.close();
-    this.reading.close();
+    this.textView.close();
   }
 
   // -- Steps ------------------------------------------------------------------------------------------
 
   // After each step of the kind's own.
-  changed(told) {
+  onChange(message) {
     this.allBad = false;
-    this.settle(told);
+    this.update(message);
   }
 
   // After anything else that belongs to the answer.
-  touch(told) {
+  markTouched(message) {
     this.touched = true;
-    this.settle(told);
+    this.update(message);
   }
 
-  settle(told) {
+  update(message) {
     this.render();
-    this.keep();
-    this.tell("");
-    say(told);
+    this.saveDraft();
+    this.showNotice("");
+    announce(message);
   }
 
   // Whether there is such a thing to do here.
@@ -88,15 +88,15 @@ export class Task {
     switch (name) {
       case "all_bad":
         this.allBad = !this.allBad;
-        this.touch(this.allBad ? "All bad. Enter submits." : "All bad: off.");
+        this.markTouched(this.allBad ? "All bad. Enter submits." : "All bad: off.");
         return true;
       case "flag":
         this.flagged = !this.flagged;
         if (this.flagged) this.form.querySelector(".comment").hidden = false;
-        this.touch(this.flagged ? `Flagged. Press ${keyOf("comment")} to say what is wrong.` : "Not flagged.");
+        this.markTouched(this.flagged ? `Flagged. Press ${keyLabel("comment")} to say what is wrong.` : "Not flagged.");
         return true;
       case "comment":
-        this.openComment();
+        this.toggleComment();
         return true;
       case "undo":
         this.undo();
@@ -105,58 +105,58 @@ export class Task {
         this.lease?.renew();
         return true;
       default:
-        return this.read(name) || this.step(name, card);
+        return this.actOnText(name) || this.actOnAnswer(name, card);
     }
   }
 
-  step(name, card) {
-    const told = this.kind.act(name, card && this.numberOf(card));
-    if (told) this.changed(told);
-    return Boolean(told);
+  actOnAnswer(name, card) {
+    const message = this.kind.act(name, card && this.sampleIndex(card));
+    if (message) this.onChange(message);
+    return Boolean(message);
   }
 
-  read(name) {
-    const told = this.form.dataset.feedback === "rewrite" && name === "changes" ? undefined : this.reading.act(name);
-    say(told);
-    return told !== undefined;
+  actOnText(name) {
+    const message = this.form.dataset.feedback === "rewrite" && name === "changes" ? undefined : this.textView.act(name);
+    announce(message);
+    return message !== undefined;
   }
 
   digit(number) {
-    const told = this.kind.digit(number);
-    if (told) this.changed(told);
-    return Boolean(told);
+    const message = this.kind.digit(number);
+    if (message) this.onChange(message);
+    return Boolean(message);
   }
 
   arrow(key, card) {
-    const told = this.kind.arrow?.(key, card ? this.numberOf(card) : undefined);
-    if (told) this.changed(told);
+    const message = this.kind.arrow?.(key, card ? this.sampleIndex(card) : undefined);
+    if (message) this.onChange(message);
     else if (key === "ArrowLeft" || key === "ArrowRight") this.focusBeside(card, key === "ArrowRight" ? 1 : -1);
     else return false;
     return true;
   }
 
   focusBeside(card, direction) {
-    const { cards } = this.reading;
+    const { cards } = this.textView;
     const at = card ? cards.indexOf(card) + direction : direction > 0 ? 0 : -1;
     cards.at(at % cards.length).focus();
   }
 
   // With nothing to undo on an untouched task, the answer before it comes back.
   undo() {
-    const { before } = this.form.dataset;
+    const { previousAnswerUrl } = this.form.dataset;
     if (this.allBad) {
       this.allBad = false;
-      this.touch("All bad: off.");
+      this.markTouched("All bad: off.");
     } else if (this.kind.canUndo) {
-      this.changed(this.kind.act("undo"));
-    } else if (before && this.kind.untouched && !this.touched) {
-      htmx.ajax("GET", before, { source: document.body, target: "#work" });
+      this.onChange(this.kind.act("undo"));
+    } else if (previousAnswerUrl && this.kind.isUntouched && !this.touched) {
+      htmx.ajax("GET", previousAnswerUrl, { source: document.body, target: "#work" });
     } else {
-      say("Nothing to undo.");
+      announce("Nothing to undo.");
     }
   }
 
-  openComment() {
+  toggleComment() {
     const panel = this.form.querySelector(".comment");
     const close = !panel.hidden && !this.comment.value && document.activeElement === this.comment;
     panel.hidden = close;
@@ -170,40 +170,40 @@ export class Task {
     return true;
   }
 
-  numberOf(card) {
+  sampleIndex(card) {
     return Number(card.dataset.sample);
   }
 
   // -- Sending ----------------------------------------------------------------------------------------
 
   submit() {
-    const missing = this.allBad ? "" : this.kind.missing();
+    const missing = this.allBad ? "" : this.kind.missingMessage();
     if (missing) {
-      this.kind.point?.();
+      this.kind.selectFirstMissing?.();
       this.render();
-      this.tell(missing);
-    } else if (!this.allBad && this.kind.untouched && !(this.isEdit && this.touched)) {
-      this.ask(this.kind.question ?? "You have not changed anything. Submit it as it is?");
+      this.showNotice(missing);
+    } else if (!this.allBad && this.kind.isUntouched && !(this.isEdit && this.touched)) {
+      this.confirmSubmit(this.kind.question ?? "You have not changed anything. Submit it as it is?");
     } else {
       this.send();
     }
     return true;
   }
 
-  ask(question) {
+  confirmSubmit(question) {
     const dialog = document.getElementById("unchanged");
     dialog.querySelector("h2").textContent = question;
     dialog.showModal();
   }
 
   send() {
-    this.draft.hold();
+    this.draft.postpone();
     const given = this.allBad ? { all_bad: true } : this.kind.answer();
     this.form.elements.answer.value = JSON.stringify({
       ...given,
       flagged: this.flagged,
       comment: this.comment.value,
-      seconds: Math.min(this.seconds, LONGEST_S),
+      seconds: Math.min(this.seconds, MAX_SECONDS),
     });
     htmx.trigger(this.form, "hone:submit");
   }
@@ -214,7 +214,7 @@ export class Task {
 
   // -- What is kept -----------------------------------------------------------------------------------
 
-  keep() {
+  saveDraft() {
     this.draft.save({
       state: this.kind.state, allBad: this.allBad, flagged: this.flagged, comment: this.comment.value,
       seconds: this.seconds,
@@ -232,7 +232,7 @@ export class Task {
       this.touched = this.allBad || this.flagged || Boolean(this.comment.value);
     } catch {
       // A draft of another version of this page is no use to anybody.
-      this.draft.forget();
+      this.draft.discard();
     }
   }
 
@@ -244,20 +244,20 @@ export class Task {
     this.secondsBefore = answer.seconds ?? 0;
   }
 
-  heard({ status, text }) {
-    this.form.querySelector(".saved").textContent = inWords(status);
-    if (status === 204) this.lease?.renewed();
-    else this.heardOfLease({ status, text });
+  onDraftResult({ status, text }) {
+    this.form.querySelector(".saved").textContent = statusText(status);
+    if (status === 204) this.lease?.restart();
+    else this.onLeaseResult({ status, text });
   }
 
-  heardOfLease({ status, text, urgent }) {
-    if (urgent) say(urgent);
-    if (status === LOST) this.lost(text);
-    if (status === SIGNED_OUT) this.tell("You are signed out. Your answer is kept in this browser: sign in again to continue.");
+  onLeaseResult({ status, text, urgent }) {
+    if (urgent) announce(urgent);
+    if (status === LOST) this.showLeaseLost(text);
+    if (status === SIGNED_OUT) this.showNotice("You are signed out. Your answer is kept in this browser: sign in again to continue.");
   }
 
   // The task is not held any more: the server says so in its own words, with a button.
-  lost(html) {
+  showLeaseLost(html) {
     this.lease?.close();
     this.form.querySelector(".held").hidden = true;
     this.notice.innerHTML = html;
@@ -269,16 +269,16 @@ export class Task {
   render() {
     this.kind.render();
     this.form.classList.toggle("all-bad", this.allBad);
-    press(this.form.querySelector('[data-act="all_bad"]'), this.allBad);
-    press(this.form.querySelector('[data-act="flag"]'), this.flagged);
+    setPressed(this.form.querySelector('[data-act="all_bad"]'), this.allBad);
+    setPressed(this.form.querySelector('[data-act="flag"]'), this.flagged);
     const panel = this.form.querySelector(".comment");
     if (this.comment.value) panel.hidden = false;
     panel.querySelector("label").textContent = this.flagged ? "What is wrong with this task? (optional)" : "Comment";
     this.form.querySelector('[data-act="comment"]').setAttribute("aria-expanded", String(!panel.hidden));
-    this.form.classList.toggle("ready", this.allBad || this.kind.missing() === "");
+    this.form.classList.toggle("ready", this.allBad || this.kind.missingMessage() === "");
   }
 
-  tell(problem) {
+  showNotice(problem) {
     this.notice.textContent = problem;
   }
 }

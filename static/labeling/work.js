@@ -1,8 +1,8 @@
 // The page on which people answer: tasks come and go in #work, keys and buttons reach the one that is there.
 
-import { sweep } from "./draft.js";
-import { listen } from "./keys.js";
-import { say } from "./say.js";
+import { announce } from "./announce.js";
+import { deleteOldDrafts } from "./draft.js";
+import { listenForKeys } from "./shortcuts.js";
 import { Task } from "./task.js";
 
 const POLL_MS = 5000;
@@ -19,9 +19,9 @@ function act(name, card) {
     return true;
   }
   if (current) return current.act(name, card);
-  const before = document.querySelector("#work [data-before]")?.dataset.before;
-  if (name !== "undo" || !before) return false;
-  htmx.ajax("GET", before, { source: document.body, target: "#work" });
+  const previousAnswerUrl = document.querySelector("#work [data-previous-answer-url]")?.dataset.previousAnswerUrl;
+  if (name !== "undo" || !previousAnswerUrl) return false;
+  htmx.ajax("GET", previousAnswerUrl, { source: document.body, target: "#work" });
   return true;
 }
 
@@ -31,7 +31,7 @@ function open(dialog) {
   dialog.showModal();
 }
 
-listen({
+listenForKeys({
   act,
   digit: (number) => Boolean(current?.digit(number)),
   arrow: (key, card) => Boolean(current?.arrow(key, card)),
@@ -65,7 +65,7 @@ function mount() {
 }
 
 // The answer is stored, or the task left to others: its draft has done its work.
-document.addEventListener("hone:stored", () => current?.draft.forget());
+document.addEventListener("hone:stored", () => current?.draft.discard());
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
@@ -79,30 +79,30 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "work") return;
-  const before = current;
+  const previous = current;
   mount();
   window.scrollTo(0, 0);
   const path = event.detail.pathInfo.requestPath;
-  if (path.endsWith("/claim/") && before && current && !before.isEdit) {
-    const same = current.id === before.id;
-    current.tell(same ? "It is yours again, as you left it." : "That task went to someone else. Here is another one.");
+  if (path.endsWith("/claim/") && previous && current && !previous.isEdit) {
+    const same = current.id === previous.id;
+    current.showNotice(same ? "It is yours again, as you left it." : "That task went to someone else. Here is another one.");
   } else if (path.endsWith("/revise/")) {
-    say("The new version is saved. Back to your task.");
+    announce("The new version is saved. Back to your task.");
   } else if (path.endsWith("/edit/")) {
-    say("Your answer is open for editing.");
+    announce("Your answer is open for editing.");
   } else if (current) {
-    say("Next task.");
+    announce("Next task.");
   } else {
-    say(document.querySelector("#work h2")?.textContent);
+    announce(document.querySelector("#work h2")?.textContent);
   }
 });
 
 document.addEventListener("htmx:sendError", () => {
-  current?.tell("No connection. Your answer is kept on this page: press Enter to try again.");
+  current?.showNotice("No connection. Your answer is kept on this page: press Enter to try again.");
 });
 
 document.addEventListener("htmx:responseError", (event) => {
-  current?.tell(`Something went wrong (error ${event.detail.xhr.status}). Your answer is kept on this page: try again, or reload.`);
+  current?.showNotice(`Something went wrong (error ${event.detail.xhr.status}). Your answer is kept on this page: try again, or reload.`);
 });
 
 document.addEventListener("visibilitychange", () => {
@@ -118,5 +118,5 @@ function poll() {
 }
 
 setInterval(poll, POLL_MS);
-sweep();
+deleteOldDrafts();
 mount();

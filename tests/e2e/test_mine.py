@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Project, WorkSettings
-from labeling.workspace.keyboard_shortcuts import keys_of
+from labeling.workspace.keyboard_shortcuts import keys_for
 from tests.e2e.conftest import Problems, sign_in
 from tests.labeling.objects import admin, annotator, answered, claimed, make_project, make_tasks
 
@@ -80,7 +80,7 @@ def test_a_key_is_set_by_pressing_it_with_the_keyboard_alone(page: Page) -> None
     page.keyboard.press("Enter")
 
     expect(page.get_by_role("status")).to_contain_text("Saved.")
-    assert keys_of(user)["skip"] == "x"
+    assert keys_for(user)["skip"] == "x"
     assert WorkSettings.objects.get().daily_goal == 40
     tab_to(page, page.get_by_role("button", name="Reset shortcuts to defaults"))
     page.keyboard.press("Enter")
@@ -100,7 +100,7 @@ def test_keys_are_set_without_script_too(
     expect(page.get_by_role("alert")).to_contain_text("Not saved. Check the field marked below.")
     page.get_by_label("Skip", exact=False).fill("x")
     page.get_by_role("button", name="Save").click()
-    assert keys_of(user)["skip"] == "x"
+    assert keys_for(user)["skip"] == "x"
 
 
 def test_the_last_answer_is_changed_with_the_keyboard_alone(page: Page) -> None:

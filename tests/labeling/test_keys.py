@@ -2,28 +2,28 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from labeling.models import WorkSettings
-from labeling.workspace.keyboard_shortcuts import ACTIONS, check_keys, keys_of, printed
+from labeling.workspace.keyboard_shortcuts import ACTIONS, key_labels, keys_for, validate_keys
 from tests.labeling.objects import annotator
 
 
 def refused(data: object) -> ValidationError:
     with pytest.raises(ValidationError) as caught:
-        check_keys(data)
+        validate_keys(data)
     return caught.value
 
 
 def test_every_action_has_a_key_of_its_own() -> None:
     keys = [action.key for action in ACTIONS.values()]
     assert len(set(keys)) == len(keys)
-    assert check_keys(dict(zip(ACTIONS, keys, strict=True))) == {}
+    assert validate_keys(dict(zip(ACTIONS, keys, strict=True))) == {}
 
 
 def test_only_what_differs_from_the_usual_is_kept_in_small_letters() -> None:
-    assert check_keys({"tie": "T", "skip": "X", "flag": "", "undo": "ü"}) == {"skip": "x", "undo": "ü"}
+    assert validate_keys({"tie": "T", "skip": "X", "flag": "", "undo": "ü"}) == {"skip": "x", "undo": "ü"}
 
 
 def test_two_actions_may_swap_their_keys() -> None:
-    assert check_keys({"tie": "u", "undo": "t"}) == {"tie": "u", "undo": "t"}
+    assert validate_keys({"tie": "u", "undo": "t"}) == {"tie": "u", "undo": "t"}
 
 
 @pytest.mark.parametrize("key", ["ab", "<script>", "ﬁx", "İ", 5, None, ["x"]])
@@ -53,16 +53,16 @@ def test_keys_are_given_by_action(data: object) -> None:
 
 
 def test_keys_are_printed_in_capitals() -> None:
-    assert printed({"tie": "t", "skip": "ß", "help": "?"}) == {"tie": "T", "skip": "ß", "help": "?"}
+    assert key_labels({"tie": "t", "skip": "ß", "help": "?"}) == {"tie": "T", "skip": "ß", "help": "?"}
 
 
 @pytest.mark.django_db
 def test_a_person_has_the_usual_keys_but_for_those_chosen() -> None:
     user = annotator()
-    assert keys_of(user) == {name: action.key for name, action in ACTIONS.items()}
+    assert keys_for(user) == {name: action.key for name, action in ACTIONS.items()}
     WorkSettings.objects.create(annotator=user, keys={"tie": "x"})
-    assert keys_of(user)["tie"] == "x"
-    assert keys_of(user)["undo"] == "u"
+    assert keys_for(user)["tie"] == "x"
+    assert keys_for(user)["undo"] == "u"
 
 
 @pytest.mark.django_db
@@ -70,4 +70,4 @@ def test_a_person_has_the_usual_keys_but_for_those_chosen() -> None:
 def test_what_was_stored_wrongly_leaves_the_usual_keys(stored: object) -> None:
     user = annotator()
     WorkSettings.objects.create(annotator=user, keys=stored)
-    assert keys_of(user)["tie"] == "t"
+    assert keys_for(user)["tie"] == "t"

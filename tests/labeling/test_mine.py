@@ -13,7 +13,7 @@ from labeling import queue
 from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, WorkSettings
-from labeling.workspace.answer_text import in_words
+from labeling.workspace.answer_text import summarize_answer
 from tests.labeling.objects import (
     admin,
     annotator,
@@ -292,7 +292,7 @@ def test_the_page_needs_the_right_to_label(client: Client) -> None:
     ],
 )
 def test_answers_read_as_the_page_says_them(answer: Answer, said: str) -> None:
-    assert in_words(answer) == said
+    assert summarize_answer(answer) == said
 
 
 # -- The frame of every page -------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_an_error_of_ours_is_told_without_the_database(
     def broken(_user: User) -> None:
         raise RuntimeError("no database")
 
-    monkeypatch.setattr("labeling.views.my_work.offers_for", broken)
+    monkeypatch.setattr("labeling.views.my_work.available_projects", broken)
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500

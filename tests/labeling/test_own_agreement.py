@@ -10,8 +10,8 @@ from labeling import queue
 from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task, TaskSample
-from labeling.workspace.pace import start_of
-from labeling.workspace.self_agreement import TOGETHER, with_gold, with_oneself
+from labeling.workspace.pace import day_start
+from labeling.workspace.self_agreement import BATCH_ANSWERS, gold_accuracy, repeat_agreement
 from tests.labeling.objects import annotator, answered, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def user() -> User:
 
 
 def days_ago(days: int) -> datetime:
-    return start_of(timezone.localdate() - timedelta(days=days)) + timedelta(hours=9)
+    return day_start(timezone.localdate() - timedelta(days=days)) + timedelta(hours=9)
 
 
 def grade(user: User, task: Task, grade: int, at: datetime) -> Annotation:
@@ -65,8 +65,8 @@ def repeat(user: User, project: Project, first: int, again: int, at: datetime) -
 
 def test_agreement_is_the_share_of_right_answers_to_gold(user: User, project: Project) -> None:
     answer_gold(user, project, right=6, wrong=2, at=days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
-    share = with_gold(user)
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
+    share = gold_accuracy(user)
     assert share is not None
     assert (share.count, share.of, share.percent) == (6, 8, 75)
     assert (share.low_percent, share.high_percent) == (41, 93)
@@ -74,53 +74,53 @@ def test_agreement_is_the_share_of_right_answers_to_gold(user: User, project: Pr
 
 def test_of_fewer_than_five_nothing_is_said(user: User, project: Project) -> None:
     answer_gold(user, project, right=4, at=days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
-    assert with_gold(user) is None
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
+    assert gold_accuracy(user) is None
 
 
 def test_todays_answers_do_not_move_the_figure(user: User, project: Project) -> None:
     answer_gold(user, project, right=6, at=days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
-    before = with_gold(user)
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
+    before = gold_accuracy(user)
     answer_gold(user, project, right=0, wrong=9, at=timezone.now())
-    answer_others(user, project, TOGETHER, at=timezone.now())
-    assert with_gold(user) == before
+    answer_others(user, project, BATCH_ANSWERS, at=timezone.now())
+    assert gold_accuracy(user) == before
 
 
 def test_days_with_few_answers_are_counted_together(user: User, project: Project) -> None:
     """Who answers one task a day would else learn on the morrow whether it was gold."""
     answer_gold(user, project, right=6, at=days_ago(9))
-    answer_others(user, project, TOGETHER, at=days_ago(9))
-    before = with_gold(user)
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(9))
+    before = gold_accuracy(user)
     answer_gold(user, project, right=0, wrong=1, at=days_ago(2))
-    assert with_gold(user) == before
-    answer_others(user, project, TOGETHER - 1, at=days_ago(1))
-    after = with_gold(user)
+    assert gold_accuracy(user) == before
+    answer_others(user, project, BATCH_ANSWERS - 1, at=days_ago(1))
+    after = gold_accuracy(user)
     assert after is not None
     assert (after.count, after.of) == (6, 7)
 
 
 def test_changing_an_answer_does_not_move_the_figure(user: User, project: Project) -> None:
-    answer_others(user, project, TOGETHER, at=days_ago(1))
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
     answer_gold(user, project, right=6, at=days_ago(1))
-    before = with_gold(user)
+    before = gold_accuracy(user)
     last = queue.last_answers(annotator=user, project=project)[0]
     queue.revise(last, Answer(grade=-3), client_key="again")
-    assert with_gold(user) == before
+    assert gold_accuracy(user) == before
 
 
 def test_nobody_elses_answers_count(user: User, project: Project) -> None:
     answer_gold(annotator("bob"), project, right=9, at=days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
-    assert with_gold(user) is None
-    assert with_oneself(user) is None
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
+    assert gold_accuracy(user) is None
+    assert repeat_agreement(user) is None
 
 
 def test_the_same_choice_again_is_of_the_sample_and_not_of_the_side(user: User, project: Project) -> None:
     for first, again in ((2, -1), (3, -3), (0, 0), (-1, 2), (1, 1), (1, 0)):
         repeat(user, project, first, again, days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
-    share = with_oneself(user)
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
+    share = repeat_agreement(user)
     assert share is not None
     assert (share.count, share.of) == (4, 6)
 
@@ -129,6 +129,6 @@ def test_the_figures_take_few_queries(
     user: User, project: Project, django_assert_max_num_queries: object
 ) -> None:
     answer_gold(user, project, right=12, at=days_ago(1))
-    answer_others(user, project, TOGETHER, at=days_ago(1))
+    answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
     with django_assert_max_num_queries(4):  # type: ignore[operator]
-        with_gold(user)
+        gold_accuracy(user)

@@ -12,8 +12,8 @@ from labeling import queue
 from labeling.control_tasks import make_gold
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, WorkSettings
-from labeling.workspace.activity import Day, DayChart, days_of, longest_row, weeks_of
-from labeling.workspace.pace import done_today, goal_today, goals_today, pace, start_of
+from labeling.workspace.activity import DailyAnswersChart, Day, daily_activity, group_by_week, longest_streak
+from labeling.workspace.pace import answers_today, current_goal, current_goals, day_start, recent_pace
 from tests.labeling.objects import annotator, answered, claimed, leased, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -43,9 +43,9 @@ def test_a_day_begins_at_midnight_where_the_site_is(monkeypatch: pytest.MonkeyPa
         answered(user, project, at=datetime(2026, 7, 7, 23, 59, 59, tzinfo=BERLIN))
         answered(user, project, at=datetime(2026, 7, 8, 0, 0, 0, tzinfo=BERLIN))
         answered(user, project, at=datetime(2026, 7, 8, 9, 59, tzinfo=BERLIN))
-        assert done_today(user) == 2
+        assert answers_today(user) == 2
     with timezone.override(UTC):  # there, all three are of the eighth or late on the seventh
-        assert done_today(user) == 1
+        assert answers_today(user) == 1
 
 
 def test_each_project_has_its_own_count_and_nobody_elses() -> None:
@@ -57,7 +57,7 @@ def test_each_project_has_its_own_count_and_nobody_elses() -> None:
     answered(user, poems)
     answered(annotator("bob"), poems)
     queue.skip(claimed(user, poems))
-    assert (done_today(user), done_today(user, stories), done_today(user, poems)) == (3, 2, 1)
+    assert (answers_today(user), answers_today(user, stories), answers_today(user, poems)) == (3, 2, 1)
 
 
 def test_training_tasks_are_no_answers() -> None:
@@ -65,20 +65,20 @@ def test_training_tasks_are_no_answers() -> None:
     [task] = make_tasks(project)
     lesson = make_gold(task=task, answer=Answer(all_bad=True), author=None, kind="training")
     queue.submit(leased(user, lesson), Answer(all_bad=True, seconds=9.0), client_key="k")
-    assert done_today(user) == 0
-    assert pace(user) == (None, None)
+    assert answers_today(user) == 0
+    assert recent_pace(user) == (None, None)
 
 
 def test_the_day_on_which_the_clocks_change_has_its_own_length() -> None:
     with timezone.override(BERLIN):
-        short = start_of(date(2026, 3, 30)) - start_of(date(2026, 3, 29))
-        long = start_of(date(2026, 10, 26)) - start_of(date(2026, 10, 25))
+        short = day_start(date(2026, 3, 30)) - day_start(date(2026, 3, 29))
+        long = day_start(date(2026, 10, 26)) - day_start(date(2026, 10, 25))
     assert (short, long) == (timedelta(hours=23), timedelta(hours=25))
 
 
 def test_a_midnight_that_does_not_exist_is_the_first_moment_after_it() -> None:
     with timezone.override(ZoneInfo("America/Sao_Paulo")):
-        start = start_of(date(2018, 11, 4))
+        start = day_start(date(2018, 11, 4))
     assert start == datetime(2018, 11, 4, 3, tzinfo=UTC)  # 01:00 there
 
 
@@ -92,19 +92,19 @@ def test_ones_own_goal_is_for_all_projects_together() -> None:
     answered(user, stories)
     answered(user, poems)
     WorkSettings.objects.create(annotator=user, daily_goal=2)
-    [goal] = goals_today(user)
-    assert (goal.done, goal.aim, goal.reached) == (2, 2, True)
-    assert goal_today(user, stories) == goal
+    [goal] = current_goals(user)
+    assert (goal.done, goal.target, goal.is_reached) == (2, 2, True)
+    assert current_goal(user, stories) == goal
 
 
 def test_a_projects_goal_holds_where_one_has_none() -> None:
     user, stories, poems = annotator(), make_project("stories", daily_goal=30), make_project("poems")
     make_tasks(stories)
     answered(user, stories)
-    [goal] = goals_today(user)
-    assert goal_today(user, stories) == goal
-    assert (goal.done, goal.aim, goal.reached, goal.project) == (1, 30, False, stories)
-    assert goal_today(user, poems) is None
+    [goal] = current_goals(user)
+    assert current_goal(user, stories) == goal
+    assert (goal.done, goal.target, goal.is_reached, goal.project) == (1, 30, False, stories)
+    assert current_goal(user, poems) is None
 
 
 # -- Pace --------------------------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ def test_pace_is_the_median_and_the_answers_in_an_hour_of_active_time(
         timed(user, project, 5000, now - timedelta(days=40))
         timed(annotator("bob"), project, 900, now)
         with django_assert_num_queries(1):
-            today, lately = pace(user)
+            today, before = recent_pace(user)
     assert today is not None
-    assert lately is not None
+    assert before is not None
     assert (today.answers, today.median, today.per_hour) == (3, 20, 3600 * 3 / 90)
-    assert (lately.answers, lately.median, lately.per_hour) == (2, 40, 90)
+    assert (before.answers, before.median, before.per_hour) == (2, 40, 90)
 
 
 def test_a_later_look_at_an_answer_makes_nobody_slower() -> None:
@@ -137,7 +137,7 @@ def test_a_later_look_at_an_answer_makes_nobody_slower() -> None:
     annotation = answered(user, project, Answer(all_bad=True, seconds=20.0))
     queue.revise(annotation.assignment, Answer(all_bad=True, seconds=400.0), client_key="again")
     assert Annotation.objects.count() == 2
-    today, _ = pace(user)
+    today, _ = recent_pace(user)
     assert today is not None
     assert today.median == 20
 
@@ -146,7 +146,7 @@ def test_without_times_there_is_no_pace() -> None:
     user, project = annotator(), make_project()
     make_tasks(project)
     answered(user, project)
-    assert pace(user) == (None, None)
+    assert recent_pace(user) == (None, None)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7.25, "7.2 s"), (31.4, "31 s"), (75, "1 min 15 s")])
@@ -154,9 +154,9 @@ def test_a_typical_time_reads_as_people_say_it(seconds: float, text: str) -> Non
     user, project = annotator(), make_project()
     make_tasks(project)
     answered(user, project, Answer(all_bad=True, seconds=seconds))
-    today, _ = pace(user)
+    today, _ = recent_pace(user)
     assert today is not None
-    assert today.typical == text
+    assert today.median_text == text
 
 
 # -- Days --------------------------------------------------------------------------------------------------
@@ -172,13 +172,13 @@ def test_the_strip_has_every_day_of_eight_weeks_up_to_today(
         for moment in ((2026, 3, 29, 0, 30), (2026, 3, 29, 23, 30), (2026, 4, 1, 9, 0), (2025, 1, 1, 1, 1)):
             answered(user, project, at=datetime(*moment, tzinfo=BERLIN))
         with django_assert_num_queries(1):
-            days = days_of(user)
+            days = daily_activity(user)
     assert (days[0].date, days[-1].date) == (date(2026, 2, 9), date(2026, 4, 1))
     assert {day.date: day.answers for day in days if day.answers} == {
         date(2026, 3, 29): 2,
         date(2026, 4, 1): 1,
     }
-    weeks = weeks_of(days)
+    weeks = group_by_week(days)
     assert [len(week) for week in weeks] == [7] * 7 + [3]
     assert all(week[0].date.weekday() == 0 for week in weeks)
 
@@ -186,7 +186,7 @@ def test_the_strip_has_every_day_of_eight_weeks_up_to_today(
 def row(worked: str, start: date = date(2026, 6, 1)) -> int:
     """The longest row of days from a Monday on: "x" is a day worked."""
     days = [start + timedelta(days=number) for number in range(len(worked))]
-    return longest_row([Day(day, 5 * (mark == "x")) for day, mark in zip(days, worked, strict=True)])
+    return longest_streak([Day(day, 5 * (mark == "x")) for day, mark in zip(days, worked, strict=True)])
 
 
 def test_neither_a_weekend_nor_a_day_off_ends_a_row() -> None:
@@ -206,13 +206,13 @@ def test_worked_weekends_count_too() -> None:
 
 def test_the_bars_fit_below_the_top_and_the_goal_does() -> None:
     days = [Day(date(2026, 6, 1) + timedelta(days=number), number) for number in range(28)]
-    chart = DayChart(days, aim=70)
+    chart = DailyAnswersChart(days, goal=70)
     assert [value for _, value in chart.y_ticks] == [0, 50, 100]
     assert chart.goal_y is not None
     assert len(chart.bars) == 27  # none for the day without answers
     assert [day for _, day in chart.x_ticks] == [day.date for day in days[::7]]
-    assert DayChart(days).goal_y is None
-    assert DayChart([Day(date(2026, 6, 1), 0)]).y_ticks[-1][1] == 2
+    assert DailyAnswersChart(days).goal_y is None
+    assert DailyAnswersChart([Day(date(2026, 6, 1), 0)]).y_ticks[-1][1] == 2
 
 
 def test_an_expired_task_is_no_work() -> None:
@@ -220,5 +220,5 @@ def test_an_expired_task_is_no_work() -> None:
     make_tasks(project)
     queue.release(claimed(user, project))
     assert Assignment.objects.get().state == "released"
-    assert done_today(user) == 0
-    assert not any(day.answers for day in days_of(user))
+    assert answers_today(user) == 0
+    assert not any(day.answers for day in daily_activity(user))

@@ -22,7 +22,7 @@ from labeling.quality.annotators import Person, people_of
 from labeling.quality.gold import rightness
 from labeling.quality.periods import periods_of
 from labeling.quality.report import Quality
-from labeling.views.quality import plain
+from labeling.views.quality import csv_safe
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks, says
 
 pytestmark = pytest.mark.django_db
@@ -318,11 +318,11 @@ def test_the_table_is_a_csv_file_without_formulas(client: Client) -> None:
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\r1"])
 def test_nothing_in_a_cell_is_a_formula(text: str) -> None:
-    assert plain(text) == f"'{text}"
+    assert csv_safe(text) == f"'{text}"
 
 
 def test_plain_names_stay_as_they_are() -> None:
-    assert [plain("ann"), plain("2nd=1"), plain("")] == ["ann", "2nd=1", ""]
+    assert [csv_safe("ann"), csv_safe("2nd=1"), csv_safe("")] == ["ann", "2nd=1", ""]
 
 
 def test_more_answers_take_no_more_queries(client: Client) -> None:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from labeling.models import WorkSettings
-from labeling.workspace.keyboard_shortcuts import ACTIONS, keys_of
+from labeling.workspace.keyboard_shortcuts import ACTIONS, keys_for
 from tests.labeling.objects import annotator
 
 pytestmark = pytest.mark.django_db
@@ -48,12 +48,12 @@ def test_only_the_keys_that_differ_are_stored(client: Client, user: User) -> Non
     stored = WorkSettings.objects.get(annotator=user)
     assert (stored.keys, stored.daily_goal) == ({"skip": "x"}, 25)
     assert "Saved." in response.text
-    assert keys_of(user)["skip"] == "x"
+    assert keys_for(user)["skip"] == "x"
 
 
 def test_two_keys_may_change_places(client: Client, user: User) -> None:
     client.post(PATH, form(skip="B", all_bad="S"))
-    assert keys_of(user) | {"skip": "b", "all_bad": "s"} == keys_of(user)
+    assert keys_for(user) | {"skip": "b", "all_bad": "s"} == keys_for(user)
 
 
 def test_an_empty_field_means_the_usual_key(client: Client, user: User) -> None:

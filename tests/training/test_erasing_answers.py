@@ -154,5 +154,5 @@ def test_my_work_says_whom_to_ask(client: Client) -> None:
     _, (ann,) = answered_by("ann")
     admin("ada")
     client.force_login(ann)
-    page = client.get(reverse("labeling:mine")).content.decode()
+    page = client.get(reverse("labeling:my_work")).content.decode()
     assert "you may have all of them deleted. Ask ada." in page

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 from labeling.models import Annotation, Assignment, Generator, Judgement, Project, Prompt, Sample, Task
 from labeling.models.annotations import AnnotationQuerySet
-from labeling.workspace.answer_text import in_words
+from labeling.workspace.answer_text import summarize_answer
 
 OUTCOMES = {
     "first": Q(first_worth__gt=F("second_worth")),
@@ -152,7 +152,7 @@ def rows_of(answers: Iterable[Annotation], *, reader: User, first: str = "", sec
         if each.assignment.task_id in coming
         else Row(
             annotation=each,
-            said=in_words(each.answer),
+            said=summarize_answer(each.answer),
             preferred=_preferred(each, first, second),
             is_tie=bool(second) and _worths(each)[0] == _worths(each)[1],
         )

@@ -16,8 +16,8 @@ from labeling.access import UserRequest, allowed_project, signed_in
 from labeling.models import Annotation, Assignment, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
 from labeling.people import deletion
-from labeling.views.task_page import shown
-from labeling.workspace.answer_text import in_words
+from labeling.views.task_page import render_text
+from labeling.workspace.answer_text import summarize_answer
 from training import provenance
 from training.models import Gate, ModelVersion, Run
 from training.provenance.answers import AnswerFilter, rows_of, still_coming
@@ -121,12 +121,12 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         "project": project,
         "task": task,
         "is_hidden": coming and "show" not in request.GET,
-        "prompt": shown(task.prompt.text, project),
-        "said": in_words(found.answer),
+        "prompt": render_text(task.prompt.text, project),
+        "said": summarize_answer(found.answer),
         "samples": [
             {
                 "sample": sample,
-                "shown": shown(sample.text.removeprefix(" "), project),
+                "shown": render_text(sample.text.removeprefix(" "), project),
                 "judgement": judged.get(sample.pk),
                 "is_edited": sample.pk == found.edited_id,
             }

@@ -1,16 +1,16 @@
-// Keys: which action each stands for (people may choose), and who is told when one is pressed.
+// Keyboard shortcuts: the key of each action (annotators may change it), and the handler of key presses.
 
 const KEYS = JSON.parse(document.getElementById("work").dataset.keys); // by action
 const ACTIONS = new Map(Object.entries(KEYS).map(([action, key]) => [key, action]));
 
 // A key as it stands on its button.
-export function keyOf(action) {
+export function keyLabel(action) {
   return KEYS[action]?.toUpperCase();
 }
 
 // `page` has act(name), digit(number), arrow(key, card), submit() and leave(field), which return whether they
 // did anything. While a dialog is open, only its own keys do.
-export function listen(page) {
+export function listenForKeys(page) {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
     const field = event.target.closest("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])");

@@ -1,11 +1,11 @@
-// What helps to read: a long prompt folded or whole, Markdown as written, and what differs between samples.
+// Reading aids: collapse a long prompt, show the Markdown source, highlight differences between samples.
 
 import { wordDiff } from "./diff.js";
-import { press } from "./say.js";
+import { setPressed } from "./announce.js";
 
-const LONG = 1.5; // a prompt this much taller than its folded self is worth a button
+const MIN_FOLD_RATIO = 1.5; // a prompt this much taller than when collapsed gets a button
 
-export class Reading {
+export class TextView {
   constructor(task) {
     this.task = task;
     this.prompt = task.querySelector(".prompt");
@@ -13,10 +13,10 @@ export class Reading {
     this.promptText = task.querySelector("#prompt-text");
     this.cards = [...task.querySelectorAll(".sample")];
     this.reference = 0;
-    this.differs = false;
+    this.showsDifferences = false;
     this.originals = new Map(); // marked texts as they were
-    this.fold();
-    this.showSource(remembered("source"));
+    this.foldLongPrompt();
+    this.showSource(isRemembered("source"));
     this.sizes = new ResizeObserver(() => this.measure());
     this.sizes.observe(this.prompt);
     this.sizes.observe(this.dock);
@@ -30,7 +30,7 @@ export class Reading {
     switch (name) {
       case "prompt": return this.togglePrompt();
       case "source": return this.toggleSource();
-      case "changes": return this.toggleChanges();
+      case "changes": return this.toggleDifferences();
       default: return undefined;
     }
   }
@@ -49,31 +49,31 @@ export class Reading {
     return this.task.querySelector('[data-act="prompt"]');
   }
 
-  // Whoever has once unfolded a prompt finds the next ones whole, too.
-  fold() {
+  // Once a prompt was expanded, the next long prompts open expanded, too.
+  foldLongPrompt() {
     const text = this.promptText;
     text.classList.add("folded");
-    const isLong = text.scrollHeight > LONG * text.clientHeight;
+    const isLong = text.scrollHeight > MIN_FOLD_RATIO * text.clientHeight;
     this.promptButton.hidden = !isLong;
-    this.showPrompt(!isLong || remembered("prompt"));
+    this.showPrompt(!isLong || isRemembered("prompt"));
   }
 
-  showPrompt(whole) {
+  showPrompt(expanded) {
     const isLong = !this.promptButton.hidden;
-    this.promptText.classList.toggle("folded", !whole);
-    this.prompt.classList.toggle("whole", isLong && whole);
-    this.promptButton.setAttribute("aria-expanded", String(whole));
-    this.promptButton.querySelector("span").textContent = whole ? "Show less" : "Show all";
+    this.promptText.classList.toggle("folded", !expanded);
+    this.prompt.classList.toggle("expanded", isLong && expanded);
+    this.promptButton.setAttribute("aria-expanded", String(expanded));
+    this.promptButton.querySelector("span").textContent = expanded ? "Show less" : "Show all";
     this.measure();
   }
 
   togglePrompt() {
     if (this.promptButton.hidden) return "The whole prompt is shown.";
-    const whole = this.promptText.classList.contains("folded");
-    remember("prompt", whole);
-    this.showPrompt(whole);
-    if (whole) this.prompt.scrollIntoView({ block: "start" });
-    return whole ? "The whole prompt is shown." : "The prompt is collapsed.";
+    const expanded = this.promptText.classList.contains("folded");
+    remember("prompt", expanded);
+    this.showPrompt(expanded);
+    if (expanded) this.prompt.scrollIntoView({ block: "start" });
+    return expanded ? "The whole prompt is shown." : "The prompt is collapsed.";
   }
 
   // -- Markdown as written ----------------------------------------------------------------------------
@@ -94,29 +94,29 @@ export class Reading {
       source.hidden = !shown;
       source.previousElementSibling.hidden = shown;
     }
-    press(button, shown);
-    if (this.differs) this.mark();
+    setPressed(button, shown);
+    if (this.showsDifferences) this.markDifferences();
   }
 
   // -- Differences ------------------------------------------------------------------------------------
 
-  toggleChanges() {
+  toggleDifferences() {
     const button = this.task.querySelector('[data-act="changes"]');
     if (!button) return "";
-    this.differs = !this.differs;
+    this.showsDifferences = !this.showsDifferences;
     const focused = this.cards.indexOf(document.activeElement.closest(".sample"));
     if (focused >= 0) this.reference = focused;
-    if (this.differs) this.mark();
-    else this.unmark();
-    press(button, this.differs);
-    return this.differs ? `Differences from ${this.name(this.reference)} are highlighted.` : "Differences are not highlighted.";
+    if (this.showsDifferences) this.markDifferences();
+    else this.clearDifferences();
+    setPressed(button, this.showsDifferences);
+    return this.showsDifferences ? `Differences from ${this.name(this.reference)} are highlighted.` : "Differences are not highlighted.";
   }
 
   // The sample a person moves to is what the others are compared with.
   focusOn(sample) {
     if (sample === this.reference) return;
     this.reference = sample;
-    if (this.differs) this.mark();
+    if (this.showsDifferences) this.markDifferences();
   }
 
   name(sample) {
@@ -128,8 +128,8 @@ export class Reading {
   }
 
   // In a pair each text shows what the other has not; of more, all are compared with one.
-  mark() {
-    this.unmark();
+  markDifferences() {
+    this.clearDifferences();
     const texts = this.cards.map((card) => this.textOf(card));
     const plain = texts.map((text) => text.textContent);
     const isPair = texts.length === 2;
@@ -146,7 +146,7 @@ export class Reading {
     }
   }
 
-  unmark() {
+  clearDifferences() {
     for (const [text, nodes] of this.originals) text.replaceChildren(...nodes);
     this.originals.clear();
     for (const card of this.cards) card.querySelector(".compared").textContent = "";
@@ -195,7 +195,7 @@ function remember(name, value) {
   }
 }
 
-function remembered(name) {
+function isRemembered(name) {
   try {
     return Boolean(sessionStorage.getItem(`hone:reading:${name}`));
   } catch {
