@@ -98,7 +98,7 @@ def test_the_page_of_known_tasks_says_how_people_do_and_offers_more(client: Clie
     text = client.get(reverse("labeling:gold", args=[project.slug])).content.decode()
     assert "50 % <small>of 2</small>" in text
     assert reverse("labeling:adjudicate", args=[project.slug, other.pk]) in text
-    offered = text[text.index("Make more") :]
+    offered = text[text.index("Add gold and training tasks") :]
     assert reverse("labeling:adjudicate", args=[project.slug, task.pk]) not in offered
 
 

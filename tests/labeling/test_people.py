@@ -27,7 +27,7 @@ def test_the_page_shows_who_is_here_and_what_they_did(ada: Client) -> None:
     User.objects.create_superuser("root")
     User.objects.create_user("nobody")
     page = ada.get("/people/").text
-    for text in ("ann", "Annotator", "Inner", "root", "Superuser", "Admin", "No role", "not yet"):
+    for text in ("ann", "Annotator", "Inner", "root", "Superuser", "Admin", "No role", "never"):
         assert text in page
     row = accounts.roster(User.objects.get(username="ada")).get(username="ann")
     assert (row.answers, row.last_seen is not None) == (1, True)

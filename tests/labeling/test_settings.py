@@ -65,7 +65,7 @@ def test_an_empty_field_means_the_usual_key(client: Client, user: User) -> None:
 def test_a_key_given_twice_is_told_beside_the_field_and_nothing_is_lost(client: Client, user: User) -> None:
     response = client.post(PATH, form(goal="30", skip="F"))
     assert response.status_code == 422
-    assert "taken" in beside(response.text, "skip")
+    assert "already used" in beside(response.text, "skip")
     assert beside(response.text, "flag") == ""
     assert re.search(r'name="key-skip"[^>]*value="F"[^>]*aria-invalid="true"', response.text)
     assert re.search(r'name="daily_goal"[^>]*value="30"', response.text)
