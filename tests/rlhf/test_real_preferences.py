@@ -13,7 +13,8 @@ from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.preference_files import ANSWER, read_preferences
+from training.rlhf.feedback.dialogues import ASSISTANT_TURN
+from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons, split_by_prompt
 from training.rlhf.feedback.rankings import rebuild
 from training.rlhf.reward.training import train_reward_model
@@ -57,7 +58,7 @@ def threads() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def test_dialogues_are_read_and_split_by_prompt(name: str, lines: int) -> None:
     pairs, ratings = read_preferences(shared(f"hh-rlhf/{name}-base_test.jsonl.gz"))
     assert (len(pairs), ratings) == (lines, [])
-    assert all(pair.prompt.endswith(ANSWER) for pair in pairs)
+    assert all(pair.prompt.endswith(ASSISTANT_TURN) for pair in pairs)
     train, heldout = split_by_prompt(pairs, heldout=0.2, seed=0)
     assert {pair.prompt for pair in train}.isdisjoint(pair.prompt for pair in heldout)
     assert 0.15 < len(heldout) / lines < 0.25

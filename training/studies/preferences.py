@@ -22,9 +22,10 @@ from training.gpt.config_fields import option
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
 from training.rlhf.evaluation.win_rate import points_of, share
+from training.rlhf.feedback.dialogues import split_by_first_turn
+from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.training import train_reward_model
-from training.studies.dialogues import read_dialogues, split_by_first_turn
 from training.studies.intervals import Estimate, paired_interval
 from training.studies.plots import COLOURS, panels
 from training.studies.results_store import Cell, Found, Ledger

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.feedback.json_lines import read_rows
+from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import Comparison
 
 _EXAMPLE = '{"prompt": "...", "completion": "..."}'
@@ -59,7 +59,7 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
     Each line is an object with the strings `completion` and, optionally, `prompt`, and a `weight` above 0.
     Raises InputError that names the file and the line.
     """
-    return read_rows(path, _demonstration, what="demonstration", example=_EXAMPLE)
+    return read_json_lines(path, _demonstration, what="demonstration", example=_EXAMPLE)
 
 
 def _demonstration(row: Any) -> Demonstration:

@@ -12,7 +12,7 @@ from training.gpt.errors import InputError
 Row = TypeVar("Row")
 
 
-def read_rows(path: str | Path, parse: Callable[[Any], Row], *, what: str, example: str) -> list[Row]:
+def read_json_lines(path: str | Path, parse: Callable[[Any], Row], *, what: str, example: str) -> list[Row]:
     """What `parse` makes of the object on each line; blank lines are skipped.
 
     `parse` raises ValueError for an object it cannot take. Raises InputError that names the file, and the

@@ -1,9 +1,9 @@
-r"""Preferences from JSON Lines files, gzipped or not, with the line named in every complaint. Torch-free.
+r"""Preferences from JSON Lines files, gzipped or not; errors name the file and the line. Torch-free.
 
 A line is a comparison, `{"prompt", "chosen", "rejected"}`, or a rating, `{"prompt", "completion", "score"}`;
-`"label": true` or `false` in place of a score is 1 or 0. Texts are strings, or lists of messages,
-`{"role", "content"}`, which are written as turns that begin with `\n\nHuman:` and `\n\nAssistant:` (as
-Anthropic's dialogues are; Bai et al. 2022), a system message before them as it is.
+`"label": true` or `false` in place of a score is 1 or 0. Texts are strings or lists of messages,
+`{"role", "content"}`, which are written as turns that begin with `\n\nHuman:` and `\n\nAssistant:`, after a
+system message if there is one.
 """
 
 import json
@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.feedback.json_lines import read_rows
+from training.gpt.errors import InputError
+from training.rlhf.feedback.dialogues import ASSISTANT_TURN, TURN_PREFIXES, render_turns, split_dialogues
+from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import RANDOM, Comparison, Rating
-
-HUMAN, ANSWER = "\n\nHuman:", "\n\nAssistant:"
-TURNS = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ANSWER} "}
 
 _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 
@@ -24,56 +23,58 @@ _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 def read_preferences(path: str | Path) -> tuple[list[Comparison], list[Rating]]:
     """The comparisons and the ratings of a file; blank lines are skipped.
 
-    A comparison may have `tie`, `margin`, `group`, `annotator` and `choice` (why it was asked), and need not
-    have a prompt: of dialogues it is what both share, up to an assistant's turn. A rating may have `criteria`
-    (scores by name), `group`, `annotator` and `choice`. Scores are from 0 to 1. Raises InputError that names
-    the file and the line.
+    A comparison may have `tie`, `margin`, `group`, `annotator` and `choice` (why the task was chosen).
+    Without a prompt, two dialogues are split at the last assistant's turn up to which they are equal. A
+    rating may have `criteria` (scores by name), `group`, `annotator` and `choice`. Scores are from 0 to 1.
+    Raises InputError that names the file and the line.
     """
-    said = read_rows(path, _said, what="comparison", example=_EXAMPLE)
+    rows = read_json_lines(path, _parse_row, what="comparison", example=_EXAMPLE)
     return (
-        [each for each in said if isinstance(each, Comparison)],
-        [each for each in said if isinstance(each, Rating)],
+        [row for row in rows if isinstance(row, Comparison)],
+        [row for row in rows if isinstance(row, Rating)],
     )
 
 
-def _said(row: Any) -> Comparison | Rating:
+def read_dialogues(path: Path) -> list[Comparison]:
+    """The comparisons of a file of whole dialogues; pairs of equal dialogues are left out.
+
+    Raises InputError that names the file if there are none, or if a pair shares no answered turn.
+    """
+    pairs = [pair for pair in read_preferences(path)[0] if pair.chosen != pair.rejected]
+    if not pairs or not all(pair.prompt for pair in pairs):
+        raise InputError(
+            f"{path}: not every line is a pair of dialogues with a common beginning;"
+            r" begin both with the same \n\nHuman: … \n\nAssistant:"
+        )
+    return pairs
+
+
+def _parse_row(row: Any) -> Comparison | Rating:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
-    return _rating(row) if "completion" in row else _comparison(row)
+    return _parse_rating(row) if "completion" in row else _parse_comparison(row)
 
 
-def _comparison(row: Mapping[str, Any]) -> Comparison:
+def _parse_comparison(row: Mapping[str, Any]) -> Comparison:
     for name in ("chosen", "rejected"):
         if name not in row:
             raise ValueError(f'no "{name}"; each line needs "prompt", "chosen" and "rejected".')
-    prompt, (chosen, rejected) = _texts(row, "chosen", "rejected")
+    prompt, (chosen, rejected) = _parse_texts(row, "chosen", "rejected")
     if not prompt:
-        prompt, chosen, rejected = part_dialogues(chosen, rejected)
+        prompt, chosen, rejected = split_dialogues(chosen, rejected)
     tie, margin = row.get("tie", False), row.get("margin", 0.0)
     if not isinstance(tie, bool):
         raise ValueError('"tie" is neither true nor false; write one of them, or leave it out.')
     if not _is_number(margin):
         raise ValueError('"margin" is not a finite number; write one, or leave it out.')
-    return Comparison(prompt, chosen, rejected, tie=tie, margin=float(margin), **_who(row))
+    return Comparison(prompt, chosen, rejected, tie=tie, margin=float(margin), **_parse_metadata(row))
 
 
-def part_dialogues(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """The prompt that two whole dialogues share, up to an assistant's turn, and what each makes of it.
-
-    Texts that are no dialogues, or share no such turn, have no prompt.
-    """
-    end, place = 0, chosen.find(ANSWER) if chosen.startswith(HUMAN) else -1
-    while place >= 0 and rejected.startswith(chosen[: place + len(ANSWER)]):
-        end = place + len(ANSWER)
-        place = chosen.find(ANSWER, end)
-    return chosen[:end], chosen[end:], rejected[end:]
-
-
-def _rating(row: Mapping[str, Any]) -> Rating:
-    prompt, (completion,) = _texts(row, "completion")
+def _parse_rating(row: Mapping[str, Any]) -> Rating:
+    prompt, (completion,) = _parse_texts(row, "completion")
     criteria = row.get("criteria", {})
     if not isinstance(criteria, dict):
-        raise ValueError('"criteria" is no object; write {"name": score}, or leave it out.')
+        raise ValueError('"criteria" is not an object; write {"name": score}, or leave it out.')
     if isinstance(row.get("label"), bool):
         score = float(row["label"])
     elif "score" in row:
@@ -84,32 +85,33 @@ def _rating(row: Mapping[str, Any]) -> Rating:
         if not _is_number(value) or not 0 <= value <= 1:
             raise ValueError(f'"{name}" is {json.dumps(value)}, not a number from 0 to 1; scale it.')
     criteria = {name: float(value) for name, value in criteria.items()}
-    return Rating(prompt, completion, float(score), criteria, **_who(row))
+    return Rating(prompt, completion, float(score), criteria, **_parse_metadata(row))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _who(row: Mapping[str, Any]) -> dict[str, str]:
-    unsaid = {"group": "", "annotator": "", "choice": RANDOM}
-    return {name: _text(name, row.get(name, default)) for name, default in unsaid.items()}
+def _parse_metadata(row: Mapping[str, Any]) -> dict[str, str]:
+    defaults = {"group": "", "annotator": "", "choice": RANDOM}
+    return {name: _parse_string(name, row.get(name, default)) for name, default in defaults.items()}
 
 
-def _text(name: str, value: Any) -> str:
+def _parse_string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f'"{name}" is not a string; write plain text there.')
     return value
 
 
-def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, list[str]]:
-    """The prompt, and the texts of these names as what follows it."""
+def _parse_texts(row: Mapping[str, Any], *names: str) -> tuple[str, list[str]]:
+    """The prompt, and for each of these names the text that follows it."""
     if not isinstance(row[names[0]], list):
-        return _text("prompt", row.get("prompt", "")), [_text(name, row[name]) for name in names]
-    prompt = _turns("prompt", row.get("prompt", []))
-    dialogues = [_turns(name, row[name]) for name in names]
+        prompt_text = _parse_string("prompt", row.get("prompt", ""))
+        return prompt_text, [_parse_string(name, row[name]) for name in names]
+    prompt = _parse_messages("prompt", row.get("prompt", []))
+    dialogues = [_parse_messages(name, row[name]) for name in names]
     if not prompt:
-        # The dialogues are whole: they share what they answer, all but their last turn at least.
+        # Whole dialogues: the prompt is the turns they share, which never include the last one.
         shared = 0
         while all(shared < len(dialogue) - 1 for dialogue in dialogues) and (
             len({dialogue[shared] for dialogue in dialogues}) == 1
@@ -117,18 +119,20 @@ def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, list[str]]:
             shared += 1
         prompt, dialogues = dialogues[0][:shared], [dialogue[shared:] for dialogue in dialogues]
     texts = ["".join(dialogue) for dialogue in dialogues]
-    if not all(text.startswith(ANSWER) for text in texts):
-        wrong = next(name for name, text in zip(names, texts, strict=True) if not text.startswith(ANSWER))
-        raise ValueError(f'"{wrong}" does not answer its prompt; let an assistant\'s message come next.')
+    for name, text in zip(names, texts, strict=True):
+        if not text.startswith(ASSISTANT_TURN):
+            raise ValueError(f'"{name}" does not answer its prompt; an assistant message must come next.')
     # The completion carries its own leading space.
-    return "".join(prompt) + ANSWER, [text.removeprefix(ANSWER) for text in texts]
+    return "".join(prompt) + ASSISTANT_TURN, [text.removeprefix(ASSISTANT_TURN) for text in texts]
 
 
-def _turns(name: str, messages: Any) -> list[str]:
+def _parse_messages(name: str, messages: Any) -> list[str]:
     if not isinstance(messages, list) or not all(
-        isinstance(message, dict) and message.get("role") in TURNS and isinstance(message.get("content"), str)
+        isinstance(message, dict)
+        and message.get("role") in TURN_PREFIXES
+        and isinstance(message.get("content"), str)
         for message in messages
     ):
-        roles = ", ".join(TURNS)
-        raise ValueError(f'"{name}" is no list of {{"role", "content"}}, the roles being {roles}.')
-    return [TURNS[message["role"]] + message["content"] for message in messages]
+        roles = ", ".join(TURN_PREFIXES)
+        raise ValueError(f'"{name}" is not a list of {{"role", "content"}}; the roles are {roles}.')
+    return render_turns(messages)

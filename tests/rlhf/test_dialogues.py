@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
+from training.rlhf.feedback.dialogues import first_turn, split_by_first_turn
+from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
-from training.studies.dialogues import first_turn, read_dialogues, split_by_first_turn
 
 HELLO = "\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: And?\n\nAssistant:"
 
@@ -74,11 +75,11 @@ def test_no_first_turn_is_on_both_sides_and_every_pair_is_held_out_once() -> Non
 )
 def test_pairs_that_share_no_answered_turn_are_refused(tmp_path: Path, row: object) -> None:
     path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 2"}, row)
-    with pytest.raises(InputError, match=r"a\.jsonl: not all of it are pairs of dialogues"):
+    with pytest.raises(InputError, match=r"a\.jsonl: not every line is a pair of dialogues"):
         read_dialogues(path)
 
 
 def test_pairs_that_do_not_differ_are_no_comparisons(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 1"})
-    with pytest.raises(InputError, match="not all of it are pairs of dialogues"):
+    with pytest.raises(InputError, match="not every line is a pair of dialogues"):
         read_dialogues(path)
