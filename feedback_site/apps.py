@@ -3,13 +3,13 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class FeedbackSiteConfig(AppConfig):
-    """The site itself: `manage.py up` and what joins the two apps."""
+    """The site: settings, URLs and `manage.py up`."""
 
     name = "feedback_site"
 
 
 class AdminSiteConfig(AdminConfig):
-    """The Django admin, with our site."""
+    """The Django admin with `ProjectAdminSite`."""
 
-    default_site = "feedback_site.admin_site.Site"
+    default_site = "feedback_site.admin_site.ProjectAdminSite"
     default = False

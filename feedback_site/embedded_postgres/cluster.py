@@ -1,4 +1,4 @@
-"""The cluster: a data folder, the server that runs on it, and the socket folder where that one listens."""
+"""The cluster: a data folder, the server that runs on it, and the folder of its socket."""
 
 import os
 import shutil
@@ -10,23 +10,23 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, copy_installation, runnable_by
+from feedback_site.embedded_postgres.binaries import MAJOR_VERSION, can_run, copy_installation
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.log import LOG, open_log
 from feedback_site.embedded_postgres.os_account import Account, ProcessAccount, server_account
 from feedback_site.embedded_postgres.pid_file import (
+    DATA_LINK,
     PORT,
-    SIGNPOST,
     SOCKET,
     Postmaster,
-    leads_to,
+    is_socket_folder_of,
     read_postmaster,
 )
 from feedback_site.embedded_postgres.processes import kill, server_processes, stop
 
 SUPERUSER = "hone"
-# Durable (fsync stays on), small, and silent: the program's own arguments, so that a change here reaches
-# clusters that exist already. Replication is off, and with it the WAL that only a replica would need.
+# Durable (fsync stays on), small and quiet. Passed as arguments, so that a change here reaches existing
+# clusters. Replication is off, and with it the WAL that only a replica would need.
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -45,7 +45,7 @@ SETTINGS = {
     "log_checkpoints": "off",
     "cluster_name": "hone",
 }
-START_SECONDS = 600  # crash recovery may take its time; users stop waiting, and say so, long before
+START_SECONDS = 600  # crash recovery may take long; users stop waiting, with an error, long before
 ORPHAN_SECONDS = 2
 LOG_BYTES = 10_000_000
 SOCKET_FOLDER_BYTES = 80  # a socket's path may have 103 bytes (macOS) or 107; its name takes 16
@@ -53,7 +53,7 @@ SOCKET_FOLDER_BYTES = 80  # a socket's path may have 103 bytes (macOS) or 107; i
 
 @dataclass(kw_only=True)
 class Cluster:
-    """The cluster of one home. Only the keeper makes and runs it, so nothing here need fear a second one."""
+    """The cluster of one home. Only the supervisor makes and runs it, so nothing here needs a lock."""
 
     folder: Path  # HOME/postgres
     installation: Path  # where PostgreSQL's bin/ lies
@@ -68,19 +68,19 @@ class Cluster:
         self.log = self.folder / LOG
         self.account = server_account(self.data)
 
-    def running(self) -> Postmaster | None:
-        """The server that runs on this data folder and was started by an earlier keeper, if there is one."""
+    def find_running_server(self) -> Postmaster | None:
+        """The server that an earlier supervisor started on this data folder and that still runs, or None."""
         postmaster = read_postmaster(self.data)
-        return postmaster if postmaster and postmaster.answers(self.data) else None
+        return postmaster if postmaster and postmaster.accepts_connections(self.data) else None
 
     def adopt(self, postmaster: Postmaster) -> None:
-        """Take over a server whose keeper was killed."""
+        """Take over a server whose supervisor was killed."""
         self.socket_folder = postmaster.socket_folder
 
     def start(self) -> "subprocess.Popen[bytes]":
-        """Start the server, on a new cluster if there is none yet; return when it answers."""
-        self._end_orphans()
-        self._own_data()
+        """Start the server, on a new cluster if there is none yet; return when it is ready."""
+        self._kill_orphans()
+        self._restore_ownership()
         if self.socket_folder is None:
             self.socket_folder = self._choose_socket_folder()
         if self.programs is None:
@@ -91,12 +91,12 @@ class Cluster:
         if version != MAJOR_VERSION:
             raise EmbeddedPostgresError(
                 f"{self.data} was made by PostgreSQL {version} and this is {MAJOR_VERSION}: dump it with the"
-                " old version and load it here, or move the folder away to begin anew."
+                " old version and load it here, or move the folder away to start with an empty one."
             )
         return self._serve()
 
-    def _own_data(self) -> None:
-        """Give the data back to the server's account where root has copied it, as into a container."""
+    def _restore_ownership(self) -> None:
+        """Give the data back to the server's account if root has copied it, as into a container."""
         if self.account and self.data.exists() and self.data.stat().st_uid != self.account.uid:
             for path in (self.data, *self.data.rglob("*")):
                 os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
@@ -104,15 +104,15 @@ class Cluster:
     def _choose_socket_folder(self) -> Path:
         last = read_postmaster(self.data)
         if last and last.socket_folder and last.serves(self.data) and self._is_private(last.socket_folder):
-            # After a crash the address stays, so that a pool of connections finds the server again.
+            # Keep the address after a crash, so that connection pools find the server again.
             return last.socket_folder
         folder = self._make_socket_folder()
-        (folder / SIGNPOST).symlink_to(self.data)
+        (folder / DATA_LINK).symlink_to(self.data)
         return folder
 
     def _choose_programs(self, place_for_copy: Path) -> Path:
         """The installation, or a copy of it if the server's account cannot run it where it is."""
-        if runnable_by(self.account, self.installation):
+        if can_run(self.account, self.installation):
             return self.installation
         shutil.rmtree(place_for_copy, ignore_errors=True)
         return copy_installation(self.installation, place_for_copy)
@@ -133,9 +133,9 @@ class Cluster:
                 continue
             if self.account and not self.account.can_reach(base / "socket"):
                 continue
-            for left in base.glob("hone-*"):  # by a keeper that was killed
-                if self._is_private(left) and leads_to(left, self.data):
-                    shutil.rmtree(left, ignore_errors=True)
+            for leftover in base.glob("hone-*"):  # of a supervisor that was killed
+                if self._is_private(leftover) and is_socket_folder_of(leftover, self.data):
+                    shutil.rmtree(leftover, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(prefix="hone-", dir=base))
             if self.account:
                 os.chown(folder, self.account.uid, self.account.gid)
@@ -145,7 +145,7 @@ class Cluster:
         )
 
     def _initialise(self) -> None:
-        """Make a new cluster aside and put it in place whole: one that was interrupted leaves no trace."""
+        """Make a new cluster in a folder aside and rename it into place, so that none is ever half made."""
         for leftover in self.folder.glob("new-*"):
             kill(server_processes(leftover))
             shutil.rmtree(leftover, ignore_errors=True)
@@ -156,7 +156,7 @@ class Cluster:
             [
                 *self._program("initdb", draft),
                 f"--username={SUPERUSER}",
-                "--auth-local=trust",  # the socket lies in a folder that only we can enter
+                "--auth-local=trust",  # only we can enter the socket's folder
                 "--auth-host=reject",
                 "--encoding=UTF8",
                 "--locale=C",
@@ -165,21 +165,21 @@ class Cluster:
                 "--no-instructions",
             ],
             cwd=draft,
-            env=environment({}),
+            env=server_environment({}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            **self._identity(),
+            **self._popen_account(),
         )
         if made.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
-            lines = made.stdout.strip().splitlines() or ["it said nothing"]
+            lines = made.stdout.strip().splitlines() or ["no output"]
             reason = next((line for line in lines if "error:" in line), lines[-1])
             raise EmbeddedPostgresError(f"PostgreSQL could not make a cluster in {self.folder}: {reason}")
         draft.rename(self.data)
-        sync_folder(self.folder)
+        fsync_folder(self.folder)
 
     def _serve(self) -> "subprocess.Popen[bytes]":
         stale = read_postmaster(self.data)
@@ -197,14 +197,14 @@ class Cluster:
                     *(argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")),
                 ],
                 cwd=self.data,
-                # PostgreSQL takes a pid file for stale if its process is this grandparent. After a reboot the
-                # number may belong to anything; we know that no server of this cluster is alive.
-                env=environment({"PG_GRANDPARENT_PID": str(stale.pid)} if stale else {}),
+                # PostgreSQL takes a pid file for stale if it names this grandparent. After a reboot that
+                # number may belong to any process; we know that no server of this cluster is alive.
+                env=server_environment({"PG_GRANDPARENT_PID": str(stale.pid)} if stale else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **self._identity(),
+                **self._popen_account(),
             )
         deadline = time.monotonic() + START_SECONDS
         while server.poll() is None and time.monotonic() < deadline:
@@ -215,24 +215,24 @@ class Cluster:
         if server.poll() is None:
             stop(server.pid)
             server.wait()
-        raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._complaint(begin)} ({self.log})")
+        raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._failure_reason(begin)} ({self.log})")
 
-    def _complaint(self, begin: int) -> str:
-        """The line of the log, from byte `begin`, that says best why the server ended."""
+    def _failure_reason(self, begin: int) -> str:
+        """The line of the log, from byte `begin`, that best says why the server ended."""
         with self.log.open("rb") as file:
             file.seek(begin)
             lines = file.read().decode(errors="replace").splitlines()
         for line in reversed(lines):
             if "FATAL:" in line or "PANIC:" in line:
                 return line.partition("FATAL:")[2].strip() or line.partition("PANIC:")[2].strip()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
     def _program(self, name: str, data: Path) -> list[str]:
         assert self.programs is not None
-        return [str(self.programs / "bin" / name), "-D", str(self._seen_by_server(data))]
+        return [str(self.programs / "bin" / name), "-D", str(self._path_for_server(data))]
 
-    def _seen_by_server(self, data: Path) -> Path:
-        """The data folder as the server names it: its working directory, if it may not cross the parents."""
+    def _path_for_server(self, data: Path) -> Path:
+        """The data folder as passed to the server: its working directory, if it may not cross the parents."""
         if self.account and not self.account.can_reach(data):
             if not sys.platform.startswith("linux"):
                 raise EmbeddedPostgresError(
@@ -242,30 +242,30 @@ class Cluster:
             return Path("/proc/self/cwd")
         return data
 
-    def _identity(self) -> ProcessAccount:
-        return self.account.as_process() if self.account else {}
+    def _popen_account(self) -> ProcessAccount:
+        return self.account.popen_arguments() if self.account else {}
 
-    def _end_orphans(self) -> None:
-        """End what a killed server left: its processes end by themselves, save those deep in a query."""
+    def _kill_orphans(self) -> None:
+        """Kill what a killed server left: its processes end by themselves, unless busy with a query."""
         deadline = time.monotonic() + ORPHAN_SECONDS
         while (orphans := server_processes(self.data)) and time.monotonic() < deadline:
             time.sleep(0.02)
         kill(orphans)
 
-    def clear(self) -> None:
+    def remove_socket_folder(self) -> None:
         """Remove the socket folder of a server that has stopped."""
         if self.socket_folder is not None:
             shutil.rmtree(self.socket_folder, ignore_errors=True)
 
 
-def environment(more: dict[str, str]) -> dict[str, str]:
-    """What PostgreSQL's programs get of our environment: no PGDATA, PGPORT or locale of the user's."""
+def server_environment(extra: dict[str, str]) -> dict[str, str]:
+    """Environment variables for PostgreSQL's programs, without the user's PGDATA, PGPORT or locale."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {"LC_ALL": "C", **kept, **more}
+    return {"LC_ALL": "C", **kept, **extra}
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename within `folder` outlast a power cut."""
+def fsync_folder(folder: Path) -> None:
+    """Make a rename within `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

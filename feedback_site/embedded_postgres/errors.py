@@ -1,5 +1,5 @@
-"""What can go wrong with the embedded server, in one line for the person who runs the command."""
+"""The error of the embedded server."""
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The embedded server cannot run here; `str()` is one line that says why and what to do."""
+    """The embedded server cannot run. Its text is one line: why, and what to do."""

@@ -1,4 +1,4 @@
-"""The log of the server and of its keeper, private because it quotes statements that fail."""
+"""The log of the server and its supervisor. It is private, because it quotes failed statements."""
 
 import os
 from io import FileIO
@@ -8,5 +8,5 @@ LOG = "server.log"
 
 
 def open_log(folder: Path) -> FileIO:
-    """Open the log in `folder`, made if it is missing, to append to it."""
+    """Open the log in `folder` for appending, creating it if needed."""
     return FileIO(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

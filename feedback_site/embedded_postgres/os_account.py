@@ -1,4 +1,4 @@
-"""Who the server runs as. PostgreSQL refuses root, so root lends it another account."""
+"""The account that the server runs as. PostgreSQL refuses root, so root starts it under another account."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 
 
 class ProcessAccount(TypedDict, total=False):
-    """The arguments of `subprocess.Popen` that start a process under an account."""
+    """Arguments for `subprocess.Popen` that start a process under an account."""
 
     user: int
     group: int
@@ -20,16 +20,16 @@ class ProcessAccount(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A user and group that root starts the server as."""
+    """User and group that root starts the server as."""
 
     uid: int
     gid: int
 
-    def as_process(self) -> ProcessAccount:
+    def popen_arguments(self) -> ProcessAccount:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
-    def allowed(self, path: Path, *, bits: int) -> bool:
-        """Whether the mode of `path` grants this account `bits` (4 read, 2 write, 1 traverse)."""
+    def has_permission(self, path: Path, *, bits: int) -> bool:
+        """Whether the mode of `path` grants this account all `bits` (4 read, 2 write, 1 traverse)."""
         status = path.stat()
         if status.st_uid == self.uid:
             return stat.S_IMODE(status.st_mode) >> 6 & bits == bits
@@ -38,12 +38,12 @@ class Account:
         return status.st_mode & bits == bits
 
     def can_reach(self, path: Path) -> bool:
-        """Whether every folder on the way to `path` lets this account through."""
-        return all(self.allowed(parent, bits=1) for parent in path.resolve().parents)
+        """Whether this account may traverse every parent folder of `path`."""
+        return all(self.has_permission(parent, bits=1) for parent in path.resolve().parents)
 
 
 def server_account(data: Path) -> Account | None:
-    """The account to run the cluster in `data` as: None for the one we run as, unless that is root."""
+    """The account to run the cluster in `data` as; None means the current one, unless that is root."""
     if os.geteuid() != 0:
         return None
     if data.exists() and data.stat().st_uid != 0:

@@ -1,4 +1,4 @@
-"""The running server as its pid file tells it, and whether that is true."""
+"""PostgreSQL's pid file, and whether the server that it describes is running."""
 
 import os
 import socket
@@ -7,23 +7,23 @@ from pathlib import Path
 
 PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
-SIGNPOST = "data"  # a link in the socket folder to the data folder that is served there
+DATA_LINK = "data"  # symlink in the socket folder to the data folder that is served there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postmaster:
-    """PostgreSQL's main process, from `postmaster.pid`; the file may outlive it, or be a copy."""
+    """PostgreSQL's main process according to `postmaster.pid`, which may be stale or a copy."""
 
     pid: int
     socket_folder: Path | None
     ready: bool
 
     def serves(self, data: Path) -> bool:
-        """Whether the socket folder is the one made for this data folder, not for one it was copied from."""
-        return self.socket_folder is not None and leads_to(self.socket_folder, data)
+        """Whether the socket folder was made for this data folder, not for one that it was copied from."""
+        return self.socket_folder is not None and is_socket_folder_of(self.socket_folder, data)
 
-    def answers(self, data: Path) -> bool:
-        """Whether a server for `data` takes connections at the socket; it may still refuse to serve them."""
+    def accepts_connections(self, data: Path) -> bool:
+        """Whether a server for `data` listens at the socket; it may still be starting up."""
         if self.socket_folder is None or not self.serves(data):
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -35,16 +35,16 @@ class Postmaster:
         return True
 
 
-def leads_to(socket_folder: Path, data: Path) -> bool:
-    """Whether the signpost in a socket folder points to `data`."""
+def is_socket_folder_of(socket_folder: Path, data: Path) -> bool:
+    """Whether the link in a socket folder points to `data`."""
     try:
-        return (socket_folder / SIGNPOST).readlink() == data
+        return (socket_folder / DATA_LINK).readlink() == data
     except OSError:
         return False
 
 
 def read_postmaster(data: Path) -> Postmaster | None:
-    """What `data/postmaster.pid` says; None if there is none.
+    """Parse `data/postmaster.pid`; None if there is none, or it has no process id.
 
     Its lines: process id, data folder, start time, port, socket folder, address, shared memory, status.
     """

@@ -1,4 +1,4 @@
-"""Other processes: whether they live, where they work, and how they end."""
+"""Find, wait for and end other processes."""
 
 import os
 import select
@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def alive(pid: int) -> bool:
-    """Whether there is such a process, zombies excepted where the system tells."""
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and, as far as the system tells, is no zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -18,27 +18,27 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        # The state follows the name, which is in parentheses and may hold anything.
+        # The state follows the name, which stands in parentheses and may contain any character.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
         return not Path("/proc/self").exists()
 
 
-def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process that may be gone."""
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone is no error."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def wait_for_end(pid: int, *, seconds: float | None = None) -> bool:
-    """Wait until a process, ours or not, has ended; false if it outlives `seconds`."""
+    """Wait until a process has ended, whether or not it is our child; false after `seconds`."""
     if hasattr(os, "pidfd_open"):
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return True
         except OSError:
-            return poll_for_end(pid, seconds=seconds)  # the kernel is too old, or a sandbox forbids it
+            return poll_for_end(pid, seconds=seconds)  # an old kernel, or a sandbox
         try:
             ready, _, _ = select.select([descriptor], [], [], seconds)
         finally:
@@ -48,9 +48,9 @@ def wait_for_end(pid: int, *, seconds: float | None = None) -> bool:
 
 
 def poll_for_end(pid: int, *, seconds: float | None) -> bool:
-    """`wait_for_end` where the system cannot wait for processes that are not our children."""
+    """`wait_for_end` for systems that cannot wait for processes that are not children."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    while alive(pid):
+    while is_alive(pid):
         if deadline is not None and time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -58,7 +58,7 @@ def poll_for_end(pid: int, *, seconds: float | None) -> bool:
 
 
 def server_processes(folder: Path) -> list[int]:
-    """PostgreSQL's processes that work in the data folder `folder`; none where there is no /proc to tell."""
+    """PostgreSQL's processes whose working directory is `folder`; none on systems without /proc."""
     try:
         wanted = folder.stat()
     except FileNotFoundError:
@@ -70,21 +70,21 @@ def server_processes(folder: Path) -> list[int]:
             if in_folder and (entry / "comm").read_text().strip() in {"postgres", "initdb"}:
                 found.append(int(entry.name))
         except OSError:
-            continue  # ended meanwhile, or somebody else's
+            continue  # it ended meanwhile, or belongs to another user
     return found
 
 
 def stop(pid: int) -> None:
-    """Stop a server: fast (open transactions are rolled back), then at once, then by force."""
+    """Stop a server with increasing force: fast (open transactions roll back), immediate, kill."""
     for number, seconds in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-        send(pid, number)
+        send_signal(pid, number)
         if wait_for_end(pid, seconds=seconds):
             return
 
 
 def kill(pids: Sequence[int]) -> None:
-    """End processes by force, and wait until they are gone."""
+    """Kill processes, and wait until they are gone."""
     for pid in pids:
-        send(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
     for pid in pids:
         wait_for_end(pid, seconds=5)

@@ -1,4 +1,4 @@
-"""The user's side: have the server running for as long as this process lives."""
+"""The client's side: keep the server running for as long as this process lives."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from feedback_site.embedded_postgres.binaries import find_installation
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
-from feedback_site.embedded_postgres.locks import lock, names, relock
+from feedback_site.embedded_postgres.locks import SUPERVISOR_LOCK, USERS_LOCK, change_lock, is_same_file, lock
 from feedback_site.embedded_postgres.log import LOG, open_log
 from feedback_site.embedded_postgres.pid_file import Postmaster, read_postmaster
 from feedback_site.embedded_postgres.supervisor import READY
@@ -20,88 +20,88 @@ from feedback_site.embedded_postgres.supervisor import READY
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
 STOP_SECONDS = 30
-STARTS = 3
+MAX_STARTS = 3
 
 
 class Server:
-    """The server of one home, as seen by one process."""
+    """The server of one home, as used by one process."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "postgres"
         self._mutex = threading.Lock()
-        self._lock: int | None = None  # the shared lock that says that we are a user
-        self._keeper: subprocess.Popen[bytes] | None = None  # if we were the one to start it
+        self._lock: int | None = None  # the shared lock of a user
+        self._supervisor: subprocess.Popen[bytes] | None = None  # if this process started it
 
-    def ensure(self) -> Path:
-        """Have the server running, and keep it so while this process lives; returns its socket folder.
+    def ensure_running(self) -> Path:
+        """Start the server if needed and keep it while this process lives; returns its socket folder.
 
-        Cheap when all is well (a few system calls and a connection to the socket), so that it can be asked
-        before each connection. Raises EmbeddedPostgresError.
+        Cheap when it runs already (a few system calls and a connection to the socket), so call it before each
+        connection. Raises EmbeddedPostgresError.
         """
         with self._mutex:
-            self._become_user()
+            self._acquire_users_lock()
             deadline = time.monotonic() + START_SECONDS
             starts = 0
             while True:
-                keeper_lock = lock(self.folder / "keeper.lock", exclusive=True, wait=False)
-                if keeper_lock is not None:
-                    if starts == STARTS:
-                        os.close(keeper_lock)
+                supervisor_lock = lock(self.folder / SUPERVISOR_LOCK, exclusive=True, wait=False)
+                if supervisor_lock is not None:
+                    if starts == MAX_STARTS:
+                        os.close(supervisor_lock)
                         raise EmbeddedPostgresError(
-                            f"PostgreSQL ended at once, {STARTS} times: {self._see_log}"
+                            f"PostgreSQL ended at once, {MAX_STARTS} times: {self._see_log}"
                         )
                     starts += 1
-                    self._start_keeper(keeper_lock)
+                    self._start_supervisor(supervisor_lock)
                 postmaster = self._postmaster()
                 if postmaster and postmaster.ready and postmaster.socket_folder:
                     return postmaster.socket_folder
                 if time.monotonic() > deadline:
-                    raise self._not_ready()
+                    raise self._timeout_error()
                 time.sleep(0.01)
 
     def release(self) -> None:
-        """Cease to be a user; the last one returns when the server has stopped."""
+        """Stop using the server. For the last user, this returns when the server has stopped."""
         with self._mutex:
             if self._lock is None:
                 return
-            # Either we can have it exclusively, or the keeper does already; else there are other users.
-            last = relock(self._lock, exclusive=True, wait=False)
-            last = last or not relock(self._lock, exclusive=False, wait=False)
+            # If we are the last, either we get the exclusive lock or the supervisor has it already.
+            last = change_lock(self._lock, exclusive=True, wait=False)
+            last = last or not change_lock(self._lock, exclusive=False, wait=False)
             os.close(self._lock)
             self._lock = None
             if last:
                 self._wait_until_stopped()
-                self._reap_keeper()
+                self._reap_supervisor()
             else:
-                self._let_keeper_go()
+                self._detach_supervisor()
 
     def forget(self) -> None:
-        """In a forked child: the lock is the parent's, and stays so when our copy of it is closed."""
+        """Call in a forked child: the parent keeps its lock when this copy of the descriptor is closed."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        self._let_keeper_go()
+        self._detach_supervisor()
         self._mutex = threading.Lock()
 
     @property
     def _see_log(self) -> str:
         return f"see {self.folder / LOG}"
 
-    def _not_ready(self) -> EmbeddedPostgresError:
+    def _timeout_error(self) -> EmbeddedPostgresError:
         return EmbeddedPostgresError(
-            f"PostgreSQL is not ready after {START_SECONDS} s, perhaps it recovers still: {self._see_log}"
+            f"PostgreSQL is not ready after {START_SECONDS} s; it may still be recovering: {self._see_log}"
         )
 
-    def _become_user(self) -> None:
-        path = self.folder / "users.lock"
+    def _acquire_users_lock(self) -> None:
+        path = self.folder / USERS_LOCK
         if self._lock is not None:
-            if names(path, self._lock):
+            if is_same_file(path, self._lock):
                 return
-            os.close(self._lock)  # the home was removed, and with it what we were a user of
+            os.close(self._lock)  # the home was removed, and its server with it
             self._lock = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Waits only while a keeper stops the server that we are about to need again.
+            # Waits only while a supervisor stops the server.
             self._lock = lock(path, exclusive=False, wait=True)
         except OSError as error:
             raise EmbeddedPostgresError(
@@ -112,73 +112,75 @@ class Server:
     def _postmaster(self) -> Postmaster | None:
         data = self.folder / "data"
         postmaster = read_postmaster(data)
-        return postmaster if postmaster and postmaster.answers(data) else None
+        return postmaster if postmaster and postmaster.accepts_connections(data) else None
 
-    def _start_keeper(self, keeper_lock: int) -> None:
-        """Start the keeper, give it the lock, and return when the server is ready or the keeper is dead."""
+    def _start_supervisor(self, supervisor_lock: int) -> None:
+        """Start the supervisor with the lock; return when the server is ready or the supervisor has ended."""
         try:
             command = [
-                *(sys.executable, "-S"),  # the standard library is all that it needs
+                *(sys.executable, "-S"),  # it needs the standard library alone
                 *("-m", "feedback_site.embedded_postgres.supervisor"),
-                *(str(self.folder), str(find_installation()), str(keeper_lock)),
+                *(str(self.folder), str(find_installation()), str(supervisor_lock)),
             ]
             with open_log(self.folder) as log:
-                keeper = subprocess.Popen(
+                supervisor = subprocess.Popen(
                     command,
                     env={**os.environ, "PYTHONPATH": str(PROJECT)},
-                    pass_fds=[keeper_lock],
+                    pass_fds=[supervisor_lock],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    start_new_session=True,  # a Ctrl-C in the terminal is not for it
+                    start_new_session=True,  # Ctrl-C in the terminal does not reach it
                 )
         finally:
-            os.close(keeper_lock)
-        self._reap_keeper()
-        self._keeper = keeper
-        words = self._listen(keeper)
-        if words != READY:
-            self._reap_keeper()
-        if words not in {"", READY}:
-            raise EmbeddedPostgresError(words)
+            os.close(supervisor_lock)
+        self._reap_supervisor()
+        self._supervisor = supervisor
+        status = self._read_status(supervisor)
+        if status != READY:
+            self._reap_supervisor()
+        if status not in {"", READY}:
+            raise EmbeddedPostgresError(status)
 
-    def _listen(self, keeper: "subprocess.Popen[bytes]") -> str:
-        """What the keeper says before it closes its output: the server is ready, or never will be."""
-        assert keeper.stdout is not None
+    def _read_status(self, supervisor: "subprocess.Popen[bytes]") -> str:
+        """The supervisor's output: `READY`, an error, or nothing if it was killed."""
+        assert supervisor.stdout is not None
         said = b""
         deadline = time.monotonic() + START_SECONDS
-        with keeper.stdout, selectors.DefaultSelector() as selector:
-            selector.register(keeper.stdout, selectors.EVENT_READ)
+        with supervisor.stdout, selectors.DefaultSelector() as selector:
+            selector.register(supervisor.stdout, selectors.EVENT_READ)
             while selector.select(deadline - time.monotonic()):
-                part = os.read(keeper.stdout.fileno(), 4096)
+                part = os.read(supervisor.stdout.fileno(), 4096)
                 if not part:
                     return said.decode().strip()
                 said += part
-        raise self._not_ready()
+        raise self._timeout_error()
 
-    def _reap_keeper(self) -> None:
-        """Wait for the end of the keeper that we started, which has come or is near: it leaves no zombie."""
-        if self._keeper is not None:
+    def _reap_supervisor(self) -> None:
+        """Wait for the end of the supervisor that this process started, so that it leaves no zombie."""
+        if self._supervisor is not None:
             with suppress(subprocess.TimeoutExpired):
-                self._keeper.wait(STOP_SECONDS)
-            self._let_keeper_go()
+                self._supervisor.wait(STOP_SECONDS)
+            self._detach_supervisor()
 
-    def _let_keeper_go(self) -> None:
-        """Forget the keeper that we started, though it may run on for others."""
-        if self._keeper is not None:
-            self._keeper.returncode = self._keeper.returncode or 0  # or Popen warns of a child that it lost
-            self._keeper = None
+    def _detach_supervisor(self) -> None:
+        """Forget the supervisor that this process started; it may run on for other users."""
+        if self._supervisor is not None:
+            self._supervisor.returncode = (
+                self._supervisor.returncode or 0
+            )  # otherwise Popen warns of a lost child
+            self._supervisor = None
 
     def _wait_until_stopped(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            keeper_lock = lock(self.folder / "keeper.lock", exclusive=True, wait=False)
-            if keeper_lock is not None:
+            supervisor_lock = lock(self.folder / SUPERVISOR_LOCK, exclusive=True, wait=False)
+            if supervisor_lock is not None:
                 if not self._postmaster():
-                    os.close(keeper_lock)
+                    os.close(supervisor_lock)
                     return
-                # The keeper was killed: a new one finds no users and stops the server.
-                self._start_keeper(keeper_lock)
+                # The supervisor was killed: a new one finds no users and stops the server.
+                self._start_supervisor(supervisor_lock)
             time.sleep(0.01)
 
 
@@ -186,7 +188,7 @@ _servers: dict[Path, Server] = {}
 
 
 def server(home: Path) -> Server:
-    """This process's view of the server of `home`."""
+    """The server of `home`; one object per process and home."""
     return _servers.setdefault(home.absolute(), Server(home.absolute()))
 
 

@@ -1,9 +1,9 @@
-"""The keeper: the process that starts PostgreSQL, starts it again if it is killed, and stops it in the end.
+"""The supervisor: the process that starts PostgreSQL, restarts it if it is killed, and stops it in the end.
 
     python -m feedback_site.embedded_postgres.supervisor FOLDER INSTALLATION LOCK
 
 LOCK is the number of an inherited file descriptor with the exclusive lock on `keeper.lock`, so that there is
-never a second keeper. Says "ready", or in one line what is wrong, on its standard output, and closes it.
+never a second supervisor. It writes "ready", or an error in one line, to its standard output, and closes it.
 """
 
 import os
@@ -18,96 +18,98 @@ from types import FrameType
 
 from feedback_site.embedded_postgres.cluster import Cluster
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
-from feedback_site.embedded_postgres.locks import names, relock
-from feedback_site.embedded_postgres.processes import send, stop, wait_for_end
+from feedback_site.embedded_postgres.locks import SUPERVISOR_LOCK, USERS_LOCK, change_lock, is_same_file
+from feedback_site.embedded_postgres.processes import send_signal, stop, wait_for_end
 
 READY = "ready"
-RESTARTS = 5  # within RESTART_SECONDS; a server that falls more often does not come up again by itself
+MAX_RESTARTS = 5  # within RESTART_SECONDS; after more, the next connection must start the server
 RESTART_SECONDS = 60
 
 
-class Keeper:
-    """Keeps the server of one cluster running for as long as somebody uses it."""
+class Supervisor:
+    """Keeps the server of one cluster running while it has users."""
 
-    def __init__(self, cluster: Cluster, *, keeper_lock: int) -> None:
+    def __init__(self, cluster: Cluster, *, supervisor_lock: int) -> None:
         self.cluster = cluster
-        self.keeper_lock = keeper_lock
-        self.users_lock = os.open(cluster.folder / "users.lock", os.O_RDWR)
+        self.supervisor_lock = supervisor_lock
+        self.users_lock = os.open(cluster.folder / USERS_LOCK, os.O_RDWR)
         self.child: Popen[bytes] | None = None
         self.pid = 0
-        # Held while the server is started, so that it is not told to stop before it exists.
+        # Held while the server starts, so that it is not stopped before it exists.
         self.starting = threading.Lock()
         self.stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the server, or take over the one that a killed keeper left."""
-        if postmaster := self.cluster.running():
+        """Start the server, or adopt the one that a killed supervisor left."""
+        if postmaster := self.cluster.find_running_server():
             self.cluster.adopt(postmaster)
             self.pid = postmaster.pid
         else:
             self.child = self.cluster.start()
             self.pid = self.child.pid
 
-    def keep(self) -> None:
+    def run(self) -> None:
         """Return when the server has stopped for good."""
         threading.Thread(target=self._stop_after_last_user, daemon=True).start()
-        falls: list[float] = []
+        restarts: list[float] = []
         while True:
             wait_for_end(self.pid)
             if self.child:
                 self.child.wait()
             with self.starting:
-                if self.stopping.is_set() or not self._has_home():
+                if self.stopping.is_set() or not self._is_home_unchanged():
                     return
-                falls = [moment for moment in falls if moment > time.monotonic() - RESTART_SECONDS]
-                falls.append(time.monotonic())
-                if len(falls) > RESTARTS:
+                restarts = [moment for moment in restarts if moment > time.monotonic() - RESTART_SECONDS]
+                restarts.append(time.monotonic())
+                if len(restarts) > MAX_RESTARTS:
                     return
                 self.child = self.cluster.start()
                 self.pid = self.child.pid
 
-    def _has_home(self) -> bool:
-        """Whether the home is still the one that we keep, not removed, or removed and made again."""
-        return self.cluster.data.exists() and names(self.cluster.folder / "keeper.lock", self.keeper_lock)
+    def _is_home_unchanged(self) -> bool:
+        """Whether the home is still the same, neither removed nor removed and made again."""
+        return self.cluster.data.exists() and is_same_file(
+            self.cluster.folder / SUPERVISOR_LOCK, self.supervisor_lock
+        )
 
     def _stop_after_last_user(self) -> None:
-        """Wait for the lock that nobody can hold while a user lives, and hold it until this process ends."""
-        relock(self.users_lock, exclusive=True, wait=True)
+        """Stop the server once the users' lock is free, which is when the last user is gone."""
+        change_lock(self.users_lock, exclusive=True, wait=True)
         with self.starting:
             self.stopping.set()
         stop(self.pid)
 
     def on_terminate(self, _number: int, _frame: FrameType | None) -> None:
-        """The machine shuts down, or somebody asks us to end: the server ends with us."""
+        """Handle SIGTERM: the server stops with this process."""
         self.stopping.set()
-        send(self.pid, signal.SIGINT)
+        send_signal(self.pid, signal.SIGINT)
 
 
-def say(words: str) -> None:
-    """Tell whoever started us, if he still listens, and close the line."""
+def report_status(status: str) -> None:
+    """Write the status for the process that started us, if it still reads, and close standard output."""
     with suppress(BrokenPipeError):
-        os.write(1, words.encode())
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.close(silence)
+        os.write(1, status.encode())
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
 
 
-def main(folder: Path, installation: Path, keeper_lock: int) -> int:
-    """Run as the process described above; returns its exit status."""
+def main(folder: Path, installation: Path, supervisor_lock: int) -> int:
+    """Run the supervisor; returns its exit status."""
     os.chdir("/")
     cluster = Cluster(folder=folder, installation=installation)
-    keeper = Keeper(cluster, keeper_lock=keeper_lock)
+    supervisor = Supervisor(cluster, supervisor_lock=supervisor_lock)
     try:
-        keeper.start()
-        signal.signal(signal.SIGTERM, keeper.on_terminate)
-        say(READY)
-        keeper.keep()
+        supervisor.start()
+        signal.signal(signal.SIGTERM, supervisor.on_terminate)
+        report_status(READY)
+        supervisor.run()
     except (EmbeddedPostgresError, OSError) as error:
-        say(str(error))
+        report_status(str(error))
         print(error, file=sys.stderr)
         return 1
     finally:
-        cluster.clear()
+        cluster.remove_socket_folder()
     return 0
 
 

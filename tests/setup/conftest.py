@@ -1,4 +1,4 @@
-"""Homes for embedded servers, and processes that use them."""
+"""Homes for embedded servers, and processes that use their databases."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from feedback_site.embedded_postgres.pid_file import Postmaster, read_postmaster
-from feedback_site.embedded_postgres.processes import send, server_processes, wait_for_end
+from feedback_site.embedded_postgres.processes import send_signal, server_processes, wait_for_end
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-class User:
-    """A process that uses the database of `home` (see user.py); it looks for packages in `packages` first."""
+class DatabaseClient:
+    """A process that uses the database of `home`; it looks for packages in `packages` first."""
 
     def __init__(self, home: Path, *, packages: Path | None = None) -> None:
         self.home = home
@@ -28,7 +28,7 @@ class User:
         if "PYTHONPATH" in os.environ:
             paths.append(os.environ["PYTHONPATH"])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.setup.user", home],
+            [sys.executable, "-m", "tests.setup.database_client", home],
             cwd=PROJECT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.PIPE,
@@ -53,7 +53,7 @@ class User:
         return self.end()
 
     def leave(self) -> None:
-        """End as a command ends."""
+        """Exit as a command does."""
         with self.process as process:
             assert process.stdin
             process.stdin.close()
@@ -64,61 +64,61 @@ class User:
             process.kill()
 
 
-def postmaster(home: Path) -> Postmaster:
+def read_live_postmaster(home: Path) -> Postmaster:
     found = read_postmaster(home / "postgres" / "data")
     assert found
     return found
 
 
-def keeper(home: Path) -> int:
-    """The process id of the keeper, which has the home in its command line."""
+def supervisor_pid(home: Path) -> int:
+    """The process id of the supervisor, which has the home in its command line."""
     listing = subprocess.run(["ps", "-eww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
     (line,) = [
         line
         for line in listing.stdout.splitlines()
-        if "embedded_postgres.keeper" in line and str(home / "postgres") in line
+        if "embedded_postgres.supervisor" in line and str(home / "postgres") in line
     ]
     return int(line.split()[0])
 
 
 def kill(pid: int) -> None:
-    send(pid, signal.SIGKILL)
+    send_signal(pid, signal.SIGKILL)
     assert wait_for_end(pid, seconds=10)
 
 
 @pytest.fixture(scope="session")
-def workplace() -> Iterator[Path]:
-    """A folder for homes: in memory if there is room, as PostgreSQL waits for the disk at every turn."""
+def homes_folder() -> Iterator[Path]:
+    """A folder for homes: in memory if there is room, because PostgreSQL often waits for the disk."""
     memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1_000_000_000
-    folder = Path(tempfile.mkdtemp(prefix="homes with space ", dir=memory if roomy else None))
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 10**9
+    folder = Path(tempfile.mkdtemp(prefix="homes with space ", dir=memory if has_room else None))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def new_home(workplace: Path) -> Iterator[Path]:
-    """A home where no cluster is yet."""
-    home = workplace / "new"
+def new_home(homes_folder: Path) -> Iterator[Path]:
+    """A home without a cluster."""
+    home = homes_folder / "new"
     yield home
     shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
-def fresh_home(workplace: Path) -> Path:
+def fresh_home(homes_folder: Path) -> Path:
     """A home with a cluster, made once, to copy from."""
-    home = workplace / "fresh"
-    user = User(home)
-    user.do("add")
-    user.leave()
+    home = homes_folder / "fresh"
+    client = DatabaseClient(home)
+    client.do("add_row")
+    client.leave()
     return home
 
 
 @pytest.fixture
-def home(fresh_home: Path, workplace: Path) -> Iterator[Path]:
-    """A home of its own, whose name is too long for a socket and has what names may have."""
-    folder = workplace / 'it\'s "Äpfel" %d'
+def home(fresh_home: Path, homes_folder: Path) -> Iterator[Path]:
+    """A home for one test; its path is too long for a socket, and has quotes, spaces and umlauts."""
+    folder = homes_folder / 'it\'s "Äpfel" %d'
     folder.mkdir()
     home = folder / ("x" * 100)
     subprocess.run(["cp", "-a", fresh_home, home], check=True)
@@ -127,18 +127,18 @@ def home(fresh_home: Path, workplace: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def start_user() -> Iterator[Callable[..., User]]:
-    """Start a process that uses a home; whatever is left of it and its server goes after the test."""
-    users: list[User] = []
+def start_client() -> Iterator[Callable[..., DatabaseClient]]:
+    """Start a process that uses a home; it and its server are ended after the test."""
+    clients: list[DatabaseClient] = []
 
-    def start(home: Path, *, packages: Path | None = None) -> User:
-        users.append(User(home, packages=packages))
-        return users[-1]
+    def start(home: Path, *, packages: Path | None = None) -> DatabaseClient:
+        clients.append(DatabaseClient(home, packages=packages))
+        return clients[-1]
 
     yield start
-    for user in users:
-        if user.process.returncode is None:
-            user.kill()
-    for home in {user.home for user in users}:
+    for client in clients:
+        if client.process.returncode is None:
+            client.kill()
+    for home in {client.home for client in clients}:
         for pid in server_processes(home / "postgres" / "data"):
             wait_for_end(pid, seconds=20)

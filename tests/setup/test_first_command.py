@@ -12,9 +12,9 @@ from tests.setup.conftest import PROJECT
 from tests.setup.test_up import environment
 
 
-def manage(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "manage.py", *words],
+        [sys.executable, "manage.py", *arguments],
         cwd=PROJECT,
         env={**environment(Path(variables["HONE_HOME"])), **variables},
         capture_output=True,
@@ -25,10 +25,10 @@ def manage(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_several_at_once_make_the_embedded_database(tmp_path: Path) -> None:
-    words = [sys.executable, "manage.py", "generate"]
+    arguments = [sys.executable, "manage.py", "generate"]
     started = [
         subprocess.Popen(
-            words, cwd=PROJECT, env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True
+            arguments, cwd=PROJECT, env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True
         )
         for _ in range(2)
     ]
@@ -39,7 +39,7 @@ def test_several_at_once_make_the_embedded_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_database_of_ones_own_is_not_changed(tmp_path: Path) -> None:
+def test_a_database_given_by_url_is_not_changed(tmp_path: Path) -> None:
     given = connection.get_connection_params()
     with psycopg.connect(
         host=given["host"], user=given["user"], dbname=given["dbname"], autocommit=True

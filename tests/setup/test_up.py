@@ -1,4 +1,4 @@
-"""`manage.py up`: the real site with web, worker and embedded database, started and ended in every way."""
+"""`manage.py up`: the real site with web, worker and embedded database, started and stopped in every way."""
 
 import os
 import re
@@ -7,27 +7,27 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from feedback_site.embedded_postgres.processes import alive, server_processes
+from feedback_site.embedded_postgres.processes import is_alive, server_processes
+from tests.processes import eventually
 from tests.setup.conftest import PROJECT, kill
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Ours, with this home and no other database, so that a process can be told by it."""
+    """The environment of a process that uses `home` and no other database."""
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DEBUG"}}
     return {**kept, "HONE_HOME": str(home)}
 
 
 def processes(home: Path, words: str = "") -> list[int]:
-    """Every process that works for `home`; with `words`, those that have them in their command line."""
+    """Every process that uses `home`; with `words`, those that have them in their command line."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -37,20 +37,11 @@ def processes(home: Path, words: str = "") -> list[int]:
             continue
         if f"HONE_HOME={home}".encode() in variables and words in command:
             found.append(int(entry.name))
-    return [pid for pid in (*found, *server_processes(home / "postgres" / "data")) if alive(pid)]
+    return [pid for pid in (*found, *server_processes(home / "postgres" / "data")) if is_alive(pid)]
 
 
-def eventually(happens: Callable[[], bool], *, seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not happens():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-class Site:
-    """`manage.py up` as a terminal starts it: in a process group of its own."""
+class RunningSite:
+    """`manage.py up`, started as by a terminal: in a process group of its own."""
 
     def __init__(self, home: Path, *options: str) -> None:
         self.home = home
@@ -63,41 +54,41 @@ class Site:
             text=True,
             start_new_session=True,
         )
-        self.said = ""
+        self.output = ""
 
     def wait_for(self, pattern: str) -> str:
-        """Read what it says until `pattern` comes; returns what its group matched."""
+        """Read its output until `pattern` matches a line; returns the pattern's group."""
         assert self.process.stdout
         for line in self.process.stdout:
-            self.said += line
+            self.output += line
             if found := re.search(pattern, line):
                 return found[1]
-        raise AssertionError(self.said)
+        raise AssertionError(self.output)
 
     def end(self) -> int:
         """Read the rest and wait; returns the exit status."""
         with self.process as process:
             assert process.stdout
-            self.said += process.stdout.read()
+            self.output += process.stdout.read()
             return process.wait(60)
 
 
 ADDRESS = r"Hone is at (http://\S+/) "
-StartSite = Callable[..., Site]
+StartSite = Callable[..., RunningSite]
 
 
 @pytest.fixture(scope="session")
-def migrated_home(workplace: Path) -> Path:
+def migrated_home(homes_folder: Path) -> Path:
     """A home with a migrated database, made once, to copy from."""
-    home = workplace / "migrated"
+    home = homes_folder / "migrated"
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(command, cwd=PROJECT, env=environment(home), check=True)
     return home
 
 
 @pytest.fixture
-def site_home(migrated_home: Path, workplace: Path) -> Iterator[Path]:
-    home = workplace / "site"
+def site_home(migrated_home: Path, homes_folder: Path) -> Iterator[Path]:
+    home = homes_folder / "site"
     subprocess.run(["cp", "-a", migrated_home, home], check=True)
     yield home
     shutil.rmtree(home)
@@ -105,10 +96,10 @@ def site_home(migrated_home: Path, workplace: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def start_site(site_home: Path) -> Iterator[StartSite]:
-    sites: list[Site] = []
+    sites: list[RunningSite] = []
 
-    def start(*options: str) -> Site:
-        sites.append(Site(site_home, *options))
+    def start(*options: str) -> RunningSite:
+        sites.append(RunningSite(site_home, *options))
         return sites[-1]
 
     yield start
@@ -125,12 +116,12 @@ def test_ctrl_c_leaves_nothing_behind(start_site: StartSite, site_home: Path) ->
     with urllib.request.urlopen(address, timeout=10) as page:
         assert page.status == 200
     watched = processes(site_home)
-    assert len(watched) >= 6  # up, keeper, postgres, gunicorn and its child, worker
+    assert len(watched) >= 6  # up, supervisor, postgres, gunicorn and its child, worker
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.end() == 0
-    assert not [pid for pid in watched if alive(pid)]
+    assert not [pid for pid in watched if is_alive(pid)]
     assert not processes(site_home)
-    assert "Traceback" not in site.said
+    assert "Traceback" not in site.output
 
 
 @pytest.mark.slow
@@ -141,7 +132,7 @@ def test_ctrl_c_stops_a_run_in_progress(start_site: StartSite, site_home: Path) 
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.end() == 0
     assert not processes(site_home)
-    assert "Traceback" not in site.said
+    assert "Traceback" not in site.output
 
 
 def test_a_terminal_that_is_closed_stops_it_as_ctrl_c_does(start_site: StartSite, site_home: Path) -> None:
@@ -158,23 +149,23 @@ def test_ctrl_c_while_the_database_is_prepared_stops_it(start_site: StartSite, s
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.end() == 130
     assert not processes(site_home)
-    assert "Traceback" not in site.said
+    assert "Traceback" not in site.output
 
 
-def test_killing_it_takes_everything_with_it(start_site: StartSite, site_home: Path) -> None:
+def test_killing_it_ends_every_process(start_site: StartSite, site_home: Path) -> None:
     site = start_site()
     site.wait_for(ADDRESS)
     kill(site.process.pid)
     assert eventually(lambda: not processes(site_home))
 
 
-def test_the_web_dying_stops_the_rest_and_is_said(start_site: StartSite, site_home: Path) -> None:
+def test_when_the_web_dies_the_rest_stops_with_a_message(start_site: StartSite, site_home: Path) -> None:
     site = start_site()
     site.wait_for(ADDRESS)
     for pid in processes(site_home, "gunicorn"):
         os.kill(pid, signal.SIGKILL)
     assert site.end() == 1
-    assert "web was ended by SIGKILL" in site.said
+    assert "web was ended by SIGKILL" in site.output
     assert not processes(site_home)
 
 
@@ -184,14 +175,14 @@ def test_the_site_outlives_a_kill_of_its_database(start_site: StartSite, site_ho
     (postmaster,) = (
         pid
         for pid in server_processes(site_home / "postgres" / "data")
-        if os.getsid(pid) == pid and has_data(pid)
+        if os.getsid(pid) == pid and is_main_server_process(pid)
     )
     kill(postmaster)
-    assert eventually(lambda: answers(f"{address}accounts/login/"))
+    assert eventually(lambda: is_page_served(f"{address}accounts/login/"))
     assert site.process.poll() is None
 
 
-def test_a_busy_port_is_told_in_one_line(site_home: Path) -> None:
+def test_a_busy_port_gives_an_error_of_one_line(site_home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         command = [sys.executable, "manage.py", "up", "--port", port]
@@ -204,12 +195,12 @@ def test_a_busy_port_is_told_in_one_line(site_home: Path) -> None:
     assert not processes(site_home)
 
 
-def has_data(pid: int) -> bool:
-    """Whether this is PostgreSQL's main process: its helpers write other words over their command line."""
+def is_main_server_process(pid: int) -> bool:
+    """Whether this is PostgreSQL's main process: its helpers change their command line."""
     return b"\0-D\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def answers(address: str) -> bool:
+def is_page_served(address: str) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=10) as page:
             return bool(page.status == 200)

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, connections
 
-from feedback_site.child_processes import Family
+from feedback_site.child_processes import ChildProcesses
 
 # A worker gives the run that it executes 20 s to end in order.
 STOP_SECONDS = 25
@@ -21,7 +21,7 @@ STOP_SECONDS = 25
 
 class Command(BaseCommand):
     help = "Migrate the database, then run the web and a worker together until Ctrl-C stops both."
-    requires_system_checks = []  # the web and the worker make them
+    requires_system_checks = []  # the web and the worker run them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="Port of the site (default: 8000).")
@@ -43,8 +43,8 @@ class Command(BaseCommand):
         for name, value in (("--threads", threads), ("--processes", processes)):
             if value < 1:
                 raise CommandError(f"{name} {value}: it takes at least 1.")
-        self.asked_to_stop = 0
-        with listen_on(bind, port) as listener:
+        self.stop_requests = 0
+        with open_listener(bind, port) as listener:
             try:
                 for number in (signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.default_int_handler)
@@ -52,11 +52,11 @@ class Command(BaseCommand):
             except KeyboardInterrupt:
                 sys.exit(130)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, self.ask_to_stop)
+                signal.signal(number, self.request_stop)
             self.run_children(listener, threads=threads, processes=processes)
 
     def prepare(self, *, demo: bool) -> None:
-        """Bring the database to this version of the code; make the demo if it is wanted."""
+        """Migrate the database; with `demo`, make the demo's data."""
         self.say("up", "preparing the database")
         try:
             call_command("migrate", interactive=False, verbosity=0)
@@ -69,10 +69,10 @@ class Command(BaseCommand):
         connections.close_all()
 
     def run_children(self, listener: socket.socket, *, threads: int, processes: int) -> None:
-        """Start the web and the worker, and stop both when asked to, or when one of them ends."""
-        family = Family(self.say)
+        """Run the web and the worker until a stop is requested or one of them exits."""
+        children = ChildProcesses(self.say)
         try:
-            family.start(
+            children.start(
                 "web",
                 [
                     *(sys.executable, "-m", "gunicorn", "feedback_site.wsgi"),
@@ -83,41 +83,41 @@ class Command(BaseCommand):
                 ],
                 pass_fds=[listener.fileno()],
             )
-            family.start("worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker"])
-            first_page = FirstPage(listener)
-            dead = None
-            while not self.asked_to_stop and not (dead := family.first_dead()):
-                family.listen()
-                if first_page.arrived():
-                    self.say("up", f"Hone is at {address(listener)} (Ctrl-C stops it)")
-            if dead:
-                self.say("up", f"{dead.name} {dead.fate}; stopping the rest")
+            children.start("worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker"])
+            readiness = ReadinessProbe(listener)
+            exited = None
+            while not self.stop_requests and not (exited := children.first_exited()):
+                children.forward_output()
+                if readiness.has_answered():
+                    self.say("up", f"Hone is at {site_url(listener)} (Ctrl-C stops it)")
+            if exited:
+                self.say("up", f"{exited.name} {exited.exit_description}; stopping the rest")
             else:
                 self.say("up", "stopping")
         finally:
-            family.stop(seconds=STOP_SECONDS, hurry=lambda: self.asked_to_stop > 1)
-        if dead:
-            raise CommandError(f"{dead.name} {dead.fate} unexpectedly.")
+            children.stop(seconds=STOP_SECONDS, should_force=lambda: self.stop_requests > 1)
+        if exited:
+            raise CommandError(f"{exited.name} {exited.exit_description} unexpectedly.")
 
-    def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked_to_stop += 1
+    def request_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop_requests += 1
 
     def say(self, name: str, line: str) -> None:
         self.stdout.write(f"{name:<6} │ {line}")
         self.stdout.flush()
 
 
-class FirstPage:
-    """A request for the first page, made at once; its answer says that the web is up."""
+class ReadinessProbe:
+    """Tells when the web is up: by the answer to a request that waits in the listener's queue."""
 
     def __init__(self, listener: socket.socket) -> None:
-        host, port = reachable(listener)
+        host, port = local_address(listener)
         self._connection: socket.socket | None = socket.create_connection((host, port))
         self._connection.sendall(f"GET / HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
         self._connection.setblocking(False)
 
-    def arrived(self) -> bool:
-        """Whether the answer has come; true once."""
+    def has_answered(self) -> bool:
+        """Whether the answer has arrived; true once, then false again. Does not block."""
         if self._connection is None:
             return False
         try:
@@ -131,8 +131,8 @@ class FirstPage:
         return answered
 
 
-def listen_on(bind: str, port: int) -> socket.socket:
-    """Take the port, now and for good: nobody can come between the check and the web's start."""
+def open_listener(bind: str, port: int) -> socket.socket:
+    """Bind the port now and keep it, so that nothing else can take it before the web starts."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     try:
         return socket.create_server((bind, port), family=family, backlog=512)
@@ -145,12 +145,12 @@ def listen_on(bind: str, port: int) -> socket.socket:
         ) from error
 
 
-def reachable(listener: socket.socket) -> tuple[str, int]:
-    """Host and port at which this machine reaches the listener."""
+def local_address(listener: socket.socket) -> tuple[str, int]:
+    """Host and port at which the listener is reached from this machine."""
     host, port = listener.getsockname()[:2]
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
 
 
-def address(listener: socket.socket) -> str:
-    host, port = reachable(listener)
+def site_url(listener: socket.socket) -> str:
+    host, port = local_address(listener)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

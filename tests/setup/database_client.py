@@ -1,6 +1,6 @@
-"""A process that uses the embedded database of a home; the tests start it, talk to it, and kill it.
+"""A process that uses the embedded database of a home; the tests start it, send it commands, and kill it.
 
-    python -m tests.setup.user HOME
+    python -m tests.setup.database_client HOME
 
 Reads a command per line (its methods), answers with a line of JSON, and ends when its input does.
 """
@@ -20,7 +20,7 @@ from feedback_site.embedded_postgres.pid_file import read_postmaster
 home = Path(sys.argv[1])
 
 
-def add() -> int:
+def add_row() -> int:
     """Add a row; returns how many there are."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS kept (number integer)")
@@ -31,13 +31,13 @@ def add() -> int:
 
 def reconnect() -> int:
     connection.close()
-    return add()
+    return add_row()
 
 
-def stay() -> int:
-    """A query on the connection that is open, which must not be made anew."""
+def query_again() -> int:
+    """Add a row on the open connection, which must not be a new one."""
     assert connection.connection is not None
-    return add()
+    return add_row()
 
 
 def ask(statement: str) -> Any:
@@ -46,13 +46,13 @@ def ask(statement: str) -> Any:
         return cursor.fetchone()[0]
 
 
-def postmaster() -> int | None:
+def postmaster_pid() -> int | None:
     found = read_postmaster(home / "postgres" / "data")
     return found.pid if found else None
 
 
 def fork() -> int:
-    """A child that ends as Python ends, with its exit handlers; returns its status."""
+    """Fork a child that exits with Python's exit handlers; returns its status."""
     child = os.fork()
     if child == 0:
         sys.exit(0)
@@ -60,7 +60,7 @@ def fork() -> int:
 
 
 def make_test_database() -> str:
-    """As Django's test runner does: through the maintenance database, and back."""
+    """Make and destroy a test database as Django's test runner does."""
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     answer = str(ask("SELECT current_database()"))
     connection.creation.destroy_test_db("hone", verbosity=0)
@@ -69,7 +69,7 @@ def make_test_database() -> str:
 
 COMMANDS = {
     function.__name__: function
-    for function in (add, reconnect, stay, ask, postmaster, fork, make_test_database)
+    for function in (add_row, reconnect, query_again, ask, postmaster_pid, fork, make_test_database)
 }
 
 
