@@ -1,4 +1,4 @@
-// Active time: with the page in sight, and used within the last minute.
+// Active time: the page is visible and was used within the last minute.
 
 const IDLE_AFTER_MS = 60_000;
 const EVENTS = ["keydown", "pointerdown", "pointermove", "wheel", "scroll", "input", "touchmove"];
@@ -6,7 +6,7 @@ const EVENTS = ["keydown", "pointerdown", "pointermove", "wheel", "scroll", "inp
 class Activity {
   constructor() {
     this.lastUse = performance.now();
-    this.accumulated = 0; // milliseconds, up to the last use
+    this.accumulated = 0; // milliseconds up to the last use
     this.isVisible = !document.hidden;
     for (const name of EVENTS) document.addEventListener(name, () => this.recordUse(), { passive: true, capture: true });
     document.addEventListener("visibilitychange", () => {

@@ -1,10 +1,10 @@
-// What people hear who cannot see the page: the live region below it.
+// Announcements for screen readers, in the live region below the page.
 
 const announcement = document.getElementById("announcement");
 
 export function announce(text) {
   if (!text) return;
-  // The same words twice in a row would not be read out again.
+  // Screen readers skip a text that is set twice in a row, so a space is added.
   announcement.textContent = announcement.textContent === text ? `${text}\u00a0` : text;
 }
 

@@ -9,7 +9,7 @@ export class AnswerState {
     this.reset(this.stateFromAnswer({}));
   }
 
-  // Where a person begins: with nothing, or with a stored answer.
+  // Set the starting point: an empty answer, or a stored one.
   reset(state) {
     this.state = state;
     this.initialState = JSON.stringify(state);
@@ -20,7 +20,7 @@ export class AnswerState {
     this.reset(this.stateFromAnswer(answer));
   }
 
-  // A draft: somebody else's work of another version of this page is left alone.
+  // Restore a draft. One saved by another version of this page may not fit and is ignored.
   restore(state) {
     if (this.isValidState(state)) this.state = state;
   }

@@ -1,15 +1,15 @@
-// What differs between two texts, word by word: E. W. Myers, "An O(ND) Difference Algorithm" (1986).
+// The differences between two texts, word by word: E. W. Myers, "An O(ND) Difference Algorithm" (1986).
 
-// A letter of a script that is written without spaces is a word of its own, and so is each sign. The white
-// space behind a word belongs to it but is not compared.
+// In scripts written without spaces each letter is a word, and so is each sign. The white space after a word
+// belongs to it but is not compared.
 const UNSPACED = "\\p{sc=Han}\\p{sc=Hira}\\p{sc=Kana}\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmr}\\p{sc=Mymr}";
 const SPACED = `(?:(?![${UNSPACED}])[\\p{L}\\p{N}\\p{M}_'’])+`;
 const WORD = new RegExp(`(?:[${UNSPACED}]\\p{M}*|${SPACED}|\\S)\\s*|^\\s+`, "gu");
 
-// Texts that need more changes than this have little in common: all of their middle counts as changed.
+// Beyond this number of changes, everything between the common start and end counts as changed.
 const MAX_CHANGES = 2000;
 
-// The way from text `a` to text `b`: a list of { change, text } where change is "same", "removed" (only in a)
+// The changes from text `a` to text `b`: a list of { change, text } with change "same", "removed" (only in a)
 // or "added" (only in b). The same and the added texts, joined, are exactly b.
 export function wordDiff(a, b) {
   const before = a.match(WORD) ?? [];
@@ -31,7 +31,7 @@ function trimmed(word) {
   return word.trimEnd();
 }
 
-// Equal words that are shorter than what changes on both sides of them are chance: they change, too.
+// Equal words shorter than the changes on both sides are coincidence: they are merged into one change.
 function mergeShortMatches(segments) {
   const size = ({ removed, added }) => Math.max(removed.length, added.length);
   const kept = [];

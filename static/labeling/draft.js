@@ -1,24 +1,24 @@
-// The unfinished answer, kept in two places: in this browser at once, on the server a moment later.
+// Drafts: an unfinished answer is saved in this browser at once and on the server a moment later.
 
 import { LOST, NO_CONNECTION, SIGNED_OUT, post } from "./requests.js";
 
 const PREFIX = "hone:draft:";
-const SAVE_DELAY_MS = 700; // a pause in which people decide what to change next
+const SAVE_DELAY_MS = 700; // wait for a pause between changes
 const RETRY_DELAY_MS = 5000;
 const SUBMIT_DELAY_MS = 10_000;
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000;
 
 export class Draft {
-  // `onResult` hears how it went: { status, text } of server.js. Without a `url` only the browser keeps it.
+  // `onResult` gets { status, text } of each save on the server. Without a `url` only the browser saves.
   constructor(name, url, onResult) {
     this.key = PREFIX + name;
     this.url = url;
     this.onResult = onResult;
-    this.pending = null; // what the server has yet to be sent
+    this.pending = null; // not yet saved on the server
     this.sending = false;
   }
 
-  // The newer of the server's and the browser's own, or null.
+  // The newer of the server's and the browser's draft, or null.
   load(served) {
     const own = readStored(this.key);
     if (!own || (served && served.saved >= own.saved)) return served;
@@ -31,14 +31,14 @@ export class Draft {
     try {
       localStorage.setItem(this.key, JSON.stringify(draft));
     } catch {
-      // A full or forbidden store: then only the server keeps it.
+      // Storage is full or blocked: only the server saves.
     }
     if (!this.url) return;
     this.pending = draft;
     this.schedule(SAVE_DELAY_MS);
   }
 
-  // Now, as the page is about to go out of sight.
+  // Save now: the page is about to be hidden.
   flush() {
     if (this.pending) this.send(this.pending, { keepalive: true });
   }
@@ -48,7 +48,7 @@ export class Draft {
     try {
       localStorage.removeItem(this.key);
     } catch {
-      // Nothing was kept there.
+      // Storage is blocked: nothing to remove.
     }
   }
 
@@ -58,7 +58,7 @@ export class Draft {
     this.closed = true;
   }
 
-  // While the answer itself is on its way: then there is nothing to keep, or time enough.
+  // Wait while the answer itself is being submitted.
   postpone() {
     if (this.pending) this.schedule(SUBMIT_DELAY_MS);
   }
@@ -68,7 +68,7 @@ export class Draft {
     this.timer = setTimeout(() => this.pending && this.send(this.pending), milliseconds);
   }
 
-  // One at a time, so that an older one never comes last.
+  // One request at a time, so that an older draft never arrives last.
   async send(draft, options) {
     this.pending = draft;
     if (this.sending || this.closed) return;
@@ -83,7 +83,7 @@ export class Draft {
   }
 }
 
-// In words, for the line beside the task; "" where the task itself has something to say.
+// The text beside the task; "" where a notice says it.
 export function statusText(status) {
   if (status === LOST) return "";
   if (status === 204) return "Saved";
@@ -100,13 +100,13 @@ function readStored(key) {
   }
 }
 
-// Drafts of tasks that were answered elsewhere long ago.
+// Remove drafts of tasks that were answered elsewhere.
 export function deleteOldDrafts() {
   try {
     for (const key of Object.keys(localStorage)) {
       if (key.startsWith(PREFIX) && !(readStored(key)?.saved > Date.now() - MAX_AGE_MS)) localStorage.removeItem(key);
     }
   } catch {
-    // No store, no drafts.
+    // Storage is blocked: there are no drafts.
   }
 }

@@ -1,4 +1,4 @@
-// How long the task is held, shown calmly, and renewed while the page is in use.
+// The lease on a task: shows the time left and renews it while the page is in use.
 
 import { activity } from "./activity.js";
 import { post } from "./requests.js";
@@ -34,7 +34,7 @@ export class Lease {
     return this.seconds - (performance.now() - this.since) / 1000;
   }
 
-  // A third of the lease is gone, and somebody is at work.
+  // Renew once a third of the lease has passed and the page was used since.
   tick() {
     if (this.left < (2 / 3) * this.seconds && activity.usedSince(this.since)) this.renew();
     this.render();

@@ -1,5 +1,5 @@
-// A graded pair in the making: which of two is better and how much, overall and by each criterion. Grades go
-// from -3 (the first is much better) by 0 (about the same) to 3 (the second is much better).
+// The answer to a pair: which sample is better and by how much, overall and by criterion. Grades range
+// from -3 (first much better) through 0 (about the same) to 3 (second much better).
 
 import { ScaleAnswer } from "./scales.js";
 
@@ -30,7 +30,7 @@ export class PairAnswer extends ScaleAnswer {
     return name === "tie" ? this.setAndAdvance(this.current, 0) : super.act(name);
   }
 
-  // Left and right move the choice of the marked line one step; up and down move the mark.
+  // Left and right move the grade of the selected line; up and down select another line.
   arrow(key) {
     const at = this.current;
     const value = this.values[at];

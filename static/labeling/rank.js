@@ -1,5 +1,5 @@
-// A ranking in the making: groups of samples, best first. A group of several is a tie. It begins with nothing
-// ranked, so that an order nobody made cannot be sent.
+// A ranking: groups of samples, best first. A group of several samples is a tie. It starts empty, so that an
+// order nobody chose cannot be submitted.
 
 import { AnswerState, joinNames } from "./answer_state.js";
 
@@ -26,7 +26,7 @@ export class RankAnswer extends AnswerState {
     return this.state.joining;
   }
 
-  // -- What the rest of the page asks -----------------------------------------------------------------
+  // -- Interface used by Task ---------------------------------------------------------------------------
 
   stateFromAnswer({ ranks = [] }) {
     const groups = [];
@@ -52,7 +52,7 @@ export class RankAnswer extends AnswerState {
     return left.length > 1 ? `Samples ${joinNames(left)} are not ranked yet.` : `Sample ${left} is not ranked yet.`;
   }
 
-  // Each step returns what to tell somebody who cannot see it.
+  // Each step returns a message for screen readers.
 
   digit(number) {
     return number <= this.cards.length ? this.act("place", number - 1) : "";
@@ -68,7 +68,7 @@ export class RankAnswer extends AnswerState {
     }
   }
 
-  // On a card, up and down move it half a place.
+  // On a focused sample, up and down move it half a rank.
   arrow(key, sample) {
     const direction = { ArrowUp: -1, ArrowDown: +1 }[key];
     return direction && sample !== undefined ? this.move(sample, direction) : "";
@@ -174,7 +174,7 @@ export class RankAnswer extends AnswerState {
     }
   }
 
-  // The order under a mouse is a convenience: digits, buttons and arrow keys do all of it.
+  // Mouse only; digits, buttons and arrow keys do the same.
   listenForClicks() {
     this.order.addEventListener("click", (event) => {
       const clicked = event.target.closest("[data-sample]");
@@ -223,7 +223,7 @@ export class RankAnswer extends AnswerState {
   }
 }
 
-// Groups without a sample, and without a group that this leaves empty; `but` is the one group it stays in.
+// The groups without a sample, except in group `but`; groups left empty are dropped.
 function without(groups, sample, { but } = {}) {
   return groups
     .map((group, at) => (at === but ? group : group.filter((other) => other !== sample)))

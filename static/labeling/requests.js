@@ -1,4 +1,4 @@
-// Requests beside the answer itself: drafts and renewals. They never leave the page.
+// Background requests: drafts and lease renewals.
 
 export const LOST = 409;
 export const SIGNED_OUT = 401;
@@ -15,7 +15,7 @@ export async function post(url, fields = {}, { keepalive = false } = {}) {
   } catch {
     return { status: NO_CONNECTION, text: "" };
   }
-  // Whoever is signed out is sent to the page for signing in.
+  // A redirect leads to the sign-in page: the session has ended.
   if (response.type === "opaqueredirect") return { status: SIGNED_OUT, text: "" };
   return { status: response.status, text: await response.text() };
 }

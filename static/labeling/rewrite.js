@@ -1,5 +1,5 @@
-// A text in the making: from one of the samples, or from nothing. Each source keeps its own text, so that
-// whoever changes their mind finds what they wrote.
+// A rewritten text that starts from one of the samples or from scratch. Each starting point keeps its own text,
+// so that switching back restores it.
 
 import { setPressed } from "./announce.js";
 import { AnswerState } from "./answer_state.js";
@@ -15,9 +15,9 @@ export class RewriteAnswer extends AnswerState {
     this.field = this.editor.querySelector("textarea");
     this.difference = this.editor.querySelector(".difference");
     this.dialog = task.querySelector(".switch");
-    this.requestedSource = null; // the source a person wants to go on from, while the page asks
+    this.requestedSource = null; // the source to switch to, while the confirmation is open
     this.field.addEventListener("input", () => onChange(this.setText(this.field.value)));
-    // What is written in one go is one step.
+    // Typing until the field loses focus is one undo step.
     this.field.addEventListener("focusout", () => { this.writing = false; });
     this.dialog.addEventListener("close", () => this.field.focus());
   }
@@ -30,7 +30,7 @@ export class RewriteAnswer extends AnswerState {
     return this.state.texts[this.source] ?? "";
   }
 
-  // -- What the rest of the page asks -----------------------------------------------------------------
+  // -- Interface used by Task ---------------------------------------------------------------------------
 
   stateFromAnswer({ text, edited }) {
     if (!text) return { source: null, texts: {} };
@@ -86,7 +86,7 @@ export class RewriteAnswer extends AnswerState {
 
   // -- Steps ------------------------------------------------------------------------------------------------
 
-  // Another source puts away what was written: that wants a word, even though it is kept.
+  // Switching the source hides what was written, so it needs a confirmation.
   requestSource(source) {
     if (source === this.source) return this.setSource(source);
     const begun = this.source !== null && this.text !== this.original(this.source);
@@ -135,7 +135,7 @@ export class RewriteAnswer extends AnswerState {
 
   // -- State ------------------------------------------------------------------------------------------
 
-  // A sample as it was written: beside the text as it is meant to look, or that text itself.
+  // The source of a sample: its Markdown if there is any, else its plain text.
   original(source) {
     const card = this.cards[source];
     return (card?.querySelector(".source") ?? card?.querySelector(".text"))?.textContent ?? "";
@@ -184,7 +184,7 @@ export class RewriteAnswer extends AnswerState {
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
-// Words as readers count them, in scripts without spaces too.
+// The number of words, also in scripts without spaces.
 function countWords(text) {
   return [...segmenter.segment(text)].filter((segment) => segment.isWordLike).length;
 }

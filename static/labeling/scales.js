@@ -1,5 +1,5 @@
-// Lines of steps, of which one is marked: digits go there, and the mark moves on. A criterion's line opens
-// once the overall choice it belongs to is made, so that it does not lead that choice.
+// Rows of radio buttons, one of them selected: digits set its value and move on to the next. A criterion's row
+// is enabled after its overall value is set, so that it does not influence that value.
 
 import { AnswerState } from "./answer_state.js";
 
@@ -10,7 +10,7 @@ export class ScaleAnswer extends AnswerState {
     for (const [at, line] of this.lines.entries()) {
       line.addEventListener("change", (event) => {
         const value = Number(event.target.value);
-        // Arrow keys on a radio button go step by step: the mark stays until they are done.
+        // Arrow keys step through the radio buttons: stay on this row.
         onChange(event.target.matches(":focus-visible") ? this.setValue(at, value) : this.setAndAdvance(at, value));
       });
       line.addEventListener("focusin", () => this.select(at));
@@ -27,7 +27,7 @@ export class ScaleAnswer extends AnswerState {
     return this.state;
   }
 
-  // -- What the rest of the page asks -----------------------------------------------------------------
+  // -- Interface used by Task ---------------------------------------------------------------------------
 
   isValidState(values) {
     const known = (value, at) => value === null || this.inputOf(at, value);
@@ -49,13 +49,13 @@ export class ScaleAnswer extends AnswerState {
     return this.inputOf(this.current, value) ? this.showCurrent(this.setAndAdvance(this.current, value)) : "";
   }
 
-  // The mark goes to the first line that wants something.
+  // Select the first row without a value.
   selectFirstMissing() {
     this.current = Math.max(0, this.values.indexOf(null));
     this.showCurrent();
   }
 
-  // Keys may take the mark out of sight; the mouse and the finger know where they are.
+  // The selected row may be out of view after a key press.
   showCurrent(message) {
     this.lines[this.current].scrollIntoView({ block: "nearest" });
     return message;

@@ -1,4 +1,4 @@
-// Scores in the making: one line for each sample's overall score and for each of its criteria.
+// Scores: one row for each sample's overall score and for each of its criteria.
 
 import { ScaleAnswer } from "./scales.js";
 
@@ -30,7 +30,7 @@ export class ScoreAnswer extends ScaleAnswer {
     return `Still to score: ${left.map((at) => this.name(at).toLowerCase()).join("; ")}.`;
   }
 
-  // Up and down move the mark; left and right go from sample to sample.
+  // Up and down select another row; left and right move between samples.
   arrow(key) {
     const step = { ArrowUp: -1, ArrowDown: +1 }[key];
     if (!step) return "";
@@ -40,7 +40,7 @@ export class ScoreAnswer extends ScaleAnswer {
     return this.showCurrent(`${this.name(this.current)}: ${this.valueText(this.current)}.`);
   }
 
-  // The card a person moved to is where digits go next.
+  // Digits score the focused sample.
   focusOn(sample) {
     if (Number(this.lines[this.current].dataset.sample) === sample) return;
     const own = this.lines.flatMap((line, at) => (Number(line.dataset.sample) === sample ? [at] : []));

@@ -1,4 +1,4 @@
-// What the pages of set-up and people need beyond htmx: copying a link, and saying that a request failed.
+// Project settings and people: copy a link, report failed requests.
 
 const trouble = document.getElementById("trouble");
 
@@ -12,7 +12,7 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(field.value);
     told.textContent = "Copied.";
   } catch {
-    // Without a secure connection the browser gives no clipboard: the link is selected, ready for the keys.
+    // There is no clipboard without a secure connection: the link is selected for Ctrl+C.
     told.textContent = "Selected: press Ctrl+C.";
   }
 });

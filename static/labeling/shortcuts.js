@@ -3,7 +3,7 @@
 const KEYS = JSON.parse(document.getElementById("work").dataset.keys); // by action
 const ACTIONS = new Map(Object.entries(KEYS).map(([action, key]) => [key, action]));
 
-// A key as it stands on its button.
+// The key as shown on its button.
 export function keyLabel(action) {
   return KEYS[action]?.toUpperCase();
 }
@@ -19,15 +19,15 @@ export function listenForKeys(page) {
     if (handled) event.preventDefault();
   });
 
-  // In a text field keys are letters.
+  // Shortcuts are off in text fields.
   function inField(event, field, dialog) {
     if (dialog) return false;
     if (event.key === "Escape") return page.leave(field);
     return event.key === "Enter" && (event.ctrlKey || event.metaKey) && page.submit();
   }
 
-  // The key that opened a dialog closes it; a digit presses the button that bears it; Enter does what the
-  // dialog is for, unless a button or a link takes it.
+  // The key that opened a dialog closes it, a digit presses the button with that number, and Enter presses the
+  // primary button unless another button or link has the focus.
   function inDialog(event, dialog) {
     const digit = digitOf(event);
     const numbered = digit ? dialog.querySelector(`[data-digit="${digit}"]`) : null;
@@ -42,7 +42,7 @@ export function listenForKeys(page) {
   function onPage(event) {
     if (event.key.startsWith("Arrow")) return !event.target.closest("input") && page.arrow(event.key, event.target.closest(".sample"));
     if (event.repeat) return false;
-    // A button that was reached by keyboard is pressed by Enter, as everywhere.
+    // Enter presses a focused button.
     if (event.key === "Enter") return !event.target.closest("button, a") && page.submit();
     const digit = digitOf(event);
     if (digit) return page.digit(digit);
@@ -55,8 +55,8 @@ function modified(event) {
   return event.ctrlKey || event.metaKey || event.altKey;
 }
 
-// Keyboards of other scripts have their letters, and some their digits, on other keys: then the place of the
-// key decides.
+// On keyboards with another script, letters and some digits are on other keys: the position of the key
+// counts.
 function actionOf(event) {
   const place = /^[ -~]$/.test(event.key) ? "" : /^Key(.)$/.exec(event.code)?.[1].toLowerCase();
   return ACTIONS.get(event.key.toLowerCase()) ?? ACTIONS.get(place);

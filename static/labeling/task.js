@@ -1,5 +1,5 @@
-// One task being answered, or an answer being changed: its steps, its draft, its lease, its sending. What an
-// answer is made of is up to its kind of feedback.
+// A task being answered, or an answer being edited: actions, draft, lease, submission. The classes in KINDS
+// hold the answer of each kind of feedback.
 
 import { activity } from "./activity.js";
 import { announce, setPressed } from "./announce.js";
@@ -27,8 +27,8 @@ export class Task {
     this.notice = form.querySelector("#notice");
     this.allBad = false;
     this.flagged = false;
-    this.touched = false; // anything beside the kind's own
-    this.secondsBefore = 0; // spent before this page was opened
+    this.touched = false; // all bad, flag or comment changed
+    this.secondsBefore = 0; // from a draft or a stored answer
     this.start = activity.total;
     this.kind = new KINDS[feedback](form, (message) => this.onChange(message));
     this.textView = new TextView(form);
@@ -64,13 +64,13 @@ export class Task {
 
   // -- Steps ------------------------------------------------------------------------------------------
 
-  // After each step of the kind's own.
+  // After a change of the kind's own answer.
   onChange(message) {
     this.allBad = false;
     this.update(message);
   }
 
-  // After anything else that belongs to the answer.
+  // After a change of anything else: all bad, flag, comment.
   markTouched(message) {
     this.touched = true;
     this.update(message);
@@ -83,7 +83,7 @@ export class Task {
     announce(message);
   }
 
-  // Whether there is such a thing to do here.
+  // Returns whether the action exists here.
   act(name, card) {
     switch (name) {
       case "all_bad":
@@ -141,7 +141,7 @@ export class Task {
     cards.at(at % cards.length).focus();
   }
 
-  // With nothing to undo on an untouched task, the answer before it comes back.
+  // On an untouched task, undo opens the previous answer.
   undo() {
     const { previousAnswerUrl } = this.form.dataset;
     if (this.allBad) {
@@ -174,7 +174,7 @@ export class Task {
     return Number(card.dataset.sample);
   }
 
-  // -- Sending ----------------------------------------------------------------------------------------
+  // -- Submit -----------------------------------------------------------------------------------------
 
   submit() {
     const missing = this.allBad ? "" : this.kind.missingMessage();
@@ -212,7 +212,7 @@ export class Task {
     return Math.round((this.secondsBefore * 1000 + activity.total - this.start) / 100) / 10;
   }
 
-  // -- What is kept -----------------------------------------------------------------------------------
+  // -- Drafts -----------------------------------------------------------------------------------------
 
   saveDraft() {
     this.draft.save({
@@ -231,7 +231,7 @@ export class Task {
       this.secondsBefore = Number(draft.seconds) || 0;
       this.touched = this.allBad || this.flagged || Boolean(this.comment.value);
     } catch {
-      // A draft of another version of this page is no use to anybody.
+      // The draft is of another version of this page.
       this.draft.discard();
     }
   }
@@ -256,7 +256,7 @@ export class Task {
     if (status === SIGNED_OUT) this.showNotice("You are signed out. Your answer is kept in this browser: sign in again to continue.");
   }
 
-  // The task is not held any more: the server says so in its own words, with a button.
+  // The lease is lost: the server's response explains it and has a button.
   showLeaseLost(html) {
     this.lease?.close();
     this.form.querySelector(".held").hidden = true;

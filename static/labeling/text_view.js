@@ -14,7 +14,7 @@ export class TextView {
     this.cards = [...task.querySelectorAll(".sample")];
     this.reference = 0;
     this.showsDifferences = false;
-    this.originals = new Map(); // marked texts as they were
+    this.originals = new Map(); // original nodes of marked texts
     this.foldLongPrompt();
     this.showSource(isRemembered("source"));
     this.sizes = new ResizeObserver(() => this.measure());
@@ -35,7 +35,7 @@ export class TextView {
     }
   }
 
-  // The heads of the samples stay below the pinned prompt, their feet above the dock.
+  // Sample headers stick below the pinned prompt, sample footers above the dock.
   measure() {
     for (const [name, part] of [["--pinned", this.prompt], ["--docked", this.dock]]) {
       const height = getComputedStyle(part).position === "sticky" ? part.offsetHeight : 0;
@@ -76,7 +76,7 @@ export class TextView {
     return expanded ? "The whole prompt is shown." : "The prompt is collapsed.";
   }
 
-  // -- Markdown as written ----------------------------------------------------------------------------
+  // -- Markdown source --------------------------------------------------------------------------------
 
   toggleSource() {
     if (!this.task.querySelector('[data-act="source"]')) return "";
@@ -112,7 +112,7 @@ export class TextView {
     return this.showsDifferences ? `Differences from ${this.name(this.reference)} are highlighted.` : "Differences are not highlighted.";
   }
 
-  // The sample a person moves to is what the others are compared with.
+  // The focused sample is the reference for the others.
   focusOn(sample) {
     if (sample === this.reference) return;
     this.reference = sample;
@@ -127,7 +127,7 @@ export class TextView {
     return card.querySelector(":scope > .text:not([hidden]), :scope > .source:not([hidden])");
   }
 
-  // In a pair each text shows what the other has not; of more, all are compared with one.
+  // In a pair, each text marks what the other lacks; of more samples, all are compared with the reference.
   markDifferences() {
     this.clearDifferences();
     const texts = this.cards.map((card) => this.textOf(card));
@@ -153,7 +153,7 @@ export class TextView {
   }
 }
 
-// Wrap what the difference has added in elements, across whatever markup the text has. Returns how many.
+// Wrap the added parts in elements, across any markup in the text. Returns their number.
 function markAdded(text, difference, tag) {
   const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
   const nodes = [];
@@ -186,12 +186,12 @@ function markAdded(text, difference, tag) {
   return marked;
 }
 
-// Remembered from task to task, as long as the tab is open.
+// Kept from task to task while the tab is open.
 function remember(name, value) {
   try {
     sessionStorage.setItem(`hone:reading:${name}`, value ? "yes" : "");
   } catch {
-    // Then it is not.
+    // Storage is blocked.
   }
 }
 

@@ -1,4 +1,4 @@
-// The page on which people answer: tasks come and go in #work, keys and buttons reach the one that is there.
+// The task page: loads tasks into #work and passes key presses and clicks to the current one.
 
 import { announce } from "./announce.js";
 import { deleteOldDrafts } from "./draft.js";
@@ -8,9 +8,9 @@ import { Task } from "./task.js";
 const POLL_MS = 5000;
 const DIALOGS = new Set(["guidelines", "help", "last", "skip"]);
 
-let current = null; // the Task on the page, if there is one
+let current = null; // the Task on the page, if any
 
-// -- Steps: whether there was anything to do ------------------------------------------------------------
+// -- Actions; each returns whether it did something -----------------------------------------------------
 
 function act(name, card) {
   const dialog = DIALOGS.has(name) && document.getElementById(name);
@@ -50,12 +50,12 @@ document.addEventListener("click", (event) => {
     return;
   }
   const card = button.closest(".sample");
-  // After a mouse or a finger, Enter should submit and not press the same button again.
+  // After a click or tap, Enter should submit and not press the same button again.
   if (current && !dialog && event.detail > 0) (card ?? current.form).focus({ preventScroll: true });
   act(name, card);
 });
 
-// -- Coming and going of tasks ------------------------------------------------------------------------
+// -- Loading tasks ------------------------------------------------------------------------------------
 
 function mount() {
   const form = document.getElementById("task");
@@ -64,7 +64,7 @@ function mount() {
   begin?.focus({ preventScroll: true });
 }
 
-// The answer is stored, or the task left to others: its draft has done its work.
+// The answer is stored or the task skipped: the draft is no longer needed.
 document.addEventListener("hone:stored", () => current?.draft.discard());
 
 document.addEventListener("htmx:beforeSwap", (event) => {

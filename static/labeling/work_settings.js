@@ -1,9 +1,9 @@
-// Keys are set by pressing them; without this script they are typed like any text.
+// Key fields are set by pressing a key; without this script they are typed like text.
 
 const fields = [...document.querySelectorAll("input.key")];
 const label = (field) => field.labels[0].textContent.trim();
 
-// The server decides; this only says early what it would say.
+// Early feedback; the server validates again.
 function check() {
   for (const field of fields) {
     const key = field.value.toLowerCase();

@@ -146,3 +146,29 @@ def test_people_are_found_sent_away_and_brought_back(page: Page, axe: Callable[[
     expect(page.get_by_text("ann can sign in again")).to_be_visible()
     page.goto("/people/")
     axe(page)
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+@pytest.mark.parametrize("samples", [2, 4, 9])
+def test_buttons_in_the_preview_stay_inside_their_cards(page: Page, width: int, samples: int) -> None:
+    project = make_project(feedback="rank", samples_per_task=samples)
+    make_tasks(project, samples=samples)
+    sign_in(page, admin())
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/projects/stories/setup/")
+    cards = page.locator("#preview .sample")
+    expect(cards).to_have_count(samples)
+    outside = page.locator("#preview").evaluate(
+        """preview => {
+            const isInside = (inner, outer) => inner.left >= outer.left - 0.5 && inner.right <= outer.right + 0.5
+                && inner.top >= outer.top - 0.5 && inner.bottom <= outer.bottom + 0.5;
+            const holders = [...preview.querySelectorAll(".sample, .dock")];
+            return holders.flatMap(holder => [...holder.querySelectorAll("button")]
+                .filter(button => button.checkVisibility())
+                .filter(button => button.scrollWidth > button.clientWidth
+                    || !isInside(button.getBoundingClientRect(), holder.getBoundingClientRect()))
+                .map(button => button.outerHTML));
+        }"""
+    )
+    assert outside == []
+    assert cards.first.locator("button:visible").count() == 3
