@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.working import start
+from tests.e2e.task_page import open_task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +24,7 @@ def test_each_step_is_said_and_nothing_serious_is_found(
     page: Page, axe: Callable[[Page], None], feedback: str, keys: str, said: str
 ) -> None:
     criteria = ["kind"] if feedback in {"pair", "score"} else []
-    start(page, feedback, samples=2, criteria=criteria)
+    open_task(page, feedback, samples=2, criteria=criteria)
     for key in keys:
         page.keyboard.press(key)
     expect(page.locator("#announcement")).to_have_text(said)

@@ -7,50 +7,58 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from labeling.models import Annotation
 from labeling.preferences import comparisons
-from tests.e2e.working import by_letter, card, fits_a_finger, phone, press, start, submitted
+from tests.e2e.task_page import (
+    card,
+    fits_touch_targets,
+    open_task,
+    phone_page,
+    press_digits_of,
+    submitted_annotation,
+    values_by_letter,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_by_keyboard_a_digit_picks_and_once_more_takes_back(page: Page) -> None:
-    project = start(page, "best", samples=4)
-    press(page, "B")
+    project = open_task(page, "best", samples=4)
+    press_digits_of(page, "B")
     expect(page.locator("#announcement")).to_contain_text("is the best")
-    press(page, "B")
+    press_digits_of(page, "B")
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("Nothing is picked yet")
-    press(page, "BD")
+    press_digits_of(page, "BD")
     page.keyboard.press("Enter")
-    assert by_letter(submitted(page), "rank") == {"D": 1, "A": 2, "B": 2, "C": 2}
+    assert values_by_letter(submitted_annotation(page), "rank") == {"D": 1, "A": 2, "B": 2, "C": 2}
     assert len(list(comparisons(project))) == 3
 
 
 def test_by_mouse(page: Page) -> None:
-    start(page, "best")
+    open_task(page, "best")
     card(page, "A").get_by_role("button", name="Pick").click()
     card(page, "C").get_by_role("button", name="Pick").click()
     expect(card(page, "A").get_by_role("button", name="Pick")).to_have_attribute("aria-pressed", "false")
     page.get_by_role("button", name="Undo").click()
     expect(card(page, "A").locator(".standing")).to_have_text("Best")
     page.get_by_role("button", name="Submit").click()
-    assert by_letter(submitted(page), "rank") == {"A": 1, "B": 2, "C": 2}
+    assert values_by_letter(submitted_annotation(page), "rank") == {"A": 1, "B": 2, "C": 2}
 
 
 def test_by_touch(open_context: Callable[..., BrowserContext]) -> None:
-    page = phone(open_context)
-    start(page, "best")
+    page = phone_page(open_context)
+    open_task(page, "best")
     card(page, "C").get_by_role("button", name="Pick").tap()
-    assert fits_a_finger(page, ".sample footer button")
+    assert fits_touch_targets(page, ".sample footer button")
     page.get_by_role("button", name="Submit").tap()
-    assert by_letter(submitted(page), "rank") == {"A": 2, "B": 2, "C": 1}
+    assert values_by_letter(submitted_annotation(page), "rank") == {"A": 2, "B": 2, "C": 1}
 
 
 def test_without_a_pick_it_asks_and_all_bad_compares_nothing(page: Page) -> None:
-    project = start(page, "best")
+    project = open_task(page, "best")
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("Nothing is picked yet")
     assert not Annotation.objects.exists()
     page.keyboard.press("b")
     page.keyboard.press("Enter")
-    assert submitted(page).all_bad
+    assert submitted_annotation(page).all_bad
     assert list(comparisons(project)) == []

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation
-from tests.e2e.working import signed_in
+from tests.e2e.task_page import log_in
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ def test_it_stands_as_it_was_given_and_asks_before_it_is_sent_unchanged(page: Pa
     person = annotator()
     assignment = claimed(person, project)
     queue.submit(assignment, ANSWERS[feedback], client_key="first")
-    signed_in(page, person)
+    log_in(page, person)
     page.goto(f"/assignments/{assignment.pk}/edit/")
     expect(page.locator("#task")).to_be_focused()
     page.keyboard.press("Enter")

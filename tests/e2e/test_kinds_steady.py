@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.e2e.working import PHONE_WIDTH, press, shown, start
+from tests.e2e.task_page import PHONE_WIDTH, open_task, press_digits_of, sample_letters
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,10 +26,10 @@ def places(page: Page) -> Any:
 def test_choosing_and_undoing_moves_nothing(page: Page, feedback: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     samples = {"pair": 2, "rank": 5}.get(feedback, 3)
-    start(page, feedback, samples=samples, criteria=["kind"] if feedback == "score" else [])
+    open_task(page, feedback, samples=samples, criteria=["kind"] if feedback == "score" else [])
     before = places(page)
     if feedback == "rank":
-        press(page, "".join(shown(page)[:2]))
+        press_digits_of(page, "".join(sample_letters(page)[:2]))
         page.keyboard.press("t")
     for key in "34":
         page.keyboard.press(key)

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from labeling.models import Annotation, WorkSettings
-from tests.e2e.working import press, signed_in, start, submitted
+from tests.e2e.task_page import log_in, open_task, press_digits_of, submitted_annotation
 from tests.labeling.objects import annotator, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,7 +15,7 @@ def start_with(page: Page, keys: object) -> None:
     user = annotator()
     WorkSettings.objects.create(annotator=user, keys=keys)
     make_tasks(make_project())
-    signed_in(page, user)
+    log_in(page, user)
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
 
@@ -24,15 +24,15 @@ def test_keys_of_ones_own_are_printed_and_work(page: Page) -> None:
     start_with(page, {"all_bad": "x", "tie": "b"})
     expect(page.locator('[data-act="all_bad"] kbd')).to_have_text("X")
     expect(page.locator('[data-act="tie"] kbd')).to_have_text("B")
-    press(page, "A")
+    press_digits_of(page, "A")
     page.keyboard.press("b")
-    press(page, "B")
+    press_digits_of(page, "B")
     expect(page.locator("#announcement")).to_contain_text("tied 1st")
     page.keyboard.press("t")
     page.keyboard.press("x")
     expect(page.locator("#announcement")).to_have_text("All bad. Enter submits.")
     page.keyboard.press("Enter")
-    assert submitted(page).all_bad
+    assert submitted_annotation(page).all_bad
 
 
 def test_markup_in_keys_is_neither_printed_nor_run(page: Page) -> None:
@@ -54,7 +54,7 @@ def test_a_sign_that_html_knows_is_a_key_like_any_other(page: Page) -> None:
 
 
 def test_keys_are_only_letters_in_a_text_field(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     page.keyboard.press("c")
     page.keyboard.type("1 bad story? see")
     page.keyboard.press("Enter")
@@ -62,31 +62,31 @@ def test_keys_are_only_letters_in_a_text_field(page: Page) -> None:
     expect(page.locator(".order .chip")).to_have_count(0)
     page.keyboard.press("Escape")
     page.keyboard.press("f")
-    press(page, "ABC")
+    press_digits_of(page, "ABC")
     page.keyboard.press("Enter")
-    annotation = submitted(page)
+    annotation = submitted_annotation(page)
     assert annotation.comment == "1 bad story? see"
     assert annotation.flagged
 
 
 def test_control_and_enter_submits_from_a_text_field(page: Page) -> None:
-    start(page, "rank")
-    press(page, "ABC")
+    open_task(page, "rank")
+    press_digits_of(page, "ABC")
     page.keyboard.press("c")
     page.keyboard.type("good")
     page.keyboard.press("Control+Enter")
-    assert submitted(page).comment == "good"
+    assert submitted_annotation(page).comment == "good"
 
 
 def test_keys_with_control_or_alt_are_the_browsers(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     for key in ("Control+b", "Alt+b", "Meta+b"):
         page.keyboard.press(key)
     expect(page.locator('[data-act="all_bad"]')).to_have_attribute("aria-pressed", "false")
 
 
 def test_a_keyboard_of_another_script_has_its_keys_in_the_same_places(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     page.evaluate(
         """for (const [key, code] of [["и", "KeyB"], ["١", "Digit1"]]) {
             document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, code, bubbles: true }));
@@ -96,7 +96,7 @@ def test_a_keyboard_of_another_script_has_its_keys_in_the_same_places(page: Page
 
 
 def test_each_window_opens_and_closes_by_its_key(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     for key, name in (("g", "Guidelines"), ("?", "Keyboard shortcuts"), ("l", "Your recent answers")):
         dialog = page.get_by_role("dialog", name=name)
         page.keyboard.press(key)
@@ -113,7 +113,7 @@ def test_each_window_opens_and_closes_by_its_key(page: Page) -> None:
 
 
 def test_skipping_takes_a_reason_by_its_number_or_in_words_or_none(page: Page) -> None:
-    project = start(page, "rank", count=3)
+    project = open_task(page, "rank", count=3)
     page.keyboard.press("s")
     page.keyboard.press("2")
     expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
@@ -130,10 +130,10 @@ def test_skipping_takes_a_reason_by_its_number_or_in_words_or_none(page: Page) -
 
 
 def test_a_flag_offers_a_comment_without_taking_the_keys(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     page.keyboard.press("f")
     expect(page.get_by_label("What is wrong with this task?")).to_be_visible()
-    press(page, "ABC")
+    press_digits_of(page, "ABC")
     expect(page.locator(".order .chip")).to_have_count(3)
     page.keyboard.press("Enter")
-    assert submitted(page).flagged
+    assert submitted_annotation(page).flagged

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from labeling.models import Generator
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
-from tests.e2e.working import signed_in, start
+from tests.e2e.task_page import log_in, open_task
 from tests.labeling.objects import annotator, make_project
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,7 +20,7 @@ def show(page: Page, texts: list[str], **settings: Any) -> None:
     writer, _ = Generator.objects.get_or_create(name="writer")
     prompts = add_prompts(project, ["Go on."])
     create_tasks(project=project, generator=writer, completions=dict.fromkeys(prompts, texts))
-    signed_in(page, annotator())
+    log_in(page, annotator())
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
 
@@ -77,7 +77,7 @@ def test_markdown_keeps_its_markup_while_it_is_compared(page: Page) -> None:
 
 
 def test_word_diff_gives_back_both_texts(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     wrong = page.evaluate(
         """async () => {
             const { wordDiff } = await import("/static/labeling/diff.js");

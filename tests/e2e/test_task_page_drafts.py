@@ -10,7 +10,15 @@ from playwright.sync_api import BrowserContext, Page, expect
 from labeling import queue
 from labeling.models import Annotation, Assignment
 from tests.e2e.conftest import Problems
-from tests.e2e.working import by_letter, card, press, shown, signed_in, start, submitted
+from tests.e2e.task_page import (
+    card,
+    log_in,
+    open_task,
+    press_digits_of,
+    sample_letters,
+    submitted_annotation,
+    values_by_letter,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,8 +33,8 @@ def in_browser(page: Page) -> list[str]:
 
 
 def test_a_draft_survives_a_reload(page: Page) -> None:
-    start(page, "rank")
-    press(page, "CA")
+    open_task(page, "rank")
+    press_digits_of(page, "CA")
     page.keyboard.press("c")
     page.keyboard.type("odd")
     page.reload()
@@ -38,22 +46,22 @@ def test_a_draft_survives_a_reload(page: Page) -> None:
 def test_a_draft_begun_in_one_browser_goes_on_in_another(
     page: Page, open_context: Callable[..., BrowserContext]
 ) -> None:
-    start(page, "rank")
-    press(page, "BA")
+    open_task(page, "rank")
+    press_digits_of(page, "BA")
     kept(page)
     other = open_context().new_page()
-    signed_in(other, Assignment.objects.get().annotator)
+    log_in(other, Assignment.objects.get().annotator)
     other.goto("/projects/stories/work/")
     expect(other.locator(".order .chip")).to_have_count(2)
-    assert shown(other) == shown(page)
-    press(other, "C")
+    assert sample_letters(other) == sample_letters(page)
+    press_digits_of(other, "C")
     other.keyboard.press("Enter")
-    assert by_letter(submitted(other), "rank") == {"B": 1, "A": 2, "C": 3}
+    assert values_by_letter(submitted_annotation(other), "rank") == {"B": 1, "A": 2, "C": 3}
 
 
 def test_of_two_drafts_the_newer_one_wins(page: Page) -> None:
-    start(page, "rank")
-    press(page, "A")
+    open_task(page, "rank")
+    press_digits_of(page, "A")
     kept(page)
     assignment = Assignment.objects.get()
     assert assignment.draft is not None
@@ -72,9 +80,9 @@ def test_of_two_drafts_the_newer_one_wins(page: Page) -> None:
 
 def test_a_draft_survives_a_lost_server_and_reaches_it_later(page: Page, problems: Problems) -> None:
     problems.expected = "ERR_FAILED"
-    start(page, "rank")
+    open_task(page, "rank")
     page.route("**/draft/", lambda route: route.abort())
-    press(page, "BA")
+    press_digits_of(page, "BA")
     expect(page.locator(".saved")).to_have_text("No connection: saved in this browser")
     assert Assignment.objects.get().draft is None
     page.unroute("**/draft/")
@@ -88,29 +96,29 @@ def test_a_draft_survives_a_lost_server_and_reaches_it_later(page: Page, problem
 
 def test_a_draft_the_server_refuses_breaks_nothing(page: Page, problems: Problems) -> None:
     problems.expected = "422"
-    start(page, "rank")
+    open_task(page, "rank")
     page.route("**/draft/", lambda route: route.fulfill(status=422, body="no"))
-    press(page, "BAC")
+    press_digits_of(page, "BAC")
     expect(page.locator(".saved")).to_have_text("Saved in this browser")
     page.keyboard.press("Enter")
-    assert by_letter(submitted(page), "rank") == {"B": 1, "A": 2, "C": 3}
+    assert values_by_letter(submitted_annotation(page), "rank") == {"B": 1, "A": 2, "C": 3}
 
 
 def test_a_draft_of_another_version_of_the_page_is_left_alone(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     drafts: list[Any] = [{"state": {"groups": [[7]]}}, {"state": None}, {"comment": 3, "saved": "x"}, [], 5]
     for draft in drafts:
         Assignment.objects.update(draft=draft)
         page.reload()
         expect(page.locator("#task")).to_be_focused()
         expect(page.locator(".order .chip")).to_have_count(0)
-    press(page, "A")
+    press_digits_of(page, "A")
     expect(page.locator(".order .chip")).to_have_count(1)
 
 
 def test_a_stored_answer_leaves_no_draft_behind(page: Page) -> None:
-    start(page, "rank", count=2)
-    press(page, "BAC")
+    open_task(page, "rank", count=2)
+    press_digits_of(page, "BAC")
     kept(page)
     page.keyboard.press("Enter")
     expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
@@ -124,32 +132,32 @@ def test_a_stored_answer_leaves_no_draft_behind(page: Page) -> None:
 
 def test_a_stale_lease_keeps_the_draft_and_claims_again(page: Page, problems: Problems) -> None:
     problems.expected = "409"
-    start(page, "rank", count=2)
-    press(page, "BA")
+    open_task(page, "rank", count=2)
+    press_digits_of(page, "BA")
     kept(page)
     queue.release(Assignment.objects.get())
-    press(page, "C")
+    press_digits_of(page, "C")
     expect(page.locator("#notice")).to_contain_text("no longer reserved for you")
     expect(page.locator(".order .chip")).to_have_count(3)
     page.get_by_role("button", name="Claim it again").click()
     expect(page.locator("#notice")).to_contain_text("as you left it")
     page.keyboard.press("Enter")
     expect(page.locator(".prompt .text")).to_have_text("Prompt 1")
-    assert by_letter(Annotation.objects.get(), "rank") == {"B": 1, "A": 2, "C": 3}
+    assert values_by_letter(Annotation.objects.get(), "rank") == {"B": 1, "A": 2, "C": 3}
 
 
 def test_signed_out_elsewhere_the_answer_stays_and_the_page_says_so(page: Page) -> None:
-    project = start(page, "rank")
+    project = open_task(page, "rank")
     page.context.clear_cookies(name="sessionid")
-    press(page, "BA")
+    press_digits_of(page, "BA")
     expect(page.locator("#notice")).to_contain_text("You are signed out")
-    signed_in(page, Assignment.objects.get().annotator)
+    log_in(page, Assignment.objects.get().annotator)
     page.goto(f"/projects/{project.slug}/work/")
     expect(page.locator(".order .chip")).to_have_count(2)
 
 
 def test_old_drafts_do_not_stay_in_the_browser(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     stale, fresh = json.dumps({"saved": 1}), "JSON.stringify({ saved: Date.now() })"
     page.evaluate(
         f"localStorage.setItem('hone:draft:998', {stale!r}); localStorage.setItem('hone:draft:999', {fresh})"

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from labeling.models import Annotation, Assignment
-from tests.e2e.working import by_letter, press, start
+from tests.e2e.task_page import open_task, press_digits_of, values_by_letter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -15,24 +15,24 @@ def prompt_is(page: Page, text: str) -> None:
 
 def answer_first(page: Page, order: str = "ABC") -> None:
     """Answer Prompt 0, so that Prompt 1 is on the page."""
-    press(page, order)
+    press_digits_of(page, order)
     page.keyboard.press("Enter")
     prompt_is(page, "Prompt 1")
 
 
 def revisions() -> list[tuple[int, dict[str, object]]]:
-    return [(each.revision, by_letter(each, "rank")) for each in Annotation.objects.order_by("id")]
+    return [(each.revision, values_by_letter(each, "rank")) for each in Annotation.objects.order_by("id")]
 
 
 def test_undo_on_an_empty_task_opens_the_last_answer_and_saves_it_as_a_new_revision(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
     page.keyboard.press("u")
     prompt_is(page, "Prompt 0")
     expect(page.locator(".dock .banner")).to_contain_text("new version")
     expect(page.locator(".order .chip")).to_have_count(3)
-    press(page, "ABC")  # once more takes each out again
-    press(page, "CBA")
+    press_digits_of(page, "ABC")  # once more takes each out again
+    press_digits_of(page, "CBA")
     page.keyboard.press("Enter")
     prompt_is(page, "Prompt 1")
     assert revisions() == [(1, {"A": 1, "B": 2, "C": 3}), (2, {"C": 1, "B": 2, "A": 3})]
@@ -41,9 +41,9 @@ def test_undo_on_an_empty_task_opens_the_last_answer_and_saves_it_as_a_new_revis
 
 
 def test_undo_takes_back_steps_first_and_leaves_a_task_that_is_begun(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
-    press(page, "A")
+    press_digits_of(page, "A")
     page.keyboard.press("u")
     expect(page.locator(".order .chip")).to_have_count(0)
     page.keyboard.press("f")
@@ -53,7 +53,7 @@ def test_undo_takes_back_steps_first_and_leaves_a_task_that_is_begun(page: Page)
 
 
 def test_a_comment_can_be_added_later_without_another_order(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
     page.keyboard.press("u")
     prompt_is(page, "Prompt 0")
@@ -65,11 +65,11 @@ def test_a_comment_can_be_added_later_without_another_order(page: Page) -> None:
         (1, ""),
         (2, "hm"),
     ]
-    assert by_letter(Annotation.objects.get(revision=2), "rank") == {"A": 1, "B": 2, "C": 3}
+    assert values_by_letter(Annotation.objects.get(revision=2), "rank") == {"A": 1, "B": 2, "C": 3}
 
 
 def test_an_unchanged_answer_asks_before_it_is_stored_again(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
     page.keyboard.press("u")
     prompt_is(page, "Prompt 0")
@@ -83,9 +83,9 @@ def test_an_unchanged_answer_asks_before_it_is_stored_again(page: Page) -> None:
 
 
 def test_what_was_begun_is_there_again_after_a_look_at_the_last_answer(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
-    press(page, "B")
+    press_digits_of(page, "B")
     page.keyboard.press("l")
     expect(page.locator("#last .said")).to_have_count(1)
     page.keyboard.press("1")
@@ -96,9 +96,9 @@ def test_what_was_begun_is_there_again_after_a_look_at_the_last_answer(page: Pag
 
 
 def test_undo_goes_on_to_the_answer_before(page: Page) -> None:
-    start(page, "rank", count=3)
+    open_task(page, "rank", count=3)
     answer_first(page)
-    press(page, "CAB")
+    press_digits_of(page, "CAB")
     page.keyboard.press("Enter")
     prompt_is(page, "Prompt 2")
     for expected in ("Prompt 1", "Prompt 0", "Prompt 0"):
@@ -108,8 +108,8 @@ def test_undo_goes_on_to_the_answer_before(page: Page) -> None:
 
 
 def test_after_the_last_task_undo_still_opens_the_last_answer(page: Page) -> None:
-    start(page, "rank")
-    press(page, "ABC")
+    open_task(page, "rank")
+    press_digits_of(page, "ABC")
     page.keyboard.press("Enter")
     expect(page.locator("#idle")).to_be_focused()
     page.keyboard.press("u")
@@ -121,7 +121,7 @@ def test_after_the_last_task_undo_still_opens_the_last_answer(page: Page) -> Non
 
 
 def test_a_skipped_task_can_be_taken_again(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     page.keyboard.press("s")
     page.keyboard.press("3")
     prompt_is(page, "Prompt 1")
@@ -130,14 +130,14 @@ def test_a_skipped_task_can_be_taken_again(page: Page) -> None:
     expect(page.locator("#last .said")).to_have_text("Skipped")
     page.keyboard.press("1")
     prompt_is(page, "Prompt 0")
-    press(page, "ABC")
+    press_digits_of(page, "ABC")
     page.keyboard.press("Enter")
     prompt_is(page, "Prompt 1")
     assert Annotation.objects.get().assignment.task.prompt.text == "Prompt 0"
 
 
 def test_an_answer_opened_from_my_work_leads_back_there(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     answer_first(page)
     edited = Assignment.objects.submitted().get()
     page.goto(f"/assignments/{edited.pk}/edit/?next=/me/")
@@ -149,11 +149,11 @@ def test_an_answer_opened_from_my_work_leads_back_there(page: Page) -> None:
 
 
 def test_a_held_task_has_an_address_of_its_own(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     held = Assignment.objects.get()
     page.goto(f"/assignments/{held.pk}/?next=/me/")
     expect(page.locator("#task")).to_be_focused()
-    press(page, "CBA")
+    press_digits_of(page, "CBA")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="My work")).to_be_visible()
-    assert by_letter(Annotation.objects.get(), "rank") == {"C": 1, "B": 2, "A": 3}
+    assert values_by_letter(Annotation.objects.get(), "rank") == {"C": 1, "B": 2, "A": 3}

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from labeling import queue
 from labeling.models import Annotation, Assignment
 from tests.e2e.conftest import Problems
-from tests.e2e.working import press, start, submitted
+from tests.e2e.task_page import open_task, press_digits_of, submitted_annotation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ def renewed() -> bool:
 
 def test_it_says_for_how_long_the_task_is_held(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=12)
+    open_task(page, "rank", lease_minutes=12)
     expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
     page.clock.fast_forward("05:00")
     expect(page.locator(".lease")).to_have_text("Reserved for 7 min")
@@ -34,7 +34,7 @@ def test_it_says_for_how_long_the_task_is_held(page: Page) -> None:
 
 def test_it_is_renewed_while_the_page_is_in_use(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=12)
+    open_task(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("05:00")
     page.mouse.move(300, 300)
@@ -45,7 +45,7 @@ def test_it_is_renewed_while_the_page_is_in_use(page: Page) -> None:
 
 def test_it_is_not_renewed_for_a_page_that_is_left_alone(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=12)
+    open_task(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("10:30")
     expect(page.locator(".held")).to_contain_text("Reserved for 1:30")
@@ -55,7 +55,7 @@ def test_it_is_not_renewed_for_a_page_that_is_left_alone(page: Page) -> None:
 
 def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=12)
+    open_task(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("10:30")
     keep = page.get_by_role("button", name="Keep working")
@@ -69,8 +69,8 @@ def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
 def test_a_lease_lost_while_away_is_said_on_coming_back(page: Page, problems: Problems) -> None:
     problems.expected = "409"
     page.clock.install()
-    start(page, "rank", lease_minutes=12)
-    press(page, "AB")
+    open_task(page, "rank", lease_minutes=12)
+    press_digits_of(page, "AB")
     page.clock.run_for(1000)
     expect(page.locator(".saved")).to_have_text("Saved")
     Assignment.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -85,45 +85,45 @@ def test_a_lease_lost_while_away_is_said_on_coming_back(page: Page, problems: Pr
 
 def test_seconds_count_only_while_the_page_is_in_use(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=60)
+    open_task(page, "rank", lease_minutes=60)
     page.clock.run_for(10_000)
     page.mouse.move(300, 300)
     # Twenty minutes of which nobody was there after the first.
     page.clock.fast_forward("20:00")
-    press(page, "ABC")
+    press_digits_of(page, "ABC")
     page.keyboard.press("Enter")
-    seconds = submitted(page).seconds
+    seconds = submitted_annotation(page).seconds
     assert seconds is not None
     assert 65 <= seconds <= 80
 
 
 def test_seconds_do_not_count_while_the_page_is_out_of_sight(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=60)
+    open_task(page, "rank", lease_minutes=60)
     hidden = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
     change = "document.dispatchEvent(new Event('visibilitychange'))"
     page.evaluate(hidden % "true" + change)
     page.clock.fast_forward("00:50")
     page.evaluate(hidden % "false" + change)
     page.clock.fast_forward("00:05")
-    press(page, "ABC")
+    press_digits_of(page, "ABC")
     page.keyboard.press("Enter")
-    seconds = submitted(page).seconds
+    seconds = submitted_annotation(page).seconds
     assert seconds is not None
     assert 5 <= seconds <= 15
 
 
 def test_time_spent_before_a_reload_counts(page: Page) -> None:
     page.clock.install()
-    start(page, "rank", lease_minutes=60)
+    open_task(page, "rank", lease_minutes=60)
     page.clock.fast_forward("00:40")
-    press(page, "A")
+    press_digits_of(page, "A")
     page.clock.run_for(1000)
     expect(page.locator(".saved")).to_have_text("Saved")
     page.reload()
     expect(page.locator("#task")).to_be_focused()
     page.clock.fast_forward("00:20")
-    press(page, "BC")
+    press_digits_of(page, "BC")
     page.keyboard.press("Enter")
     expect(page.locator("#idle")).to_be_visible()
     seconds = Annotation.objects.get().seconds

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from labeling.models import Generator
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
-from tests.e2e.working import signed_in
+from tests.e2e.task_page import log_in
 from tests.labeling.objects import annotator, make_project
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,7 +23,7 @@ def show(page: Page, prompt: str, texts: list[str], **settings: Any) -> None:
     writer, _ = Generator.objects.get_or_create(name="writer")
     [row] = add_prompts(project, [prompt])
     create_tasks(project=project, generator=writer, completions={row: texts})
-    signed_in(page, annotator())
+    log_in(page, annotator())
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
 

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from labeling import control_tasks
 from labeling.feedback import Answer
 from labeling.models import Project
-from tests.e2e.working import fits_a_finger, phone, press, signed_in, start
+from tests.e2e.task_page import fits_touch_targets, log_in, open_task, phone_page, press_digits_of
 from tests.labeling.objects import admin, annotator, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,11 +18,11 @@ Check = Callable[[Page], None]
 
 
 def test_axe_finds_nothing_serious_from_the_task_to_the_empty_queue(page: Page, axe: Check) -> None:
-    project = start(page, "rank", count=2, daily_goal=10, text_format="markdown")
+    project = open_task(page, "rank", count=2, daily_goal=10, text_format="markdown")
     project.revise_guidelines("Be **kind**.")
     page.reload()
     expect(page.locator("#task")).to_be_focused()
-    press(page, "A")
+    press_digits_of(page, "A")
     page.keyboard.press("f")
     page.keyboard.press("d")
     axe(page)
@@ -41,7 +41,7 @@ def test_axe_finds_nothing_serious_from_the_task_to_the_empty_queue(page: Page, 
 
 
 def test_axe_finds_nothing_serious_in_any_window(page: Page, axe: Check) -> None:
-    project = start(page, "score", count=2, criteria=["kind"])
+    project = open_task(page, "score", count=2, criteria=["kind"])
     project.revise_guidelines("# Rules\n\nBe **kind**.")
     page.keyboard.press("s")
     page.keyboard.press("Enter")
@@ -59,10 +59,10 @@ def test_axe_finds_nothing_serious_in_any_window(page: Page, axe: Check) -> None
 
 
 def test_every_step_is_said_and_the_focus_stays_on_the_task(page: Page) -> None:
-    start(page, "rank", count=2)
+    open_task(page, "rank", count=2)
     said = page.locator("#announcement")
     expect(said).to_have_attribute("aria-live", "polite")
-    press(page, "A")
+    press_digits_of(page, "A")
     expect(said).to_contain_text("1st. 2 left.")
     page.keyboard.press("b")
     expect(said).to_have_text("All bad. Enter submits.")
@@ -74,7 +74,7 @@ def test_every_step_is_said_and_the_focus_stays_on_the_task(page: Page) -> None:
 
 
 def test_everything_is_reached_by_tab(page: Page) -> None:
-    start(page, "rank")
+    open_task(page, "rank")
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -98,7 +98,7 @@ def test_everything_is_reached_by_tab(page: Page) -> None:
 @pytest.mark.parametrize("width", [390, 768, 1024, 1440, 2560])
 def test_nothing_is_cut_off_at_any_width(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    start(
+    open_task(
         page, "rank", samples=5, count=1, name="A rather long name of a project about stories", daily_goal=100
     )
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -107,21 +107,21 @@ def test_nothing_is_cut_off_at_any_width(page: Page, width: int) -> None:
 
 
 def test_on_a_phone_buttons_fit_a_finger(open_context: Callable[..., BrowserContext]) -> None:
-    page = phone(open_context)
-    start(page, "rank", text_format="markdown")
-    assert fits_a_finger(page, "#work button:visible, .site nav button:visible")
+    page = phone_page(open_context)
+    open_task(page, "rank", text_format="markdown")
+    assert fits_touch_targets(page, "#work button:visible, .site nav button:visible")
 
 
 def test_who_wants_no_motion_sees_none(open_context: Callable[..., BrowserContext]) -> None:
     page = open_context(reduced_motion="reduce").new_page()
-    start(page, "rank")
+    open_task(page, "rank")
     moving = "nodes => nodes.filter(node => parseFloat(getComputedStyle(node).transitionDuration) > 0).length"
     assert page.locator("body *").evaluate_all(moving) == 0
 
 
 def test_the_next_task_is_there_in_an_instant(page: Page) -> None:
     """From the answer's response to the next task, ready for keys."""
-    start(page, "rank", count=4, samples=4)
+    open_task(page, "rank", count=4, samples=4)
     page.evaluate(
         """() => {
             window.times = [];
@@ -144,7 +144,7 @@ def test_the_next_task_is_there_in_an_instant(page: Page) -> None:
 def open_project(page: Page, **settings: Any) -> Project:
     project = make_project(**settings)
     make_tasks(project, 2)
-    signed_in(page, annotator())
+    log_in(page, annotator())
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
     return project
@@ -154,7 +154,7 @@ def test_new_guidelines_are_pointed_out_until_an_answer_is_given_under_them(page
     project = make_project()
     project.revise_guidelines("Be kind.")
     make_tasks(project, 3)
-    signed_in(page, annotator())
+    log_in(page, annotator())
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
     hint = page.locator("#guidelines-new")
@@ -203,7 +203,7 @@ def test_a_training_task_teaches_before_the_next_one(page: Page, axe: Check) -> 
     control_tasks.make_gold(
         task=task, answer=Answer(best=best), kind="training", explanation="B is **short**.", author=admin()
     )
-    signed_in(page, annotator())
+    log_in(page, annotator())
     page.goto("/projects/stories/work/")
     expect(page.locator("#task")).to_be_focused()
     texts = page.locator(".sample > .text").all_inner_texts()
