@@ -160,8 +160,8 @@ def test_buttons_in_the_preview_stay_inside_their_cards(page: Page, width: int, 
     expect(cards).to_have_count(samples)
     outside = page.locator("#preview").evaluate(
         """preview => {
-            const isInside = (inner, outer) => inner.left >= outer.left - 0.5 && inner.right <= outer.right + 0.5
-                && inner.top >= outer.top - 0.5 && inner.bottom <= outer.bottom + 0.5;
+            const isInside = (inner, outer) => inner.left >= outer.left - 0.5 && inner.top >= outer.top - 0.5
+                && inner.right <= outer.right + 0.5 && inner.bottom <= outer.bottom + 0.5;
             const holders = [...preview.querySelectorAll(".sample, .dock")];
             return holders.flatMap(holder => [...holder.querySelectorAll("button")]
                 .filter(button => button.checkVisibility())
