@@ -29,9 +29,9 @@ export class BestAnswer extends AnswerState {
   }
 
   pick(sample) {
-    const taken = this.state.picked === sample;
-    this.pushState({ picked: taken ? null : sample });
-    return taken ? `Sample ${sample + 1} is not picked.` : `Sample ${sample + 1} is the best. Enter submits.`;
+    const wasPicked = this.state.picked === sample;
+    this.pushState({ picked: wasPicked ? null : sample });
+    return wasPicked ? `Sample ${sample + 1} is not picked.` : `Sample ${sample + 1} is the best. Enter submits.`;
   }
 
   render() {

@@ -6,29 +6,29 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   const field = document.getElementById(button.dataset.copy);
-  const told = button.parentElement.querySelector("[data-copied]");
+  const copyStatus = button.parentElement.querySelector("[data-copied]");
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
-    told.textContent = "Copied.";
+    copyStatus.textContent = "Copied.";
   } catch {
     // There is no clipboard without a secure connection: the link is selected for Ctrl+C.
-    told.textContent = "Selected: press Ctrl+C.";
+    copyStatus.textContent = "Selected: press Ctrl+C.";
   }
 });
 
-function say(text) {
+function showError(text) {
   trouble.textContent = text;
   trouble.hidden = !text;
   if (text) trouble.scrollIntoView({ block: "nearest" });
 }
 
-document.addEventListener("htmx:beforeRequest", () => say(""));
+document.addEventListener("htmx:beforeRequest", () => showError(""));
 document.addEventListener("htmx:sendError", () => {
-  say("No connection. Nothing was saved. What you typed is still here: try again.");
+  showError("No connection. Nothing was saved. What you typed is still here: try again.");
 });
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
-  if (status === 400 || status === 413) say("That is too much text to paste. Save it as a file and choose the file instead.");
-  else say(`Something went wrong (error ${status}). Nothing was saved. What you typed is still here.`);
+  if (status === 400 || status === 413) showError("That is too much text to paste. Save it as a file and choose the file instead.");
+  else showError(`Something went wrong (error ${status}). Nothing was saved. What you typed is still here.`);
 });

@@ -1,4 +1,4 @@
-"""Every kind of feedback, with an answer half given, to somebody who cannot see it."""
+"""Every kind of feedback with a screen reader, half answered."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A stored answer of every kind of feedback, opened to be changed."""
+"""A stored answer of every kind of feedback, opened for editing."""
 
 from dataclasses import replace
 

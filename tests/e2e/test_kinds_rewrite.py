@@ -1,4 +1,4 @@
-"""A rewriting, by keyboard alone, by mouse alone and by touch."""
+"""Rewriting, by keyboard alone, by mouse alone and by touch."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Nothing moves when something is chosen: eyes stay where they are, four hundred times a day."""
+"""Nothing moves on the page when something is chosen."""
 
 from typing import Any
 

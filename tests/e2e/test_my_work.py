@@ -1,4 +1,4 @@
-"""One's own pages in a browser: what there is to do, my work, keys and goal, guidelines."""
+"""Annotators' own pages in a browser: projects, my work, settings, guidelines."""
 
 from collections.abc import Callable
 

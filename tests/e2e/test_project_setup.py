@@ -1,4 +1,4 @@
-"""A project from nothing to its first answer: set up, filled and opened to somebody new, in a browser."""
+"""A project from creation to its first answer, in a browser."""
 
 import json
 import time

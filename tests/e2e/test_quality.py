@@ -1,4 +1,4 @@
-"""An admin sees in a browser who needs help, and has the last word on a task."""
+"""The quality page and adjudication in a browser."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The work page for everybody: without sight, without a mouse, small and large, light and dark."""
+"""The task page with a screen reader, by keyboard, at all widths, in light and dark."""
 
 from collections.abc import Callable
 from typing import Any

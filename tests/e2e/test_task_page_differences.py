@@ -1,4 +1,4 @@
-"""What differs between samples, word by word, on demand."""
+"""Differences between samples, highlighted word by word."""
 
 from typing import Any
 

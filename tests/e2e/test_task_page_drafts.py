@@ -1,4 +1,4 @@
-"""Drafts: kept in the browser at once and on the server a moment later, until the answer is stored."""
+"""Drafts: saved in the browser at once and on the server a moment later, until the answer is stored."""
 
 import json
 from collections.abc import Callable

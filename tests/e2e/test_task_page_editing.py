@@ -1,4 +1,4 @@
-"""The last answers: opened again by a key, changed as a new version, or taken up where they were skipped."""
+"""Recent answers: edited, saved as a new version, reopened after a skip."""
 
 import pytest
 from playwright.sync_api import Page, expect

@@ -1,4 +1,4 @@
-"""The lease: shown calmly, renewed while the page is in use, and offered to be kept before it ends."""
+"""The lease: time left, renewed while the page is in use, extended before it expires."""
 
 from datetime import timedelta
 

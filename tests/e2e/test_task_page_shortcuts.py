@@ -1,4 +1,4 @@
-"""Keys: printed on the buttons, chosen by the person, dead in text fields."""
+"""Keyboard shortcuts: shown on buttons, changed by the annotator, off in text fields."""
 
 import pytest
 from playwright.sync_api import Page, expect

@@ -1,4 +1,4 @@
-"""Adjudication: where people disagree, an admin answers first, then sees what others said, and decides."""
+"""Adjudication: a reviewer answers first, then sees the other answers and decides."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""Making gold and training tasks of tasks one has answered."""
+"""Making gold and training tasks from answered tasks."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Guidelines that can be read, and what changed between two versions."""
+"""The guidelines page, and the changes between two versions."""
 
 import re
 

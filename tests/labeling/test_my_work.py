@@ -1,4 +1,4 @@
-"""The first page with what there is to do, and the page about one's own work."""
+"""The first page, with the available projects, and "My work"."""
 
 import re
 from datetime import timedelta

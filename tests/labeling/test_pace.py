@@ -1,4 +1,4 @@
-"""What one person has done, by day and by the clock."""
+"""An annotator's answers per day, goals and pace."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Agreement with known answers and with oneself, shown so that nobody learns from it which task was gold."""
+"""Gold accuracy and repeat agreement, shown without revealing which tasks were gold or repeats."""
 
 from datetime import datetime, timedelta
 

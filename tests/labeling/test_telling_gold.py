@@ -1,4 +1,4 @@
-"""Whether anything beside the text could tell an annotator that a task is gold, or one of their own again."""
+"""Nothing but its text distinguishes a gold task or a repeat from an ordinary task."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""One's own keys and daily goal."""
+"""An annotator's own keyboard shortcuts and daily goal."""
 
 import re
 
