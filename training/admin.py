@@ -101,20 +101,20 @@ class RunAdmin(WithPages):
             raise PermissionDenied
         cloned: Run | None = None
         if request.method == "POST":
-            form_class = start_run.form_class_of(request.POST.get("kind") or request.GET.get("kind", ""))
-            form = form_class(form_class.from_page(request.POST), user=request.user)
+            form_class = start_run.form_class_or_404(request.POST.get("kind") or request.GET.get("kind", ""))
+            form = form_class(form_class.normalise_page_data(request.POST), user=request.user)
             if form.is_valid():
                 run = runs.start(form, owner=request.user)
                 messages.success(request, f"{run} is queued.")
                 return HttpResponseRedirect(run.get_absolute_url())
         else:
-            form, cloned = start_run.filled(request)
+            form, cloned = start_run.initial_form(request)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Start a run: {form.kind.label.lower()}",
             "opts": self.opts,
             "cloned": cloned,
-            **start_run.context_of(form),
+            **start_run.form_context(form),
         }
         return TemplateResponse(request, "admin/training/run/start.html", context)
 

@@ -19,7 +19,7 @@ from labeling.models import Project
 from labeling.project_counts import count_to_learn_from
 from training import runs
 from training.forms.base import RunForm
-from training.forms.error_messages import spoken
+from training.forms.error_messages import page_message
 from training.models import Automation, ModelVersion, Round, Run
 from training.models.versions import ModelVersionQuerySet
 
@@ -85,7 +85,7 @@ def refuse_invalid(form: RunForm, *, ignore: str = "") -> None:
     """Raise CannotBegin with the first thing that a form finds wrong, other than with the field `ignore`."""
     for name, errors in form.errors.items():
         if name != ignore:
-            raise CannotBegin(f"{form.kind.label}: {spoken(str(errors[0]), form)}")
+            raise CannotBegin(f"{form.kind.label}: {page_message(str(errors[0]), form)}")
 
 
 def _form(

@@ -11,7 +11,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 
 from labeling.models import PreferenceSnapshot
 from training.forms import FORMS
-from training.forms.base import RunForm, name_is_taken, next_free
+from training.forms.base import RunForm, name_is_taken, next_free_name
 from training.models import Run
 
 EXECUTE = "training.jobs.execute"
@@ -37,7 +37,7 @@ def start(
             owner=owner if isinstance(owner, User) else None,
             detached=detached,
             snapshot=snapshot,
-            **form.relations(),
+            **form.related_objects(),
         )
         if detached:
             wake_worker(run)
@@ -109,7 +109,7 @@ def resume(run: Run, *, detached: bool = True) -> None:
             row.cancel_requested = row.pause_requested = False
             row.finished_at = row.announced_at = row.seen_at = None
             if (name := row.parameters.get("name")) and name_is_taken(name):
-                row.parameters["name"] = next_free(name)
+                row.parameters["name"] = next_free_name(name)
             row.save()
             if detached:
                 wake_worker(row)

@@ -27,7 +27,7 @@ urlpatterns = [
     path("projects/<slug:slug>/rounds/stop/", rounds.stop_round, name="stop_round"),
     # /runs/
     path("runs/", runs.run_list, name="runs"),
-    path("runs/estimate/", start_run.estimate_of, name="estimate"),
+    path("runs/estimate/", start_run.run_estimate, name="estimate"),
     path("runs/<int:pk>/", runs.run_detail, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="progress"),
     path("runs/<int:pk>/cancel/", runs.cancel_run, name="cancel"),

@@ -1,4 +1,4 @@
-// The form that starts a run: ready settings fill their fields, and what is not as usual is marked.
+// The form that starts a run: presets fill their fields; fields that differ from their defaults are marked.
 
 const form = document.getElementById("start");
 const presets = [...form.querySelectorAll("[data-preset]")].map((link) => ({
@@ -18,12 +18,12 @@ function valueOf(name) {
   return first.value;
 }
 
-function same(one, other) {
+function isEqual(one, other) {
   if (one === other) return true;
   return one !== "" && other !== "" && Number(one) === Number(other);
 }
 
-function put(name, value) {
+function setValue(name, value) {
   for (const control of controls(name)) {
     if (control.type === "checkbox") control.checked = value === "true";
     else if (control.type === "radio") control.checked = control.value === value;
@@ -31,24 +31,24 @@ function put(name, value) {
   }
 }
 
-function text(value) {
+function toText(value) {
   return value === null || value === undefined ? "" : String(value);
 }
 
-function mark() {
+function markChanges() {
   for (const { link, values } of presets) {
-    const chosen = Object.entries(values).every(([name, value]) => same(valueOf(name), text(value)));
-    if (chosen) link.setAttribute("aria-current", "true");
+    const isSelected = Object.entries(values).every(([name, value]) => isEqual(valueOf(name), toText(value)));
+    if (isSelected) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
   for (const field of form.querySelectorAll(".hone-field")) {
-    const control = field.querySelector("[data-usual]");
+    const control = field.querySelector("[data-default]");
     if (!control) continue;
-    field.classList.toggle("changed", !same(valueOf(control.name), control.dataset.usual));
+    field.classList.toggle("changed", !isEqual(valueOf(control.name), control.dataset.default));
   }
-  for (const note of form.querySelectorAll("[data-changed]")) {
+  for (const note of form.querySelectorAll("[data-changed-count]")) {
     const count = note.closest("details").querySelectorAll(".changed").length;
-    note.textContent = count ? `${count} not as usual` : "";
+    note.textContent = count ? `${count} changed` : "";
   }
 }
 
@@ -57,10 +57,10 @@ form.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const { values } = presets.find((each) => each.link === link);
-  for (const [name, value] of Object.entries(values)) put(name, text(value));
+  for (const [name, value] of Object.entries(values)) setValue(name, toText(value));
   form.dispatchEvent(new Event("change", { bubbles: true }));
 });
-form.addEventListener("input", mark);
-form.addEventListener("change", mark);
-document.addEventListener("htmx:afterSettle", mark);
-mark();
+form.addEventListener("input", markChanges);
+form.addEventListener("change", markChanges);
+document.addEventListener("htmx:afterSettle", markChanges);
+markChanges();

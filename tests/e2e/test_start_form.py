@@ -39,14 +39,14 @@ def test_the_start_form_follows_what_is_chosen(page: Page, axe: Callable[[Page],
     expect(estimate).to_contain_text("About 4 min on this machine")
 
     page.get_by_label("Project", exact=True).select_option("stories")
-    expect(page.get_by_label("Version to begin from")).to_have_value("stories-policy")
+    expect(page.get_by_label("Policy", exact=True)).to_have_value("stories-policy")
     expect(page.get_by_label("Reward model", exact=True)).to_have_value("stories-taste")
     expect(page.get_by_label("Steps", exact=True)).to_have_value("400")
 
     page.get_by_label("Steps", exact=True).fill("-1")
     expect(estimate).to_contain_text("Before it can start")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Nothing was started")
+    expect(page.get_by_role("alert")).to_contain_text("The run was not started")
     expect(page.get_by_label("Project", exact=True)).to_have_value("stories")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390

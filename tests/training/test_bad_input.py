@@ -137,7 +137,7 @@ def test_a_name_that_is_taken() -> None:
 def test_a_loop_with_an_unknown_taste() -> None:
     message = refusal("loop", "--annotators", "simulated:nobody")
     assert "nobody" in message
-    assert "story-taste" in message
+    assert "story-reward-function" in message
 
 
 def test_a_loop_with_neither_people_nor_a_taste() -> None:

@@ -62,15 +62,18 @@ def test_scorers_judge_what_both_wrote_to_heldout_prompts() -> None:
     two_versions()
     make_reward()
     run = compared(judge="taste, story-taste")
-    assert [each["judge"] for each in run.metrics["judges"]] == ["taste", "story-taste"]
-    assert [each["kind"] for each in run.metrics["judges"]] == ["reward model", "taste"]
+    assert [each["judge"] for each in run.metrics["judges"]] == ["taste", "story-reward-function"]
+    assert [each["kind"] for each in run.metrics["judges"]] == ["reward model", "reward function"]
     won = row(run, "taste")["won"]
     assert won["count"] == run.metrics["prompts"] == 6
     assert won["low"] < won["rate"] < won["high"]
     assert row(run, "taste")["score"] != row(run, "taste")["score_against"]
     heldout = set(Project.objects.get().prompts.filter(split="heldout").values_list("text", flat=True))
     assert {example["prompt"] for example in run.metrics["examples"]} == heldout
-    assert {said["judge"] for said in run.metrics["examples"][0]["verdicts"]} == {"taste", "story-taste"}
+    assert {said["judge"] for said in run.metrics["examples"][0]["verdicts"]} == {
+        "taste",
+        "story-reward-function",
+    }
     ours, theirs = run.metrics["texts"]
     texts = [example["completion"] for example in run.metrics["examples"]]
     assert ours["distinct_texts"] == pytest.approx(len(set(texts)) / 6)
@@ -205,7 +208,7 @@ def test_a_reward_model_that_the_version_was_tuned_against_is_no_independent_jud
     reward = make_reward()
     tuning = Run.objects.create(kind=Run.Kind.FINETUNE, reward=reward)
     ModelVersion.objects.filter(name="other").update(run=tuning)
-    notes = compared(judge="taste,story-taste").metrics["notes"]
+    notes = compared(judge="taste,story-reward-function").metrics["notes"]
     assert len(notes) == 1
     assert "other was tuned against taste" in notes[0]
 
@@ -218,10 +221,19 @@ def test_the_command_shows_a_table_of_judges() -> None:
     terminal = io.StringIO()
     call_command(
         "evaluate", "--policy", "other", "--against", "base", "--project", "letters",
-        "--judge", "people,taste,story-taste", "--max-new-tokens", "6", stdout=terminal,
+        "--judge", "people,taste,story-reward-function", "--max-new-tokens", "6", stdout=terminal,
     )  # fmt: skip
     text = terminal.getvalue()
-    for shown in ("other wins", "95 % interval", "people", "taste", "story-taste", "100%", "ann", "Distinct"):
+    for shown in (
+        "other wins",
+        "95 % interval",
+        "people",
+        "taste",
+        "story-reward-function",
+        "100%",
+        "ann",
+        "Distinct",
+    ):
         assert shown in text
     assert "6 answers by 1 person on 6 prompts" in text
 
@@ -270,7 +282,7 @@ def test_text_of_models_and_names_of_judges_are_escaped(client: Client) -> None:
 def test_the_best_of_several_completions_is_compared() -> None:
     two_versions()
     make_reward()
-    run = compared(against="other", best_of=8, reward="taste", judge="taste,story-taste")
+    run = compared(against="other", best_of=8, reward="taste", judge="taste,story-reward-function")
     assert row(run, "taste")["won"]["rate"] > 0.5
     assert row(run, "taste")["score"] > row(run, "taste")["score_against"]
     curve = run.metrics["best_of"]
@@ -278,7 +290,7 @@ def test_the_best_of_several_completions_is_compared() -> None:
     assert [each["kl"] for each in curve] == pytest.approx([0, 0.193147, 0.636294, 1.204442], abs=1e-5)
     assert curve[-1]["reward"] == pytest.approx(row(run, "taste")["score"], rel=1e-5)
     assert [each["reward"] for each in curve] == sorted(each["reward"] for each in curve)
-    assert set(curve[0]["judges"]) == {"taste", "story-taste"}
+    assert set(curve[0]["judges"]) == {"taste", "story-reward-function"}
     assert "taste chose what it judges here" in run.metrics["notes"][0]
 
 

@@ -15,7 +15,7 @@ from training.execution.attempt import Stop
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_reward
-from training.forms.task_priorities import MEASURES
+from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.models import ModelVersion, Run
 from training.reports.task_priorities import ordering
 from training.rlhf.config import AnnotatorsConfig
@@ -171,7 +171,7 @@ def test_the_api_queues_it_and_the_page_shows_what_it_did(client: Client) -> Non
 
 
 def test_what_may_be_asked_is_what_is_measured() -> None:
-    assert [name for name, _ in MEASURES] == list(MEASURED)
+    assert [name for name, _ in ACQUISITION_FUNCTIONS] == list(MEASURED)
 
 
 def test_a_cancelled_order_moves_nothing() -> None:

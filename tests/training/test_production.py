@@ -49,7 +49,7 @@ def test_generate_takes_a_policy_or_a_project(base: ModelVersion) -> None:
 def test_samples_are_written_by_what_is_in_production(base: ModelVersion) -> None:
     form = form_for("sample", {"project": "letters", "tasks": 3})
     assert form.is_valid(), form.errors
-    assert form.relations()["policy"] == base
+    assert form.related_objects()["policy"] == base
     assert form.parameters()["policy"] == "base"
     make_project("digits")
     refused = form_for("sample", {"project": "digits"})

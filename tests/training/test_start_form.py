@@ -1,4 +1,4 @@
-"""The form in the admin that starts a run: in words, filled in sensibly, checked before it is queued."""
+"""The form in the admin that starts a run: labelled, filled in sensibly, checked before it is queued."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from django.urls import reverse
 from labeling.models import Membership, Project
 from tests.training.objects import admin, make_policy, make_project, make_reward, start
 from training.forms import FORMS
-from training.forms.presets import presets_of
-from training.forms.start_page import FOLDS, GROUPS, StartPage
+from training.forms.presets import presets_for
+from training.forms.start_page import FOLDED_GROUPS, GROUPS, StartPage
 from training.models import ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
@@ -46,23 +46,23 @@ def in_project(version: ModelVersion, project: Project, **fields: object) -> Mod
 
 
 @pytest.mark.parametrize("kind", list(Run.Kind))
-def test_every_option_of_every_kind_has_words_and_is_shown_once(kind: Run.Kind) -> None:
+def test_every_option_of_every_kind_has_a_label_and_is_shown_once(kind: Run.Kind) -> None:
     form = FORMS[kind]()
     page = StartPage(form)
-    shown = [field.bound.name for group in (*page.groups, *page.folds) for field in group.fields]
+    shown = [field.bound.name for group in (*page.groups, *page.folded_groups) for field in group.fields]
     assert sorted(shown) == sorted(form.fields)
     for field in page.fields.values():
-        assert field.words.effect or field.words.choices
+        assert field.option.effect or field.option.choices
     known = {name for each in Run.Kind for name in FORMS[each]().fields}
-    assert {name for names in FOLDS.values() for name in names} <= known
+    assert {name for names in FOLDED_GROUPS.values() for name in names} <= known
     assert {name for names in GROUPS[kind].values() for name in names} <= set(form.fields)
 
 
 @pytest.mark.parametrize("kind", list(Run.Kind))
 def test_every_preset_holds_values_that_its_form_accepts(kind: Run.Kind) -> None:
-    usual = {name: field.initial for name, field in FORMS[kind]().fields.items()}
-    presets = presets_of(kind, usual)
-    assert {preset.name for preset in presets} >= {"usual"}
+    defaults = {name: field.initial for name, field in FORMS[kind]().fields.items()}
+    presets = presets_for(kind, defaults)
+    assert {preset.name for preset in presets} >= {"standard"}
     assert len({tuple(preset.values) for preset in presets}) == 1
     for preset in presets:
         form = FORMS[kind](preset.values)
@@ -70,12 +70,12 @@ def test_every_preset_holds_values_that_its_form_accepts(kind: Run.Kind) -> None
         assert not set(form.errors) & set(preset.values)
 
 
-def test_the_form_speaks_in_words_and_keeps_the_options_of_the_command_line(as_admin: Client) -> None:
+def test_the_form_has_labels_and_keeps_the_options_of_the_command_line(as_admin: Client) -> None:
     make_project()
     page = form_page(as_admin, kind="finetune")
-    assert "How far to move" in page
-    assert "Nats per text it steers to" in page
-    assert "Against its siblings (RLOO)" in page
+    assert "KL target, nats" in page
+    assert "3 stays close to the reference" in page
+    assert "RLOO" in page
     assert "kl_target</label>" not in page
     assert str(FORMS["finetune"]().fields["kl_target"].help_text) == "KL that the coefficient steers to"
 
@@ -85,12 +85,12 @@ def test_what_is_missing_is_said_without_options_and_commands(as_admin: Client) 
     make_policy()
     url = reverse("admin:training_run_add") + "?kind=finetune"
     page = as_admin.post(url, {"project": "letters", "policy": "base"}).content.decode()
-    assert "Name a reward model; a run “Train a reward model” makes one from people&#x27;s answers." in page
-    assert "How far to move</label>" in page
+    assert "Name a reward model; a run “Train a reward model” makes one from annotations." in page
+    assert "KL target, nats</label>" in page
     assert "Kl target" not in page
     asked = {"kind": "evaluate", "policy": "base", "best_of": "4", "reward": ""}
     page = as_admin.get(reverse("training:estimate"), asked).content.decode()
-    assert "among the “Best of” completions" in page
+    assert "among the “Best of n” completions" in page
     assert "--" not in page.replace("<!--", "")
     assert "manage.py" not in page
 
@@ -127,9 +127,9 @@ def test_choosing_another_project_brings_its_versions_but_keeps_what_somebody_ch
 
 def test_a_preset_and_single_fields_are_filled_in_by_the_address(as_admin: Client) -> None:
     make_project()
-    page = form_page(as_admin, kind="finetune", preset="try", tasks="50")
+    page = form_page(as_admin, kind="finetune", preset="quick", tasks="50")
     assert (typed(page, "steps"), typed(page, "evaluate_every"), typed(page, "tasks")) == ("20", "5", "50")
-    stored = re.search(r'<script id="preset-try" type="application/json">(.*?)</script>', page)
+    stored = re.search(r'<script id="preset-quick" type="application/json">(.*?)</script>', page)
     assert stored is not None
     assert json.loads(stored[1])["steps"] == 20
 
@@ -159,7 +159,7 @@ def test_a_clone_says_what_is_not_there_any_more(as_admin: Client) -> None:
     run = start("finetune", project="letters", policy="base", reward="taste")
     Run.objects.update(parameters=run.parameters | {"reward": "gone"})
     page = form_page(as_admin, clone=run.pk)
-    assert f"{run} used gone, which is not there any more" in page
+    assert f"{run} used gone, which no longer exists" in page
     assert chosen(page, "reward") == ""
 
 
@@ -199,8 +199,8 @@ def test_an_admin_of_one_project_starts_runs_there_alone_and_reads_no_files(clie
     client.force_login(person)
     url = reverse("admin:training_run_add") + "?kind=pretrain"
     page = client.post(url, {"kind": "pretrain", "source": "/etc/hostname"}).content.decode()
-    assert "Choose a project: it is in projects that you may start runs." in page
-    assert "Files on the server are for those who may start runs in all projects" in page
+    assert "Choose a project: you may start runs in projects only." in page
+    assert "Files on the server need the right to start runs in all projects" in page
     assert not Run.objects.exists()
     assert client.post(url, {"source": "stories", "project": "letters"}).status_code == 302
 
@@ -241,5 +241,14 @@ def test_several_judges_are_ticked_and_stored_as_one_text(as_admin: Client) -> N
 
 def test_a_page_sends_what_a_command_does_not(as_admin: Client) -> None:
     sent = QueryDict("policy=base&preset=small&minutes=3")
-    assert "preset" not in FORMS["pretrain"].from_page(sent)
-    assert FORMS["finetune"].from_page(sent) == sent
+    assert "preset" not in FORMS["pretrain"].normalise_page_data(sent)
+    assert FORMS["finetune"].normalise_page_data(sent) == sent
+
+
+def test_the_former_names_of_presets_and_of_the_reward_function_are_accepted(as_admin: Client) -> None:
+    make_project()
+    make_policy()
+    make_reward()
+    assert typed(form_page(as_admin, kind="finetune", preset="try"), "steps") == "20"
+    run = start("finetune", project="letters", policy="base", reward="taste", gold="story-taste")
+    assert run.parameters["gold"] == "story-reward-function"

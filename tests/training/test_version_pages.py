@@ -85,12 +85,12 @@ def test_win_rates_are_by_people_first_and_each_judges_latest(project: Project) 
         )  # fmt: skip
 
     evaluated("people", 0.4)
-    evaluated("story-taste", 0.7)
+    evaluated("story-reward-function", 0.7)
     evaluated("people", 0.6)
     version = ModelVersion.objects.select_related("run", "parent").get(pk=version.pk)
     found = win_rates([version])[version.pk]
     assert [(each.judge, each.found.rate, each.is_own) for each in found] == [
-        ("people", 0.6, False), ("story-taste", 0.7, False), ("taste", 0.78, True),
+        ("people", 0.6, False), ("story-reward-function", 0.7, False), ("taste", 0.78, True),
     ]  # fmt: skip
     own = found[-1].found
     assert (round(own.low, 2), round(own.high, 2)) == (0.69, 0.86)

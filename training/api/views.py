@@ -94,7 +94,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         asked = StartRunSerializer(data=request.data, context={"user": request.user})
         asked.is_valid(raise_exception=True)
         values: dict[str, Any] = asked.validated_data
-        if not may(request.user, "training.add_run", values["form"].relations().get("project")):
+        if not may(request.user, "training.add_run", values["form"].related_objects().get("project")):
             self.permission_denied(request)
         run = runs.start(values["form"], owner=request.user)
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from training.forms.judges import PEOPLE, STORY_TASTE
+from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.evaluation.win_rate import Share, WinRate, longer_won, win_rate
 from training.rlhf.scorers import Scorer
@@ -35,7 +35,7 @@ def scorer_row(name: str, found: WinRate, written: Pairs, agreed: Share | None) 
     """What a scorer says, and how often people say the same."""
     return {
         "judge": name,
-        "kind": "taste" if name == STORY_TASTE else "reward model",
+        "kind": "reward function" if name == STORY_REWARD_FUNCTION else "reward model",
         "won": as_metrics(Share(rate=found.rate, interval=found.interval, count=found.count)),
         "ties": found.points.count(0.5),
         "prompts": len(set(written.prompts)),

@@ -23,7 +23,7 @@ from training.execution.configs import config_of
 from training.execution.json_safe import storable
 from training.execution.result import Outcome
 from training.execution.versions import load_taste, load_writer
-from training.forms.judges import PEOPLE, judges_in
+from training.forms.judges import PEOPLE, parse_judges
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
@@ -62,7 +62,7 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
     assert run.policy is not None
     assert run.project is not None
     contest = Contest(run.project, run.policy, ModelVersion.objects.get(name=run.parameters["against"]))
-    judges = judges_in(run.parameters["judge"])
+    judges = parse_judges(run.parameters["judge"])
     scorers = {name: load_taste(name) for name in judges if name != PEOPLE}
     wanted, most = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
 

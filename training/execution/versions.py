@@ -1,7 +1,7 @@
 """Model versions as the things they are in memory: policies, reward models, tastes."""
 
 from training import artifacts
-from training.forms.judges import STORY_TASTE
+from training.forms.judges import STORY_REWARD_FUNCTION, canonical_scorer_name
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
@@ -33,6 +33,6 @@ def load_reward(version: ModelVersion) -> RewardModel | Ensemble:
 
 def load_taste(name: str) -> Scorer:
     """A scorer by name: the built-in taste for stories, or a reward model."""
-    if name == STORY_TASTE:
+    if canonical_scorer_name(name) == STORY_REWARD_FUNCTION:
         return story_taste
     return load_reward(ModelVersion.objects.rewards().get(name=name)).score

@@ -1,4 +1,4 @@
-"""What can be asked of each kind of run, of a model, of a corpus."""
+"""Forms of the kinds of run, of generation, import and export, and of corpora: the checks of every door."""
 
 from training.forms.base import RunForm
 from training.forms.evaluation import EvaluateForm

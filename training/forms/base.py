@@ -1,7 +1,7 @@
-"""What every form of a run is made of. A command, the admin and the API all validate through forms.
+"""Base class and helpers of the forms of runs. Commands, the admin and the API all validate through forms.
 
-The options of a stage are the fields of its config dataclasses; a form adds what only the database knows:
-names of projects and versions.
+The options of a run are the fields of its config dataclasses; a form adds what only the database knows: names
+of projects and versions.
 """
 
 from collections.abc import Iterable
@@ -25,13 +25,13 @@ from training.models.versions import ModelVersionQuerySet
 class RunForm(ConfigForm):
     """Base of the forms of runs.
 
-    With a `user`, projects are those in which they may start runs, and versions those that they may see;
-    without one, as at the command line, all there are.
+    With a `user`, only projects in which they may start runs can be chosen, and versions that they may see;
+    without one, as at the command line, all.
     """
 
     kind: ClassVar[Run.Kind]
     summary: ClassVar[str]
-    places: ClassVar[tuple[str, ...]] = ("source", "preferences", "demonstrations")
+    file_fields: ClassVar[tuple[str, ...]] = ("source", "preferences", "demonstrations")
     """Fields that may name files on the server."""
 
     def __init__(self, *args: Any, user: User | AnonymousUser | None = None, **options: Any) -> None:
@@ -39,11 +39,11 @@ class RunForm(ConfigForm):
         self.user = user
         for field in self.fields.values():
             if user is not None and isinstance(field, NamedChoiceField):
-                field.queryset = seen_by(user, field.queryset)
+                field.queryset = visible_rows(user, field.queryset)
 
     @classmethod
-    def from_page(cls, data: QueryDict) -> QueryDict:
-        """What was asked on a page as the form takes it: a page sends all fields, ticked names one by one."""
+    def normalise_page_data(cls, data: QueryDict) -> QueryDict:
+        """The data of a page as the form takes it: a page sends every field, and checked names one by one."""
         return data
 
     def clean(self) -> dict[str, Any]:
@@ -51,22 +51,22 @@ class RunForm(ConfigForm):
         if self.user is None or may(self.user, "training.add_run", None):
             return cleaned
         if "project" in self.fields and not cleaned.get("project") and "project" not in self.errors:
-            self.add_error("project", "choose a project: it is in projects that you may start runs.")
-        for name in self.places:
-            if (source := cleaned.get(name)) and names_a_file(source):
+            self.add_error("project", "choose a project: you may start runs in projects only.")
+        for name in self.file_fields:
+            if (source := cleaned.get(name)) and has_file_path(source):
                 self.add_error(
                     name,
-                    "files on the server are for those who may start runs in all projects; leave it out.",
+                    "files on the server need the right to start runs in all projects; leave it out.",
                 )
         return cleaned
 
-    def rewards(self) -> ModelVersionQuerySet:
-        """The reward models that may be named."""
-        rewards = ModelVersion.objects.rewards()
-        return rewards if self.user is None else rewards.visible_to(self.user)
+    def reward_models(self) -> ModelVersionQuerySet:
+        """The reward models that may be chosen."""
+        reward_models = ModelVersion.objects.rewards()
+        return reward_models if self.user is None else reward_models.visible_to(self.user)
 
-    def relations(self) -> dict[str, Any]:
-        """The cleaned values that are rows: columns of the run."""
+    def related_objects(self) -> dict[str, Any]:
+        """The cleaned values that are database rows, which become foreign keys of the run."""
         return {
             name: self.cleaned_data[name]
             for name in ("project", "policy", "reward")
@@ -74,45 +74,45 @@ class RunForm(ConfigForm):
         }
 
     def parameters(self) -> dict[str, Any]:
-        """All cleaned values in a form that JSON keeps; rows by their names."""
+        """All cleaned values, JSON-serialisable; rows by their names."""
         return {
             name: str(getattr(value, self.fields[name].by)) if isinstance(value, Model) else value  # type: ignore[attr-defined]
             for name, value in self.cleaned_data.items()
         }
 
 
-def seen_by(user: User | AnonymousUser, rows: Any) -> Any:
-    """Those of the projects in which a person may start runs, or of the versions that they may look at."""
+def visible_rows(user: User | AnonymousUser, rows: Any) -> Any:
+    """The projects in which a person may start runs, or the versions that they may see."""
     if isinstance(rows, ProjectQuerySet):
         return rows.allowed(user, "training.add_run")
     assert isinstance(rows, ModelVersionQuerySet)
     return rows.visible_to(user)
 
 
-def names_a_file(source: str) -> bool:
-    """Whether a source is more than the names of corpora."""
+def has_file_path(source: str) -> bool:
+    """Whether a source names files or folders, not only known corpora."""
     names: Iterable[str] = names_in(source)
     return any(name not in NAMES for name in names)
 
 
-def checked_paths(source: str) -> str:
-    """A corpus whose files and folders exist, or one that goes by a name."""
+def validate_paths(source: str) -> str:
+    """The source, if its files and folders exist; raises ValidationError otherwise."""
     for name in names_in(source):
         if name not in NAMES and not Path(name).expanduser().exists():
             raise forms.ValidationError(
-                f"{name}: there is no such file or folder; corpora that go by a name are {', '.join(NAMES)}."
+                f"{name}: there is no such file or folder; known corpora are {', '.join(NAMES)}."
             )
     return source
 
 
-def checked_file(name: str) -> str:
-    """The name of a file that exists."""
+def validate_file(name: str) -> str:
+    """The path, if the file exists; raises ValidationError otherwise."""
     if name and not Path(name).is_file():
         raise forms.ValidationError(f"{name}: there is no such file.")
     return name
 
 
-def required_project() -> NamedChoiceField:
+def required_project_field() -> NamedChoiceField:
     return NamedChoiceField(
         Project.objects.all(),
         by="slug",
@@ -121,7 +121,7 @@ def required_project() -> NamedChoiceField:
     )
 
 
-def required_policy(help_text: str) -> NamedChoiceField:
+def required_policy_field(help_text: str) -> NamedChoiceField:
     return NamedChoiceField(
         ModelVersion.objects.policies(),
         by="name",
@@ -139,10 +139,10 @@ def require_comparisons(form: forms.Form, project: Project) -> None:
         )
 
 
-def require_answers(form: forms.Form, project: Project) -> None:
-    """Refuse a project in which nobody has answered anything that could be learned from."""
-    answers = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
-    if not form.errors and not answers.exists():
+def require_annotations(form: forms.Form, project: Project) -> None:
+    """Refuse a project without annotations to learn from."""
+    annotations = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
+    if not form.errors and not annotations.exists():
         missing = (
             f"“{project.slug}” has no comparisons yet; let people answer some of its tasks first."
             if project.kind.compares
@@ -160,18 +160,18 @@ def require_prompts(form: forms.Form, project: Project) -> None:
         )
 
 
-class NamesVersionMixin(forms.Form):
-    """What makes a model version, and may name it."""
+class VersionNameMixin(forms.Form):
+    """A form for something that creates a model version."""
 
     name = forms.CharField(
         required=False,
         max_length=80,
         validators=[version_name],
-        help_text="Name of the new version; left out, one is made from the names there are.",
+        help_text="Name of the new version (default: the next free name).",
     )
 
     def default_name(self) -> str:
-        """The name of the new version where none is given."""
+        """The name of the new version if none is given."""
         raise NotImplementedError
 
     def clean_name(self) -> str:
@@ -183,12 +183,12 @@ class NamesVersionMixin(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors and not cleaned.get("name"):
-            cleaned["name"] = next_free(self.default_name())
+            cleaned["name"] = next_free_name(self.default_name())
         return cleaned
 
 
-class NewVersionForm(NamesVersionMixin, RunForm):
-    """A run that makes a model version."""
+class NewVersionForm(VersionNameMixin, RunForm):
+    """A run that creates a model version."""
 
 
 def name_is_taken(name: str) -> bool:
@@ -198,8 +198,8 @@ def name_is_taken(name: str) -> bool:
     )
 
 
-def next_free(name: str) -> str:
-    """`name` if it is free, else with the first free number behind it: stories, stories-2, stories-3."""
+def next_free_name(name: str) -> str:
+    """`name` if it is free, else the first free one of `name`-2, `name`-3, …"""
     stem, _, tail = name.rpartition("-")
     number = int(tail) if stem and tail.isdigit() else 1
     base = stem if stem and tail.isdigit() else name
@@ -210,12 +210,12 @@ def next_free(name: str) -> str:
 
 
 class OpensTasksMixin(forms.Form):
-    """A run after which the new version's samples go to the annotators."""
+    """A run that opens tasks with samples of the new version when it is done."""
 
     tasks = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=100_000,
         initial=0,
-        help_text="When it is done, open this many tasks in the project with the new version's samples.",
+        help_text="Open this many tasks with samples of the new version when the run is done.",
     )

@@ -1,4 +1,4 @@
-"""What can be asked of an evaluation."""
+"""The form of an evaluation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +8,8 @@ from django.http import QueryDict
 
 from labeling.models import Project
 from training.config_form import NamedChoiceField
-from training.forms.base import RunForm, checked_paths, required_policy
-from training.forms.judges import PEOPLE, STORY_TASTE, checked_taste, judges_in
+from training.forms.base import RunForm, required_policy_field, validate_paths
+from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, parse_judges, validate_scorer_name
 from training.gpt.config import CorpusConfig, EvaluationConfig, HardwareConfig
 from training.models import ModelVersion, Run
 
@@ -19,7 +19,7 @@ class EvaluateForm(RunForm):
     summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
     configs = (CorpusConfig, EvaluationConfig, HardwareConfig)
 
-    policy = required_policy("The version to measure.")
+    policy = required_policy_field("The version to measure.")
     source = forms.CharField(
         required=False, help_text="Measure perplexity on this corpus: files, folders, or “stories”."
     )
@@ -27,7 +27,7 @@ class EvaluateForm(RunForm):
         required=False,
         initial="test",
         choices=[(name, name) for name in ("train", "validation", "test", "all")],
-        help_text="Which part of the corpus, as pretraining split it",
+        help_text="Which split of the corpus, as pretraining made it",
     )
     against = NamedChoiceField(
         ModelVersion.objects.policies(),
@@ -40,39 +40,41 @@ class EvaluateForm(RunForm):
     )
     judge = forms.CharField(
         required=False,
-        help_text=f"Who decides: names of reward models, {STORY_TASTE}, or {PEOPLE} (what they answered to "
-        "blind tasks); several are joined by commas.",
+        help_text=f"Judges, joined by commas: names of reward models, {STORY_REWARD_FUNCTION}, or {PEOPLE} "
+        "(in blind tasks).",
     )
     tasks = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=100_000,
         initial=0,
-        help_text=f"With {PEOPLE} as a judge: open so many blind tasks, with one sample of each version.",
+        help_text=f"With {PEOPLE} as a judge: open this many blind tasks, with one sample of each version.",
     )
     best_of = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=1000,
         initial=1,
-        help_text="Let --policy write so many completions of each prompt, of which --reward chooses one.",
+        help_text="Generate this many completions of each prompt with --policy, of which --reward picks one.",
     )
     reward = NamedChoiceField(
         ModelVersion.objects.rewards(),
         by="name",
         required=False,
-        help_text="With --best-of: the reward model that chooses.",
+        help_text="With --best-of: the reward model that picks.",
     )
     prompts = forms.IntegerField(
-        required=False, min_value=1, initial=200, help_text="Held-out prompts used, at most."
+        required=False, min_value=1, initial=200, help_text="Largest number of held-out prompts used."
     )
     max_new_tokens = forms.IntegerField(
         required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
     )
-    temperature = forms.FloatField(required=False, min_value=0, initial=1.0, help_text="Of sampling.")
+    temperature = forms.FloatField(
+        required=False, min_value=0, initial=1.0, help_text="Sampling temperature."
+    )
 
     @classmethod
-    def from_page(cls, data: QueryDict) -> QueryDict:
+    def normalise_page_data(cls, data: QueryDict) -> QueryDict:
         data = data.copy()
         data["judge"] = ",".join(data.getlist("judge"))
         return data
@@ -81,25 +83,25 @@ class EvaluateForm(RunForm):
         return self.configs if cleaned.get("source") else (HardwareConfig,)
 
     def clean_source(self) -> str:
-        return checked_paths(self.cleaned_data["source"])
+        return validate_paths(self.cleaned_data["source"])
 
     def clean_judge(self) -> str:
-        names = judges_in(self.cleaned_data["judge"])
+        names = parse_judges(self.cleaned_data["judge"])
         for name in names:
             if name != PEOPLE:
-                checked_taste(name, self.rewards())
+                validate_scorer_name(name, self.reward_models())
         return ",".join(names)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if self.errors:
             return cleaned
-        for name, message in [*self.missing(cleaned), *self.clashes(cleaned)]:
+        for name, message in [*self.missing_fields(cleaned), *self.conflicting_fields(cleaned)]:
             self.add_error(name, message)
         return cleaned
 
-    def missing(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """A field that was left empty, and what to put there."""
+    def missing_fields(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Fields that were left empty, each with an error that says what to enter."""
         if not cleaned["source"] and not cleaned["against"]:
             yield "source", "say what to measure: a corpus (--source) or another version (--against)."
         if cleaned["against"]:
@@ -110,15 +112,15 @@ class EvaluateForm(RunForm):
             if project and not project.prompts.filter(split="heldout").exists():
                 yield "project", f"“{project.slug}” has no held-out prompts."
         if cleaned["best_of"] > 1 and not cleaned["reward"]:
-            yield "reward", "name the reward model that chooses among the --best-of completions."
+            yield "reward", "name the reward model that picks among the --best-of completions."
         if cleaned["best_of"] > 1 and not cleaned["against"]:
             yield "against", "name the version to compare with; it may be --policy itself."
         if cleaned["reward"] and cleaned["best_of"] == 1:
-            yield "best_of", "say among how many completions the reward model chooses (2 or more)."
+            yield "best_of", "say among how many completions the reward model picks (2 or more)."
 
-    def clashes(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """A field that does not go with another, and what to do."""
-        people = PEOPLE in judges_in(cleaned["judge"])
+    def conflicting_fields(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Fields that conflict with others, each with an error that says what to do."""
+        people = PEOPLE in parse_judges(cleaned["judge"])
         if cleaned["tasks"] and not people:
             yield "tasks", f"blind tasks are for people to answer: name {PEOPLE} in --judge as well."
         if people and cleaned["project"] and not cleaned["project"].kind.compares:
@@ -126,4 +128,4 @@ class EvaluateForm(RunForm):
         if people and cleaned["policy"] == cleaned["against"]:
             yield "against", "people compare two versions: name another one than --policy."
         if people and cleaned["best_of"] > 1:
-            yield "best_of", f"{PEOPLE} read what versions write unaided: leave out one of the two."
+            yield "best_of", f"{PEOPLE} judge single completions: leave out one of the two."

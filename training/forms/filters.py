@@ -1,4 +1,4 @@
-"""What a list of runs is narrowed by."""
+"""The filter of the list of runs."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +13,7 @@ from training.models.runs import RunQuerySet
 
 
 class RunFilter(forms.Form):
-    """Read from the address; whatever names nothing narrows nothing."""
+    """Read from the query string; unknown values are ignored."""
 
     kind = forms.ChoiceField(choices=[("", "All kinds"), *Run.Kind.choices], required=False)
     status = forms.ChoiceField(choices=[("", "Any status"), *Run.Status.choices], required=False)
@@ -26,21 +26,21 @@ class RunFilter(forms.Form):
         super().__init__(data)
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
 
-    def of(self, found: RunQuerySet, *, user: User) -> RunQuerySet:
-        """The runs that the filter leaves."""
-        wanted = self.wanted()
-        if wanted.pop("mine", False):
-            wanted["owner"] = user
-        return found.filter(**wanted)
+    def apply(self, runs: RunQuerySet, *, user: User) -> RunQuerySet:
+        """The runs that match."""
+        selected = self.selected()
+        if selected.pop("mine", False):
+            selected["owner"] = user
+        return runs.filter(**selected)
 
-    def wanted(self) -> dict[str, Any]:
-        """What was chosen, by field."""
+    def selected(self) -> dict[str, Any]:
+        """The selected values by field."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value}
 
-    def query(self) -> str:
-        """The same as the end of an address, for the links to other pages."""
-        wanted = self.wanted()
-        if "project" in wanted:
-            wanted["project"] = wanted["project"].slug
-        return urlencode(wanted | ({"mine": "on"} if wanted.get("mine") else {}))
+    def query_string(self) -> str:
+        """The selected values as a query string, for links to other pages of the list."""
+        selected = self.selected()
+        if "project" in selected:
+            selected["project"] = selected["project"].slug
+        return urlencode(selected | ({"mine": "on"} if selected.get("mine") else {}))

@@ -1,30 +1,39 @@
-"""Who may judge: the built-in taste, reward models, people."""
+"""Judges of an evaluation: the built-in reward function for stories, reward models, and people."""
 
 from django import forms
 
 from training.models import ModelVersion
 from training.models.versions import ModelVersionQuerySet
 
-STORY_TASTE = "story-taste"
-"""The built-in taste: kind, ends well, no repetition."""
+STORY_REWARD_FUNCTION = "story-reward-function"
+"""The built-in reward function: it prefers kind stories that end well, without repetition."""
 
+FORMER_STORY_REWARD_FUNCTION = "story-taste"
+"""Its name in the parameters and metrics of older runs; accepted as an option for one release."""
 
 PEOPLE = "people"
-"""The judge of an evaluation who is asked by blind tasks."""
+"""The judge of an evaluation that stands for annotators, who get blind tasks."""
 
 
-def judges_in(names: str) -> list[str]:
+def canonical_scorer_name(name: str) -> str:
+    """The name of a scorer; the former name of the built-in reward function becomes the current one."""
+    return STORY_REWARD_FUNCTION if name == FORMER_STORY_REWARD_FUNCTION else name
+
+
+def parse_judges(names: str) -> list[str]:
     """The judges of an evaluation, each once, from their names joined by commas."""
-    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    stripped = (canonical_scorer_name(name.strip()) for name in names.split(","))
+    return list(dict.fromkeys(name for name in stripped if name))
 
 
-def checked_taste(name: str, rewards: ModelVersionQuerySet | None = None) -> str:
-    """The name of a taste that exists; raises ValidationError with those that do.
+def validate_scorer_name(name: str, reward_models: ModelVersionQuerySet | None = None) -> str:
+    """The name of the built-in reward function or of a reward model; raises ValidationError for others.
 
-    `rewards` are the reward models that may be named: all, if it is left out.
+    `reward_models` are those that may be chosen (default: all).
     """
-    rewards = ModelVersion.objects.rewards() if rewards is None else rewards
-    if name and name != STORY_TASTE and not rewards.filter(name=name).exists():
-        names = [STORY_TASTE, *rewards.values_list("name", flat=True)[:7]]
+    name = canonical_scorer_name(name)
+    reward_models = ModelVersion.objects.rewards() if reward_models is None else reward_models
+    if name and name != STORY_REWARD_FUNCTION and not reward_models.filter(name=name).exists():
+        names = [STORY_REWARD_FUNCTION, *reward_models.values_list("name", flat=True)[:7]]
         raise forms.ValidationError(f"there is no reward model “{name}”; there are: {', '.join(names)}.")
     return name

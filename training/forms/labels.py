@@ -1,14 +1,14 @@
-"""What the options of runs are called on a page, and what each choice does, in one line.
+"""Labels of the options of runs on pages, and the effect of each option and choice in one line.
 
-Commands and the API name options as the code does, and their help texts stand with the options themselves.
-A page speaks to somebody who has not read them. `KIND.name` says it for one kind of run alone.
+Commands and the API name options as the code does, with help texts beside the options. A label under
+`KIND.name` is for one kind of run alone.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Choice(NamedTuple):
+class ChoiceLabel(NamedTuple):
     """One of the values of an option."""
 
     label: str
@@ -16,370 +16,394 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Words:
-    """A label, and the effect of what is entered; of named choices, each with its own effect."""
+class OptionLabel:
+    """The label of an option, and the effect of its value; named choices have an effect each."""
 
     label: str
     effect: str = ""
-    choices: dict[str, Choice] = field(default_factory=dict)
+    choices: dict[str, ChoiceLabel] = field(default_factory=dict)
 
 
-def words_for(kind: str, name: str) -> Words:
-    """The words for an option of a kind of run. Raises KeyError for an option that nobody has described."""
-    return WORDS.get(f"{kind}.{name}") or WORDS[name]
+def option_label(kind: str, name: str) -> OptionLabel:
+    """The label of an option of a kind of run. Raises KeyError for an option without one."""
+    return OPTION_LABELS.get(f"{kind}.{name}") or OPTION_LABELS[name]
 
 
 SUMMARIES: dict[str, str] = {
-    "pretrain": "A model learns to write from a text, from nothing or going on from a version.",
-    "sample": "A version writes to a project's prompts, and people get its samples as tasks.",
-    "train_reward": "A model learns from people's answers what they like, to judge in their place.",
-    "order_tasks": "Waiting tasks are put in order: first those that would teach a reward model most.",
-    "finetune": "A version practises: it writes, a reward model scores, it learns what scores high.",
-    "supervised": "A version learns to write as examples do: people's, a file's, or the best of its own.",
-    "dpo": "A version learns from people's comparisons directly, without a reward model in between.",
-    "evaluate": "A version is measured: how often it wins over another, or how well it knows a text.",
+    "pretrain": "Train a language model on a corpus, from scratch or from an existing version.",
+    "sample": "Generate samples for a project's prompts and open them as tasks for its annotators.",
+    "train_reward": "Train a reward model on a project's annotations: it learns what people prefer.",
+    "order_tasks": "Move the open tasks that would teach a reward model most to the front of the queue.",
+    "finetune": "Tune a policy by policy gradient (RLHF): it generates, a reward model scores, it learns.",
+    "supervised": "Tune a policy on demonstrations (SFT): people's, a file's, or its own best completions.",
+    "dpo": "Tune a policy on people's comparisons directly (DPO), without a reward model.",
+    "evaluate": "Measure a policy: its win rate over another version, or its perplexity on a corpus.",
 }
 """What each kind of run does."""
 
-_AUTO = Choice("Whatever suits")
+_AUTO = ChoiceLabel("Automatic")
 
-WORDS: dict[str, Words] = {
-    # What, and from what
-    "project": Words("Project", "Its prompts are used, and its people's answers."),
-    "pretrain.project": Words("Project", "Whose loop the new version belongs to, and where tasks open."),
-    "train_reward.project": Words(
-        "Learn from the answers in", "All answers there are now, frozen as a snapshot."
+OPTION_LABELS: dict[str, OptionLabel] = {
+    # Project, data and versions
+    "project": OptionLabel("Project", "Its prompts and its annotations are used."),
+    "pretrain.project": OptionLabel("Project", "The new version belongs to it; tasks open there."),
+    "train_reward.project": OptionLabel(
+        "Project with the annotations", "All its current annotations, frozen as a snapshot."
     ),
-    "order_tasks.project": Words("Project", "Its waiting tasks that nobody has begun are put in order."),
-    "evaluate.project": Words("Project", "Its held-out prompts are completed by both versions."),
-    "policy": Words("Version to begin from", "It is copied and never changed; distance is measured from it."),
-    "pretrain.policy": Words(
-        "Go on from", "With its own size and vocabulary. Empty: a new model begins from nothing."
+    "order_tasks.project": OptionLabel("Project", "Its open tasks that nobody has started are reordered."),
+    "evaluate.project": OptionLabel("Project", "Both versions complete its held-out prompts."),
+    "policy": OptionLabel("Policy", "Starting point and reference for KL; it is never changed."),
+    "pretrain.policy": OptionLabel(
+        "Continue from", "Keeps that version's size and tokenizer. Empty: train from scratch."
     ),
-    "sample.policy": Words("Who writes", "The version whose samples people will see."),
-    "train_reward.policy": Words("Begin from", "The reward model reads with what this version has learned."),
-    "evaluate.policy": Words("Version to measure", "Usually the newest candidate."),
-    "reward": Words("Reward model", "What it scores high, the new version will write more often."),
-    "order_tasks.reward": Words("Reward model", "Tasks it is unsure of teach it most."),
-    "supervised.reward": Words(
-        "Watched by", "A reward model that chooses the best version on held-out prompts."
+    "sample.policy": OptionLabel("Policy", "The version that generates the samples."),
+    "train_reward.policy": OptionLabel("Base model", "The reward head is trained on top of this version."),
+    "evaluate.policy": OptionLabel("Version to evaluate", "Usually the newest candidate."),
+    "reward": OptionLabel("Reward model", "The policy learns to write what this model scores high."),
+    "order_tasks.reward": OptionLabel("Reward model", "Tasks are ranked by how much they would teach it."),
+    "supervised.reward": OptionLabel(
+        "Reward model for evaluation", "Scores held-out completions and selects the best checkpoint."
     ),
-    "dpo.reward": Words("Watched by", "A reward model that chooses the best version on held-out prompts."),
-    "evaluate.reward": Words("Chooser", "The reward model that picks the best of several completions."),
-    "gold": Words(
-        "Checked against", "A second taste that is not learned from: it shows when the first is fooled."
+    "dpo.reward": OptionLabel(
+        "Reward model for evaluation", "Scores held-out completions and selects the best checkpoint."
     ),
-    "snapshot": Words("Which answers", "As they are now, or as they were frozen for an earlier run."),
-    "preferences": Words(
-        "Or from a file", "JSON Lines on the server, with prompt, chosen and rejected on each line."
+    "evaluate.reward": OptionLabel("Reward model for best-of-n", "Picks one of the n completions."),
+    "gold": OptionLabel(
+        "Evaluated against", "A second scorer that is not trained on; reveals reward hacking."
     ),
-    "demonstrations": Words(
-        "Or from a file", "JSON Lines on the server, with prompt and completion on each line."
+    "snapshot": OptionLabel(
+        "Annotations", "The current ones, or a snapshot that an earlier run learned from."
     ),
-    "best_of": Words(
-        "Or from its own best", "Of so many completions of each prompt, the best one. 0: not so."
+    "preferences": OptionLabel(
+        "Preference file", "Instead: JSON Lines on the server with prompt, chosen and rejected."
     ),
-    "evaluate.best_of": Words(
-        "Best of", "Completions of each prompt, of which the chooser picks one. 1: written once, unaided."
+    "demonstrations": OptionLabel(
+        "Demonstration file", "Instead: JSON Lines on the server with prompt and completion."
     ),
-    "source": Words("Text", "“stories” is built in; else a name, or files and folders on the server."),
-    "evaluate.source": Words(
-        "Or perplexity on", "“stories”, or files and folders on the server. Empty: not measured."
+    "best_of": OptionLabel(
+        "Best of n (rejection sampling)", "Instead: the best of n own completions of each prompt. 0: off."
     ),
-    "split": Words(
-        "Part of the text",
-        "The test part was never trained on.",
+    "evaluate.best_of": OptionLabel(
+        "Best of n", "Completions of each prompt, of which the reward model picks one. 1: off."
+    ),
+    "source": OptionLabel("Corpus", "“stories” is built in; or the name of a corpus, files or folders."),
+    "evaluate.source": OptionLabel(
+        "Corpus for perplexity", "“stories”, or files and folders on the server. Empty: not measured."
+    ),
+    "split": OptionLabel(
+        "Split",
+        "The test split was never trained on.",
         {
-            "train": Choice("Training"),
-            "validation": Choice("Validation"),
-            "test": Choice("Test"),
-            "all": Choice("All of it"),
+            "train": ChoiceLabel("Train"),
+            "validation": ChoiceLabel("Validation"),
+            "test": ChoiceLabel("Test"),
+            "all": ChoiceLabel("All"),
         },
     ),
-    "against": Words("Compared with", "Usually the version in production."),
-    "judge": Words("Who decides", "Each judges on their own; people need tasks to answer."),
-    "tasks": Words(
-        "Open tasks when done", "So many tasks go to the annotators, with the new version's samples."
+    "against": OptionLabel("Compare with", "Usually the version in production."),
+    "judge": OptionLabel("Judges", "Each judges separately; people need tasks to answer."),
+    "tasks": OptionLabel("Tasks to open afterwards", "With samples of the new version. 0: none."),
+    "sample.tasks": OptionLabel("Tasks to open", "One per prompt; prompts with the fewest tasks come first."),
+    "evaluate.tasks": OptionLabel(
+        "Blind tasks to open", "Annotators see a sample of each version, without its name. 0: none."
     ),
-    "sample.tasks": Words(
-        "Tasks to open", "One for each prompt; prompts that have had the fewest come first."
+    "name": OptionLabel("Name of the new version", "Empty: the next free name."),
+    # Training length
+    "minutes": OptionLabel("Time limit, minutes", "Stops there and keeps the best checkpoint. 0: no limit."),
+    "pretrain.minutes": OptionLabel(
+        "Training time, minutes", "Longer gives better text; each doubling adds less. 0: no limit."
     ),
-    "evaluate.tasks": Words(
-        "Blind tasks to open", "People see one sample of each version and never whose it is. 0: none."
+    "steps": OptionLabel("Steps", "One step generates, scores and learns from one batch."),
+    "pretrain.steps": OptionLabel("Max steps", "Besides the training time. 0: no limit."),
+    "tokens": OptionLabel("Max tokens", "Besides the training time. 0: no limit."),
+    "epochs": OptionLabel("Epochs", "Passes over the data; too many overfit."),
+    "train_reward.epochs": OptionLabel(
+        "Epochs", "Passes over the annotations; too many overfit. 0: default."
     ),
-    "name": Words("Name of the new version", "Empty: the next free name."),
-    # How long
-    "minutes": Words("At most, minutes", "It ends there with the best it has. 0: no limit."),
-    "pretrain.minutes": Words("Minutes", "More give better text; each doubling adds less. 0: no limit."),
-    "steps": Words("Steps", "Each is one batch of completions written, scored and learned from."),
-    "pretrain.steps": Words("At most, steps", "An end besides the minutes. 0: no limit."),
-    "tokens": Words("At most, tokens", "An end besides the minutes. 0: no limit."),
-    "epochs": Words("Passes", "Over all that it learns from; too many, and it learns by heart."),
-    "train_reward.epochs": Words("Passes", "Over the answers. 0: what is usual."),
-    "finetune.epochs": Words("Updates of each batch", "0: four for PPO, one for the others."),
-    "prompts": Words("Prompts, at most", "More take longer; the interval narrows by the square root."),
-    "supervised.prompts": Words("Prompts for its own best", "More take longer and teach more."),
-    # How strong
-    "preset": Words(
-        "Size",
+    "finetune.epochs": OptionLabel("Epochs per batch", "Updates on each batch. 0: four for PPO, else one."),
+    "prompts": OptionLabel(
+        "Max prompts", "Four times as many take four times as long and halve the interval."
+    ),
+    "supervised.prompts": OptionLabel("Max prompts for best of n", "More take longer and teach more."),
+    # Model and method
+    "preset": OptionLabel(
+        "Model size",
         "",
         {
-            "tiny": Choice("Tiny", "Learns simple stories in minutes on two CPU cores."),
-            "small": Choice("Small", "Some ten times as large: better text, tens of minutes."),
-            "medium": Choice("Medium", "Twice that again and longer memory: hours, or a GPU."),
-            "gpt2": Choice("GPT-2", "124 million parameters: for a GPU."),
+            "tiny": ChoiceLabel("Tiny", "Learns simple stories in minutes on two CPU cores."),
+            "small": ChoiceLabel("Small", "About ten times as large: better text, tens of minutes."),
+            "medium": ChoiceLabel("Medium", "Twice that, with a longer context: hours, or a GPU."),
+            "gpt2": ChoiceLabel("GPT-2", "124 million parameters; needs a GPU."),
         },
     ),
-    "trunk": Words(
-        "What is trained",
+    "trunk": OptionLabel(
+        "Trainable parameters",
         "",
         {
-            "full": Choice("The whole model", "Judges best; takes longer."),
-            "frozen": Choice("The head alone", "Quick, for a first look; judges less well."),
+            "full": ChoiceLabel("Full model", "Most accurate; slower."),
+            "frozen": ChoiceLabel("Reward head only", "Fast, for a first look; less accurate."),
         },
     ),
-    "members": Words("Models that judge together", "More than one can say how unsure they are; 4 are usual."),
-    "reliability": Words("Weigh annotators by their reliability", "Careless people count less."),
-    "kl_target": Words(
-        "How far to move", "Nats per text it steers to: 3 stays close, 6 is usual, 12 is far."
+    "members": OptionLabel(
+        "Ensemble members", "More than one tell how uncertain a score is, at more cost; 4 is common."
     ),
-    "kl_budget": Words("Farthest kept", "No version farther away than this, in nats, is kept. 0: any."),
-    "beta": Words("How closely to stay", "0.05 moves far, 0.15 is usual, 0.5 hardly moves."),
-    "estimator": Words(
-        "Method",
+    "reliability": OptionLabel(
+        "Weight annotators by reliability", "Annotations of careless people count less."
+    ),
+    "kl_target": OptionLabel(
+        "KL target, nats", "Per completion: 3 stays close to the reference, 6 is the default, 12 is far."
+    ),
+    "kl_budget": OptionLabel("KL budget, nats", "Checkpoints beyond it are never selected. 0: no budget."),
+    "beta": OptionLabel("Beta", "KL penalty of DPO: 0.05 moves far, 0.15 is the default, 0.5 hardly moves."),
+    "estimator": OptionLabel(
+        "Advantage estimator",
         "",
         {
-            "rloo": Choice("Against its siblings (RLOO)", "Steady and quick: usual."),
-            "reinforce": Choice("Against earlier batches (REINFORCE)", "One sample a prompt suffices."),
-            "grpo": Choice("Against its group (GRPO)", "As first published, or without its bias."),
-            "ppo": Choice("By a value network (PPO)", "Four updates a batch; slower, more to set."),
+            "rloo": ChoiceLabel("RLOO", "Baseline: other completions of the prompt. Stable and fast."),
+            "reinforce": ChoiceLabel(
+                "REINFORCE", "Baseline: earlier batches. Works with one completion each."
+            ),
+            "grpo": ChoiceLabel("GRPO", "Baseline: mean of the group; as published, or without its bias."),
+            "ppo": ChoiceLabel("PPO", "Baseline: a value network. Slower, with more options to tune."),
         },
     ),
-    "by": Words(
-        "What makes a task useful",
+    "by": OptionLabel(
+        "Acquisition function",
         "",
         {
-            "disagreement": Choice("The models disagree", "Needs a reward model of several members."),
-            "closeness": Choice("Its samples are close", "Works with a single model."),
+            "disagreement": ChoiceLabel(
+                "Ensemble disagreement", "Needs a reward model with several members."
+            ),
+            "closeness": ChoiceLabel("Close scores", "Works with a single model."),
         },
     ),
-    "share": Words(
-        "Chosen, of a hundred",
-        "The others stay random, so that figures stay fair. Empty: the project's setting.",
+    "share": OptionLabel(
+        "Selected tasks, percent",
+        "The rest stay random, which keeps quality metrics unbiased. Empty: project setting.",
     ),
-    "temperature": Words("How freely it writes", "0 takes the likeliest word, 1 writes as it learned."),
-    "max_new_tokens": Words(
-        "Longest text, in tokens", "A token is about three quarters of a word; longer takes longer."
+    "temperature": OptionLabel("Temperature", "0 is greedy and repetitive; 1 samples as the model learned."),
+    "max_new_tokens": OptionLabel(
+        "Max new tokens", "Longest completion; a token is about ¾ of a word. More is slower."
     ),
-    # The text
-    "stories": Words("Stories to write", "For the built-in text; fewer are ready sooner."),
-    "encoding": Words("Encoding of the files", "Such as utf-8 or latin-1; “auto” guesses file by file."),
-    "field": Words("Field that holds the text", "Of JSON Lines, Parquet and data sets."),
-    "documents": Words(
-        "What one document is",
-        "Documents never share a window of training.",
+    # Corpus and tokenizer
+    "stories": OptionLabel("Built-in stories", "Number to generate; fewer are ready sooner."),
+    "encoding": OptionLabel("File encoding", "Such as utf-8 or latin-1; “auto” detects it per file."),
+    "field": OptionLabel("Text field", "The column with the text in JSON Lines, Parquet and datasets."),
+    "documents": OptionLabel(
+        "Document boundaries",
+        "Documents never share a training window.",
         {
             "auto": _AUTO,
-            "line": Choice("A line"),
-            "paragraph": Choice("A paragraph"),
-            "file": Choice("A file"),
-            "article": Choice("An article, as WikiText has them"),
+            "line": ChoiceLabel("Line"),
+            "paragraph": ChoiceLabel("Paragraph"),
+            "file": ChoiceLabel("File"),
+            "article": ChoiceLabel("Article (WikiText)"),
         },
     ),
-    "normalise": Words(
-        "Tidy the text",
-        "Equal letters and blanks become equal bytes.",
+    "normalise": OptionLabel(
+        "Unicode normalisation",
+        "The same character always becomes the same bytes.",
         {
-            "none": Choice("Leave it as it is"),
-            "nfc": Choice("Compose characters"),
-            "space": Choice("Compose characters, one blank for many"),
+            "none": ChoiceLabel("None"),
+            "nfc": ChoiceLabel("NFC"),
+            "space": ChoiceLabel("NFC, and whitespace collapsed"),
         },
     ),
-    "drop_duplicates": Words("Drop duplicates", "Of equal documents, the first is kept."),
-    "min_length": Words("Shortest document", "Shorter ones, in characters, are dropped. 0: none is."),
-    "holdout": Words(
-        "What is held out",
-        "It is measured on and never learned from.",
+    "drop_duplicates": OptionLabel("Drop duplicates", "Keeps the first of identical documents."),
+    "min_length": OptionLabel("Min document length", "In characters; shorter ones are dropped. 0: keep all."),
+    "holdout": OptionLabel(
+        "Held-out data",
+        "Evaluated on and never trained on.",
         {
             "auto": _AUTO,
-            "documents": Choice("Some documents, by their content"),
-            "tail": Choice("The end of the text"),
+            "documents": ChoiceLabel("Documents, by hash"),
+            "tail": ChoiceLabel("End of the text"),
         },
     ),
-    "shares": Words("Shares", "Percent for training, validation and test, such as 80/10/10."),
-    "stride": Words(
-        "Stride, in tokens", "Shorter gives each word more history, and is slower. 0: a whole window."
+    "shares": OptionLabel("Split percentages", "Train, validation and test, such as 80/10/10."),
+    "stride": OptionLabel(
+        "Stride, tokens", "Shorter gives each token more context and is slower. 0: the whole context."
     ),
-    "tokenizer": Words(
-        "Pieces of text",
-        "What one token is.",
+    "tokenizer": OptionLabel(
+        "Tokenizer",
+        "Smaller tokens need no large vocabulary and make sequences longer.",
         {
-            "bpe": Choice("Parts of words"),
-            "char": Choice("Single characters"),
-            "word": Choice("Whole words"),
+            "bpe": ChoiceLabel("Byte-level BPE"),
+            "char": ChoiceLabel("Characters"),
+            "word": ChoiceLabel("Words"),
         },
     ),
-    "vocab_size": Words("Size of the vocabulary", "More pieces make texts shorter and the model larger."),
-    "vocabulary_megabytes": Words("Megabytes it is counted on", "Drawn evenly from the text. 0: all of it."),
-    # The answers
-    "loss": Words(
-        "What is learned",
+    "vocab_size": OptionLabel("Vocabulary size", "Larger makes sequences shorter and the model larger."),
+    "vocabulary_megabytes": OptionLabel(
+        "Tokenizer training data, MB", "Sampled evenly from the corpus. 0: all of it."
+    ),
+    # Preference data
+    "loss": OptionLabel(
+        "Loss",
         "",
         {
-            "auto": Choice("What the project's kind of feedback is for"),
-            "pairs": Choice("Which text is better"),
-            "ranking": Choice("The whole order"),
-            "scores": Choice("The scores themselves"),
-            "scores+pairs": Choice("Scores, and which is better"),
+            "auto": ChoiceLabel("Default for the project's kind of feedback"),
+            "pairs": ChoiceLabel("Pairwise (Bradley-Terry)"),
+            "ranking": ChoiceLabel("Ranking (Plackett-Luce)"),
+            "scores": ChoiceLabel("Score regression"),
+            "scores+pairs": ChoiceLabel("Score regression and pairwise"),
         },
     ),
-    "criteria": Words(
-        "Weights of criteria", "Such as overall=1,kindness=0.5. Empty: the overall score alone."
+    "criteria": OptionLabel(
+        "Criteria weights", "Such as overall=1,kindness=0.5. Empty: the overall score alone."
     ),
-    "heldout": Words("Held back", "Share of the prompts on which accuracy is measured, 0 to 0.9."),
-    "learning_curve": Words(
-        "Learning curve", "Trains again on parts of the answers, so many times: shows what more bring."
+    "heldout": OptionLabel("Held-out share", "Of the prompts, 0 to 0.9; accuracy is measured on them."),
+    "learning_curve": OptionLabel(
+        "Learning curve points", "Retrains on this many subsets; shows what more annotations bring. 0: off."
     ),
-    "label_smoothing": Words("Answers taken to be slips", "Share of the comparisons, 0 to 0.49."),
-    # How it writes
-    "top_k": Words("Likeliest words only", "From so many it draws. 0: from all."),
-    "top_p": Words("Words that hold this probability", "1: all; 0.9 leaves out the unlikely ones."),
-    "min_p": Words("At least so likely", "As a share of the likeliest word. 0: all."),
-    "repetition_penalty": Words("Penalty on repetition", "Above 1, words already written come less often."),
-    "stop": Words("End before", r"A text at which it stops; several are joined by |, and \n is a new line."),
-    "beams": Words("Beams", "Search over so many candidates in place of drawing. 1: it draws."),
-    "length_penalty": Words("Length of beams", "Above 1 favours longer texts."),
-    # How it learns
-    "context": Words("Longest sequence", "In tokens: how far back it sees. 0: what is usual for the size."),
-    "dropout": Words("Dropout", "Above 0 helps where there is little text."),
-    "batch_size": Words("Batch", "How much is learned from at once: more is steadier and wants memory."),
-    "accumulate": Words("Pieces of a batch", "More save memory and change nothing else."),
-    "prompts_per_step": Words("Prompts in a step", "More make each step steadier and longer."),
-    "samples_per_prompt": Words(
-        "Completions of each prompt", "They are compared with each other: at least 2."
+    "label_smoothing": OptionLabel("Label smoothing", "Share of comparisons assumed to be wrong, 0 to 0.49."),
+    # Generation
+    "top_k": OptionLabel("Top-k", "Sample from the k likeliest tokens. 0: off."),
+    "top_p": OptionLabel("Top-p", "Sample from the tokens that hold this probability. 1: off."),
+    "min_p": OptionLabel("Min-p", "Drop tokens below this share of the likeliest one's probability. 0: off."),
+    "repetition_penalty": OptionLabel("Repetition penalty", "Above 1 makes repeated tokens less likely."),
+    "stop": OptionLabel("Stop strings", r"Generation ends before these; separate with |, \n is a new line."),
+    "beams": OptionLabel("Beams", "Beam search instead of sampling; slower. 1: off."),
+    "length_penalty": OptionLabel("Length penalty", "Of beam search: above 1 favours longer completions."),
+    # Optimisation
+    "context": OptionLabel(
+        "Context length, tokens", "Longer sees more and is slower. 0: default for the size."
     ),
-    "optimizer": Words(
+    "dropout": OptionLabel("Dropout", "Above 0 reduces overfitting on small corpora."),
+    "batch_size": OptionLabel("Batch size", "Larger is steadier and needs more memory."),
+    "accumulate": OptionLabel(
+        "Gradient accumulation steps", "More need less memory and are slower; same result."
+    ),
+    "prompts_per_step": OptionLabel("Prompts per step", "More make each step steadier and slower."),
+    "samples_per_prompt": OptionLabel(
+        "Completions per prompt", "They are compared with each other: 2 or more."
+    ),
+    "optimizer": OptionLabel(
         "Optimiser",
-        "How weights move.",
-        {"muon": Choice("Muon, with AdamW for the rest"), "adamw": Choice("AdamW")},
+        "Muon learns faster; AdamW has fewer settings.",
+        {"muon": ChoiceLabel("Muon, AdamW for embeddings"), "adamw": ChoiceLabel("AdamW")},
     ),
-    "learning_rate": Words(
-        "Learning rate", "Higher is quicker until it breaks. 0: what is usual for the size."
+    "learning_rate": OptionLabel(
+        "Learning rate", "Higher is faster until it diverges. 0: default for the size."
     ),
-    "pretrain.learning_rate": Words(
-        "Learning rate", "Of AdamW, at its peak. Higher is quicker until it breaks."
-    ),
-    "embedding_learning_rate": Words("Learning rate of embeddings", "Beside Muon."),
-    "matrix_learning_rate": Words("Learning rate of Muon", "At its peak."),
-    "schedule": Words(
-        "Course of the learning rate",
+    "pretrain.learning_rate": OptionLabel("AdamW learning rate", "Peak. Higher is faster until it diverges."),
+    "embedding_learning_rate": OptionLabel("Embedding learning rate", "Peak, with Muon."),
+    "matrix_learning_rate": OptionLabel("Muon learning rate", "Peak."),
+    "schedule": OptionLabel(
+        "Learning rate schedule",
         "",
         {
-            "wsd": Choice("Stays at its peak, then falls"),
-            "cosine": Choice("Falls all the way"),
+            "wsd": ChoiceLabel("Warm-up, stable, decay (WSD)"),
+            "cosine": ChoiceLabel("Cosine"),
         },
     ),
-    "warmup": Words("Rises over", "Share of the whole, 0 to 1."),
-    "decay": Words("Falls over", "Share of the whole, at its end, 0 to 1."),
-    "final_rate": Words("Left at the end", "Share of the learning rate, 0 to 1."),
-    "weight_decay": Words(
-        "Weight decay", "Pulls weights towards 0: a little guards against learning by heart."
-    ),
-    "beta2": Words("Memory of AdamW", "How slowly it forgets the size of gradients."),
-    "clip": Words("Largest gradient", "Longer ones are cut to this norm. 0: none is."),
-    "ensemble": Words(
-        "What of the ensemble counts",
-        "Where the reward model has several members.",
+    "warmup": OptionLabel("Warm-up", "Share of the training, 0 to 1."),
+    "decay": OptionLabel("Decay", "Share of the training, at its end, 0 to 1."),
+    "final_rate": OptionLabel("Final learning rate", "Share of the peak, 0 to 1."),
+    "weight_decay": OptionLabel("Weight decay", "A little reduces overfitting."),
+    "beta2": OptionLabel("AdamW beta2", "Higher averages squared gradients over more steps."),
+    "clip": OptionLabel("Gradient clipping", "Max gradient norm. 0: off."),
+    "ensemble": OptionLabel(
+        "Ensemble aggregation",
+        "With an ensemble: a stricter one guards against reward hacking and learns more slowly.",
         {
-            "mean": Choice("Their mean"),
-            "minimum": Choice("The strictest"),
-            "cautious": Choice("The mean, less where they disagree"),
+            "mean": ChoiceLabel("Mean"),
+            "minimum": ChoiceLabel("Minimum"),
+            "cautious": ChoiceLabel("Mean minus variance"),
         },
     ),
-    "train_reward.ensemble": Words(
-        "Several models are",
+    "train_reward.ensemble": OptionLabel(
+        "Ensemble type",
         "",
         {
-            "heads": Choice("Heads on one trunk: quick"),
-            "models": Choice("Whole models: disagree more honestly, take longer"),
+            "heads": ChoiceLabel("Heads on one trunk: faster"),
+            "models": ChoiceLabel("Separate models: better uncertainty, slower"),
         },
     ),
-    "ratio_clip": Words("Clip of a word's probability", "How far it may move from the second update on."),
-    "grpo_divisor": Words(
-        "GRPO divides by",
+    "ratio_clip": OptionLabel(
+        "Ratio clip", "Limits how far an update moves the policy, from the second epoch."
+    ),
+    "grpo_divisor": OptionLabel(
+        "GRPO normalisation",
         "",
         {
-            "constant": Choice("A constant: no bias"),
-            "published": Choice("Deviation and length, as published"),
+            "constant": ChoiceLabel("Constant: unbiased"),
+            "published": ChoiceLabel("Standard deviation and length, as published"),
         },
     ),
-    "gae_decay": Words("PPO: how far surprises reach", "Lambda, 0 to 1."),
-    "value_clip": Words("PPO: clip of the value", "How far it may move in one step."),
-    "value_learning_rate": Words("PPO: learning rate of the value", "0: as the policy's."),
-    # How far it moves
-    "kl_coefficient": Words("Price of distance", "Reward given up for each nat, to begin with."),
-    "kl_horizon": Words("Adapts over", "Texts over which the price follows the distance. 0: it stays."),
-    "kl_in": Words(
-        "Where distance is paid",
+    "gae_decay": OptionLabel("PPO: GAE lambda", "Lower has less variance and more bias, 0 to 1."),
+    "value_clip": OptionLabel("PPO: value clip", "How far the value may move in one step."),
+    "value_learning_rate": OptionLabel("PPO: value learning rate", "0: the policy's."),
+    # KL control
+    "kl_coefficient": OptionLabel("KL coefficient", "Initial: reward subtracted per nat of KL."),
+    "kl_horizon": OptionLabel("KL horizon", "Completions over which the coefficient adapts. 0: it is fixed."),
+    "kl_in": OptionLabel(
+        "KL penalty in",
         "",
         {
-            "reward": Choice("In the reward"),
-            "loss": Choice("In the loss"),
+            "reward": ChoiceLabel("Reward"),
+            "loss": ChoiceLabel("Loss"),
         },
     ),
-    "missing_eos_penalty": Words("Penalty without an end", "Off the reward of texts that are cut off."),
-    # Watching and stopping
-    "evaluate_every": Words("Measured every, steps", "More often shows more and takes time."),
-    "train_reward.evaluate_every": Words("Measured every, steps", "0: ten times in all."),
-    "evaluation_tokens": Words("Tokens in a measurement", "More are steadier and slower. 0: all there are."),
-    "heldout_prompts": Words("Prompts in a measurement", "More are steadier and slower."),
-    "patience": Words("Patience", "Ends after so many measurements without a new best. 0: never early."),
-    "stop_window": Words(
-        "Measurements watched", "Signs of over-optimisation are read from so many. 0: none is."
+    "missing_eos_penalty": OptionLabel(
+        "Missing EOS penalty", "Subtracted from the reward of completions that are cut off."
     ),
-    "stop_certainty": Words("Certainty", "Standard errors by which a sign must exceed its limit to stop it."),
-    "win_rate_limit": Words("Stop: win rate fell by", "While the reward rose. 0: off."),
-    "disagreement_limit": Words("Stop: disagreement grew", "So many times as much as at first. 0: off."),
-    "length_limit": Words("Stop: length changed", "So many times as long or as short as at first. 0: off."),
-    "repetition_limit": Words("Stop: repetition rose by", "Share of words said before. 0: off."),
-    "save_every": Words("Saved every, minutes", "From there it can be resumed."),
-    # The machine
-    "device": Words(
-        "Where it computes",
+    # Evaluation and early stopping
+    "evaluate_every": OptionLabel("Evaluate every, steps", "More often shows more and takes longer."),
+    "train_reward.evaluate_every": OptionLabel("Evaluate every, steps", "0: ten times in all."),
+    "evaluation_tokens": OptionLabel("Evaluation tokens", "More are less noisy and slower. 0: all."),
+    "heldout_prompts": OptionLabel("Held-out prompts", "More are less noisy and slower."),
+    "patience": OptionLabel(
+        "Patience", "Stops after this many evaluations without improvement. 0: never early."
+    ),
+    "stop_window": OptionLabel(
+        "Over-optimisation window", "Evaluations in which signs of over-optimisation are looked for. 0: off."
+    ),
+    "stop_certainty": OptionLabel(
+        "Over-optimisation threshold", "Standard errors beyond a limit before it stops the run."
+    ),
+    "win_rate_limit": OptionLabel("Stop: win rate drop", "While the reward rises. 0: off."),
+    "disagreement_limit": OptionLabel("Stop: disagreement", "As a multiple of the first evaluation. 0: off."),
+    "length_limit": OptionLabel("Stop: length", "Longer or shorter by this factor than at first. 0: off."),
+    "repetition_limit": OptionLabel("Stop: repetition rise", "In the share of repeated words. 0: off."),
+    "save_every": OptionLabel("Save every, minutes", "The run can be resumed from there."),
+    # Hardware
+    "device": OptionLabel(
+        "Device",
         "",
         {
-            "auto": Choice("A GPU if there is one"),
-            "cpu": Choice("CPU"),
-            "cuda": Choice("GPU"),
+            "auto": ChoiceLabel("Automatic: GPU if there is one"),
+            "cpu": ChoiceLabel("CPU"),
+            "cuda": ChoiceLabel("GPU"),
         },
     ),
-    "precision": Words(
-        "Numbers",
+    "precision": OptionLabel(
+        "Precision",
         "",
         {
-            "auto": Choice("Short where that is fast"),
-            "fp32": Choice("32 bits"),
-            "bf16": Choice("16 bits (bfloat)"),
+            "auto": ChoiceLabel("Automatic: bf16 where it is fast"),
+            "fp32": ChoiceLabel("fp32"),
+            "bf16": ChoiceLabel("bf16"),
         },
     ),
-    "compile": Words(
-        "Compile the model",
+    "compile": OptionLabel(
+        "torch.compile",
         "",
         {
-            "auto": Choice("On a GPU"),
-            "on": Choice("Yes: slow to begin, then faster"),
-            "off": Choice("No"),
+            "auto": ChoiceLabel("Automatic: on a GPU"),
+            "on": ChoiceLabel("On: slow start, then faster"),
+            "off": ChoiceLabel("Off"),
         },
     ),
-    "parallel": Words(
-        "Several processes",
+    "parallel": OptionLabel(
+        "Data parallelism",
         "",
         {
             "auto": _AUTO,
-            "ddp": Choice("Each has the whole model"),
-            "fsdp": Choice("Each has a part of it"),
+            "ddp": ChoiceLabel("DDP: each process holds the whole model"),
+            "fsdp": ChoiceLabel("FSDP: each process holds a part"),
         },
     ),
-    "seed": Words("Seed", "The same seed gives the same course."),
-    "sample.seed": Words("Seed", "The same seed writes the same text. -1: different every time."),
+    "seed": OptionLabel("Seed", "The same seed gives the same run."),
+    "sample.seed": OptionLabel("Seed", "The same seed gives the same samples. -1: different every time."),
 }

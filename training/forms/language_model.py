@@ -1,4 +1,4 @@
-"""What can be asked of a language model: to be trained, to write, to come in and to go out."""
+"""Forms of a language model: pretraining, sampling, generation, import, export, and preparing a corpus."""
 
 import dataclasses
 import re
@@ -11,16 +11,16 @@ from django.http import QueryDict
 from labeling.models import Project
 from training.config_form import ConfigForm, NamedChoiceField
 from training.forms.base import (
-    NamesVersionMixin,
     NewVersionForm,
     OpensTasksMixin,
     RunForm,
-    checked_paths,
-    next_free,
+    VersionNameMixin,
+    next_free_name,
     require_prompts,
-    required_project,
+    required_project_field,
+    validate_paths,
 )
-from training.forms.production import InsteadOfProjectMixin, ProductionMixin, optional_policy
+from training.forms.production import PolicyOrProjectMixin, ProductionPolicyMixin, optional_policy_field
 from training.gpt.config import (
     CorpusConfig,
     ExportConfig,
@@ -36,55 +36,57 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
     kind = Run.Kind.PRETRAIN
     summary = "Train a language model on a corpus: from scratch, or from a policy."
     configs = (CorpusConfig, TokenizerConfig, PretrainConfig)
-    brought_by_policy = ("preset", *(option.name for option in dataclasses.fields(TokenizerConfig)))
+    inherited_options = ("preset", *(option.name for option in dataclasses.fields(TokenizerConfig)))
 
     policy = NamedChoiceField(
         ModelVersion.objects.policies(),
         by="name",
         required=False,
-        help_text="Go on training this policy, with its own tokenizer, in place of a new model.",
+        help_text="Continue training this policy, with its tokenizer, instead of a new model.",
     )
     project = NamedChoiceField(
         Project.objects.all(), by="slug", required=False, help_text="Where --tasks are opened."
     )
 
     @classmethod
-    def from_page(cls, data: QueryDict) -> QueryDict:
+    def normalise_page_data(cls, data: QueryDict) -> QueryDict:
         data = data.copy()
-        for name in cls.brought_by_policy if data.get("policy") else ():
+        for name in cls.inherited_options if data.get("policy") else ():
             data.pop(name, None)
         return data
 
     def clean_source(self) -> str:
-        return checked_paths(self.cleaned_data["source"])
+        return validate_paths(self.cleaned_data["source"])
 
     def default_name(self) -> str:
         if policy := self.cleaned_data.get("policy"):
-            return next_free(policy.name)
+            return next_free_name(policy.name)
         return "stories" if self.cleaned_data.get("source") == "stories" else "base"
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if cleaned.get("tasks") and not cleaned.get("project"):
-            self.add_error("project", "say in which project the tasks are to be opened.")
+            self.add_error("project", "name the project in which the tasks are opened.")
         if cleaned.get("policy"):
-            for name in self.brought_by_policy:
+            for name in self.inherited_options:
                 if cleaned.get(name) != self.fields[name].initial:
-                    self.add_error(name, f"leave it out: “{cleaned['policy']}” brings its own.")
+                    self.add_error(name, f"leave it out: “{cleaned['policy']}” has its own.")
         return cleaned
 
     def parameters(self) -> dict[str, Any]:
-        brought = self.brought_by_policy if self.cleaned_data.get("policy") else ()
-        return {name: value for name, value in super().parameters().items() if name not in brought}
+        inherited = self.inherited_options if self.cleaned_data.get("policy") else ()
+        return {name: value for name, value in super().parameters().items() if name not in inherited}
 
 
-class SampleForm(ProductionMixin, RunForm):
+class SampleForm(ProductionPolicyMixin, RunForm):
     kind = Run.Kind.SAMPLE
-    summary = "Let a policy write samples for a project's prompts, and open tasks with them."
+    summary = "Generate samples for a project's prompts with a policy, and open tasks with them."
     configs = (SamplingConfig, HardwareConfig)
 
-    project = required_project()
-    policy = optional_policy("The version that writes (default: the one in production in the project).")
+    project = required_project_field()
+    policy = optional_policy_field(
+        "The version that generates (default: the one in production in the project)."
+    )
     tasks = forms.IntegerField(
         required=False, min_value=1, max_value=100_000, initial=100, help_text="Tasks to open."
     )
@@ -98,22 +100,22 @@ class SampleForm(ProductionMixin, RunForm):
 
 
 class PrepareCorpusForm(ConfigForm):
-    """What `manage.py prepare_corpus` can be asked; it is no run."""
+    """Options of `manage.py prepare_corpus`, which is no run."""
 
     configs = (CorpusConfig, TokenizerConfig)
 
     def clean_source(self) -> str:
-        return checked_paths(self.cleaned_data["source"])
+        return validate_paths(self.cleaned_data["source"])
 
 
-class GenerateForm(InsteadOfProjectMixin, ConfigForm):
-    """What `manage.py generate` can be asked; it is no run."""
+class GenerateForm(PolicyOrProjectMixin, ConfigForm):
+    """Options of `manage.py generate`, which is no run."""
 
     configs = (SamplingConfig, HardwareConfig)
 
-    policy = optional_policy("The version that writes (default: the newest policy).")
+    policy = optional_policy_field("The version that generates (default: the newest policy).")
     samples = forms.IntegerField(
-        required=False, min_value=1, max_value=1000, initial=1, help_text="Completions of each prompt."
+        required=False, min_value=1, max_value=1000, initial=1, help_text="Completions per prompt."
     )
 
     def clean(self) -> dict[str, Any]:
@@ -125,22 +127,22 @@ class GenerateForm(InsteadOfProjectMixin, ConfigForm):
         return cleaned
 
 
-class ImportForm(NamesVersionMixin, ConfigForm):
-    """What `manage.py import_model` can be asked; it is no run."""
+class ImportForm(VersionNameMixin, ConfigForm):
+    """Options of `manage.py import_model`, which is no run."""
 
     folder = forms.CharField(help_text="A Hugging Face folder of the GPT-2, Llama, Qwen2 or Qwen3 family.")
     context = forms.IntegerField(
-        required=False, min_value=2, help_text="Longest sequence in tokens, if shorter than the model's."
+        required=False, min_value=2, help_text="Context length in tokens, if shorter than the model's."
     )
 
     def default_name(self) -> str:
-        """The folder's name, as far as it can be a version's."""
+        """The name of the folder, without characters that a version name cannot have."""
         name = Path(self.cleaned_data["folder"]).resolve().name
         return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:70].strip("._-") or "imported"
 
 
-class ExportForm(InsteadOfProjectMixin, ConfigForm):
-    """What `manage.py export_model` can be asked; it is no run."""
+class ExportForm(PolicyOrProjectMixin, ConfigForm):
+    """Options of `manage.py export_model`, which is no run."""
 
     configs = (ExportConfig,)
 
@@ -148,21 +150,23 @@ class ExportForm(InsteadOfProjectMixin, ConfigForm):
         ModelVersion.objects.all(),
         by="name",
         required=False,
-        help_text="The policy to export; left out with --project.",
+        help_text="The policy to export; not with --project.",
     )
-    folder = forms.CharField(help_text="A new folder, which transformers will be able to read.")
+    folder = forms.CharField(help_text="A new folder, which transformers can load.")
 
     def clean_policy(self) -> ModelVersion | None:
         version: ModelVersion | None = self.cleaned_data["policy"]
         if version is not None and version.kind != ModelVersion.Kind.POLICY:
-            trunk = f"; its policy is “{version.parent}”" if version.parent else ""
+            trunk = f"; the policy it is based on is “{version.parent}”" if version.parent else ""
             raise forms.ValidationError(
-                f"“{version}” is a reward model, whose head has no place in such a folder{trunk}."
+                f"“{version}” is a reward model, and its head cannot be exported{trunk}."
             )
         return version
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if not self.errors and not cleaned["policy"]:
-            self.add_error("policy", "name a policy, or with --project the one in production there.")
+            self.add_error(
+                "policy", "name a policy, or a --project to export the policy in production there."
+            )
         return cleaned

@@ -1,4 +1,4 @@
-"""Ready answers to "how long" and "how strong", for each kind of run."""
+"""Presets of the form that starts a run: Quick, Standard, Thorough, and some of single kinds of run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +7,19 @@ from training.models import Run
 
 Kind = Run.Kind
 
+FORMER_NAMES = {
+    "try": "quick",
+    "usual": "standard",
+    "gentle": "mostly_random",
+    "bold": "mostly_selected",
+    "close": "conservative",
+}
+"""Names that presets had in addresses: accepted for one release."""
+
 
 @dataclass(frozen=True)
 class Preset:
-    """Values of some options under one name. What the other presets of the kind set is as usual here."""
+    """Values of some options. An option that only other presets of the kind set has its default."""
 
     name: str
     label: str
@@ -18,97 +27,97 @@ class Preset:
     values: dict[str, Any]
 
     @property
-    def element(self) -> str:
-        """The id of the element of a page that holds the values."""
+    def element_id(self) -> str:
+        """The id of the page element that holds the values."""
         return f"preset-{self.name}"
 
 
-def presets_of(kind: str, usual: dict[str, Any]) -> list[Preset]:
-    """The presets of a kind, each with a value for every option that any of them sets.
+def presets_for(kind: str, defaults: dict[str, Any]) -> list[Preset]:
+    """The presets of a kind of run, each with a value for every option that any of them sets.
 
-    `usual` has the form's own values by name.
+    `defaults` has the default values of the form by name.
     """
-    ours = PRESETS[Kind(kind)]
-    names = dict.fromkeys(name for preset in ours for name in preset.values)
+    presets = PRESETS[Kind(kind)]
+    names = dict.fromkeys(name for preset in presets for name in preset.values)
     return [
-        Preset(each.name, each.label, each.effect, {name: usual[name] for name in names} | each.values)
-        for each in ours
+        Preset(each.name, each.label, each.effect, {name: defaults[name] for name in names} | each.values)
+        for each in presets
     ]
 
 
 PRESETS: dict[Kind, tuple[Preset, ...]] = {
     Kind.PRETRAIN: (
-        Preset("try", "A try: 2 minutes", "The smallest model, enough to see it write.", {"minutes": 2.0}),
+        Preset("quick", "Quick: 2 minutes", "Tiny model, to see it work.", {"minutes": 2.0}),
         Preset(
-            "usual",
-            "Usual: 20 minutes",
-            "A small model that tells a whole story.",
+            "standard",
+            "Standard: 20 minutes",
+            "Small model that tells complete stories.",
             {"preset": "small", "minutes": 20.0},
         ),
         Preset(
             "thorough",
             "Thorough: 3 hours",
-            "A medium model; better with a GPU.",
+            "Medium model; a GPU is recommended.",
             {"preset": "medium", "minutes": 180.0, "patience": 20},
         ),
     ),
     Kind.SAMPLE: (
-        Preset("try", "A try", "20 tasks: an evening for one person.", {"tasks": 20}),
-        Preset("usual", "Usual", "100 tasks.", {}),
+        Preset("quick", "Quick", "20 tasks: under an hour for one annotator.", {"tasks": 20}),
+        Preset("standard", "Standard", "100 tasks.", {}),
         Preset("thorough", "Thorough", "500 tasks: enough for a reward model.", {"tasks": 500}),
     ),
     Kind.TRAIN_REWARD: (
-        Preset("try", "A try", "The head alone: quick, judges less well.", {"trunk": "frozen"}),
-        Preset("usual", "Usual", "The whole model.", {}),
+        Preset("quick", "Quick", "Reward head only: fast, less accurate.", {"trunk": "frozen"}),
+        Preset("standard", "Standard", "Full model.", {}),
         Preset(
             "thorough",
             "Thorough",
-            "Four judge together, careless annotators count less.",
+            "Ensemble of four; annotators weighted by reliability.",
             {"members": 4, "reliability": True},
         ),
     ),
     Kind.ORDER_TASKS: (
-        Preset("usual", "Usual", "As the project's settings have it.", {}),
-        Preset("gentle", "Gentle", "A quarter chosen, the rest at random.", {"share": 25}),
-        Preset("bold", "Bold", "Four in five chosen.", {"share": 80}),
+        Preset("standard", "Standard", "Selected share as in the project's settings.", {}),
+        Preset("mostly_random", "Mostly random", "25 % selected, the rest at random.", {"share": 25}),
+        Preset("mostly_selected", "Mostly selected", "80 % selected.", {"share": 80}),
     ),
     Kind.FINETUNE: (
         Preset(
-            "try",
-            "A try",
-            "20 steps, to see where it goes.",
+            "quick",
+            "Quick",
+            "20 steps, to see the direction.",
             {"steps": 20, "evaluate_every": 5, "heldout_prompts": 32},
         ),
-        Preset("usual", "Usual", "100 steps.", {}),
+        Preset("standard", "Standard", "100 steps.", {}),
         Preset(
             "thorough",
             "Thorough",
-            "400 steps, measured more closely.",
+            "400 steps, larger evaluations.",
             {"steps": 400, "evaluate_every": 20, "heldout_prompts": 128},
         ),
         Preset(
-            "close",
-            "Stays close",
-            "100 steps, half as far: the least to go wrong.",
+            "conservative",
+            "Conservative",
+            "100 steps, half the KL: lowest risk.",
             {"kl_target": 3.0, "kl_budget": 8.0},
         ),
     ),
     Kind.SUPERVISED: (
-        Preset("try", "A try", "One pass.", {"epochs": 1.0}),
-        Preset("usual", "Usual", "Three passes.", {}),
-        Preset("thorough", "Thorough", "Up to eight passes, as long as it helps.", {"epochs": 8.0}),
+        Preset("quick", "Quick", "1 epoch.", {"epochs": 1.0}),
+        Preset("standard", "Standard", "3 epochs.", {}),
+        Preset("thorough", "Thorough", "Up to 8 epochs, with early stopping.", {"epochs": 8.0}),
     ),
     Kind.DPO: (
-        Preset("try", "A try", "One pass.", {"epochs": 1.0}),
-        Preset("usual", "Usual", "Three passes.", {}),
+        Preset("quick", "Quick", "1 epoch.", {"epochs": 1.0}),
+        Preset("standard", "Standard", "3 epochs.", {}),
         Preset(
-            "thorough", "Thorough", "Up to eight passes, as long as it helps.", {"epochs": 8.0, "patience": 5}
+            "thorough", "Thorough", "Up to 8 epochs, with early stopping.", {"epochs": 8.0, "patience": 5}
         ),
-        Preset("close", "Stays close", "Three passes, distance costs twice as much.", {"beta": 0.3}),
+        Preset("conservative", "Conservative", "3 epochs, twice the KL penalty.", {"beta": 0.3}),
     ),
     Kind.EVALUATE: (
-        Preset("try", "A try", "50 prompts: within some 14 points.", {"prompts": 50}),
-        Preset("usual", "Usual", "200 prompts: within some 7 points.", {}),
-        Preset("thorough", "Thorough", "1,000 prompts: within some 3 points.", {"prompts": 1000}),
+        Preset("quick", "Quick", "50 prompts: about ±14 points.", {"prompts": 50}),
+        Preset("standard", "Standard", "200 prompts: about ±7 points.", {}),
+        Preset("thorough", "Thorough", "1,000 prompts: about ±3 points.", {"prompts": 1000}),
     ),
 }

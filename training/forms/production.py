@@ -1,4 +1,4 @@
-"""Forms in which a project stands for the policy that is in production there."""
+"""Forms in which a project can be named instead of the policy that is in production there."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from training.config_form import NamedChoiceField
 from training.models import ModelVersion
 
 
-def optional_policy(help_text: str) -> NamedChoiceField:
+def optional_policy_field(help_text: str) -> NamedChoiceField:
     return NamedChoiceField(ModelVersion.objects.policies(), by="name", required=False, help_text=help_text)
 
 
-class ProductionMixin(forms.Form):
-    """A form whose policy, where none is named, is the one in production in the project that is."""
+class ProductionPolicyMixin(forms.Form):
+    """A form whose policy defaults to the one in production in its project."""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -29,17 +29,17 @@ class ProductionMixin(forms.Form):
         return cleaned
 
 
-class InsteadOfProjectMixin(ProductionMixin):
+class PolicyOrProjectMixin(ProductionPolicyMixin):
     """A form that takes a policy or a project, not both."""
 
     project = NamedChoiceField(
         Project.objects.all(),
         by="slug",
         required=False,
-        help_text="In place of a policy: the one that is in production in this project.",
+        help_text="Instead of a policy: use the one in production in this project.",
     )
 
     def clean(self) -> dict[str, Any]:
         if self.cleaned_data.get("policy") and self.cleaned_data.get("project"):
-            self.add_error("project", "leave it out where a policy is named, or the other way round.")
+            self.add_error("project", "name either a policy or a project, not both.")
         return super().clean()

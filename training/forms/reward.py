@@ -1,4 +1,4 @@
-"""What can be asked of the training of a reward model."""
+"""The form of reward model training."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from labeling.models import Project
 from training.config_form import NamedChoiceField
 from training.forms.base import (
     NewVersionForm,
-    checked_file,
-    require_answers,
+    require_annotations,
     require_comparisons,
-    required_policy,
+    required_policy_field,
+    validate_file,
 )
-from training.forms.judges import STORY_TASTE, checked_taste
+from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.models import Run
 from training.rlhf.config import AUTO, RewardConfig
 
@@ -23,7 +23,7 @@ class TrainRewardForm(NewVersionForm):
     summary = "Train a reward model from a project's annotations, or from a file of preferences."
     configs = (RewardConfig,)
 
-    policy = required_policy("The policy whose weights the reward model begins from.")
+    policy = required_policy_field("The policy that the reward model is initialised from.")
     project = NamedChoiceField(
         Project.objects.all(), by="slug", required=False, help_text="Learn from this project's annotations."
     )
@@ -34,15 +34,15 @@ class TrainRewardForm(NewVersionForm):
     )
     gold = forms.CharField(
         required=False,
-        help_text="Measure held-out accuracy against this taste as well: a reward model's name, "
-        f"or {STORY_TASTE}.",
+        help_text="Also measure held-out accuracy against this scorer: a reward model's name, "
+        f"or {STORY_REWARD_FUNCTION}.",
     )
 
     def clean_preferences(self) -> str:
-        return checked_file(self.cleaned_data["preferences"])
+        return validate_file(self.cleaned_data["preferences"])
 
     def clean_gold(self) -> str:
-        return checked_taste(self.cleaned_data["gold"], self.rewards())
+        return validate_scorer_name(self.cleaned_data["gold"], self.reward_models())
 
     def default_name(self) -> str:
         project = self.cleaned_data.get("project")
@@ -56,11 +56,11 @@ class TrainRewardForm(NewVersionForm):
         if bool(project) == bool(cleaned["preferences"]):
             self.add_error(
                 "preferences",
-                "give either a project (its annotations) or a file of preferences, and not both.",
+                "give either a project (its annotations) or a preference file, not both.",
             )
         elif project:
             require_comparisons(self, project)
-            require_answers(self, project)
+            require_annotations(self, project)
             if cleaned["loss"] == AUTO and project.samples_per_task > 1:
                 cleaned["loss"] = project.kind.loss
         return cleaned

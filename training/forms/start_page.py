@@ -1,4 +1,4 @@
-"""A form of a run as a page shows it: what decides most in groups at once, the rest folded, all in words."""
+"""The page of a form that starts a run: the main fields in groups, the rest folded, all with labels."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,274 +10,286 @@ from django.utils import formats, timezone
 
 from training.config_form import NamedChoiceField
 from training.forms.base import RunForm
-from training.forms.defaults import of_project, usual
-from training.forms.error_messages import chosen_project, spoken, standing
-from training.forms.judges import PEOPLE, STORY_TASTE, judges_in
-from training.forms.labels import Words, words_for
+from training.forms.defaults import default_values, ranked_versions
+from training.forms.error_messages import current_value, page_message, selected_project
+from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, parse_judges
+from training.forms.labels import OptionLabel, option_label
 from training.gpt.corpus.sources import NAMES
 from training.models import ModelVersion, Run
 
 Kind = Run.Kind
 
-MOST_JUDGES = 8
+MAX_JUDGES = 8
+"""Scorers offered as judges; selected ones are always offered."""
 
 GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
     Kind.PRETRAIN: {
-        "From what": ("source", "policy"),
-        "How large": ("preset",),
-        "How long": ("minutes",),
-        "When it is done": ("project", "tasks", "name"),
+        "Data and base model": ("source", "policy"),
+        "Model": ("preset",),
+        "Training length": ("minutes",),
+        "Output": ("project", "tasks", "name"),
     },
     Kind.SAMPLE: {
-        "What": ("project", "policy"),
-        "How much": ("tasks", "max_new_tokens"),
-        "How freely": ("temperature",),
+        "Project and policy": ("project", "policy"),
+        "Tasks": ("tasks", "max_new_tokens"),
+        "Sampling": ("temperature",),
     },
     Kind.TRAIN_REWARD: {
-        "From what": ("project", "preferences", "policy"),
-        "How strong": ("trunk", "members", "reliability"),
-        "How long": ("epochs", "minutes"),
-        "When it is done": ("gold", "name"),
+        "Data and base model": ("project", "preferences", "policy"),
+        "Model": ("trunk", "members", "reliability"),
+        "Training length": ("epochs", "minutes"),
+        "Evaluation and output": ("gold", "name"),
     },
     Kind.ORDER_TASKS: {
-        "What": ("project", "reward"),
-        "How strong": ("by", "share"),
+        "Project and reward model": ("project", "reward"),
+        "Selection": ("by", "share"),
     },
     Kind.FINETUNE: {
-        "What": ("project", "policy"),
-        "From what": ("reward", "gold"),
-        "How long": ("steps", "minutes"),
-        "How strong": ("kl_target", "kl_budget", "estimator"),
-        "When it is done": ("tasks", "name"),
+        "Project and policy": ("project", "policy"),
+        "Reward": ("reward", "gold"),
+        "Training length": ("steps", "minutes"),
+        "Method": ("kl_target", "kl_budget", "estimator"),
+        "Output": ("tasks", "name"),
     },
     Kind.SUPERVISED: {
-        "What": ("project", "policy"),
-        "From what": ("snapshot", "demonstrations", "best_of", "reward"),
-        "How long": ("epochs", "minutes"),
-        "When it is done": ("tasks", "name"),
+        "Project and policy": ("project", "policy"),
+        "Data": ("snapshot", "demonstrations", "best_of", "reward"),
+        "Training length": ("epochs", "minutes"),
+        "Output": ("tasks", "name"),
     },
     Kind.DPO: {
-        "What": ("project", "policy"),
-        "From what": ("snapshot", "preferences", "reward"),
-        "How long": ("epochs", "minutes"),
-        "How strong": ("beta", "kl_budget"),
-        "When it is done": ("tasks", "name"),
+        "Project and policy": ("project", "policy"),
+        "Data": ("snapshot", "preferences", "reward"),
+        "Training length": ("epochs", "minutes"),
+        "Method": ("beta", "kl_budget"),
+        "Output": ("tasks", "name"),
     },
     Kind.EVALUATE: {
-        "What": ("project", "policy", "against"),
-        "By whom": ("judge", "tasks"),
-        "How much": ("prompts", "max_new_tokens"),
-        "On a text": ("source", "split"),
+        "Versions": ("project", "policy", "against"),
+        "Judges": ("judge", "tasks"),
+        "Completions": ("prompts", "max_new_tokens"),
+        "Perplexity": ("source", "split"),
     },
 }
-"""What a form shows at once, in groups: what, from what, how long, how strong."""
+"""Groups of fields that are always visible: the options that matter most for a kind of run."""
 
-FOLDS: dict[str, tuple[str, ...]] = {
-    "The text": (
+FOLDED_GROUPS: dict[str, tuple[str, ...]] = {
+    "Corpus and tokenizer": (
         "source", "stories", "encoding", "field", "documents", "normalise", "drop_duplicates", "min_length",
         "holdout", "shares", "split", "stride", "tokenizer", "vocab_size", "vocabulary_megabytes",
     ),
-    "The answers": ("loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts"),
-    "How it writes": (
+    "Preference data": ("loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts"),
+    "Generation": (
         "temperature", "max_new_tokens", "best_of", "reward", "top_k", "top_p", "min_p", "repetition_penalty",
         "stop", "beams", "length_penalty", "missing_eos_penalty",
     ),
-    "How it learns": (
+    "Optimisation": (
         "steps", "tokens", "context", "dropout", "batch_size", "prompts_per_step", "samples_per_prompt",
         "accumulate", "optimizer", "learning_rate", "embedding_learning_rate", "matrix_learning_rate",
         "schedule", "warmup", "decay", "final_rate", "weight_decay", "beta2", "clip", "ensemble", "epochs",
         "ratio_clip", "grpo_divisor", "gae_decay", "value_clip", "value_learning_rate",
     ),
-    "How far it moves": ("kl_coefficient", "kl_target", "kl_horizon", "kl_in", "kl_budget"),
-    "Watching and stopping": (
+    "KL control": ("kl_coefficient", "kl_target", "kl_horizon", "kl_in", "kl_budget"),
+    "Evaluation and early stopping": (
         "gold", "evaluate_every", "heldout_prompts", "evaluation_tokens", "patience", "stop_window",
         "stop_certainty", "win_rate_limit", "disagreement_limit", "length_limit", "repetition_limit",
         "save_every",
     ),
-    "The machine": ("device", "precision", "compile", "parallel", "seed"),
+    "Hardware and seed": ("device", "precision", "compile", "parallel", "seed"),
 }  # fmt: skip
-"""What is folded, by subject; what a kind's groups show already, or its form does not have, is left out."""
+"""Groups of fields that are folded at first. Fields that are visible already are left out."""
 
-CARDS = frozenset({"preset", "trunk", "estimator", "by"})
+CARD_FIELDS = frozenset({"preset", "trunk", "estimator", "by"})
 """Choices that are shown side by side, each with its effect."""
 
+FIELDS_WITHOUT_DEFAULT = frozenset(
+    {"name", "judge", "gold", "snapshot", "source", "preferences", "demonstrations"}
+)
+"""Fields that are different in every run: their values are never marked as changed."""
 
-OWN = frozenset({"name", "judge", "gold", "snapshot", "source", "preferences", "demonstrations"})
-"""What is of each run itself: no value of it is the usual one."""
-
-TYPED = {"source": {"list": "source-names"}, "name": {"placeholder": "the next free name"}}
+INPUT_ATTRIBUTES = {"source": {"list": "source-names"}, "name": {"placeholder": "the next free name"}}
 
 
 class PlainNumberInput(forms.NumberInput):
-    """A whole number without a point, of whatever kind."""
+    """Shows whole numbers without a decimal point, also those of float fields."""
 
     def format_value(self, value: Any) -> str | None:
         whole = int(value) if isinstance(value, float) and value.is_integer() else value
-        shown: str | None = super().format_value(whole)
-        return shown
+        text: str | None = super().format_value(whole)
+        return text
 
 
-class NamesInput(forms.CheckboxSelectMultiple):
-    """Several names, in one text with commas between them."""
+class CheckboxListInput(forms.CheckboxSelectMultiple):
+    """Checkboxes whose value is one string, with commas between the names."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
         return ",".join(super().value_from_datadict(data, files, name) or ())
 
     def format_value(self, value: Any) -> list[str]:
-        return judges_in(value) if isinstance(value, str) else []
+        return parse_judges(value) if isinstance(value, str) else []
 
 
 @dataclass(frozen=True)
 class PageField:
-    """One field of a form, with its words."""
+    """One field of a form, with its label."""
 
     form: RunForm
     bound: BoundField
-    words: Words
+    option: OptionLabel
 
     @property
-    def is_check(self) -> bool:
+    def is_checkbox(self) -> bool:
         return isinstance(self.bound.field.widget, forms.CheckboxInput)
 
     @property
     def is_group(self) -> bool:
-        """Whether it is several controls under one label."""
-        several: bool = self.bound.field.widget.use_fieldset
-        return several
+        """Whether it has several controls under one label."""
+        use_fieldset: bool = self.bound.field.widget.use_fieldset
+        return use_fieldset
 
     @property
     def cards(self) -> Iterator[tuple[BoundWidget, str]]:
         """Each choice with its effect."""
         for choice in self.bound.subwidgets:
-            described = self.words.choices.get(str(choice.data["value"]))
-            yield choice, described.effect if described else ""
+            label = self.option.choices.get(str(choice.data["value"]))
+            yield choice, label.effect if label else ""
 
     @property
-    def problems(self) -> list[str]:
-        return [spoken(str(problem), self.form) for problem in self.bound.errors]
+    def errors(self) -> list[str]:
+        return [page_message(str(error), self.form) for error in self.bound.errors]
 
     @property
     def suggestions(self) -> list[str]:
-        """What is often typed here."""
+        """Values to suggest."""
         return [*NAMES] if self.bound.name == "source" else []
 
 
 @dataclass(frozen=True)
-class Group:
-    """Fields of one subject."""
+class FieldGroup:
+    """Fields under one title."""
 
     title: str
     fields: list[PageField]
 
     @property
-    def has_problems(self) -> bool:
+    def has_errors(self) -> bool:
         return any(field.bound.errors for field in self.fields)
 
 
 class StartPage:
-    """A form in words, its versions sorted by how near they are to the project that is chosen."""
+    """A form with labels and suitable controls; versions of the selected project are listed first."""
 
     def __init__(self, form: RunForm) -> None:
         self.form = form
-        self.usual = usual(type(form))
-        self.project = chosen_project(form)
-        self.fields = {name: self.dressed(name) for name in form.fields}
-        shown = GROUPS[form.kind]
-        self.groups = [self.group(title, names) for title, names in shown.items()]
-        at_once = {name for names in shown.values() for name in names}
-        folds = [
-            self.group(title, (name for name in names if name not in at_once and name in form.fields))
-            for title, names in FOLDS.items()
+        self.defaults = default_values(type(form))
+        self.project = selected_project(form)
+        self.fields = {name: self.page_field(name) for name in form.fields}
+        groups = GROUPS[form.kind]
+        self.groups = [self.group(title, names) for title, names in groups.items()]
+        visible = {name for names in groups.values() for name in names}
+        folded = [
+            self.group(title, (name for name in names if name not in visible and name in form.fields))
+            for title, names in FOLDED_GROUPS.items()
         ]
-        self.folds = [fold for fold in folds if fold.fields]
+        self.folded_groups = [group for group in folded if group.fields]
 
-    def group(self, title: str, names: Iterable[str]) -> Group:
-        return Group(title, [self.fields[name] for name in names])
+    def group(self, title: str, names: Iterable[str]) -> FieldGroup:
+        return FieldGroup(title, [self.fields[name] for name in names])
 
-    def dressed(self, name: str) -> PageField:
-        """A field with its words, and with the control that suits it."""
+    def page_field(self, name: str) -> PageField:
+        """A field with its label and the control that suits it."""
         field = self.form.fields[name]
-        words = words_for(self.form.kind, name)
-        field.label, field.help_text, field.label_suffix = words.label, words.effect, ""
-        field.widget = self.control(name, field, words)
-        usually = self.usual[name]
-        plain = "" if usually is None else str(usually)
-        if isinstance(usually, bool):
-            plain = plain.lower()
-        if name not in OWN and not isinstance(field, NamedChoiceField):
-            field.widget.attrs["data-usual"] = plain
-        # Not `form[name]`: that of a form already checked keeps the label that it had then.
-        return PageField(self.form, field.get_bound_field(self.form, name), words)
+        option = option_label(self.form.kind, name)
+        field.label, field.help_text, field.label_suffix = option.label, option.effect, ""
+        field.widget = self.widget(name, field, option)
+        default = self.defaults[name]
+        text = "" if default is None else str(default)
+        if isinstance(default, bool):
+            text = text.lower()
+        if name not in FIELDS_WITHOUT_DEFAULT and not isinstance(field, NamedChoiceField):
+            field.widget.attrs["data-default"] = text
+        # Not `form[name]`: after validation it keeps the label from then.
+        return PageField(self.form, field.get_bound_field(self.form, name), option)
 
-    def control(self, name: str, field: forms.Field, words: Words) -> forms.Widget:  # noqa: PLR0911
-        """What a field is filled in with."""
+    def widget(self, name: str, field: forms.Field, option: OptionLabel) -> forms.Widget:  # noqa: PLR0911
+        """The control of a field."""
         if isinstance(field, NamedChoiceField):
-            return forms.Select(choices=self.rows(field))
+            return forms.Select(choices=self.row_choices(field))
         if isinstance(field, forms.ChoiceField):
-            choices = [(value, words.choices[value].label) for value in map(str, dict(_choices(field)))]
-            return (forms.RadioSelect if name in CARDS else forms.Select)(choices=choices)
+            choices = [(value, option.choices[value].label) for value in map(str, dict(_choices(field)))]
+            return (forms.RadioSelect if name in CARD_FIELDS else forms.Select)(choices=choices)
         if isinstance(field, forms.FloatField):
             return PlainNumberInput(attrs={"step": "any"})
         if name == "judge":
-            return NamesInput(choices=self.judges())
+            return CheckboxListInput(choices=self.judge_choices())
         if name == "gold":
-            return forms.Select(choices=[("", "Nothing"), *self.tastes()])
+            return forms.Select(choices=[("", "None"), *self.scorer_choices()])
         if name == "snapshot":
-            return forms.Select(choices=self.snapshots())
+            return forms.Select(choices=self.snapshot_choices())
         if isinstance(field, forms.CharField):
-            return forms.TextInput(attrs={"autocomplete": "off", **TYPED.get(name, {})})
+            return forms.TextInput(attrs={"autocomplete": "off", **INPUT_ATTRIBUTES.get(name, {})})
         widget: forms.Widget = field.widget
         return widget
 
-    def rows(self, field: NamedChoiceField) -> list[Any]:
-        """Projects by name; versions, those of the chosen project before the others, archived ones last."""
-        empty = ("", "None" if not field.required else "Choose one")
+    def row_choices(self, field: NamedChoiceField) -> list[Any]:
+        """Projects by name; versions of the selected project first, archived ones last."""
+        empty = ("", "None" if not field.required else "Select one")
         if field.by == "slug":
             return [empty, *((project.slug, project.name) for project in field.rows)]
-        versions = list(of_project(field.rows, None).select_related("project"))
-        near = [each for each in versions if self.project and each.project_id == self.project.pk]
-        far = [each for each in versions if each not in near]
-        put_away = field.rows.filter(stage=ModelVersion.Stage.ARCHIVED)
+        versions = list(ranked_versions(field.rows, None).select_related("project"))
+        own = [each for each in versions if self.project and each.project_id == self.project.pk]
+        others = [each for each in versions if each not in own]
+        archived = field.rows.filter(stage=ModelVersion.Stage.ARCHIVED)
         groups = (
-            (f"In {self.project.name}" if self.project else "", near),
-            ("Others" if near else "All", far),
-            ("Archived", list(put_away)),
+            (f"In {self.project.name}" if self.project else "", own),
+            ("Others" if own else "All", others),
+            ("Archived", list(archived)),
         )
         return [
             empty,
-            *((title, [(each.name, described(each)) for each in some]) for title, some in groups if some),
+            *(
+                (title, [(each.name, version_choice_label(each)) for each in some])
+                for title, some in groups
+                if some
+            ),
         ]
 
-    def judges(self) -> list[tuple[str, str]]:
-        """People first, then tastes; those that are ticked are always there."""
-        ticked = judges_in(str(standing(self.form, "judge") or ""))
-        tastes = self.tastes()
-        shown = [taste for place, taste in enumerate(tastes) if place < MOST_JUDGES or taste[0] in ticked]
-        return [(PEOPLE, "People, by blind tasks"), *shown]
+    def judge_choices(self) -> list[tuple[str, str]]:
+        """People first, then scorers; those that are checked are always there."""
+        checked = parse_judges(str(current_value(self.form, "judge") or ""))
+        scorers = [
+            scorer
+            for index, scorer in enumerate(self.scorer_choices())
+            if index < MAX_JUDGES or scorer[0] in checked
+        ]
+        return [(PEOPLE, "People, in blind tasks"), *scorers]
 
-    def tastes(self) -> list[tuple[str, str]]:
-        rewards = of_project(self.form.rewards(), None)
+    def scorer_choices(self) -> list[tuple[str, str]]:
+        reward_models = ranked_versions(self.form.reward_models(), None)
         return [
-            (STORY_TASTE, "The built-in taste for stories"),
-            *((each.name, described(each)) for each in rewards),
+            (STORY_REWARD_FUNCTION, "Built-in reward function"),
+            *((each.name, version_choice_label(each)) for each in reward_models),
         ]
 
-    def snapshots(self) -> list[tuple[str, str]]:
-        """The answers as they are now, and the chosen project's snapshots, newest first."""
-        frozen = self.project.snapshots.order_by("-pk").defer("content") if self.project else ()
+    def snapshot_choices(self) -> list[tuple[str, str]]:
+        """The current annotations, and the snapshots of the selected project, newest first."""
+        snapshots = self.project.snapshots.order_by("-pk").defer("content") if self.project else ()
         return [
-            ("", "As they are now"),
-            *((each.hash, f"{day(each.created)}: {each.count:,} comparisons") for each in frozen),
+            ("", "Current annotations"),
+            *(
+                (each.hash, f"Snapshot of {date_and_time(each.created)}: {each.count:,} comparisons")
+                for each in snapshots
+            ),
         ]
 
 
-def described(version: ModelVersion) -> str:
-    """A version in a list to choose from."""
+def version_choice_label(version: ModelVersion) -> str:
+    """A version in a select: its name, stage and date."""
     stage = f", {version.get_stage_display().lower()}" if version.stage != version.Stage.CANDIDATE else ""
-    return f"{version.name}{stage}, {day(version.created_at)}"
+    return f"{version.name}{stage}, {date_and_time(version.created_at)}"
 
 
-def day(moment: Any) -> str:
+def date_and_time(moment: Any) -> str:
     return formats.date_format(timezone.localtime(moment), "j M Y, H:i")
 
 

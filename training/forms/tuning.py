@@ -1,4 +1,4 @@
-"""What can be asked of the ways to tune a policy."""
+"""Forms of fine-tuning, DPO and supervised fine-tuning."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from training.config_form import NamedChoiceField
 from training.forms.base import (
     NewVersionForm,
     OpensTasksMixin,
-    checked_file,
-    next_free,
-    require_answers,
+    next_free_name,
+    require_annotations,
     require_comparisons,
     require_prompts,
-    required_policy,
-    required_project,
+    required_policy_field,
+    required_project_field,
+    validate_file,
 )
-from training.forms.judges import STORY_TASTE, checked_taste
+from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.gpt.config import HardwareConfig
 from training.models import ModelVersion, Run
 from training.rlhf.config import (
@@ -29,21 +29,21 @@ from training.rlhf.config import (
 
 
 class TuningForm(OpensTasksMixin, NewVersionForm):
-    """A run that tunes a policy, watched on the project's held-out prompts."""
+    """A run that tunes a policy and evaluates it on the project's held-out prompts."""
 
-    project = required_project()
-    policy = required_policy("The policy to tune; it is also the reference that KL is measured from.")
+    project = required_project_field()
+    policy = required_policy_field("The policy to tune, which is also the reference policy of KL.")
     gold = forms.CharField(
         required=False,
-        help_text="Measure the held-out completions by this taste as well, and choose the best version by "
-        f"it: a reward model's name, or {STORY_TASTE}.",
+        help_text="Also score held-out completions with this scorer, and select the best checkpoint by it: a "
+        f"reward model's name, or {STORY_REWARD_FUNCTION}.",
     )
 
     def clean_gold(self) -> str:
-        return checked_taste(self.cleaned_data["gold"], self.rewards())
+        return validate_scorer_name(self.cleaned_data["gold"], self.reward_models())
 
     def default_name(self) -> str:
-        return next_free(self.cleaned_data["policy"].name)
+        return next_free_name(self.cleaned_data["policy"].name)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -67,27 +67,27 @@ class FinetuneForm(TuningForm):
     reward = NamedChoiceField(
         ModelVersion.objects.rewards(),
         by="name",
-        missing="name a reward model; `manage.py train_reward` makes one from people's answers.",
+        missing="name a reward model; `manage.py train_reward` makes one from annotations.",
         help_text="The reward model to tune against.",
     )
 
 
-def measuring_reward() -> NamedChoiceField:
+def evaluation_reward_field() -> NamedChoiceField:
     return NamedChoiceField(
         ModelVersion.objects.rewards(),
         by="name",
         required=False,
-        help_text="Measure the held-out completions by this reward model, and choose the best version by it.",
+        help_text="Score held-out completions with this reward model, and select the best checkpoint by it.",
     )
 
 
-class AnswersMixin(forms.Form):
-    """A run that learns from a project's answers: as they are now, or as they were frozen before."""
+class SnapshotMixin(forms.Form):
+    """A run that learns from a project's current annotations, or from a snapshot of earlier ones."""
 
     snapshot = forms.CharField(
         required=False,
-        help_text="Learn from this snapshot of the project's answers (its hash or the beginning of it, as "
-        "another run shows it) instead of the answers there are now.",
+        help_text="Learn from this snapshot instead of the current annotations: its hash, or the beginning "
+        "of it, as shown on the page of another run.",
     )
 
     def clean(self) -> dict[str, Any]:
@@ -99,73 +99,78 @@ class AnswersMixin(forms.Form):
                 cleaned["snapshot"] = hashes[0]
             else:
                 known = ", ".join(each[:12] for each in project.snapshots.values_list("hash", flat=True)[:5])
-                problem = "more than one begins so" if hashes else "there is no such snapshot"
+                problem = "more than one starts with it" if hashes else "there is no such snapshot"
                 there = f"there are: {known}" if known else f"“{project.slug}” has none yet"
                 self.add_error("snapshot", f"“{given}”: {problem}; {there}.")
         return cleaned
 
 
-class DpoForm(AnswersMixin, TuningForm):
+class DpoForm(SnapshotMixin, TuningForm):
     kind = Run.Kind.DPO
-    summary = "Tune a policy on people's comparisons directly, without a reward model."
+    summary = "Tune a policy on comparisons directly, without a reward model."
     configs = (DpoConfig, ControlConfig, HardwareConfig)
 
     preferences = forms.CharField(
         required=False,
         help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"} on each line.',
     )
-    reward = measuring_reward()
+    reward = evaluation_reward_field()
 
     def clean_preferences(self) -> str:
-        return checked_file(self.cleaned_data["preferences"])
+        return validate_file(self.cleaned_data["preferences"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if cleaned.get("preferences") and cleaned.get("snapshot"):
-            self.add_error("snapshot", "give either a file of preferences or a snapshot, and not both.")
+            self.add_error("snapshot", "give either a preference file or a snapshot, not both.")
         project = cleaned.get("project")
         if project and not cleaned.get("preferences"):
             require_comparisons(self, project)
             if not cleaned.get("snapshot"):
-                require_answers(self, project)
+                require_annotations(self, project)
         return cleaned
 
 
-class SupervisedForm(AnswersMixin, TuningForm):
+class SupervisedForm(SnapshotMixin, TuningForm):
     kind = Run.Kind.SUPERVISED
-    summary = "Tune a policy to write as demonstrations do: people's, a file's, or its own best."
+    summary = "Tune a policy on demonstrations: people's, a file's, or its own best completions."
     configs = (SupervisedConfig, SupervisedControlConfig, HardwareConfig)
 
     demonstrations = forms.CharField(
         required=False,
         help_text='Learn from a JSON Lines file, {"prompt", "completion"} on each line, instead of what '
-        "people wrote, where the project asks them to rewrite, or of the samples that they liked best.",
+        "people wrote in the project, or of the samples that they ranked best.",
     )
     best_of = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=1000,
         initial=0,
-        help_text="Learn instead from the best of so many completions that the policy writes to each "
-        "training prompt, as the reward model judges them.",
+        help_text="Learn instead from the best of this many completions of the policy for each training "
+        "prompt, by the score of the reward model.",
     )
     prompts = forms.IntegerField(
-        required=False, min_value=1, initial=1000, help_text="With --best-of: training prompts used, at most."
+        required=False,
+        min_value=1,
+        initial=1000,
+        help_text="With --best-of: largest number of training prompts used.",
     )
-    reward = measuring_reward()
+    reward = evaluation_reward_field()
 
     def clean_demonstrations(self) -> str:
-        return checked_file(self.cleaned_data["demonstrations"])
+        return validate_file(self.cleaned_data["demonstrations"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         sources = [name for name in ("demonstrations", "best_of", "snapshot") if cleaned.get(name)]
         if len(sources) > 1:
-            self.add_error(sources[1], f"leave it out, or {sources[0]}: one source of demonstrations only.")
+            self.add_error(
+                sources[1], f"leave out this or {sources[0]}: there is one source of demonstrations only."
+            )
         if cleaned.get("best_of") == 1:
             self.add_error("best_of", "the best of one is that one: give 2 or more.")
         if cleaned.get("best_of") and not cleaned.get("reward") and not self.errors:
-            self.add_error("reward", "name the reward model that chooses among the --best-of completions.")
+            self.add_error("reward", "name the reward model that picks among the --best-of completions.")
         if cleaned.get("project") and not sources:
-            require_answers(self, cleaned["project"])
+            require_annotations(self, cleaned["project"])
         return cleaned

@@ -1,4 +1,4 @@
-"""What a run was asked, as its page shows it: what differs from the usual first."""
+"""The parameters of a run for its page: those that differ from their defaults first."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,16 +7,16 @@ from django.forms import Field
 from django.forms.utils import pretty_name
 
 from training.forms import FORMS
-from training.forms.labels import words_for
+from training.forms.labels import option_label
 from training.models import Run
 
-SHOWN_BESIDE = frozenset({"project", "policy", "reward"})
-"""Parameters that the page shows as links."""
+SHOWN_AS_LINKS = frozenset({"project", "policy", "reward"})
+"""Parameters that the page shows elsewhere."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that was asked: its name and its value, in the words of the form."""
+    """The label and the value of one parameter, as the form shows them."""
 
     name: str
     value: str
@@ -24,50 +24,50 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that was asked."""
+    """All parameters of a run."""
 
-    chosen: list[Parameter]
-    usual: list[Parameter]
+    changed: list[Parameter]
+    defaults: list[Parameter]
 
     def __bool__(self) -> bool:
-        return bool(self.chosen or self.usual)
+        return bool(self.changed or self.defaults)
 
 
 def parameters(run: Run) -> Parameters:
     """The parameters of a run that are not empty, by whether they differ from the form's defaults."""
     fields = FORMS[run.kind]().fields
-    chosen: list[Parameter] = []
-    usual: list[Parameter] = []
+    changed: list[Parameter] = []
+    defaults: list[Parameter] = []
     for name, value in run.parameters.items():
-        if value in (None, "", []) or name in SHOWN_BESIDE:
+        if value in (None, "", []) or name in SHOWN_AS_LINKS:
             continue
         field = fields.get(name)
-        kept = usual if field is not None and is_default(field, value) else chosen
-        kept.append(spoken(run.kind, name, value))
-    return Parameters(chosen, usual)
+        group = defaults if field is not None and is_default(field, value) else changed
+        group.append(labelled_parameter(run.kind, name, value))
+    return Parameters(changed, defaults)
 
 
-def spoken(kind: str, name: str, value: Any) -> Parameter:
-    """A parameter in the words of the form, or, where it has none, by its own name."""
+def labelled_parameter(kind: str, name: str, value: Any) -> Parameter:
+    """A parameter with the labels of the form; without one, under its own name."""
     try:
-        words = words_for(kind, name)
+        option = option_label(kind, name)
     except KeyError:
-        return Parameter(pretty_name(name), written(value))
-    choice = words.choices.get(str(value))
-    return Parameter(words.label, choice.label if choice else written(value))
+        return Parameter(pretty_name(name), format_value(value))
+    choice = option.choices.get(str(value))
+    return Parameter(option.label, choice.label if choice else format_value(value))
 
 
 def is_default(field: Field, value: Any) -> bool:
-    """Whether the form would have had this value without being told."""
+    """Whether this is the value that the form has if none is given."""
     return field.initial is not None and field.initial == value
 
 
-def written(value: Any) -> str:
-    """A parameter as people read it."""
+def format_value(value: Any) -> str:
+    """A value as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return ", ".join(written(each) for each in value)
+        return ", ".join(format_value(each) for each in value)
     return str(value)

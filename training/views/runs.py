@@ -49,14 +49,14 @@ RELATED = ("project", "policy", "reward", "snapshot", "owner", "version")
 def run_list(request: UserRequest) -> HttpResponse:
     """The runs that a person may look at, the latest first; by kind, status, project and owner."""
     form = RunFilter(request.GET, projects=Project.objects.allowed(request.user, "training.view_run"))
-    found = form.of(Run.objects.visible_to(request.user), user=request.user)
+    found = form.apply(Run.objects.visible_to(request.user), user=request.user)
     rows = found.select_related("project", "policy", "version", "owner")
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form,
         "page": page,
         "rows": [(run, result(run)) for run in page],
-        "query": form.query(),
+        "query": form.query_string(),
         "is_moving": any(run.is_active for run in page),
         "may_start": may_somewhere(request.user, "training.add_run"),
     }

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
 from training.forms import FORMS
-from training.forms.judges import STORY_TASTE, checked_taste
-from training.forms.task_priorities import MEASURES
+from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
+from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.gpt.errors import InputError
 from training.management.options import add_options, given, valid
 from training.management.run_command import perform
@@ -56,8 +56,8 @@ class LoopForm(ConfigForm):
     )
     annotators = forms.CharField(
         required=False,
-        initial=f"{SIMULATED}:{STORY_TASTE}",
-        help_text=f"Who answers: {HUMAN}, or {SIMULATED}:NAME of a reward model or {STORY_TASTE}.",
+        initial=f"{SIMULATED}:{STORY_REWARD_FUNCTION}",
+        help_text=f"Who answers: {HUMAN}, or {SIMULATED}:NAME of a reward model or {STORY_REWARD_FUNCTION}.",
     )
     rounds = forms.IntegerField(required=False, min_value=1, initial=1, help_text="Rounds of the loop.")
     tasks = forms.IntegerField(
@@ -75,7 +75,7 @@ class LoopForm(ConfigForm):
     )
     choose = forms.ChoiceField(
         required=False,
-        choices=MEASURES,
+        choices=ACQUISITION_FUNCTIONS,
         help_text="From the second round on, order the open tasks by what the last reward model would learn "
         "most from",
     )
@@ -89,7 +89,7 @@ class LoopForm(ConfigForm):
         kind, _, name = who.partition(":")
         if who != HUMAN and (kind != SIMULATED or not name):
             raise forms.ValidationError(f"“{who}” is neither {HUMAN} nor {SIMULATED}:NAME.")
-        checked_taste(name)
+        validate_scorer_name(name)
         return who
 
     def clean(self) -> dict[str, Any]:
