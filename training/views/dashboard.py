@@ -79,7 +79,7 @@ def loop(request: UserRequest, slug: str) -> HttpResponse:
         "rounds": last_rounds(project)[:LAST_ROUNDS],
         "decision": decisions.first(),
     }
-    return render(request, "training/dashboard/loop.html", context)
+    return render(request, "training/dashboard/project.html", context)
 
 
 def last_rounds(project: Project) -> QuerySet[Round]:

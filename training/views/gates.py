@@ -40,7 +40,7 @@ def gate_figures(request: UserRequest, pk: int) -> HttpResponse:
     """The part of the page that changes; polled until the gate is closed."""
     context = gate_context(request, visible_gate(request, pk))
     status = 200 if context["gate"].outcome == Gate.Outcome.OPEN else STOP_POLLING
-    return render(request, "training/gates/_figures.html", context, status=status)
+    return render(request, "training/gates/_evidence.html", context, status=status)
 
 
 @require_POST

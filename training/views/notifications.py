@@ -26,7 +26,7 @@ def news(request: UserRequest) -> HttpResponse:
     ended = [(run, result(run), advice(run)) for run in notifications.unseen(request.user)[:MOST]]
     waits = bool(ended) or Run.objects.active().filter(owner=request.user).exists()
     status = 200 if waits else STOP_POLLING
-    return render(request, "training/_notices.html", {"ended": ended}, status=status)
+    return render(request, "training/_notifications.html", {"ended": ended}, status=status)
 
 
 @require_POST
@@ -40,4 +40,4 @@ def seen(request: UserRequest, pk: int) -> HttpResponse:
 def news_after(request: UserRequest) -> HttpResponse:
     """What remains to be told."""
     ended = [(run, result(run), advice(run)) for run in notifications.unseen(request.user)[:MOST]]
-    return render(request, "training/_notices.html", {"ended": ended})
+    return render(request, "training/_notifications.html", {"ended": ended})

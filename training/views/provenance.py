@@ -49,7 +49,7 @@ def snapshot(request: UserRequest, pk: int) -> HttpResponse:
         **_listed(request, found.project, Annotation.objects.filter(snapshots=found)),
     }
     return render(
-        request, "training/traces/snapshot.html", context, status=422 if context["form"].errors else 200
+        request, "training/provenance/snapshot.html", context, status=422 if context["form"].errors else 200
     )
 
 
@@ -68,7 +68,7 @@ def answers(request: UserRequest, slug: str) -> HttpResponse:
         counting = counting.learned_from()
     context = {"project": project, **_listed(request, project, counting)}
     return render(
-        request, "training/traces/answers.html", context, status=422 if context["form"].errors else 200
+        request, "training/provenance/answers.html", context, status=422 if context["form"].errors else 200
     )
 
 
@@ -141,7 +141,7 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         "last_word": getattr(task, "adjudication", None),
         **_shaped(request.user, found),
     }
-    return render(request, "training/traces/answer.html", context)
+    return render(request, "training/provenance/answer.html", context)
 
 
 def _shaped(user: User, annotation: Annotation) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def erase(request: UserRequest, pk: int) -> HttpResponse:
         "learning": Run.objects.visible_to(request.user).active().filter(pk__in=touched.runs),
         "problem": problem,
     }
-    return render(request, "training/traces/erase.html", context, status=422 if problem else 200)
+    return render(request, "training/provenance/delete_answers.html", context, status=422 if problem else 200)
 
 
 def _told(person: User, projects: list[Project], gone: deletion.Extent) -> str:

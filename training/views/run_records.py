@@ -66,7 +66,7 @@ def run_excerpts(request: UserRequest, pk: int) -> HttpResponse:
     if found is None or known == len(found.steps):
         status = NOTHING_NEW if run.is_active else STOP_POLLING
         return HttpResponse(status=status, headers={"HX-Reswap": "none"})
-    template = "training/_excerpts.html" if known is not None else "training/_excerpt_pairs.html"
+    template = "training/_samples.html" if known is not None else "training/_sample_pairs.html"
     return render(request, template, {"run": run, "excerpts": found})
 
 

@@ -39,4 +39,4 @@ def samples(request: UserRequest, slug: str) -> HttpResponse:
         "newest": newest,
         **(run_context(latest, request) if latest else {}),
     }
-    return render(request, "training/samples.html", context, status=422 if form.errors else 200)
+    return render(request, "training/generate_samples.html", context, status=422 if form.errors else 200)

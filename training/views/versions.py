@@ -133,7 +133,7 @@ def version_list(request: UserRequest) -> HttpResponse:
         "query": query.urlencode(),
         "any": bool(versions) or visible.exists(),
     }
-    return render(request, "training/models/list.html", context)
+    return render(request, "training/versions/version_list.html", context)
 
 
 # /models/<name>/
@@ -152,7 +152,7 @@ def agreement(request: UserRequest, name: str) -> HttpResponse:
     """How far the people agreed whose answers are behind a version: a part of its page, fetched on its own as
     it takes longer than the rest."""
     found = agreement_behind(version_or_404(request, name))
-    return render(request, "training/models/_agreement.html", {"agreement": found})
+    return render(request, "training/versions/_agreement.html", {"agreement": found})
 
 
 @require_POST
@@ -258,7 +258,7 @@ def lineage_page(request: UserRequest) -> HttpResponse:
             if node.version
         ],
     }
-    return render(request, "training/models/lineage.html", context)
+    return render(request, "training/versions/lineage.html", context)
 
 
 def url_of(node: Node, snapshots: Container[int]) -> str:
@@ -346,7 +346,7 @@ def version_page(
         **gates.card(version, request.user),
         **(choices(request, version, tried=tried, form=form) if may_decide(request, version) else {}),
     }
-    return render(request, "training/models/version.html", context, status=422 if form is not None else 200)
+    return render(request, "training/versions/version.html", context, status=422 if form is not None else 200)
 
 
 def choices(
