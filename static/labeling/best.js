@@ -39,7 +39,7 @@ export class BestAnswer extends AnswerState {
     for (const [sample, card] of this.cards.entries()) {
       const best = sample === picked;
       card.classList.toggle("placed", best);
-      card.querySelector(".standing").textContent = best ? "Best" : "";
+      card.querySelector(".status").textContent = best ? "Best" : "";
       card.querySelector(".pick").setAttribute("aria-pressed", String(best));
     }
     this.task.querySelector(".left").textContent =

@@ -158,7 +158,7 @@ export class RankAnswer extends AnswerState {
       const rank = this.rankText(sample);
       card.classList.toggle("placed", placed);
       card.setAttribute("aria-label", `Sample ${sample + 1}, ${rank}`);
-      card.querySelector(".standing").textContent = placed ? rank : "";
+      card.querySelector(".status").textContent = placed ? rank : "";
       card.querySelector(".place span").textContent = placed ? "Remove" : "Rank next";
     }
     this.task.querySelector('[data-act="tie"]').setAttribute("aria-pressed", String(this.joining));

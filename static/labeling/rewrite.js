@@ -152,12 +152,12 @@ export class RewriteAnswer extends AnswerState {
     const edits = source in this.cards;
     for (const [sample, card] of this.cards.entries()) {
       card.classList.toggle("placed", sample === source);
-      card.querySelector(".standing").textContent = sample === source ? "Editing" : "";
+      card.querySelector(".status").textContent = sample === source ? "Editing" : "";
       card.querySelector(".edit").setAttribute("aria-pressed", String(sample === source));
     }
     setPressed(this.task.querySelector('[data-act="nothing"]'), source === NOTHING);
     this.editor.hidden = source === null;
-    this.task.querySelector(".begin").hidden = source !== null;
+    this.task.querySelector(".start-hint").hidden = source !== null;
     if (source === null) return;
     this.editor.querySelector("label").textContent = edits ? `Your text, from sample ${source + 1}` : "Your text";
     if (this.field.value !== this.text) this.field.value = this.text;

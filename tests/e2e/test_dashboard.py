@@ -19,7 +19,7 @@ def test_a_round_is_begun_from_the_dashboard_and_stopped(page: Page, axe: Callab
     Automation.objects.update(every=5)
     ModelVersion.objects.update(stage=ModelVersion.Stage.PRODUCTION)
     sign_in(page, admin())
-    page.get_by_role("link", name="Dashboard").click()
+    page.get_by_role("link", name="Dashboard", exact=True).click()
     expect(page.get_by_role("heading", name="Letters")).to_be_visible()
     page.get_by_role("button", name="Begin round 1").click()
     expect(page.get_by_role("heading", name="Round 1 is going on")).to_be_visible()

@@ -39,7 +39,7 @@ def test_by_mouse(page: Page) -> None:
     card(page, "C").get_by_role("button", name="Pick").click()
     expect(card(page, "A").get_by_role("button", name="Pick")).to_have_attribute("aria-pressed", "false")
     page.get_by_role("button", name="Undo").click()
-    expect(card(page, "A").locator(".standing")).to_have_text("Best")
+    expect(card(page, "A").locator(".status")).to_have_text("Best")
     page.get_by_role("button", name="Submit").click()
     assert values_by_letter(submitted_annotation(page), "rank") == {"A": 1, "B": 2, "C": 2}
 

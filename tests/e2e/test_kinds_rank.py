@@ -52,9 +52,9 @@ def test_by_mouse_with_clicks_and_drags(page: Page) -> None:
     card(page, "A").get_by_role("button", name="Rank next").click()
     card(page, "B").get_by_role("button", name="Rank next").click()
     card(page, "C").locator(".number").drag_to(page.locator(".order .gap").first)
-    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    expect(card(page, "C").locator(".status")).to_have_text("1st")
     page.locator(".order .chip").last.drag_to(page.locator(".order .group").nth(1))
-    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
+    expect(card(page, "B").locator(".status")).to_have_text("tied 2nd")
     page.get_by_role("button", name="Submit").click()
     assert values_by_letter(submitted_annotation(page), "rank") == {"C": 1, "A": 2, "B": 2}
 
@@ -101,8 +101,8 @@ def test_a_stored_order_that_nobody_touched_asks_before_it_is_sent_again(page: P
     queue.submit(assignment, Answer(ranks=ranks_for(assignment, "CA=B")), client_key="first")
     log_in(page, person)
     page.goto(f"/assignments/{assignment.pk}/edit/")
-    expect(card(page, "C").locator(".standing")).to_have_text("1st")
-    expect(card(page, "B").locator(".standing")).to_have_text("tied 2nd")
+    expect(card(page, "C").locator(".status")).to_have_text("1st")
+    expect(card(page, "B").locator(".status")).to_have_text("tied 2nd")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_contain_text("as it is?")
     page.keyboard.press("Escape")

@@ -115,7 +115,7 @@ def test_the_last_answer_is_changed_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("7")
     page.keyboard.press("Enter")
     page.wait_for_url("**/me/")
-    expect(page.locator(".last .said").nth(1)).to_contain_text("Second: much better edited")
+    expect(page.locator(".last .answer-text").nth(1)).to_contain_text("Second: much better edited")
     assert Annotation.objects.filter(revision=2).count() == 1
 
 

@@ -49,7 +49,7 @@ def test_axe_finds_nothing_serious_in_any_window(page: Page, axe: Check) -> None
     for key, shown in (
         ("g", "#guidelines-title"),
         ("?", "#help-title"),
-        ("l", "#last .said"),
+        ("l", "#last .answer-text"),
         ("s", "#skip-title"),
     ):
         page.keyboard.press(key)

@@ -39,7 +39,7 @@ def test_a_draft_survives_a_reload(page: Page) -> None:
     page.keyboard.type("odd")
     page.reload()
     expect(page.locator(".order .chip")).to_have_count(2)
-    expect(card(page, "C").locator(".standing")).to_have_text("1st")
+    expect(card(page, "C").locator(".status")).to_have_text("1st")
     expect(page.locator("#comment")).to_have_value("odd")
 
 

@@ -87,7 +87,7 @@ def test_what_was_begun_is_there_again_after_a_look_at_the_last_answer(page: Pag
     answer_first(page)
     press_digits_of(page, "B")
     page.keyboard.press("l")
-    expect(page.locator("#last .said")).to_have_count(1)
+    expect(page.locator("#last .answer-text")).to_have_count(1)
     page.keyboard.press("1")
     prompt_is(page, "Prompt 0")
     page.get_by_role("button", name="Cancel editing").click()
@@ -127,7 +127,7 @@ def test_a_skipped_task_can_be_taken_again(page: Page) -> None:
     prompt_is(page, "Prompt 1")
     assert Assignment.objects.get(state="skipped").skip_reason == "The prompt makes no sense"
     page.keyboard.press("l")
-    expect(page.locator("#last .said")).to_have_text("Skipped")
+    expect(page.locator("#last .answer-text")).to_have_text("Skipped")
     page.keyboard.press("1")
     prompt_is(page, "Prompt 0")
     press_digits_of(page, "ABC")
