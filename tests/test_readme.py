@@ -29,7 +29,7 @@ def test_every_module_of_a_part_is_in_its_guide(name: str, pattern: str) -> None
 
 def test_every_setting_is_described() -> None:
     source = (Path(settings.BASE_DIR) / "feedback_site" / "settings.py").read_text(encoding="utf-8")
-    read = set(re.findall(r'(?:environ\.get|flag|names)\(\s*"([A-Z_]+)"', source))
+    read = set(re.findall(r'(?:environ\.get|env_bool|env_list)\(\s*"([A-Z_]+)"', source))
     assert {name for name in read if f"`{name}`" not in README} == set()
 
 

@@ -55,7 +55,10 @@ def test_it_reads_pairs_with_and_without_the_optional_fields(tmp_path: Path) -> 
         ('{"completion": "a", "score": 4}', '"score" is 4, not a number from 0 to 1'),
         ('{"completion": "a", "score": 1, "criteria": {"kind": null}}', '"kind" is null, not a number'),
         ('{"completion": "a", "score": 1, "criteria": [1]}', '"criteria" is not an object'),
-        ('{"chosen": [{"role": "judge", "content": "a"}], "rejected": []}', '"chosen" is not a list of {"role"'),
+        (
+            '{"chosen": [{"role": "judge", "content": "a"}], "rejected": []}',
+            '"chosen" is not a list of {"role"',
+        ),
         ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', '"chosen" does not answer'),
     ],
 )

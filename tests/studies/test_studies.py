@@ -1,4 +1,4 @@
-"""Every study at its quick size, from nothing to figures, and once more from what it left."""
+"""Every study at its quick size, from nothing to plots, and again from the results it saved."""
 
 import gzip
 import json
@@ -35,16 +35,16 @@ def check(name: str, folder: Path, arguments: list[str], capsys: pytest.CaptureF
     report = (folder / f"{name}.md").read_text()
     assert report.startswith("# ")
     assert "| ---: |" in report
-    drawings = list(folder.glob(f"{name}*.svg"))
-    assert drawings
-    for path in drawings:
-        drawn = path.read_text()
-        assert "prefers-color-scheme:dark" in drawn
-        assert "currentColor" in drawn
-        assert "#010203" not in drawn
-    # All is known now: nothing is computed, and the same is concluded.
+    plots = list(folder.glob(f"{name}*.svg"))
+    assert plots
+    for path in plots:
+        svg = path.read_text()
+        assert "prefers-color-scheme:dark" in svg
+        assert "currentColor" in svg
+        assert "#010203" not in svg
+    # All cells are done: nothing is computed, and the report is the same.
     assert main(command) == 0
-    assert f"{len(before['cells'])} of them known; about 0 seconds" in capsys.readouterr().out
+    assert f"{len(before['cells'])} of them done before; about 0 seconds" in capsys.readouterr().out
     assert json.loads((folder / f"{name}.json").read_text()) == before
     assert (folder / f"{name}.md").read_text() == report
 
@@ -61,32 +61,48 @@ def test_the_preferences_of_dialogues(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
-def test_it_runs_from_nothing_to_figures(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_runs_from_nothing_to_plots(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(name, tmp_path, [], capsys)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["overoptimisation", "--noise", "a"], "noise: 'a' should be numbers from 0 to 0.5"),
-        (["overoptimisation", "--uses", "maximum"], "uses: 'maximum' is unknown"),
+        (["overoptimisation", "--aggregations", "maximum"], "aggregations: 'maximum' is unknown"),
         (["label_efficiency", "--annotators", "many"], "annotators: expected a whole number"),
-        (["choosing", "--ways", "closeness"], "ways: random is what the others are measured against"),
+        (["active_learning", "--arms", "closeness"], "arms: the others are compared with random"),
         (
-            ["choosing", "--pool", "50"],
+            ["active_learning", "--pool", "50"],
             "annotations: '100,250,500,1000,2000' should be numbers from 10 to 50",
         ),
-        (["estimators", "--subjects", "poems"], "subjects: 'poems' is unknown"),
-        (["estimators", "--subjects", "reviews", "--reviews", "nowhere"], "reviews: nowhere/rt-polarity.pos"),
+        (["estimators", "--tasks", "poems"], "tasks: 'poems' is unknown"),
+        (["estimators", "--tasks", "reviews", "--reviews", "nowhere"], "reviews: nowhere/rt-polarity.pos"),
         (["preferences", "--files", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(
-    arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_error_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, "--folder", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert complaint in error
+    assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "note"),
+    [
+        (["choosing", "--arms", "none"], "choosing is now active_learning"),
+        (["active_learning", "--ways", "none"], "--ways is now --arms"),
+        (["overoptimisation", "--uses", "none"], "--uses is now --aggregations"),
+        (["label_efficiency", "--tuned", "none"], "--tuned is now --tuned-seeds"),
+        (["label_efficiency", "--subject", "none"], "--subject is now --task"),
+        (["estimators", "--subjects", "none"], "--subjects is now --tasks"),
+    ],
+)
+def test_old_names_are_accepted_with_a_note(
+    arguments: list[str], note: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--folder", str(tmp_path)]) == 1
+    assert note in capsys.readouterr().err

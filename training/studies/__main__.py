@@ -1,4 +1,4 @@
-"""`script/study NAME [options] [--quick] [--folder OUT]`: run a study, or go on with it, and report."""
+"""`script/study NAME [options] [--quick] [--folder OUT]`: run or continue a study, and write its report."""
 
 import argparse
 import sys
@@ -9,75 +9,87 @@ from typing import Any, Protocol
 
 from training.gpt.errors import InputError
 from training.studies.options import add_options, read_options
-from training.studies.results_store import Found, Ledger
+from training.studies.results_store import Results, ResultsStore
 
 STUDIES = {
-    "preferences": "reward models on people's own preferences, beside baselines",
-    "overoptimisation": "gold and proxy reward against the KL spent, by number of comparisons and noise",
+    "preferences": "reward models on human preferences, compared with baselines",
+    "overoptimisation": "gold and proxy reward against the KL, by number of comparisons and noise",
     "label_efficiency": "gold win rate by number of annotations, with and without annotator reliability",
-    "choosing": "what tasks teach that a reward model chose, beside tasks at random",
-    "estimators": "ways to tune a policy, at equal numbers of samples",
+    "active_learning": "tasks selected by a reward model, compared with random tasks",
+    "estimators": "tuning methods at equal numbers of samples",
 }
+RENAMED = {"choosing": "active_learning"}
+"""Old names of studies, accepted with a note."""
 
 
 class Study(Protocol):
-    """What the module of a study has."""
+    """What the module of a study defines."""
 
     Options: Any  # a frozen dataclass
-    QUICK: Any  # of it: minutes become seconds, and figures mean nothing
-    GROWING: frozenset[str]  # names of options that only add cells
+    QUICK: Any  # an instance of it that runs in seconds; its results mean nothing
+    EXTENDABLE: frozenset[str]  # names of options that only add cells
 
-    def run(self, options: Any, ledger: Ledger, workspace: Path) -> Found:
-        """Compute what is missing; give what follows from all cells."""
+    def run(self, options: Any, store: ResultsStore, workspace: Path) -> Results:
+        """Compute the missing cells; returns the summary of all."""
         ...
 
-    def report(self, content: Found) -> str:
-        """The study in Markdown, from what its JSON file holds."""
+    def report(self, content: Results) -> str:
+        """The report in Markdown, from the content of the JSON file."""
         ...
 
-    def draw(self, content: Found, folder: Path) -> list[Path]:
-        """Figures into the folder."""
+    def plot(self, content: Results, folder: Path) -> list[Path]:
+        """Write plots into the folder."""
         ...
 
 
-def say(text: str) -> None:
-    """A line for who waits, with the time."""
+def log(text: str) -> None:
+    """Print a line with the time."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
 
-def conduct(name: str, options: Any, folder: Path) -> list[Path]:
-    """Run a study, or go on with it; gives the files written."""
+def run_study(name: str, options: Any, folder: Path) -> list[Path]:
+    """Run or continue a study; returns the files written."""
     study: Study = import_module(f"training.studies.{name}")
-    ledger = Ledger(folder / f"{name}.json", study=name, options=options, growing=study.GROWING, say=say)
-    summary = study.run(options, ledger, folder / "shared")
-    ledger.conclude(summary)
+    store = ResultsStore(
+        folder / f"{name}.json", study=name, options=options, extendable=study.EXTENDABLE, log=log
+    )
+    store.save_summary(study.run(options, store, folder / "shared"))
     report = folder / f"{name}.md"
-    report.write_text(study.report(ledger.content), encoding="utf-8")
-    return [ledger.path, report, *study.draw(ledger.content, folder)]
+    report.write_text(study.report(store.content), encoding="utf-8")
+    return [store.path, report, *study.plot(store.content, folder)]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; gives its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="script/study", description=__doc__)
-    chosen = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name, about in STUDIES.items():
-        each = chosen.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        each.add_argument("--folder", type=Path, default=Path("var/studies"), help="where all of it is kept")
-        each.add_argument("--quick", action="store_true", help="a size that only shows that it works")
-        add_options(each, import_module(f"training.studies.{name}").Options)
+    studies = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    old_names = {new: old for old, new in RENAMED.items()}
+    for name, summary in STUDIES.items():
+        aliases = [old_names[name]] if name in old_names else []
+        command = studies.add_parser(
+            name, aliases=aliases, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        command.add_argument(
+            "--folder", type=Path, default=Path("var/studies"), help="folder of results and shared files"
+        )
+        command.add_argument("--quick", action="store_true", help="a tiny size, to see that the study works")
+        add_options(command, import_module(f"training.studies.{name}").Options)
     given = parser.parse_args(arguments)
-    study = import_module(f"training.studies.{given.name}")
+    name = RENAMED.get(given.name, given.name)
+    if name != given.name:
+        print(f"script/study: {given.name} is now {name}", file=sys.stderr)
+    study = import_module(f"training.studies.{name}")
     try:
         options = read_options(study.QUICK if given.quick else study.Options(), given)
-        files = conduct(given.name, options, given.folder)
+        files = run_study(name, options, given.folder)
     except InputError as error:
         print(f"script/study: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nscript/study: stopped; the same command goes on from the last cell", file=sys.stderr)
+        print("\nscript/study: stopped; the same command continues after the last cell", file=sys.stderr)
         return 130
-    print((given.folder / f"{given.name}.md").read_text(encoding="utf-8"))
-    say("written: " + ", ".join(map(str, files)))
+    print((given.folder / f"{name}.md").read_text(encoding="utf-8"))
+    log("files: " + ", ".join(map(str, files)))
     return 0
 
 

@@ -1,40 +1,45 @@
-"""Ways to tune a policy, at equal numbers of samples: what each makes of the same comparisons.
+"""Tuning methods at equal numbers of samples: policy gradients, dpo and best-of-n on the same comparisons.
 
-Every way learns from the same comparisons: through one reward model, or dpo directly, in as many passes as
-asked. The policy gradients take equally many completions, into however few prompts they are divided. All are
-measured by gold, which none of them saw: the win rate over the untuned policy on held-out prompts, at the KL
-that was reached.
+The policy gradients and best-of-n use one reward model; dpo learns from its comparisons directly. All policy
+gradients sample equally many completions, from fewer prompts if they sample several of each. All are measured
+by gold, which none of them saw: the win rate over the untuned policy on held-out prompts, at the KL reached.
 """
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from training.gpt.config import HardwareConfig
 from training.gpt.config_fields import option
 from training.gpt.model import GPT
-from training.rlhf.config import ControlConfig, DpoConfig, FinetuneConfig
-from training.rlhf.evaluation.best_of_n import expected_best, kl_of
-from training.rlhf.evaluation.win_rate import points_of
+from training.rlhf.config import DpoConfig, FinetuneConfig
+from training.rlhf.evaluation.best_of_n import kl_of
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.heldout_evaluation import Examiner
-from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.intervals import Estimate, paired_interval, share_interval
-from training.studies.options import names, numbers
-from training.studies.plots import COLOURS, panels
-from training.studies.results_store import Cell, Found, Ledger
-from training.studies.reward_models import RATE, agreement, scores_of, train
-from training.studies.samples import Samples, judged
-from training.studies.tables import table
-from training.studies.tasks import SUBJECTS, SubjectOptions, subject
+from training.studies.intervals import Estimate, paired_difference, proportion_interval
+from training.studies.options import parse_names, parse_seeds
+from training.studies.plots import COLOURS, GREY, plot_error_bars, svg_subplots
+from training.studies.results_store import Cell, Results, ResultsStore
+from training.studies.reward_models import (
+    LEARNING_RATE,
+    pairwise_accuracy,
+    score_samples,
+    train_reward,
+)
+from training.studies.samples import Samples, gold_comparisons
+from training.studies.simulated_experiment import (
+    SimulatedExperiment,
+    tune_policy,
+    without_early_stopping,
+)
+from training.studies.tables import markdown_table
+from training.studies.tasks import TASKS, TaskOptions, load_task
 
-# Name, estimator, and samples of each prompt.
+# Name: estimator, and samples per prompt.
 GRADIENTS = {
     "rloo, 4 samples": ("rloo", 4),
     "rloo, 2 samples": ("rloo", 2),
@@ -47,41 +52,40 @@ EXPECTED = ("rloo, 4 samples", "rloo, 2 samples", "reinforce")
 
 DPO = "dpo"
 BEST_OF = (4, 16)
-RIVALS = 8
 SECONDS_PER_STEP = {"ppo": 1.2}
-"""On one slow core; 0.45 for the others."""
+"""On one slow core; 0.45 for the other estimators."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SubjectOptions):
+class Options(TaskOptions):
     """Options of the study of estimators."""
 
-    subjects: str = option("stories,reviews", "what is written")
-    seeds: str = option("0,1,2", "seeds, each with held-out prompts of its own")
-    samples: int = option(3200, "completions that each way learns from", minimum=64)
+    tasks: str = option("stories,reviews", "what the policy writes")
+    seeds: str = option("0,1,2", "seeds; each has its own held-out prompts")
+    samples: int = option(3200, "completions that each policy gradient samples", minimum=64)
     comparisons: int = option(4000, "comparisons that the reward model and dpo learn from", minimum=8)
     samples_per_step: int = option(64, "completions in one update, a multiple of 4", minimum=4)
-    reward_learning_rate: float = RATE
+    reward_learning_rate: float = LEARNING_RATE
     learning_rate: float = option(
         1e-3,
-        "peak learning rate of policy gradients, shared out among the updates of a batch",
+        "peak learning rate of policy gradients, divided by the updates of a batch",
         minimum=1e-6,
     )
     dpo_learning_rate: float = option(
-        0.0, "peak learning rate of dpo (0: usual for the model's width)", minimum=0.0
+        0.0, "peak learning rate of dpo (0: the default for the model's width)", minimum=0.0
     )
     dpo_epochs: float = option(1.0, "passes of dpo over the comparisons", minimum=0.1)
-    kl_coefficient: float = option(0.1, "price of a nat, for dpo as well, fixed", minimum=1e-4)
+    kl_coefficient: float = option(0.1, "fixed KL coefficient, per nat, and dpo's beta", minimum=1e-4)
     heldout: int = option(192, "held-out prompts of each seed", minimum=8)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names(self.subjects, name="subjects", choices=SUBJECTS)
-        numbers(self.seeds, name="seeds", most=1e6)
+        parse_names(self.tasks, name="tasks", choices=TASKS)
+        parse_seeds(self.seeds)
 
 
 QUICK = Options(
-    subjects="stories",
+    tasks="stories",
     seeds="0,1",
     samples=64,
     comparisons=32,
@@ -90,229 +94,175 @@ QUICK = Options(
     pretraining=20_000,
     stories=1000,
 )
-GROWING = frozenset({"subjects", "seeds"})
+EXTENDABLE = frozenset({"tasks", "seeds"})
 
 
-def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
-    """A cell for each subject, way and seed."""
-    subjects = names(options.subjects, name="subjects", choices=SUBJECTS)
-    seeds = [int(seed) for seed in numbers(options.seeds, name="seeds", most=1e6)]
-    prepared = cache(lambda name: _Prepared(name, options, workspace))
+def run(options: Options, store: ResultsStore, workspace: Path) -> Results:
+    """A cell for each task, arm and seed."""
+    tasks = parse_names(options.tasks, name="tasks", choices=TASKS)
+    seeds = parse_seeds(options.seeds)
+    shared = cache(lambda name: _Shared(name, options, workspace))
     steps = options.samples // options.samples_per_step
 
-    def cell(name: str, way: str, seed: int) -> Cell:
+    def cell(name: str, arm: str, seed: int) -> Cell:
         seconds = 8.0 + 20 / (len(GRADIENTS) * len(seeds))
-        if way in GRADIENTS:
-            seconds += steps * SECONDS_PER_STEP.get(GRADIENTS[way][0], 0.45)
-        elif way == DPO:
+        if arm in GRADIENTS:
+            seconds += steps * SECONDS_PER_STEP.get(GRADIENTS[arm][0], 0.45)
+        elif arm == DPO:
             seconds += options.comparisons * options.dpo_epochs * 0.006
         return Cell(
-            name=f"{name}: {way}, seed {seed}",
-            prepare=lambda: prepared(name),
-            compute=lambda: {"subject": name, "way": way, "seed": seed, **prepared(name).cell(way, seed)},
+            name=f"{name}: {arm}, seed {seed}",
+            prepare=lambda: shared(name),
+            compute=lambda: {"task": name, "arm": arm, "seed": seed, **shared(name).cell(arm, seed)},
             minutes=seconds / 60,
         )
 
-    ways = [*GRADIENTS, DPO, *(f"best of {n}" for n in BEST_OF)]
-    found = ledger.complete(cell(name, way, seed) for seed in seeds for name in subjects for way in ways)
-    done = list(found.values())
+    arms = [*GRADIENTS, DPO, *(f"best of {n}" for n in BEST_OF)]
+    results = store.compute_missing(cell(name, arm, seed) for seed in seeds for name in tasks for arm in arms)
+    cells = list(results.values())
     return {
-        "rows": [_row(done, name, way) for name in subjects for way in ways],
-        "order": [_gap(done, name, *pair) for name in subjects for pair in pairwise(EXPECTED)],
+        "rows": [_row(cells, name, arm) for name in tasks for arm in arms],
+        "order": [_difference(cells, name, *pair) for name in tasks for pair in pairwise(EXPECTED)],
     }
 
 
-class _Prepared:
-    """What the cells of one subject share: comparisons, a reward model of them, and held-out samples."""
+class _Shared:
+    """What the cells of one task share: comparisons, and a reward model trained on them."""
 
     def __init__(self, name: str, options: Options, workspace: Path) -> None:
-        self.options, self.subject = options, subject(name, options, workspace)
+        self.options, self.task = options, load_task(name, options, workspace)
         count = options.comparisons
-        prompts = self.subject.prompts[: max(16, count // 2)]
-        pool = Samples.of(self.subject, prompts, each=2 * -(-count // len(prompts)), seed=1)
-        self.comparisons = judged(pool.pairs(count, seed=0), self.subject, noise=0.0, seed=0)
-        self.reward = train(
-            self.subject, self.comparisons, pool, rate=options.reward_learning_rate, seed=0
+        prompts = self.task.prompts[: max(16, count // 2)]
+        self.pool = Samples.generate(self.task, prompts, per_prompt=2 * -(-count // len(prompts)), seed=1)
+        self.comparisons = gold_comparisons(self.pool.draw_pairs(count, seed=0), self.task, noise=0.0, seed=0)
+        self.reward = train_reward(
+            self.task, self.comparisons, self.pool, learning_rate=options.reward_learning_rate, seed=0
         ).model
 
-    def heldout(self, seed: int) -> tuple[Samples, Samples]:
-        """To choose from, and to compare with."""
-        size, prompts = self.options.heldout, self.subject.heldout
-        first = seed * size % max(1, len(prompts) - size)
-        mine = prompts[first : first + size]
-        return (
-            Samples.of(self.subject, mine, each=max(BEST_OF), seed=1000 + seed),
-            Samples.of(self.subject, mine, each=RIVALS, seed=2000 + seed),
+    def cell(self, arm: str, seed: int) -> Results:
+        """The results of one arm."""
+        experiment = SimulatedExperiment(
+            self.task, pool=self.pool, seed=seed, heldout=self.options.heldout, best_of=max(BEST_OF)
         )
-
-    def cell(self, way: str, seed: int) -> Found:
-        """What one way comes to."""
-        choices, rivals = self.heldout(seed)
-        if way not in GRADIENTS and way != DPO:
-            return self._best_of(int(way.rpartition(" ")[2]), choices, rivals)
-        policy = copy.deepcopy(self.subject.policy)
-        if way == DPO:
-            self._dpo(policy, seed)
+        if arm in GRADIENTS:
+            policy = self._policy_gradient(*GRADIENTS[arm], seed=seed)
+        elif arm == DPO:
+            policy = self._dpo(seed)
         else:
-            self._gradient(policy, *GRADIENTS[way], seed=seed)
-        return self._measured(policy, rivals, seed)
+            return self._best_of_n(experiment, int(arm.rpartition(" ")[2]))
+        return experiment.evaluate_policy(policy, scorer=self.reward.score)
 
-    def _gradient(self, policy: GPT, estimator: str, samples_per_prompt: int, *, seed: int) -> None:
-        options, subject = self.options, self.subject
+    def _policy_gradient(self, estimator: str, samples_per_prompt: int, *, seed: int) -> GPT:
+        options, task = self.options, self.task
         config = FinetuneConfig(
             estimator=estimator,
             steps=options.samples // options.samples_per_step,
             prompts_per_step=options.samples_per_step // samples_per_prompt,
             samples_per_prompt=samples_per_prompt,
-            max_new_tokens=subject.max_new_tokens,
+            max_new_tokens=task.max_new_tokens,
             kl_coefficient=options.kl_coefficient,
             kl_horizon=0.0,
             seed=seed,
         )
-        finetune(
-            policy=policy,
-            tokenizer=subject.tokenizer,
-            scorer=self.reward,
-            prompts=subject.prompts,
-            heldout_prompts=subject.prompts[-16:],
-            config=replace(config, learning_rate=options.learning_rate / config.updates),
-            control=self._control(options.samples),
-            hardware=HardwareConfig(device="cpu"),
+        return tune_policy(
+            task,
+            self.reward,
+            replace(config, learning_rate=options.learning_rate / config.updates),
+            heldout_prompts=task.prompts[-16:],
+            evaluate_every=options.samples,
         )
 
-    def _dpo(self, policy: GPT, seed: int) -> None:
-        options, subject = self.options, self.subject
+    def _dpo(self, seed: int) -> GPT:
+        options, task = self.options, self.task
+        policy = copy.deepcopy(task.policy)
         dpo(
             policy=policy,
-            tokenizer=subject.tokenizer,
+            tokenizer=task.tokenizer,
             comparisons=self.comparisons,
-            heldout_prompts=subject.prompts[-16:],
+            heldout_prompts=task.prompts[-16:],
             config=DpoConfig(
                 beta=options.kl_coefficient,
                 epochs=options.dpo_epochs,
                 batch_size=options.samples_per_step // 2,
                 learning_rate=options.dpo_learning_rate,
                 heldout=0.0,
-                max_new_tokens=subject.max_new_tokens,
+                max_new_tokens=task.max_new_tokens,
                 seed=seed,
             ),
-            control=self._control(options.samples),
+            control=without_early_stopping(options.samples, heldout_prompts=16),
             hardware=HardwareConfig(device="cpu"),
             scorer=self.reward.score,
         )
+        return policy
 
-    def _control(self, steps: int) -> ControlConfig:
-        """Nothing chooses among versions or stops early: what is compared is what all samples made."""
-        return ControlConfig(
-            evaluate_every=steps, heldout_prompts=16, kl_budget=0.0, patience=0, stop_window=0
-        )
-
-    def _measured(self, policy: GPT, rivals: Samples, seed: int) -> Found:
-        subject = self.subject
-        examiner = Examiner(
-            reference=subject.policy,
-            tokenizer=subject.tokenizer,
-            prompts=rivals.prompts,
-            most=len(rivals.prompts),
-            scorer=self.reward.score,
-            gold=subject.gold,
-            max_new_tokens=subject.max_new_tokens,
-            seed=seed,
-        )
-        found = examiner.examine(policy, step=0)
-        assert found is not None
-        theirs = dict(zip(rivals.prompts, rivals.gold, strict=True))
-        points = [
-            fmean(points_of(gold, rival) for rival in theirs[prompt])
-            for prompt, gold in zip(examiner.prompts, found.each["gold"], strict=True)
-        ]
-        measures = ("kl", "gold", "reward", "length", "repetition")
+    def _best_of_n(self, experiment: SimulatedExperiment, n: int) -> Results:
+        """The expectation over all choices of n among the candidates, which varies less than one choice."""
+        scores = score_samples(self.reward.score, experiment.candidates)
         return {
-            "win_rate": fmean(points),
-            "win_rate_error": stdev(points) / math.sqrt(len(points)),
-            **{name: found.mean(name) for name in measures},
-            "example": [examiner.prompts[0], found.completions[0]],
-        }
-
-    def _best_of(self, n: int, choices: Samples, rivals: Samples) -> Found:
-        """Over all choices of n among the completions, which is less noisy than one."""
-        scores = scores_of(self.reward.score, choices)
-        points, golds, rewards = [], [], []
-        for mine, gold, theirs in zip(scores, choices.gold, rivals.gold, strict=True):
-            wins = [fmean(points_of(each, rival) for rival in theirs) for each in gold]
-            points.append(expected_best(mine, wins, n=n))
-            golds.append(expected_best(mine, gold, n=n))
-            rewards.append(expected_best(mine, mine, n=n))
-        return {
-            "win_rate": fmean(points),
-            "win_rate_error": stdev(points) / math.sqrt(len(points)),
+            **experiment.evaluate_best_of_n(scores, n=n),
             "kl": kl_of(n),
-            "gold": fmean(golds),
-            "reward": fmean(rewards),
-            "accuracy": agreement(scores, choices.gold),
+            "accuracy": pairwise_accuracy(scores, experiment.candidates.gold),
         }
 
 
-def _values(cells: Sequence[Mapping[str, Any]], name: str, way: str, measure: str) -> list[float]:
-    """One for each seed, in their order."""
+def _values(cells: Sequence[Mapping[str, Any]], name: str, arm: str, metric: str) -> list[float]:
+    """One value per seed, in the order of the seeds."""
     mine = sorted(
-        (cell for cell in cells if (cell["subject"], cell["way"]) == (name, way)),
+        (cell for cell in cells if (cell["task"], cell["arm"]) == (name, arm)),
         key=lambda cell: int(cell["seed"]),
     )
-    return [cell[measure] for cell in mine if measure in cell]
+    return [cell[metric] for cell in mine if metric in cell]
 
 
-def _row(cells: Sequence[Mapping[str, Any]], name: str, way: str) -> Found:
-    """Means over the seeds, the win rate with its interval."""
-    row: Found = {
-        "subject": name,
-        "way": way,
-        "win_rate": share_interval(_values(cells, name, way, "win_rate")).to_dict(),
-        "seconds": fmean(_values(cells, name, way, "seconds")),
+def _row(cells: Sequence[Mapping[str, Any]], name: str, arm: str) -> Results:
+    """Means over the seeds, and the win rate with its interval."""
+    row: Results = {
+        "task": name,
+        "arm": arm,
+        "win_rate": proportion_interval(_values(cells, name, arm, "win_rate")).to_dict(),
+        "seconds": fmean(_values(cells, name, arm, "seconds")),
     }
-    for measure in ("kl", "gold", "reward", "length", "repetition"):
-        if found := _values(cells, name, way, measure):
-            row[measure] = fmean(found)
+    for metric in ("kl", "gold", "reward", "length", "repetition"):
+        if values := _values(cells, name, arm, metric):
+            row[metric] = fmean(values)
     return row
 
 
-def _gap(cells: Sequence[Mapping[str, Any]], name: str, better: str, worse: str) -> Found:
-    """How much more one way wins than another, seed by seed on the same prompts."""
-    gap = paired_interval(_values(cells, name, better, "win_rate"), _values(cells, name, worse, "win_rate"))
-    return {"subject": name, "better": better, "worse": worse, "gap": gap.to_dict()}
+def _difference(cells: Sequence[Mapping[str, Any]], name: str, better: str, worse: str) -> Results:
+    """The difference in win rate between two arms, seed by seed on the same prompts."""
+    difference = paired_difference(
+        _values(cells, name, better, "win_rate"), _values(cells, name, worse, "win_rate")
+    )
+    return {"task": name, "better": better, "worse": worse, "difference": difference.to_dict()}
 
 
-def report(content: Found) -> str:
-    """A table for each subject, and the order that was expected beside what came out."""
+def report(content: Results) -> str:
+    """A table for each task, and the expected order beside the result."""
     options, summary = content["options"], content["summary"]
     about = (
         f"{options['samples']:,} completions each; the reward model and dpo learn from"
         f" {options['comparisons']:,} comparisons by gold without noise. Gold win rate over the untuned"
         f" policy on {options['heldout']} held-out prompts of each seed ({options['seeds']}), with 95 %"
         " intervals over seeds, which draw their own prompts;"
-        f" {content['seconds'] / 60:.0f} minutes of cells. Expected, from Ahmadian et al."
+        f" {content['seconds'] / 60:.0f} minutes of computation. Expected, from Ahmadian et al."
         " (2024): rloo with 4 samples above 2 above reinforce."
     )
-    lines = [
-        "# Ways to tune a policy, at equal samples",
-        "",
-        about,
-    ]
-    for name in dict.fromkeys(row["subject"] for row in summary["rows"]):
+    lines = ["# Tuning methods at equal numbers of samples", "", about]
+    for name in dict.fromkeys(row["task"] for row in summary["rows"]):
         body = [
             [
-                row["way"],
+                row["arm"],
                 str(Estimate(**row["win_rate"])),
-                *(row.get(measure, float("nan")) for measure in _COLUMNS),
+                *(row.get(metric, float("nan")) for metric in _COLUMNS),
             ]
             for row in summary["rows"]
-            if row["subject"] == name
+            if row["task"] == name
         ]
-        lines += ["", f"## {name}", "", table(["", "gold win rate", *_COLUMNS.values()], body), ""]
+        lines += ["", f"## {name}", "", markdown_table(["", "gold win rate", *_COLUMNS.values()], body), ""]
         lines += [
-            f"- {gap['better']} less {gap['worse']}: {Estimate(**gap['gap'])} (expected above 0)"
-            for gap in summary["order"]
-            if gap["subject"] == name
+            f"- {each['better']} minus {each['worse']}: {Estimate(**each['difference'])} (expected above 0)"
+            for each in summary["order"]
+            if each["task"] == name
         ]
     return "\n".join([*lines, ""])
 
@@ -327,35 +277,26 @@ _COLUMNS = {
 }
 
 
-def draw(content: Found, folder: Path) -> list[Path]:
-    """Win rate against the KL that was paid for it."""
+def plot(content: Results, folder: Path) -> list[Path]:
+    """Win rate against the KL it took."""
     rows = content["summary"]["rows"]
-    subjects = list(dict.fromkeys(row["subject"] for row in rows))
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
     path = folder / "estimators.svg"
-    with panels(path, columns=len(subjects)) as axes:
-        for ax, name in zip(axes, subjects, strict=True):
-            mine = [row for row in rows if row["subject"] == name]
-            drawn = [row for row in mine if row["way"].startswith("best of")]
+    with svg_subplots(path, columns=len(tasks)) as axes:
+        for ax, name in zip(axes, tasks, strict=True):
+            mine = [row for row in rows if row["task"] == name]
+            best_of_n = [row for row in mine if row["arm"].startswith("best of")]
             ax.plot(
-                [row["kl"] for row in drawn],
-                [row["win_rate"]["value"] for row in drawn],
+                [row["kl"] for row in best_of_n],
+                [row["win_rate"]["value"] for row in best_of_n],
                 "s--",
-                color="#7f8791",
+                color=GREY,
                 ms=4,
                 label="best of " + ", ".join(map(str, BEST_OF)),
             )
-            others = [row for row in mine if row not in drawn]
-            for colour, row in zip(COLOURS, others, strict=False):
-                rate = row["win_rate"]
-                ax.errorbar(
-                    row["kl"],
-                    rate["value"],
-                    yerr=[[rate["value"] - rate["low"]], [rate["high"] - rate["value"]]],
-                    fmt="o",
-                    color=colour,
-                    capsize=3,
-                    label=row["way"],
-                )
+            tuned = [row for row in mine if row not in best_of_n]
+            for colour, row in zip(COLOURS, tuned, strict=False):
+                plot_error_bars(ax, [row["kl"]], [row["win_rate"]], colour=colour, label=row["arm"])
             ax.set_title(name)
             ax.set_xlabel("KL, nats per sequence")
             ax.set_ylabel("gold win rate")

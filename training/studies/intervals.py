@@ -1,4 +1,4 @@
-"""How sure a study may be: intervals over prompts and over seeds, all at 95 %."""
+"""Means with 95 % intervals, over seeds or over pairs."""
 
 import math
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
-    """The mean of independent values with Student's interval; of a single value, the interval is unknown.
+    """The mean of independent values with Student's t interval, which is NaN for a single value.
 
-    Over seeds, each of which drew its own prompts, it covers the chance of both.
+    If each seed draws its own prompts, the interval over seeds covers the variation of both.
     """
     value = fmean(values)
     if len(values) < 2:
@@ -39,14 +39,14 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return Estimate(value, value - half, value + half, len(values))
 
 
-def share_interval(values: Sequence[float]) -> Estimate:
-    """The same of shares, which lie between 0 and 1 however few there are of them."""
-    found = mean_interval(values)
+def proportion_interval(values: Sequence[float]) -> Estimate:
+    """`mean_interval` of values between 0 and 1, clipped to that range."""
+    estimate = mean_interval(values)
     if len(values) < 2:
-        return found
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+        return estimate
+    return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
 
 
-def paired_interval(values: Sequence[float], others: Sequence[float]) -> Estimate:
-    """How much more `values` are than `others`, pair by pair: what both share cancels out."""
+def paired_difference(values: Sequence[float], others: Sequence[float]) -> Estimate:
+    """The mean of `values - others`, pair by pair, so that what each pair shares cancels out."""
     return mean_interval([value - other for value, other in zip(values, others, strict=True)])

@@ -1,78 +1,74 @@
-"""Label efficiency: what an annotation buys, when some annotators answer at random.
+"""Label efficiency: what is an annotation worth when some annotators answer at random?
 
-Simulated people of one taste judge pairs of samples; a share of them does not look. From the same answers a
-reward model is trained that counts all alike, one that learns each annotator's reliability, and one that is
-told who is careless, which is the most that knowing them could bring. What counts is the gold win rate of
-what each picks, or of a policy tuned against it, over the untuned policy.
+Simulated annotators compare pairs of samples; a share of them answers at random. Three reward models are
+trained on the same answers: one weights all annotators equally, one learns each annotator's reliability, and
+one, the oracle, leaves the careless ones out. What counts is the gold win rate, over the untuned policy, of
+the samples that each picks or of a policy tuned against it.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
-from training.gpt.config import HardwareConfig
 from training.gpt.config_fields import option
-from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig
-from training.rlhf.evaluation.win_rate import points_of
+from training.rlhf.config import AnnotatorsConfig, FinetuneConfig
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
-from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.heldout_evaluation import Examiner
-from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.intervals import Estimate, paired_interval, share_interval
-from training.studies.options import numbers
-from training.studies.plots import COLOURS, panels
-from training.studies.results_store import Cell, Found, Ledger
+from training.rlhf.reward.reward_model import Ensemble, RewardModel
+from training.studies.intervals import paired_difference, proportion_interval
+from training.studies.options import parse_numbers, parse_seeds
+from training.studies.plots import COLOURS, plot_band, svg_subplots
+from training.studies.results_store import Cell, Results, ResultsStore
 from training.studies.reward_models import (
-    RATE,
+    LEARNING_RATE,
     SECONDS_PER_COMPARISON,
-    agreement,
-    best_of_n,
-    passes,
-    scores_of,
-    train,
+    default_epochs,
+    train_reward,
 )
 from training.studies.samples import Samples
-from training.studies.tables import table
-from training.studies.tasks import SUBJECTS, SubjectOptions, subject
+from training.studies.simulated_experiment import SimulatedExperiment, tune_policy
+from training.studies.tables import annotations_table, markdown_table
+from training.studies.tasks import TASKS, TaskOptions, load_task
 
-ARMS = ("alike", "reliability", "told")
-"""All count alike; each by the learned reliability; and the careless left out, as if they were known."""
+EQUAL, RELIABILITY, ORACLE = "equal weights", "reliability", "oracle"
+ARMS = (EQUAL, RELIABILITY, ORACLE)
+"""All annotators count the same; each by the learned reliability; and the careless ones are left out."""
 
-RIVALS = 8
-"""Completions of the untuned policy that each choice is compared with."""
+MAX_ANNOTATIONS = 16_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SubjectOptions):
+class Options(TaskOptions):
     """Options of the label efficiency study."""
 
-    subject: str = option("stories", "what is written", choices=SUBJECTS)
+    task: str = option("stories", "what the policy writes", choices=TASKS)
     annotations: str = option("100,250,500,1000,2500,5000", "numbers of annotations to learn from")
-    seeds: str = option("0,1,2,3,4", "seeds, each with people, pairs and held-out prompts of its own")
-    annotators: int = option(10, "people who answer, equally often", minimum=2)
-    careless: float = option(
-        0.2, "share of them who answer at random, whatever they are shown", minimum=0.0, maximum=0.9
-    )
+    seeds: str = option("0,1,2,3,4", "seeds; each has its own annotators, pairs and held-out prompts")
+    annotators: int = option(10, "simulated annotators, who answer equally often", minimum=2)
+    careless: float = option(0.2, "share of them who answer at random", minimum=0.0, maximum=0.9)
     annotator_noise: float = option(
-        0.5, "temperature of the others' choices, in deviations of the taste", minimum=0.0
+        0.5, "temperature of the others' choices, in standard deviations of gold", minimum=0.0
     )
-    reward_learning_rate: float = RATE
+    reward_learning_rate: float = LEARNING_RATE
     best_of: int = option(16, "completions that the reward chooses from", minimum=2)
     heldout: int = option(256, "held-out prompts of each seed", minimum=8)
-    tuned: int = option(1, "seeds, the first ones, for which a policy is tuned as well", minimum=0)
+    tuned_seeds: int = option(1, "number of seeds, from the first, that also tune a policy", minimum=0)
     steps: int = option(30, "updates of such a policy", minimum=1)
     learning_rate: float = option(1e-3, "its peak learning rate", minimum=1e-6)
-    kl_coefficient: float = option(0.1, "its price of a nat", minimum=0.0)
+    kl_coefficient: float = option(0.1, "its KL coefficient, per nat", minimum=0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers(self.annotations, name="annotations", least=10, most=16_000)
-        numbers(self.seeds, name="seeds", most=1e6)
+        parse_numbers(self.annotations, name="annotations", min_value=10, max_value=MAX_ANNOTATIONS)
+        parse_seeds(self.seeds)
+
+    @property
+    def counts(self) -> list[int]:
+        """Numbers of annotations, rising."""
+        numbers = parse_numbers(self.annotations, name="annotations", max_value=MAX_ANNOTATIONS)
+        return [int(count) for count in numbers]
 
 
 QUICK = Options(
@@ -81,271 +77,202 @@ QUICK = Options(
     annotators=5,
     best_of=4,
     heldout=12,
-    tuned=1,
+    tuned_seeds=1,
     steps=2,
     pretraining=20_000,
     stories=1000,
 )
-GROWING = frozenset({"seeds"})
+EXTENDABLE = frozenset({"seeds"})
 
 
-def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
-    """A cell for each number of annotations and seed, with all arms in it: they share answers and prompts."""
-    prepared = cache(lambda seed: _Prepared(options, workspace, seed))
-    seeds = [int(seed) for seed in numbers(options.seeds, name="seeds", most=1e6)]
-    counts = [int(count) for count in numbers(options.annotations, name="annotations", most=16_000)]
-    tuned = set(seeds[: options.tuned])
+def run(options: Options, store: ResultsStore, workspace: Path) -> Results:
+    """A cell for each number of annotations and seed, with all arms: they share answers and prompts."""
+    experiment = cache(lambda seed: _Experiment(options, workspace, seed))
+    seeds = parse_seeds(options.seeds)
+    tuned = set(seeds[: options.tuned_seeds])
 
     def cell(count: int, seed: int) -> Cell:
-        each = count * passes(count) * SECONDS_PER_COMPARISON + 4
-        each += options.steps * 0.45 + 3 if seed in tuned else 0
+        seconds = count * default_epochs(count) * SECONDS_PER_COMPARISON + 4
+        seconds += options.steps * 0.45 + 3 if seed in tuned else 0
         return Cell(
             name=f"{count} annotations, seed {seed}" + (", tuned" if seed in tuned else ""),
-            prepare=lambda: prepared(seed),
-            compute=lambda: prepared(seed).cell(count, tune=seed in tuned),
-            minutes=len(ARMS) * each / 60,
+            prepare=lambda: experiment(seed),
+            compute=lambda: experiment(seed).cell(count, tune=seed in tuned),
+            minutes=len(ARMS) * seconds / 60,
         )
 
-    found = ledger.complete(cell(count, seed) for seed in seeds for count in counts)
-    return _summary(list(found.values()), counts)
+    cells = store.compute_missing(cell(count, seed) for seed in seeds for count in options.counts)
+    return _summary(list(cells.values()), options.counts)
 
 
-class _Prepared:
-    """What the cells of one seed share."""
+class _Experiment(SimulatedExperiment):
+    """One seed; some of its annotators are careless."""
 
     def __init__(self, options: Options, workspace: Path, seed: int) -> None:
-        self.options, self.seed = options, seed
-        self.subject = subject(options.subject, options, workspace)
-        most = max(numbers(options.annotations, name="annotations", most=16_000))
-        learned = self.subject.prompts
-        prompts = learned[: max(64, int(most) // 4)]
-        self.pool = Samples.of(self.subject, prompts, each=2 * -(-int(most) // len(prompts)), seed=1)
-        heldout = self.subject.heldout
-        first = seed * options.heldout % max(1, len(heldout) - options.heldout)
-        mine = heldout[first : first + options.heldout]
-        self.choices = Samples.of(self.subject, mine, each=options.best_of, seed=1000 + seed)
-        self.rivals = Samples.of(self.subject, mine, each=RIVALS, seed=2000 + seed)
-        self.people = _people(options, self.subject.gold, self.pool, seed=seed)
+        task = load_task(options.task, options, workspace)
+        max_count = max(options.counts)
+        prompts = task.prompts[: max(64, max_count // 4)]
+        super().__init__(
+            task,
+            pool=Samples.generate(task, prompts, per_prompt=2 * -(-max_count // len(prompts)), seed=1),
+            seed=seed,
+            heldout=options.heldout,
+            best_of=options.best_of,
+            annotators=AnnotatorsConfig(
+                count=options.annotators,
+                noise=options.annotator_noise,
+                careless=options.careless,
+                tie_margin=0.0,
+            ),
+        )
+        self.options = options
+        self.careless = {annotator.name for annotator in self.annotators if annotator.careless}
 
-    def cell(self, count: int, *, tune: bool) -> Found:
-        """All arms, from the same `count` answers."""
-        answers = _answers(self.people, self.pool.pairs(count, seed=self.seed))
-        careless = {person.name for person in self.people if person.careless}
-        known = [pair for pair in answers if pair.annotator not in careless]
+    def cell(self, count: int, *, tune: bool) -> Results:
+        """The results of all arms, from the same `count` answers."""
+        pairs = self.pool.draw_pairs(count, seed=self.seed)
+        answers = [self.annotate(pair, number=number) for number, pair in enumerate(pairs)]
+        careful = [answer for answer in answers if answer.annotator not in self.careless]
         return {
             "annotations": count,
             "seed": self.seed,
             "arms": {
-                "alike": self._arm(answers, tune=tune),
-                "reliability": self._arm(answers, tune=tune, reliability=True),
-                "told": self._arm(known, tune=tune),
+                EQUAL: self._arm(answers, tune=tune),
+                RELIABILITY: self._arm(answers, tune=tune, reliability=True),
+                ORACLE: self._arm(careful, tune=tune),
             },
         }
 
-    def _arm(self, answers: Sequence[Comparison], *, tune: bool, reliability: bool = False) -> Found:
-        options, subject = self.options, self.subject
-        result = train(
-            subject,
+    def _arm(self, answers: Sequence[Comparison], *, tune: bool, reliability: bool = False) -> Results:
+        reward = train_reward(
+            self.task,
             answers,
             self.pool,
-            rate=options.reward_learning_rate,
+            learning_rate=self.options.reward_learning_rate,
             seed=self.seed,
             reliability=reliability,
         )
-        scores = scores_of(result.model.score, self.choices)
-        found: Found = {
-            "accuracy": agreement(scores, self.choices.gold),
-            **best_of_n(scores, self.choices, self.rivals),
-        }
+        results = self.evaluate_reward(reward.model.score)
         if reliability:
-            careless = {person.name for person in self.people if person.careless}
-            found["reliabilities"] = {
-                side: [
+            results["reliabilities"] = {
+                kind: [
                     each["reliability"]
-                    for each in result.metrics["annotators"]
-                    if (each["annotator"] in careless) == mine
+                    for each in reward.metrics["annotators"]
+                    if (each["annotator"] in self.careless) == is_careless
                 ]
-                for side, mine in (("careless", True), ("careful", False))
+                for kind, is_careless in (("careless", True), ("careful", False))
             }
         if tune:
-            found |= self._tuned(result.model)
-        return found
+            results |= self._tune(reward.model)
+        return results
 
-    def _tuned(self, scorer: Scorer | Any) -> Found:
-        """The same of a policy tuned against the scorer."""
-        options, subject = self.options, self.subject
-        policy = copy.deepcopy(subject.policy)
-        finetune(
-            policy=policy,
-            tokenizer=subject.tokenizer,
-            scorer=scorer,
-            prompts=subject.prompts,
-            heldout_prompts=subject.prompts[-64:],
-            config=FinetuneConfig(
+    def _tune(self, scorer: RewardModel | Ensemble) -> Results:
+        """Gold win rate and KL of a policy tuned against the scorer."""
+        options = self.options
+        policy = tune_policy(
+            self.task,
+            scorer,
+            FinetuneConfig(
                 steps=options.steps,
-                max_new_tokens=subject.max_new_tokens,
+                max_new_tokens=self.task.max_new_tokens,
                 learning_rate=options.learning_rate,
                 kl_coefficient=options.kl_coefficient,
                 kl_horizon=0.0,
                 seed=self.seed,
             ),
-            control=ControlConfig(evaluate_every=options.steps, kl_budget=0.0, stop_window=0),
-            hardware=HardwareConfig(device="cpu"),
+            heldout_prompts=self.task.prompts[-64:],
+            evaluate_every=options.steps,
         )
-        examiner = Examiner(
-            reference=subject.policy,
-            tokenizer=subject.tokenizer,
-            prompts=self.rivals.prompts,
-            most=len(self.rivals.prompts),
-            gold=subject.gold,
-            max_new_tokens=subject.max_new_tokens,
-            seed=self.seed,
-        )
-        found = examiner.examine(policy, step=options.steps)
-        assert found is not None
-        wins = dict(zip(self.rivals.prompts, self.rivals.gold, strict=True))
-        points = [
-            fmean(points_of(gold, rival) for rival in wins[prompt])
-            for prompt, gold in zip(examiner.prompts, found.each["gold"], strict=True)
-        ]
-        return {"tuned_win_rate": fmean(points), "tuned_kl": found.kl}
+        results = self.evaluate_policy(policy)
+        return {"tuned_win_rate": results["win_rate"], "tuned_kl": results["kl"]}
 
 
-def _people(options: Options, gold: Scorer, pool: Samples, *, seed: int) -> list[SimulatedAnnotator]:
-    config = AnnotatorsConfig(
-        count=options.annotators,
-        noise=options.annotator_noise,
-        careless=options.careless,
-        tie_margin=0.0,
-        seed=seed,
-    )
-    deviation = pstdev([score for row in pool.gold for score in row])
-    return simulated_annotators(config, gold, deviation=deviation)
+METRICS = ("win_rate", "accuracy", "tuned_win_rate")
 
 
-def _answers(people: Sequence[SimulatedAnnotator], pairs: Sequence[tuple[str, str, str]]) -> list[Comparison]:
-    """Each pair judged by one person; they take turns."""
-    answers = []
-    for place, (prompt, one, other) in enumerate(pairs):
-        person = people[place % len(people)]
-        first, second = person.rank(prompt, [one, other])
-        better, worse = (one, other) if first <= second else (other, one)
-        answers.append(
-            Comparison(
-                prompt=prompt, chosen=better, rejected=worse, tie=first == second, annotator=person.name
-            )
-        )
-    return answers
-
-
-def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Found:
-    """By number of annotations, each arm and how much more it is than counting all alike; over seeds."""
+def _summary(cells: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Results:
+    """By number of annotations, the estimate of each arm and its difference from equal weights."""
 
     def values(count: int | None, arm: str, name: str) -> list[float]:
-        """One for each seed; over all numbers of annotations, their mean."""
+        """One value per seed; without a count, the mean over all numbers of annotations."""
         by_seed: dict[int, list[float]] = {}
         for cell in cells:
             if (count is None or cell["annotations"] == count) and name in cell["arms"][arm]:
                 by_seed.setdefault(cell["seed"], []).append(cell["arms"][arm][name])
         return [fmean(found) for found in by_seed.values()]
 
-    def row(count: int | None) -> Found:
-        found: Found = {"annotations": count}
-        for name in ("win_rate", "accuracy", "tuned_win_rate"):
+    def row(count: int | None) -> Results:
+        estimates: Results = {"annotations": count}
+        for name in METRICS:
             for arm in ARMS:
                 if mine := values(count, arm, name):
-                    found[f"{name}/{arm}"] = share_interval(mine).to_dict()
-                    if arm != "alike":
-                        others = values(count, "alike", name)
-                        found[f"{name}/{arm} - alike"] = paired_interval(mine, others).to_dict()
-        return found
+                    estimates[f"{name}/{arm}"] = proportion_interval(mine).to_dict()
+                    if arm != EQUAL:
+                        others = values(count, EQUAL, name)
+                        estimates[f"{name}/{arm} - {EQUAL}"] = paired_difference(mine, others).to_dict()
+        return estimates
 
     return {"rows": [*(row(count) for count in counts), row(None)]}
 
 
-def report(content: Found) -> str:
-    """Tables of win rates, of accuracies, and of what reliability was found."""
+def report(content: Results) -> str:
+    """Tables of win rates, accuracies and learned reliabilities."""
     options, rows = content["options"], content["summary"]["rows"]
     about = (
-        f"{options['annotators']} simulated annotators, {options['careless']:.0%} of whom answer at random;"
-        f" means over the seeds {options['seeds']} with 95 % intervals, each seed with pairs, people and"
-        f" held-out prompts of its own; differences are paired. {content['seconds'] / 60:.0f} minutes of"
-        " cells. Expected: reliability lies between counting all alike and leaving the careless out, which"
-        " gains most where there are enough answers of each person to tell, and too few to learn all from."
+        f"{options['annotators']} simulated annotators, {options['careless']:.0%} of whom answer at random."
+        f" Means over the seeds {options['seeds']} with 95 % intervals; each seed has its own pairs,"
+        f" annotators and held-out prompts, and differences are paired. {content['seconds'] / 60:.0f} minutes"
+        " of computation. The oracle leaves the careless annotators out. Expected: reliability lies between"
+        " equal weights and the oracle, and gains most where there are enough answers of each annotator to"
+        " estimate it, but too few answers to learn everything."
     )
-    lines = [
-        f"# Label efficiency, on {options['subject']}",
-        "",
-        about,
-    ]
+    lines = [f"# Label efficiency, on {options['task']}", "", about]
     titles = {
-        "win_rate": f"Gold win rate, over the untuned policy, of the best of {options['best_of']}",
-        "accuracy": "Share of held-out pairs that the reward orders as gold does",
-        "tuned_win_rate": f"Gold win rate of a policy tuned in {options['steps']} steps (seeds: the first"
-        f" {options['tuned']})",
+        "win_rate": f"Gold win rate of the best of {options['best_of']} over the untuned policy",
+        "accuracy": "Pairwise accuracy of the reward on held-out pairs, by gold",
+        "tuned_win_rate": f"Gold win rate of a policy tuned for {options['steps']} steps (number of seeds:"
+        f" {options['tuned_seeds']})",
     }
-    for name, title in titles.items():
-        heads = [f"{name}/{arm}" for arm in ARMS] + [f"{name}/{arm} - alike" for arm in ARMS[1:]]
-        if heads[0] not in rows[0]:
-            continue
-        body = [
-            [
-                f"{row['annotations']:,}" if row["annotations"] else "mean",
-                *(str(Estimate(**row[head])) for head in heads),
-            ]
-            for row in rows
-        ]
-        lines += [
-            "",
-            title + ":",
-            "",
-            table(["annotations", *(head.partition("/")[2] for head in heads)], body),
-        ]
-    lines += ["", "Reliability learned (1: answers as the reward says; 0.5: as a coin):", ""]
-    lines.append(table(["annotations", "careful", "careless"], _reliabilities(content)))
+    for name in METRICS:
+        keys = [f"{name}/{arm}" for arm in ARMS] + [f"{name}/{arm} - {EQUAL}" for arm in ARMS[1:]]
+        if keys[0] in rows[0]:
+            lines += ["", titles[name] + ":", "", annotations_table(rows, keys)]
+    lines += ["", "Learned reliability (1: answers as the reward says; 0.5: at random):", ""]
+    lines.append(markdown_table(["annotations", "careful", "careless"], _reliabilities(content)))
     return "\n".join([*lines, ""])
 
 
-def _reliabilities(content: Found) -> list[list[object]]:
-    """Mean learned reliability of the careful and of the careless, by number of annotations."""
-    found: dict[int, dict[str, list[float]]] = {}
+def _reliabilities(content: Results) -> list[list[object]]:
+    """Rows: number of annotations, mean learned reliability of careful and of careless annotators."""
+    by_count: dict[int, dict[str, list[float]]] = {}
     for cell in content["cells"].values():
-        sides = found.setdefault(cell["annotations"], {"careful": [], "careless": []})
-        for side, values in cell["arms"]["reliability"]["reliabilities"].items():
-            sides[side] += values
+        kinds = by_count.setdefault(cell["annotations"], {"careful": [], "careless": []})
+        for kind, values in cell["arms"][RELIABILITY]["reliabilities"].items():
+            kinds[kind] += values
     return [
-        [f"{count:,}", *(fmean(values) if values else float("nan") for values in sides.values())]
-        for count, sides in sorted(found.items())
+        [f"{count:,}", *(fmean(values) if values else float("nan") for values in kinds.values())]
+        for count, kinds in sorted(by_count.items())
     ]
 
 
-def draw(content: Found, folder: Path) -> list[Path]:
+def plot(content: Results, folder: Path) -> list[Path]:
     """Win rate and accuracy against the number of annotations."""
     rows = [row for row in content["summary"]["rows"] if row["annotations"]]
     path = folder / "label_efficiency.svg"
-    shown = {"win_rate": "gold win rate, best of n", "accuracy": "agrees with gold"}
-    if any("tuned_win_rate/alike" in row for row in rows):
-        shown["tuned_win_rate"] = "gold win rate, tuned policy"
-    with panels(path, columns=len(shown)) as axes:
-        for ax, (name, title) in zip(axes, shown.items(), strict=True):
+    titles = {"win_rate": "gold win rate, best of n", "accuracy": "pairwise accuracy"}
+    if any(f"tuned_win_rate/{EQUAL}" in row for row in rows):
+        titles["tuned_win_rate"] = "gold win rate, tuned policy"
+    with svg_subplots(path, columns=len(titles)) as axes:
+        for ax, (name, title) in zip(axes, titles.items(), strict=True):
             for colour, arm in zip(COLOURS, ARMS, strict=False):
-                found = [(row["annotations"], row[f"{name}/{arm}"]) for row in rows if f"{name}/{arm}" in row]
-                counts = [count for count, _ in found]
-                ax.plot(
-                    counts, [each["value"] for _, each in found], "o-", ms=3, color=colour, label=_LABELS[arm]
-                )
-                ax.fill_between(
-                    counts,
-                    [each["low"] for _, each in found],
-                    [each["high"] for _, each in found],
-                    color=colour,
-                    alpha=0.15,
-                    linewidth=0,
-                )
+                key = f"{name}/{arm}"
+                counts = [row["annotations"] for row in rows if key in row]
+                estimates = [row[key] for row in rows if key in row]
+                plot_band(ax, counts, estimates, colour=colour, label=_LABELS[arm])
             ax.set_xscale("log")
             ax.set_xlabel("annotations")
             ax.set_ylabel(title)
     return [path]
 
 
-_LABELS = {"alike": "all count alike", "reliability": "reliability learned", "told": "careless left out"}
+_LABELS = {EQUAL: "equal weights", RELIABILITY: "learned reliability", ORACLE: "careless left out"}

@@ -1,12 +1,11 @@
-"""Over-optimisation: how the true worth of what is written turns, as a learned reward is pursued further.
+"""Over-optimisation: how gold reward falls as a learned proxy reward is optimised further.
 
-A gold scorer answers in place of people, a share of the answers turned around. Reward models of rising
-numbers of such comparisons are pursued by best-of-n and by the policy gradient, without a price on KL, and
-proxy and gold are measured along the way (the set-up of Gao et al. 2022). An ensemble's most doubtful member,
-or the mean less the variance, stands beside one model (Coste et al. 2023).
+A gold scorer answers in place of people, with a share of its answers flipped. Reward models trained on more
+and more such comparisons are optimised by best-of-n and by a policy gradient without a KL penalty, while
+proxy and gold are measured (the set-up of Gao et al. 2022). A single model is compared with an ensemble's minimum,
+and with its mean less its variance (Coste et al. 2023).
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,63 +16,70 @@ from typing import Any
 
 import numpy as np
 
-from training.gpt.config import HardwareConfig
 from training.gpt.config_fields import option
 from training.gpt.training_loop import Hooks
-from training.rlhf.config import ControlConfig, FinetuneConfig
+from training.rlhf.config import FinetuneConfig
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.policy_gradient import finetune
-from training.studies.options import names, numbers
-from training.studies.plots import COLOURS, panels
-from training.studies.results_store import Cell, Found, Ledger
+from training.studies.options import parse_names, parse_numbers, parse_seeds
+from training.studies.plots import COLOURS, GREY, svg_subplots
+from training.studies.results_store import Cell, Results, ResultsStore
 from training.studies.reward_models import (
-    RATE,
+    LEARNING_RATE,
     SECONDS_PER_COMPARISON,
-    agreement,
-    passes,
-    single,
-    train,
+    default_epochs,
+    first_member,
+    pairwise_accuracy,
+    train_reward,
 )
-from training.studies.samples import Samples, judged
-from training.studies.tables import table
-from training.studies.tasks import SUBJECTS, Subject, SubjectOptions, subject
+from training.studies.samples import Samples, gold_comparisons
+from training.studies.simulated_experiment import tune_policy
+from training.studies.tables import markdown_table
+from training.studies.tasks import TASKS, StudyTask, TaskOptions, load_task
 
 SINGLE = "single"
+AGGREGATIONS = ("mean", "minimum", "cautious")
+MAX_COMPARISONS = 16_000
 SECONDS_PER_STEP = 0.45  # of the policy gradient, on one slow core
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SubjectOptions):
+class Options(TaskOptions):
     """Options of the over-optimisation study."""
 
-    subject: str = option("stories", "what is written", choices=SUBJECTS)
+    task: str = option("stories", "what the policy writes", choices=TASKS)
     comparisons: str = option("250,1000,4000,16000", "numbers of comparisons to learn from")
-    noise: str = option("0,0.25", "shares of the answers that are turned around")
-    members: int = option(4, "reward models in the ensemble", minimum=2)
-    uses: str = option("minimum,cautious", "what the policy gradient makes of the ensemble")
-    reward_learning_rate: float = RATE
+    noise: str = option("0,0.25", "shares of the answers that are flipped")
+    members: int = option(4, "ensemble members", minimum=2)
+    aggregations: str = option("minimum,cautious", "how the ensemble's scores become one reward")
+    reward_learning_rate: float = LEARNING_RATE
     steps: int = option(50, "updates of the policy", minimum=5)
     learning_rate: float = option(1e-3, "peak learning rate of the policy", minimum=1e-6)
     measure_every: int = option(5, "updates between measurements", minimum=1)
-    heldout: int = option(192, "held-out prompts, one completion each, in a measurement", minimum=8)
+    heldout: int = option(192, "held-out prompts of a measurement, one completion each", minimum=8)
     best_of: int = option(64, "largest n of best-of-n", minimum=2)
     best_of_prompts: int = option(128, "held-out prompts of best-of-n", minimum=8)
-    seeds: str = option("0", "seeds, of everything but the policy that all begin from")
+    seeds: str = option("0", "seeds of everything but the initial policy")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers(self.comparisons, name="comparisons", least=2, most=16_000)
-        numbers(self.noise, name="noise", most=0.5)
-        numbers(self.seeds, name="seeds", most=1e6)
-        names(self.uses, name="uses", choices=("mean", "minimum", "cautious"))
+        parse_numbers(self.comparisons, name="comparisons", min_value=2, max_value=MAX_COMPARISONS)
+        parse_numbers(self.noise, name="noise", max_value=0.5)
+        parse_seeds(self.seeds)
+        parse_names(self.aggregations, name="aggregations", choices=AGGREGATIONS)
+
+    @property
+    def counts(self) -> list[int]:
+        """Numbers of comparisons, rising."""
+        numbers = parse_numbers(self.comparisons, name="comparisons", max_value=MAX_COMPARISONS)
+        return [int(count) for count in numbers]
 
 
 QUICK = Options(
     comparisons="60,240",
     noise="0",
     members=2,
-    uses="minimum",
+    aggregations="minimum",
     steps=5,
     measure_every=5,
     heldout=16,
@@ -82,99 +88,98 @@ QUICK = Options(
     pretraining=20_000,
     stories=1000,
 )
-GROWING = frozenset({"noise", "seeds"})
+EXTENDABLE = frozenset({"noise", "seeds"})
 
 
-def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
+def run(options: Options, store: ResultsStore, workspace: Path) -> Results:
     """A cell for each number of comparisons, share of noise, and seed."""
-    prepared = cache(lambda: _Prepared(options, workspace))
-    uses = names(options.uses, name="uses", choices=("mean", "minimum", "cautious"))
+    experiment = cache(lambda: _Experiment(options, workspace))
+    aggregations = parse_names(options.aggregations, name="aggregations", choices=AGGREGATIONS)
 
     def cell(count: int, noise: float, seed: int) -> Cell:
-        seconds = options.members * count * passes(count) * SECONDS_PER_COMPARISON
-        measured = options.steps / options.measure_every * options.heldout * 0.005
-        seconds += (1 + len(uses)) * (options.steps * SECONDS_PER_STEP + measured) + 16
+        seconds = options.members * count * default_epochs(count) * SECONDS_PER_COMPARISON
+        evaluation = options.steps / options.measure_every * options.heldout * 0.005
+        seconds += (1 + len(aggregations)) * (options.steps * SECONDS_PER_STEP + evaluation) + 16
         return Cell(
             name=f"{count} comparisons, noise {noise:g}, seed {seed}",
-            prepare=prepared,
-            compute=lambda: prepared().cell(uses, count=count, noise=noise, seed=seed),
+            prepare=experiment,
+            compute=lambda: experiment().cell(aggregations, count=count, noise=noise, seed=seed),
             minutes=seconds / 60,
         )
 
-    cells = [
-        cell(int(count), noise, int(seed))
-        for seed in numbers(options.seeds, name="seeds", most=1e6)
-        for count in numbers(options.comparisons, name="comparisons", least=2, most=16_000)
-        for noise in numbers(options.noise, name="noise", most=0.5)
-    ]
-    return {
-        "rows": [_row(found, judge) for found in ledger.complete(cells).values() for judge in found["judges"]]
-    }
+    cells = store.compute_missing(
+        cell(count, noise, seed)
+        for seed in parse_seeds(options.seeds)
+        for count in options.counts
+        for noise in parse_numbers(options.noise, name="noise", max_value=0.5)
+    )
+    return {"rows": [_row(results, reward) for results in cells.values() for reward in results["rewards"]]}
 
 
-class _Prepared:
+class _Experiment:
     """What all cells share."""
 
     def __init__(self, options: Options, workspace: Path) -> None:
         self.options = options
-        self.subject = subject(options.subject, options, workspace)
-        rows = max(int(count) for count in numbers(options.comparisons, name="comparisons", most=16_000))
-        learned = self.subject.prompts
-        self.pool = Samples.of(self.subject, learned[: max(64, rows // 4)], each=_each(rows, learned), seed=1)
-        self.heldout = self.subject.heldout[: options.heldout]
-        chosen = self.subject.heldout[options.heldout :][: options.best_of_prompts]
-        self.candidates = Samples.of(self.subject, chosen, each=options.best_of, seed=2)
+        self.task = load_task(options.task, options, workspace)
+        prompts = self.task.prompts[: max(64, max(options.counts) // 4)]
+        self.pool = Samples.generate(
+            self.task, prompts, per_prompt=2 * math.ceil(max(options.counts) / len(prompts)), seed=1
+        )
+        self.heldout = self.task.heldout[: options.heldout]
+        prompts = self.task.heldout[options.heldout :][: options.best_of_prompts]
+        self.candidates = Samples.generate(self.task, prompts, per_prompt=options.best_of, seed=2)
 
-    def cell(self, uses: Sequence[str], *, count: int, noise: float, seed: int) -> Found:
-        """Reward models of so many comparisons, and how far each way of use can be pursued."""
-        options, subject = self.options, self.subject
-        comparisons = judged(self.pool.pairs(count, seed=seed), subject, noise=noise, seed=seed)
-        result = train(
-            subject,
+    def cell(self, aggregations: Sequence[str], *, count: int, noise: float, seed: int) -> Results:
+        """Train reward models on so many comparisons, and optimise against each."""
+        options, task = self.options, self.task
+        comparisons = gold_comparisons(self.pool.draw_pairs(count, seed=seed), task, noise=noise, seed=seed)
+        ensemble = train_reward(
+            task,
             comparisons,
             self.pool,
-            rate=options.reward_learning_rate,
+            learning_rate=options.reward_learning_rate,
             seed=1000 * seed,
             members=options.members,
-        )
-        one = single(result.model)
-        scorers: dict[str, Scorer] = {SINGLE: one.score} | {use: result.model.scorer(use) for use in uses}
-        judges = {}
-        members = result.model.member_scores(*self.candidates.texts)  # [P x N, M]
+        ).model
+        scorers: dict[str, Scorer] = {SINGLE: first_member(ensemble).score}
+        scorers |= {name: ensemble.scorer(name) for name in aggregations}
+        member_scores = ensemble.member_scores(*self.candidates.flatten())  # [P x N, M]
+        rewards = {}
         for name, scorer in scorers.items():
-            column = members[:, 0] if name == SINGLE else result.model.combined(members, use=name)
+            column = member_scores[:, 0] if name == SINGLE else ensemble.combined(member_scores, use=name)
             scores = column.view(len(self.candidates.prompts), -1).tolist()
-            judges[name] = {
-                "accuracy": agreement(scores, self.candidates.gold),
+            rewards[name] = {
+                "accuracy": pairwise_accuracy(scores, self.candidates.gold),
                 "best_of_n": [
                     {
                         "n": n,
-                        "d": math.sqrt(found.kl),
-                        "proxy": found.reward,
-                        "gold": found.gold,
-                        "gold_error": found.gold_error,
+                        "d": math.sqrt(result.kl),
+                        "proxy": result.reward,
+                        "gold": result.gold,
+                        "gold_error": result.gold_error,
                     }
                     for n in powers_of_two(options.best_of)
-                    for found in [best_of_n(scores, self.candidates.gold, n=n)]
+                    for result in [best_of_n(scores, self.candidates.gold, n=n)]
                 ],
-                "policy": pursue(subject, scorer, self.heldout, options, seed=seed),
+                "policy": optimise_policy(task, scorer, self.heldout, options, seed=seed),
             }
-        return {"comparisons": count, "noise": noise, "seed": seed, "judges": judges}
+        return {"comparisons": count, "noise": noise, "seed": seed, "rewards": rewards}
 
 
-def pursue(
-    subject: Subject, scorer: Scorer, heldout: Sequence[str], options: Options, *, seed: int
+def optimise_policy(
+    task: StudyTask, scorer: Scorer, heldout: Sequence[str], options: Options, *, seed: int
 ) -> list[dict[str, float]]:
-    """Proxy and gold on held-out prompts along a policy gradient that pays nothing for KL."""
+    """Proxy and gold on held-out prompts during a policy gradient without a KL penalty."""
     points: list[dict[str, float]] = []
 
-    def watch(step: int, progress: float, metrics: Mapping[str, float]) -> None:
+    def record(step: int, progress: float, metrics: Mapping[str, float]) -> None:
         del progress
         if "heldout/kl" in metrics:
             points.append(
                 {
                     "step": float(step),
-                    # The estimate of a KL near 0 may lie below it.
+                    # The estimate of a small KL can be negative.
                     "d": math.sqrt(max(0.0, metrics["heldout/kl"])),
                     "proxy": metrics["heldout/reward"],
                     "gold": metrics["heldout/gold"],
@@ -183,184 +188,162 @@ def pursue(
                 }
             )
 
-    finetune(
-        policy=copy.deepcopy(subject.policy),
-        tokenizer=subject.tokenizer,
-        scorer=scorer,
-        prompts=subject.prompts,
-        heldout_prompts=heldout,
-        config=FinetuneConfig(
+    tune_policy(
+        task,
+        scorer,
+        FinetuneConfig(
             steps=options.steps,
-            max_new_tokens=subject.max_new_tokens,
+            max_new_tokens=task.max_new_tokens,
             learning_rate=options.learning_rate,
             kl_coefficient=0.0,
             kl_horizon=0.0,
             seed=seed,
         ),
-        # Watched only: nothing ends it early.
-        control=ControlConfig(
-            evaluate_every=options.measure_every,
-            heldout_prompts=options.heldout,
-            kl_budget=0.0,
-            patience=0,
-            stop_window=0,
-        ),
-        hardware=HardwareConfig(device="cpu"),
-        gold=subject.gold,
-        hooks=Hooks(on_step=watch),
+        heldout_prompts=heldout,
+        evaluate_every=options.measure_every,
+        gold=task.gold,
+        hooks=Hooks(on_step=record),
     )
     return points
 
 
-def fit(points: Sequence[Mapping[str, float]], *, logarithmic: bool) -> dict[str, float]:
-    """Gold above its start as d (a - b d) or d (a - b log d), by least squares; and the share explained.
+def fit_curve(points: Sequence[Mapping[str, float]], *, logarithmic: bool) -> dict[str, float]:
+    """Fit the gain in gold by d (a - b d), or d (a - b log d), with least squares; `explained` is R².
 
-    The forms are those of Gao et al. (2022, section 3.1), for best-of-n and for the policy gradient.
+    The forms of Gao et al. (2022, section 3.1) for best-of-n and for reinforcement learning.
     """
     start = points[0]["gold"]
-    moved = [point for point in points if point["d"] > 0]
-    d = np.array([point["d"] for point in moved])
-    gold = np.array([point["gold"] - start for point in moved])
+    later = [point for point in points if point["d"] > 0]
+    d = np.array([point["d"] for point in later])
+    gold = np.array([point["gold"] - start for point in later])
     terms = np.stack([d, -d * (np.log(d) if logarithmic else d)], axis=1)
     (a, b), *_ = np.linalg.lstsq(terms, gold, rcond=None)
-    rest = float(((gold - terms @ np.array([a, b])) ** 2).sum())
-    spread = float(((gold - gold.mean()) ** 2).sum())
-    return {"a": float(a), "b": float(b), "explained": 1 - rest / spread if spread else 0.0}
+    residual = float(((gold - terms @ np.array([a, b])) ** 2).sum())
+    total = float(((gold - gold.mean()) ** 2).sum())
+    return {"a": float(a), "b": float(b), "explained": 1 - residual / total if total else 0.0}
 
 
-def curve(fitted: Mapping[str, float], d: Sequence[float], *, logarithmic: bool) -> list[float]:
-    """The fitted gold above its start, at each d > 0."""
+def evaluate_curve(fitted: Mapping[str, float], d: Sequence[float], *, logarithmic: bool) -> list[float]:
+    """The fitted gain in gold at each d > 0."""
     return [each * (fitted["a"] - fitted["b"] * (math.log(each) if logarithmic else each)) for each in d]
 
 
-def _each(rows: int, prompts: Sequence[str]) -> int:
-    """How many samples of each prompt make `rows` pairs, none of them sharing a sample."""
-    return 2 * math.ceil(rows / min(len(prompts), max(64, rows // 4)))
-
-
-def _row(found: Mapping[str, Any], judge: str) -> Found:
-    """What a cell says of one way of use."""
-    mine = found["judges"][judge]
+def _row(results: Mapping[str, Any], reward: str) -> Results:
+    """A row of the summary: one reward of one cell."""
+    mine = results["rewards"][reward]
     policy, drawn = mine["policy"], mine["best_of_n"]
-    best = max(policy, key=lambda point: point["gold"])
+    peak = max(policy, key=lambda point: point["gold"])
     last = policy[-1]
     return {
-        "comparisons": found["comparisons"],
-        "noise": found["noise"],
-        "seed": found["seed"],
-        "judge": judge,
+        "comparisons": results["comparisons"],
+        "noise": results["noise"],
+        "seed": results["seed"],
+        "reward": reward,
         "accuracy": mine["accuracy"],
         "best_of_n_gold": drawn[-1]["gold"],
         "best_of_n_proxy": drawn[-1]["proxy"],
-        "peak_gold": best["gold"],
-        "peak_d": best["d"],
+        "peak_gold": peak["gold"],
+        "peak_d": peak["d"],
         "last_gold": last["gold"],
         "last_proxy": last["proxy"],
         "last_d": last["d"],
-        "lost": best["gold"] - last["gold"],
-        "best_of_n_fit": fit(drawn, logarithmic=False),
-        "policy_fit": fit(policy, logarithmic=True),
+        "lost": peak["gold"] - last["gold"],
+        "best_of_n_fit": fit_curve(drawn, logarithmic=False),
+        "policy_fit": fit_curve(policy, logarithmic=True),
     }
 
 
-def report(content: Found) -> str:
-    """Tables: the policy gradient, best-of-n, and the fits."""
+def report(content: Results) -> str:
+    """Tables of the policy gradient, of best-of-n, and of the fitted curves."""
     rows, options = content["summary"]["rows"], content["options"]
-    keys = ("comparisons", "noise", "judge")
-    groups: dict[tuple[Any, ...], list[Found]] = {}
+    keys = ("comparisons", "noise", "reward")
+    groups: dict[tuple[Any, ...], list[Results]] = {}
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    found = [
+    means = [
         [
             f"{count:,}",
             f"{noise:.0%}",
-            judge,
+            reward,
             *(fmean(row[name] for row in group) for name in _COLUMNS),
         ]
-        for (count, noise, judge), group in sorted(groups.items(), key=lambda item: item[0][:2])
+        for (count, noise, reward), group in sorted(groups.items(), key=lambda item: item[0][:2])
     ]
     fits = [
         [
             f"{row['comparisons']:,}",
             f"{row['noise']:.0%}",
-            row["judge"],
-            *(
-                row[fitted][name]
-                for fitted in ("best_of_n_fit", "policy_fit")
-                for name in ("a", "b", "explained")
-            ),
+            row["reward"],
+            *(row[fit][name] for fit in ("best_of_n_fit", "policy_fit") for name in ("a", "b", "explained")),
         ]
         for row in sorted(rows, key=lambda row: (row["comparisons"], row["noise"]))
     ]
-    head = ["comparisons", "noise", "reward"]
     about = (
-        "d is the square root of the KL in nats; gold has mean about 0 and deviation about 1 on what the"
-        f" untuned policy writes. Seeds: {options['seeds']}; ensembles of {options['members']};"
-        f" {content['seconds'] / 60:.0f} minutes of cells. Expected, from Gao et al. (2022) and Coste et al."
-        " (2023): gold rises and then falls while the proxy rises on; later with more comparisons, sooner"
-        " with noise; and an ensemble used with caution loses next to nothing."
+        "d is the square root of the KL in nats; gold has mean about 0 and standard deviation about 1 on the"
+        f" untuned policy's samples. Seeds: {options['seeds']}; ensembles of {options['members']};"
+        f" {content['seconds'] / 60:.0f} minutes of computation. Expected, from Gao et al. (2022) and Coste"
+        " et al. (2023): gold rises and then falls while the proxy keeps rising; later with more comparisons,"
+        " sooner with noise; and an ensemble with a conservative aggregation loses next to nothing."
     )
     return "\n".join(
         [
-            f"# Over-optimisation, on {options['subject']}",
+            f"# Over-optimisation, on {options['task']}",
             "",
             about,
             "",
-            table([*head, *_COLUMNS.values()], found),
+            markdown_table([*keys, *_COLUMNS.values()], means),
             "",
-            "Gold above its start, fitted by d (a - b d) for best-of-n and d (a - b log d) for the policy.",
+            "Gain in gold, fitted by d (a - b d) for best-of-n and d (a - b log d) for the policy.",
             "",
-            table([*head, "a, best-of-n", "b", "R²", "a, policy", "b", "R²"], fits),
+            markdown_table([*keys, "a, best-of-n", "b", "R²", "a, policy", "b", "R²"], fits),
             "",
         ]
     )
 
 
 _COLUMNS = {
-    "accuracy": "agrees with gold",
+    "accuracy": "pairwise accuracy",
     "best_of_n_gold": "gold, best-of-n",
-    "peak_gold": "gold at its peak",
-    "peak_d": "d there",
-    "last_gold": "gold at the end",
-    "last_d": "d there",
-    "last_proxy": "proxy there",
+    "peak_gold": "peak gold",
+    "peak_d": "d at the peak",
+    "last_gold": "final gold",
+    "last_d": "final d",
+    "last_proxy": "final proxy",
     "lost": "gold lost since the peak",
 }
 
 
-def draw(content: Found, folder: Path) -> list[Path]:
-    """Gold and proxy against d, for best-of-n and for the policy gradient."""
-    first = {name: cell for name, cell in content["cells"].items() if cell["seed"] == _first_seed(content)}
-    noises = sorted({cell["noise"] for cell in first.values()})
-    judges = list(next(iter(first.values()))["judges"])
+def plot(content: Results, folder: Path) -> list[Path]:
+    """Gold and proxy against d, for best-of-n and for the policy gradient; of the first seed."""
+    first_seed = min(int(cell["seed"]) for cell in content["cells"].values())
+    cells = [cell for cell in content["cells"].values() if cell["seed"] == first_seed]
+    cells.sort(key=lambda cell: int(cell["comparisons"]))
+    noises = sorted({cell["noise"] for cell in cells})
+    rewards = list(cells[0]["rewards"])
     paths = []
-    for what, logarithmic in (("best_of_n", False), ("policy", True)):
-        path = folder / f"overoptimisation-{what.replace('_', '-')}.svg"
-        with panels(path, rows=len(judges), columns=len(noises)) as axes:
+    for method, logarithmic in (("best_of_n", False), ("policy", True)):
+        path = folder / f"overoptimisation-{method.replace('_', '-')}.svg"
+        with svg_subplots(path, rows=len(rewards), columns=len(noises)) as axes:
             for place, ax in enumerate(axes):
-                judge, noise = judges[place // len(noises)], noises[place % len(noises)]
-                cells = [cell for cell in first.values() if cell["noise"] == noise]
-                for colour, cell in zip(COLOURS, sorted(cells, key=_count), strict=False):
-                    points = cell["judges"][judge][what]
+                reward, noise = rewards[place // len(noises)], noises[place % len(noises)]
+                shown = [cell for cell in cells if cell["noise"] == noise]
+                for colour, cell in zip(COLOURS, shown, strict=False):
+                    points = cell["rewards"][reward][method]
                     d = [point["d"] for point in points]
-                    count = f"{cell['comparisons']:,}"
                     ax.plot(d, [point["proxy"] for point in points], "--", color=colour, alpha=0.6)
                     ax.plot(d, [point["gold"] for point in points], "o", color=colour, ms=3)
-                    along = np.linspace(0.05, max(*d, 0.1), 60).tolist()
-                    fitted = curve(fit(points, logarithmic=logarithmic), along, logarithmic=logarithmic)
-                    start = points[0]["gold"]
-                    ax.plot(along, [start + each for each in fitted], color=colour, label=f"gold, {count}")
-                ax.plot([], [], "--", color="#7f8791", label="proxy")
-                ax.set_title(f"{judge}, {noise:.0%} noise")
+                    x = np.linspace(0.05, max(*d, 0.1), 60).tolist()
+                    fit = fit_curve(points, logarithmic=logarithmic)
+                    gains = evaluate_curve(fit, x, logarithmic=logarithmic)
+                    ax.plot(
+                        x,
+                        [points[0]["gold"] + gain for gain in gains],
+                        color=colour,
+                        label=f"gold, {cell['comparisons']:,}",
+                    )
+                ax.plot([], [], "--", color=GREY, label="proxy")
+                ax.set_title(f"{reward}, {noise:.0%} noise")
                 ax.set_xlabel("d = √KL")
                 ax.set_ylabel("reward")
         paths.append(path)
     return paths
-
-
-def _count(cell: Mapping[str, Any]) -> int:
-    return int(cell["comparisons"])
-
-
-def _first_seed(content: Found) -> int:
-    return min(int(cell["seed"]) for cell in content["cells"].values())

@@ -1,8 +1,8 @@
-"""What a small reward model makes of people's own preferences: dialogues, one of two answers chosen.
+"""How well does a small reward model predict human preferences: dialogues, one of two answers chosen?
 
-In turns a fifth of the dialogues is held out, by their first human turn. On the others a language model is
-pretrained, and a reward model for each file trained from it; beside it stand "the longer answer wins" and the
-Bradley-Terry model whose reward is linear in the words of the answer, weighted by TF-IDF.
+In turn, each part of the dialogues is held out, split by first human turn. A language model is pretrained on
+the others, and for each file a reward model is trained from it. The baselines are "the longer answer wins"
+and a Bradley-Terry model whose reward is linear in the TF-IDF of the answer's words.
 """
 
 import json
@@ -26,15 +26,16 @@ from training.rlhf.feedback.dialogues import split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.training import train_reward_model
-from training.studies.intervals import Estimate, paired_interval
-from training.studies.plots import COLOURS, panels
-from training.studies.results_store import Cell, Found, Ledger
-from training.studies.tables import table
-from training.studies.tasks import PolicyConfig, small_model
+from training.studies.intervals import Estimate, paired_difference
+from training.studies.plots import COLOURS, GREY, plot_error_bars, svg_subplots
+from training.studies.results_store import Cell, Results, ResultsStore
+from training.studies.tables import markdown_table
+from training.studies.tasks import PolicyConfig, pretrain_small_model
 
-REWARD, LONGER, WORDS = "reward model", "longer wins", "TF-IDF Bradley-Terry"
-PUBLISHED = {"helpful": {LONGER: 0.59, WORDS: 0.57}, "harmless": {LONGER: 0.43, WORDS: 0.63}}
-"""Figures known of the test files of these names, from splits of others."""
+REWARD, LONGER, TF_IDF = "reward model", "longer wins", "TF-IDF Bradley-Terry"
+METHODS = (REWARD, LONGER, TF_IDF)
+PUBLISHED = {"helpful": {LONGER: 0.59, TF_IDF: 0.57}, "harmless": {LONGER: 0.43, TF_IDF: 0.63}}
+"""Accuracies published for test files of these names, on other splits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,28 +45,28 @@ class Options(PolicyConfig):
     files: str = option(
         "../shared/data/preferences/hh-rlhf/helpful-base_test.jsonl.gz,"
         "../shared/data/preferences/hh-rlhf/harmless-base_test.jsonl.gz",
-        "files of dialogues, joined by commas; each gets reward models of its own",
+        "files of dialogues, joined by commas; each gets its own reward models",
     )
     width: int = option(96, "width of the model", minimum=8)
     heads: int = option(4, "its attention heads", minimum=1)
     vocabulary: int = option(2048, "tokens in its vocabulary", minimum=260)
-    context: int = option(256, "tokens that it reads at most; of longer dialogues the end", minimum=16)
+    context: int = option(256, "context in tokens; longer dialogues are cut at the start", minimum=16)
     pretraining: int = option(1_200_000, "tokens it is pretrained on", minimum=1)
-    folds: int = option(5, "parts that are held out in turn", minimum=2)
-    pairs: int = option(0, "take so many pairs of each file only (0: all)", minimum=0)
+    folds: int = option(5, "parts, each held out once", minimum=2)
+    pairs: int = option(0, "limit of pairs per file (0: all)", minimum=0)
     epochs: int = option(2, "passes of the reward model over the comparisons", minimum=1)
     reward_learning_rate: float = option(1e-3, "its peak learning rate", minimum=1e-6)
-    seed: int = option(0, "decides the parts, first weights and order", minimum=0)
+    seed: int = option(0, "seed of the parts, initial weights and order", minimum=0)
 
 
 QUICK = Options(
     layers=1, width=16, heads=2, vocabulary=300, context=64, pretraining=4000, folds=2, epochs=1, pairs=60
 )
-GROWING: frozenset[str] = frozenset()
+EXTENDABLE: frozenset[str] = frozenset()
 
 
-def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
-    """A cell for each part held out: a language model, and for each file a reward model and the baselines."""
+def run(options: Options, store: ResultsStore, workspace: Path) -> Results:
+    """A cell for each held-out part: a language model, and per file a reward model and the baselines."""
     files = cache(lambda: _read(options))
 
     def cell(fold: int) -> Cell:
@@ -77,9 +78,9 @@ def run(options: Options, ledger: Ledger, workspace: Path) -> Found:
             minutes=tokens * size * 1.2e-9 / 60 + 0.3,
         )
 
-    cells = ledger.complete(cell(fold) for fold in range(options.folds))
+    cells = store.compute_missing(cell(fold) for fold in range(options.folds))
     names = list(next(iter(cells.values()))["files"])
-    return {"rows": [_row([found["files"][name] for found in cells.values()], name) for name in names]}
+    return {"rows": [_row([results["files"][name] for results in cells.values()], name) for name in names]}
 
 
 def _read(options: Options) -> dict[str, list[Comparison]]:
@@ -90,22 +91,22 @@ def _read(options: Options) -> dict[str, list[Comparison]]:
     return {path.name.partition(".")[0]: read_dialogues(path)[: options.pairs or None] for path in paths}
 
 
-def _fold(files: dict[str, list[Comparison]], options: Options, fold: int, workspace: Path) -> Found:
-    """Everything for one part held out."""
+def _fold(files: dict[str, list[Comparison]], options: Options, fold: int, workspace: Path) -> Results:
+    """The results of one held-out part."""
     split = {
         name: split_by_first_turn(pairs, fold=fold, folds=options.folds, seed=options.seed)
         for name, pairs in files.items()
     }
     folder = workspace / f"dialogues-{fold}"
-    learned = [pair for train, _ in split.values() for pair in train]
+    training_pairs = [pair for train, _ in split.values() for pair in train]
     corpus = folder / "dialogues"
     corpus.mkdir(parents=True, exist_ok=True)
-    # Which of the two was chosen is not told.
-    texts = sorted({pair.prompt + text for pair in learned for text in (pair.chosen, pair.rejected)})
+    # Pretraining does not see which of the two was chosen.
+    texts = sorted({pair.prompt + text for pair in training_pairs for text in (pair.chosen, pair.rejected)})
     (corpus / "dialogues.jsonl").write_text(
         "".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8"
     )
-    notes = small_model(
+    metrics = pretrain_small_model(
         _config(options),
         source=str(corpus / "dialogues.jsonl"),
         documents="auto",
@@ -114,7 +115,7 @@ def _fold(files: dict[str, list[Comparison]], options: Options, fold: int, works
         corpora=workspace / "corpora",
     )
     trunk, tokenizer = load_checkpoint(folder / "model")
-    found: Found = {"perplexity": notes["perplexity"], "files": {}}
+    results: Results = {"perplexity": metrics["perplexity"], "files": {}}
     for name, (train, heldout) in split.items():
         model = train_reward_model(
             trunk=trunk,
@@ -128,63 +129,61 @@ def _fold(files: dict[str, list[Comparison]], options: Options, fold: int, works
                 seed=options.seed,
             ),
         ).model
-        found["files"][name] = {
+        results["files"][name] = {
             "train": len(train),
             "heldout": len(heldout),
             REWARD: _points(
-                *(model.score([pair.prompt for pair in heldout], side) for side in _sides(heldout))
+                *(model.score([pair.prompt for pair in heldout], texts) for texts in _texts(heldout))
             ),
-            LONGER: _points(*([float(len(text)) for text in side] for side in _sides(heldout))),
-            WORDS: _points(*words_baseline(train, heldout)),
+            LONGER: _points(*([float(len(text)) for text in texts] for texts in _texts(heldout))),
+            TF_IDF: _points(*tf_idf_baseline(train, heldout)),
         }
-    return found
+    return results
 
 
-def words_baseline(
+def tf_idf_baseline(
     train: Sequence[Comparison], heldout: Sequence[Comparison]
 ) -> tuple[list[float], list[float]]:
-    """Rewards of chosen and rejected by the Bradley-Terry model that is linear in TF-IDF of words and pairs.
+    """Held-out rewards of chosen and rejected, by a Bradley-Terry model linear in TF-IDF of 1- and 2-grams.
 
-    Its likelihood is that of a logistic regression on differences without intercept.
+    Its likelihood is that of a logistic regression without intercept on the differences.
     """
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    chosen, rejected = _sides(train)
-    words.fit([*chosen, *rejected])
-    # A label of both kinds is needed: every other difference is turned around.
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    chosen, rejected = _texts(train)
+    vectorizer.fit([*chosen, *rejected])
+    # Both classes are needed: every other difference is negated.
     signs = np.where(np.arange(len(train)) % 2, 1, -1)
-    differences = words.transform(chosen) - words.transform(rejected)
+    differences = vectorizer.transform(chosen) - vectorizer.transform(rejected)
     model = LogisticRegression(C=1.0, fit_intercept=False, max_iter=1000)
     model.fit(sparse.diags(signs.astype(float)) @ differences, signs)
-    first, second = (words.transform(side) @ model.coef_[0] for side in _sides(heldout))
+    first, second = (vectorizer.transform(texts) @ model.coef_[0] for texts in _texts(heldout))
     return first.tolist(), second.tolist()
 
 
-def _sides(pairs: Sequence[Comparison]) -> tuple[list[str], list[str]]:
+def _texts(pairs: Sequence[Comparison]) -> tuple[list[str], list[str]]:
     return [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
 
 
 def _points(chosen: Sequence[float], rejected: Sequence[float]) -> str:
-    """For each pair 2 where the chosen one is ahead, 1 where they are level, 0 where it is behind."""
+    """A digit per pair: 2 if the chosen one scores higher, 1 for a tie, 0 if it scores lower."""
     return "".join(str(int(2 * points_of(a, b))) for a, b in zip(chosen, rejected, strict=True))
 
 
-def _row(parts: Sequence[Found], name: str) -> Found:
-    """Accuracy over all parts by each way, and how much better the reward model is than the others."""
-    points = {
-        way: [int(point) / 2 for part in parts for point in part[way]] for way in (REWARD, LONGER, WORDS)
-    }
-    row: Found = {"file": name, "pairs": len(points[REWARD])}
-    for way, values in points.items():
-        found = share(values, clusters=range(len(values)))
-        row[way] = {
-            "value": found.rate,
-            "low": found.interval[0],
-            "high": found.interval[1],
-            "count": found.count,
+def _row(parts: Sequence[Results], name: str) -> Results:
+    """The accuracy of each method over all parts, and the reward model's difference from the others."""
+    points = {method: [int(point) / 2 for part in parts for point in part[method]] for method in METHODS}
+    row: Results = {"file": name, "pairs": len(points[REWARD])}
+    for method, values in points.items():
+        accuracy = share(values, clusters=range(len(values)))
+        row[method] = {
+            "value": accuracy.rate,
+            "low": accuracy.interval[0],
+            "high": accuracy.interval[1],
+            "count": accuracy.count,
         }
-        if way != REWARD:
-            row[f"more than {way}"] = paired_interval(points[REWARD], values).to_dict()
-    row["published"] = next((figures for key, figures in PUBLISHED.items() if key in name), {})
+        if method != REWARD:
+            row[f"{REWARD} - {method}"] = paired_difference(points[REWARD], values).to_dict()
+    row["published"] = next((accuracies for key, accuracies in PUBLISHED.items() if key in name), {})
     return row
 
 
@@ -198,60 +197,47 @@ def _config(options: Options) -> PolicyConfig:
     )
 
 
-def report(content: Found) -> str:
+def report(content: Results) -> str:
     """A table of accuracies."""
     options, rows = content["options"], content["summary"]["rows"]
     perplexity = fmean(cell["perplexity"] for cell in content["cells"].values())
-    ways = (REWARD, LONGER, WORDS)
     body = [
         [
             f"{row['file']} ({row['pairs']:,} pairs)",
-            *(str(Estimate(**row[way])) for way in ways),
-            *(str(Estimate(**row[f"more than {way}"])) for way in ways[1:]),
-            ", ".join(f"{way} {figure}" for way, figure in row["published"].items()),
+            *(str(Estimate(**row[method])) for method in METHODS),
+            *(str(Estimate(**row[f"{REWARD} - {method}"])) for method in METHODS[1:]),
+            ", ".join(f"{method} {accuracy}" for method, accuracy in row["published"].items()),
         ]
         for row in rows
     ]
     about = (
         f"Each of {options['folds']} parts of the dialogues, split by first human turn, is held out once; a"
         f" model of {options['layers']} layers and width {options['width']} is pretrained on the other"
-        f" dialogues (perplexity {perplexity:.1f} per token) before it learns what was chosen. 95 %"
-        f" intervals over pairs, differences paired; {content['seconds'] / 60:.0f} minutes of cells."
+        f" dialogues (perplexity {perplexity:.1f} per token), and then trained on the choices. 95 %"
+        f" intervals over pairs, differences paired; {content['seconds'] / 60:.0f} minutes of computation."
     )
-    head = ["held-out accuracy", *ways, *(f"reward model less {way}" for way in ways[1:]), "published"]
+    head = ["held-out accuracy", *METHODS, *(f"{REWARD} - {method}" for method in METHODS[1:]), "published"]
     return "\n".join(
         [
             "# Human preferences",
             "",
             about,
             "",
-            table(head, body),
+            markdown_table(head, body),
             "",
         ]
     )
 
 
-def draw(content: Found, folder: Path) -> list[Path]:
+def plot(content: Results, folder: Path) -> list[Path]:
     """Accuracies side by side, with their intervals."""
     rows = content["summary"]["rows"]
     path = folder / "preferences.svg"
-    with panels(path) as (ax,):
-        for place, (colour, way) in enumerate(zip(COLOURS, (REWARD, LONGER, WORDS), strict=False)):
-            found = [row[way] for row in rows]
-            values = [each["value"] for each in found]
-            ax.errorbar(
-                [number + 0.2 * (place - 1) for number in range(len(rows))],
-                values,
-                yerr=[
-                    [value - each["low"] for value, each in zip(values, found, strict=True)],
-                    [each["high"] - value for value, each in zip(values, found, strict=True)],
-                ],
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=way,
-            )
-        ax.axhline(0.5, color="#7f8791", linewidth=1, linestyle=":")
+    with svg_subplots(path) as (ax,):
+        for place, (colour, method) in enumerate(zip(COLOURS, METHODS, strict=False)):
+            x = [number + 0.2 * (place - 1) for number in range(len(rows))]
+            plot_error_bars(ax, x, [row[method] for row in rows], colour=colour, label=method)
+        ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
         ax.set_xticks(range(len(rows)), [row["file"] for row in rows])
         ax.set_xlim(-0.5, len(rows) - 0.5)
         ax.set_ylabel("held-out accuracy")

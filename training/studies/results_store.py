@@ -1,4 +1,4 @@
-"""What a study has found so far: one JSON file, a cell at a time, from which a killed study goes on."""
+"""The results of a study: one JSON file that grows cell by cell, so that a killed study can continue."""
 
 import json
 import platform
@@ -12,31 +12,37 @@ import torch
 
 from training.gpt.errors import InputError
 
-Found = dict[str, Any]
-"""The figures of one cell, as JSON keeps them."""
+Results = dict[str, Any]
+"""Results as JSON stores them: of one cell, of the summary, or of a whole study."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One piece of a study, computed whole or not at all."""
+    """One unit of a study's work, computed whole or not at all."""
 
     name: str
-    compute: Callable[[], Found]
+    compute: Callable[[], Results]
     minutes: float  # expected on one slow core; only their proportions matter once some are done
-    prepare: Callable[[], object] = dict  # what cells share, made before the clock starts
+    prepare: Callable[[], object] = dict  # makes what cells share, before the clock starts
 
 
-class Ledger:
-    """The cells of one study that are done, on disk as soon as each is."""
+class ResultsStore:
+    """The finished cells of one study, saved to disk one by one."""
 
     def __init__(
-        self, path: Path, *, study: str, options: Any, growing: frozenset[str], say: Callable[[str], object]
+        self,
+        path: Path,
+        *,
+        study: str,
+        options: Any,
+        extendable: frozenset[str],
+        log: Callable[[str], object],
     ) -> None:
-        """Read what is there. The options named in `growing` only add cells, and may differ from its.
+        """Load the file if it exists. Options named in `extendable` only add cells, and may differ from it.
 
         Raises InputError if the file is damaged or was made with other options.
         """
-        self.path, self.say = path, say
+        self.path, self.log = path, log
         self.options = asdict(options)
         machine = {
             "processor": platform.processor() or platform.machine(),
@@ -44,66 +50,66 @@ class Ledger:
             "python": platform.python_version(),
             "torch": torch.__version__,
         }
-        self.content: dict[str, Any] = {
+        self.content: Results = {
             "study": study,
             "options": self.options,
             "machine": machine,
             "cells": {},
         }
         if path.exists():
-            self._go_on(growing)
+            self._load_cells(extendable)
 
-    def complete(self, cells: Iterable[Cell]) -> Mapping[str, Found]:
-        """Compute the cells that are missing; give the figures of all, by name."""
+    def compute_missing(self, cells: Iterable[Cell]) -> Mapping[str, Results]:
+        """Compute and save the cells that are missing; returns the results of all, by name."""
         cells = list(cells)
         done = self.content["cells"]
         missing = [cell for cell in cells if cell.name not in done]
         left = sum(cell.minutes for cell in missing)
-        known = f", {len(cells) - len(missing)} of them known" if len(missing) < len(cells) else ""
-        self.say(f"{len(cells)} cells{known}; about {_minutes(left)} on one slow core")
+        known = f", {len(cells) - len(missing)} of them done before" if len(missing) < len(cells) else ""
+        self.log(f"{len(cells)} cells{known}; about {_duration(left)} on one slow core")
         spent = expected = 0.0
         for number, cell in enumerate(missing, start=len(cells) - len(missing) + 1):
             cell.prepare()
-            begun = time.monotonic()
-            found = cell.compute()
-            seconds = time.monotonic() - begun
-            done[cell.name] = {"seconds": round(seconds, 1), **found}
+            start = time.monotonic()
+            results = cell.compute()
+            seconds = time.monotonic() - start
+            done[cell.name] = {"seconds": round(seconds, 1), **results}
             self.save()
             spent, expected = spent + seconds / 60, expected + cell.minutes
             left -= cell.minutes
-            self.say(
+            self.log(
                 f"{number}/{len(cells)} {cell.name}: {seconds:.0f} s; "
-                + (f"about {_minutes(left * spent / expected)} left" if left > 1e-9 else "done")
+                + (f"about {_duration(left * spent / expected)} left" if left > 1e-9 else "done")
             )
         return {cell.name: done[cell.name] for cell in cells}
 
-    def conclude(self, summary: Found) -> None:
-        """Keep what follows from the cells."""
+    def save_summary(self, summary: Results) -> None:
+        """Save what was computed from all cells."""
         self.content["summary"] = summary
         self.save()
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         self.content["seconds"] = round(sum(cell["seconds"] for cell in self.content["cells"].values()), 1)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(self.path.name + ".partial")
         partial.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
         partial.replace(self.path)
 
-    def _go_on(self, growing: frozenset[str]) -> None:
+    def _load_cells(self, extendable: frozenset[str]) -> None:
         try:
-            before = json.loads(self.path.read_text(encoding="utf-8"))
-            old, cells = before["options"], before["cells"]
+            saved = json.loads(self.path.read_text(encoding="utf-8"))
+            options, cells = saved["options"], saved["cells"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"{self.path}: not what a study wrote; move it away") from None
+            raise InputError(f"{self.path}: not the results of a study; move it away") from None
         for name, value in self.options.items():
-            if name not in growing and old.get(name) != value:
+            if name not in extendable and options.get(name) != value:
                 raise InputError(
-                    f"{self.path}: was made with {name} {old.get(name)!r}, not {value!r};"
+                    f"{self.path}: was made with {name} {options.get(name)!r}, not {value!r};"
                     " give another --folder, or move it away"
                 )
         self.content["cells"] = cells
 
 
-def _minutes(minutes: float) -> str:
+def _duration(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{60 * minutes:.0f} seconds"

@@ -1,4 +1,4 @@
-"""Reward models of a study: trained quickly, and judged by the truth."""
+"""Reward models of a study: quick to train, and compared with gold scores."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -11,69 +11,69 @@ from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.rlhf.reward.training import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
 from training.studies.samples import Samples
-from training.studies.tasks import Subject
+from training.studies.tasks import StudyTask
 
-RATE: float = option(3e-3, "peak learning rate of the reward models", minimum=1e-6)
+LEARNING_RATE: float = option(3e-3, "peak learning rate of the reward models", minimum=1e-6)
 """So small a model learns fastest at it: 4,000 comparisons teach in one pass what takes two at 1e-3."""
 
 SECONDS_PER_COMPARISON = 0.0035
-"""Of one pass, on one slow core, for the default policy's trunk: what estimates of time are made of."""
+"""Of one pass, on one slow core, with the default policy as trunk; for estimates of a study's duration."""
 
 
-def passes(count: int) -> int:
-    """So many passes over a number of comparisons that few do not leave the model where it began."""
-    return max(1, min(6, 3000 // max(1, count)))
+def default_epochs(comparisons: int) -> int:
+    """Passes over so many comparisons: more for few, which would hardly change the model in one."""
+    return max(1, min(6, 3000 // max(1, comparisons)))
 
 
-def train(
-    subject: Subject,
+def train_reward(
+    task: StudyTask,
     comparisons: Sequence[Comparison],
     reference: Samples,
     *,
-    rate: float,
+    learning_rate: float,
     seed: int,
     members: int = 1,
     ensemble: str = "models",
     reliability: bool = False,
     epochs: int = 0,
 ) -> RewardResult:
-    """A reward model, or an ensemble of whole ones or of heads, that learns from all the comparisons.
+    """Train a reward model, or an ensemble of models or of heads, on all the comparisons.
 
-    Of 0 epochs, so many `passes` as suit their number.
+    0 epochs: `default_epochs` of their number. Scores are standardised on the `reference` samples.
     """
     config = RewardConfig(
         members=members,
         ensemble=ensemble,
         reliability=reliability,
-        epochs=epochs or passes(len(comparisons)),
-        learning_rate=rate,
+        epochs=epochs or default_epochs(len(comparisons)),
+        learning_rate=learning_rate,
         heldout=0.0,
         device="cpu",
         seed=seed,
     )
-    prompts, completions = reference.texts
+    prompts, completions = reference.flatten()
     return train_reward_model(
-        trunk=subject.policy,
-        tokenizer=subject.tokenizer,
+        trunk=task.policy,
+        tokenizer=task.tokenizer,
         comparisons=comparisons,
         config=config,
         reference_samples=list(zip(prompts, completions, strict=True))[:1024],
     )
 
 
-def single(model: RewardModel | Ensemble) -> RewardModel:
-    """The model itself, or the first member of an ensemble: what one would have trained without it."""
+def first_member(model: RewardModel | Ensemble) -> RewardModel:
+    """The first member of an ensemble, which is the model that would be trained without one."""
     return model if isinstance(model, RewardModel) else next(iter(model))
 
 
-def scores_of(scorer: Scorer, samples: Samples) -> list[list[float]]:
-    """What a scorer gives to all samples. P x K"""
-    scores = iter(scorer(*samples.texts))
+def score_samples(scorer: Scorer, samples: Samples) -> list[list[float]]:
+    """The scores of all samples. P x K"""
+    scores = iter(scorer(*samples.flatten()))
     return [[next(scores) for _ in texts] for texts in samples.completions]
 
 
-def agreement(scores: Sequence[Sequence[float]], gold: Sequence[Sequence[float]]) -> float:
-    """The share of pairs of samples of one prompt, ties of gold aside, that scores order as gold does."""
+def pairwise_accuracy(scores: Sequence[Sequence[float]], gold: Sequence[Sequence[float]]) -> float:
+    """The share of pairs of neighbouring samples that `scores` order as `gold` does, without gold ties."""
     return fmean(
         points_of(mine[0], mine[1]) if true[0] > true[1] else points_of(mine[1], mine[0])
         for row, golds in zip(scores, gold, strict=True)
@@ -82,14 +82,3 @@ def agreement(scores: Sequence[Sequence[float]], gold: Sequence[Sequence[float]]
         )
         if true[0] != true[1]
     )
-
-
-def best_of_n(scores: Sequence[Sequence[float]], choices: Samples, rivals: Samples) -> dict[str, float]:
-    """What the best of each prompt's choices by these scores [P, K] is worth: `win_rate` by gold over the
-    rivals of the same prompts, and `gold` itself."""
-    points, golds = [], []
-    for row, gold, others in zip(scores, choices.gold, rivals.gold, strict=True):
-        best = gold[max(range(len(row)), key=row.__getitem__)]
-        golds.append(best)
-        points.append(fmean(points_of(best, rival) for rival in others))
-    return {"win_rate": fmean(points), "gold": fmean(golds)}

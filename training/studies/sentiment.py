@@ -1,4 +1,4 @@
-"""Sentences of movie reviews, and how positive a text is by a bag of words: a gold scorer for them."""
+"""Sentences of movie reviews, and a gold scorer for them: how positive a text is, by a bag of words."""
 
 import random
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from sklearn.linear_model import LogisticRegression
 
 from training.gpt.errors import InputError
 
-Sides = tuple[list[str], list[str]]
-"""Positive sentences, and negative ones."""
+LabelledSentences = tuple[list[str], list[str]]
+"""Positive sentences and negative sentences."""
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """The sentence polarity set (Pang and Lee 2005), four fifths to learn from."""
+    """The sentence polarity set (Pang and Lee 2005), four fifths for training."""
 
-    train: Sides
-    heldout: Sides
+    train: LabelledSentences
+    heldout: LabelledSentences
 
 
 def read_reviews(folder: str, *, seed: int) -> Reviews:
-    """Read `rt-polarity.pos` and `rt-polarity.neg` in a folder; InputError if they are not there."""
+    """Read `rt-polarity.pos` and `rt-polarity.neg` in a folder. Raises InputError if one cannot be read."""
     train, heldout = [], []
     for name in ("rt-polarity.pos", "rt-polarity.neg"):
         path = Path(folder).expanduser() / name
@@ -42,27 +42,27 @@ def read_reviews(folder: str, *, seed: int) -> Reviews:
     return Reviews(train=(train[0], train[1]), heldout=(heldout[0], heldout[1]))
 
 
-class Sentiment:
-    """A scorer: the log-odds that a completion is positive, by logistic regression on its words and pairs.
+class SentimentScorer:
+    """A scorer: the log-odds that a completion is positive, by logistic regression on words and word pairs.
 
-    A bag of words can be fooled; but here it is the truth by definition, and what is asked is whether others
-    learn it. Weights are scaled to the length of the text, so that longer ones are not better.
+    A bag of words can be fooled, but in a study it is the truth by definition. TF-IDF vectors have length 1,
+    so that longer texts do not score higher.
     """
 
     def __init__(self, positive: Sequence[str], negative: Sequence[str]) -> None:
-        self.words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-        texts = self.words.fit_transform([*positive, *negative])
+        self.vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+        texts = self.vectorizer.fit_transform([*positive, *negative])
         self.model = LogisticRegression(C=3.0, max_iter=1000)
         self.model.fit(texts, np.repeat([1, 0], [len(positive), len(negative)]))
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
-        del prompts  # what was given is not the writer's merit
-        scores: list[float] = self.model.decision_function(self.words.transform(completions)).tolist()
+        del prompts  # only the completion is scored
+        scores: list[float] = self.model.decision_function(self.vectorizer.transform(completions)).tolist()
         return scores
 
     def accuracy(self, positive: Sequence[str], negative: Sequence[str]) -> float:
-        """Share of sentences whose side it tells."""
-        right = sum(score > 0 for score in self([], positive)) + sum(
+        """The share of sentences whose label it predicts."""
+        correct = sum(score > 0 for score in self([], positive)) + sum(
             score < 0 for score in self([], negative)
         )
-        return right / (len(positive) + len(negative))
+        return correct / (len(positive) + len(negative))

@@ -1,17 +1,16 @@
-"""What is studied: a small policy that was pretrained for it, prompts, and a gold scorer that is the truth.
+"""What is studied: a small policy pretrained for it, its prompts, and a gold scorer that is the truth.
 
-Pretrained once for a folder and found there again, by other studies too.
+Policies are pretrained once per folder and shared by its studies.
 """
 
 import fcntl
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -26,70 +25,70 @@ from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.scorers import Scorer, story_taste
-from training.studies.sentiment import Sentiment, read_reviews
+from training.studies.sentiment import SentimentScorer, read_reviews
 
-SUBJECTS = ("stories", "reviews")
+TASKS = ("stories", "reviews")
 CONTEXT = 96
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
-    """The policy that all cells begin from."""
+    """The policy that all cells start from."""
 
     layers: int = option(2, "transformer blocks of the policy", minimum=1)
     width: int = option(64, "its width", minimum=8)
     heads: int = option(2, "its attention heads", minimum=1)
     vocabulary: int = option(1024, "tokens in its vocabulary", minimum=260)
     pretraining: int = option(1_000_000, "tokens it is pretrained on", minimum=1)
-    stories: int = option(40_000, "stories in the corpus of the subject stories", minimum=100)
+    stories: int = option(40_000, "stories in the corpus of the task stories", minimum=100)
 
     def __post_init__(self) -> None:
         check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubjectOptions(PolicyConfig):
-    """What every study with a known truth lets one choose."""
+class TaskOptions(PolicyConfig):
+    """Options of every study that has a gold scorer."""
 
     reviews: str = option(
-        "../shared/data/text/movie-reviews", "folder of the sentence polarity set, for the subject reviews"
+        "../shared/data/text/movie-reviews", "folder of the sentence polarity set, for the task reviews"
     )
 
     @property
     def policy(self) -> PolicyConfig:
-        """The part that decides what the policy is."""
+        """The options that determine the policy."""
         return PolicyConfig(**{entry.name: getattr(self, entry.name) for entry in fields(PolicyConfig)})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A policy, what it is asked, and what its completions are truly worth."""
+class StudyTask:
+    """A policy, its prompts, and the gold scorer of its completions."""
 
     name: str
     policy: GPT
     tokenizer: Tokenizer
-    gold: Scorer  # about mean 0 and deviation 1 on the policy's samples
-    prompts: list[str]  # to learn from
-    heldout: list[str]  # to measure on
+    gold: Scorer  # mean about 0 and deviation about 1 on the policy's samples
+    prompts: list[str]  # for training
+    heldout: list[str]  # for evaluation
     max_new_tokens: int
-    notes: dict[str, float]  # figures on how it was made
+    metrics: dict[str, float]  # of the policy and the gold scorer
     config: PolicyConfig
     workspace: Path
 
 
-def subject(name: str, options: SubjectOptions, workspace: Path) -> Subject:
-    """The subject of that name: `stories` (built in), or `reviews` (the folder of the data set is needed)."""
+def load_task(name: str, options: TaskOptions, workspace: Path) -> StudyTask:
+    """The task `stories` (built in) or `reviews` (needs the data set's folder); pretrains its policy once."""
     if name == "stories":
-        return of_stories(options.policy, workspace)
-    return of_reviews(options.policy, options.reviews, workspace)
+        return stories_task(options.policy, workspace)
+    return reviews_task(options.policy, options.reviews, workspace)
 
 
-def of_stories(config: PolicyConfig, workspace: Path) -> Subject:
-    """The built-in stories; gold is the built-in taste. Openings are prompts, and leave all open."""
-    policy, tokenizer, notes = _pretrained("stories", "stories", config, workspace, documents="auto")
+def stories_task(config: PolicyConfig, workspace: Path) -> StudyTask:
+    """Continue the openings of stories; gold is the built-in reward function."""
+    policy, tokenizer, metrics = _pretrained("stories", "stories", config, workspace, documents="auto")
     written = [stories.opening(story) for story in stories.write_stories(14_000, seed=1)]
     openings = list(dict.fromkeys(written))
-    return Subject(
+    return StudyTask(
         name="stories",
         policy=policy,
         tokenizer=tokenizer,
@@ -97,52 +96,52 @@ def of_stories(config: PolicyConfig, workspace: Path) -> Subject:
         prompts=openings[:8000],
         heldout=openings[8000:],
         max_new_tokens=64,
-        notes=notes,
+        metrics=metrics,
         config=config,
         workspace=workspace,
     )
 
 
-def of_reviews(config: PolicyConfig, folder: str, workspace: Path) -> Subject:
-    """Sentences of movie reviews; gold is how positive the completion is, by a bag of words.
+def reviews_task(config: PolicyConfig, folder: str, workspace: Path) -> StudyTask:
+    """Continue sentences of movie reviews; gold is how positive the completion is, by a bag of words.
 
-    The language model and the gold scorer learn from four fifths of the sentences, and the first words of
-    the others are prompts.
+    The language model and the gold scorer learn from four fifths of the sentences; the first words of the
+    others are prompts.
     """
     reviews = read_reviews(folder, seed=0)
-    sentiment = Sentiment(*reviews.train)
+    scorer = SentimentScorer(*reviews.train)
     corpus = workspace / "reviews.txt"
-    with locked(workspace / "reviews.lock"):
+    with file_lock(workspace / "reviews.lock"):
         text = "\n".join(reviews.train[0] + reviews.train[1])
-        # Its time of change is part of the prepared corpus' name.
+        # Not rewritten if unchanged: its modification time is part of the prepared corpus' name.
         if not corpus.is_file() or corpus.read_text(encoding="utf-8") != text:
             corpus.write_text(text, encoding="utf-8")
-    # People's sentences have more words than the grammar's, and take longer to learn.
+    # Real sentences have more words than the stories' grammar, and take longer to learn.
     config = replace(config, vocabulary=2 * config.vocabulary, pretraining=3 * config.pretraining)
-    policy, tokenizer, notes = _pretrained("reviews", str(corpus), config, workspace, documents="line")
-    sides = reviews.heldout[0] + reviews.heldout[1]
-    begun = {" ".join(line.split()[:5]) for line in sides if len(line.split()) > 8}
-    prompts = random.Random(0).sample(sorted(begun), len(begun))
-    notes["gold_accuracy"] = sentiment.accuracy(*reviews.heldout)
-    return Subject(
+    policy, tokenizer, metrics = _pretrained("reviews", str(corpus), config, workspace, documents="line")
+    sentences = reviews.heldout[0] + reviews.heldout[1]
+    openings = {" ".join(line.split()[:5]) for line in sentences if len(line.split()) > 8}
+    prompts = random.Random(0).sample(sorted(openings), len(openings))
+    metrics["gold_accuracy"] = scorer.accuracy(*reviews.heldout)
+    return StudyTask(
         name="reviews",
         policy=policy,
         tokenizer=tokenizer,
-        gold=sentiment,
+        gold=scorer,
         prompts=prompts[: len(prompts) * 3 // 5],
         heldout=prompts[len(prompts) * 3 // 5 :],
         max_new_tokens=48,
-        notes=notes,
+        metrics=metrics,
         config=config,
         workspace=workspace,
     )
 
 
-def kept(workspace: Path, what: str, key: Any, make: Callable[[], Any]) -> Any:
-    """What `make` gives, as JSON keeps it: made once for a `key`, by one process."""
-    digest = blake2b(json.dumps([what, key]).encode(), digest_size=6).hexdigest()
-    path = workspace / f"{what}-{digest}.json"
-    with locked(path.with_suffix(".lock")):
+def cached_json(workspace: Path, name: str, key: Any, make: Callable[[], Any]) -> Any:
+    """The result of `make`, as JSON stores it; made once per `key`, by one process."""
+    digest = blake2b(json.dumps([name, key]).encode(), digest_size=6).hexdigest()
+    path = workspace / f"{name}-{digest}.json"
+    with file_lock(path.with_suffix(".lock")):
         if not path.is_file():
             made = make()
             partial = path.with_suffix(".partial")
@@ -152,7 +151,7 @@ def kept(workspace: Path, what: str, key: Any, make: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """One process at a time inside: two studies may share a folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -160,18 +159,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def scaled(gold: Scorer, prompts: Sequence[str], completions: Sequence[str]) -> Scorer:
-    """`gold`, with mean 0 and deviation 1 on these samples."""
-    scores = gold(prompts, completions)
-    mean, deviation = fmean(scores), pstdev(scores) or 1.0
-
-    def score(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
-        return [(each - mean) / deviation for each in gold(prompts, completions)]
-
-    return score
-
-
-def small_model(
+def pretrain_small_model(
     config: PolicyConfig,
     *,
     source: str,
@@ -181,7 +169,7 @@ def small_model(
     dropout: float = 0.0,
     corpora: Path,
 ) -> dict[str, float]:
-    """Pretrain a small model on a corpus into `folder/model`; or go on where a killed one was left."""
+    """Pretrain a small model into `folder/model`, resuming an interrupted training; returns its metrics."""
     prepared = prepare(
         CorpusConfig(source=source, documents=documents, stories=config.stories),
         TokenizerConfig(vocab_size=config.vocabulary),
@@ -213,14 +201,14 @@ def small_model(
 def _pretrained(
     name: str, source: str, config: PolicyConfig, workspace: Path, *, documents: str
 ) -> tuple[GPT, Tokenizer, dict[str, float]]:
-    """The policy of a subject, pretrained if this folder has none."""
+    """The policy of a task and its metrics, pretrained if the workspace has none."""
     digest = blake2b(json.dumps([name, asdict(config)]).encode(), digest_size=6).hexdigest()
     folder = workspace / f"policy-{name}-{digest}"
-    notes: dict[str, float] = kept(
+    metrics: dict[str, float] = cached_json(
         workspace,
         f"policy-{name}",
         asdict(config),
-        lambda: small_model(
+        lambda: pretrain_small_model(
             config,
             source=source,
             documents=documents,
@@ -234,4 +222,4 @@ def _pretrained(
         policy, tokenizer = load_checkpoint(folder / "model")
     except InputError as error:
         raise InputError(f"{error}; or delete {workspace}, and it is made again") from None
-    return policy, tokenizer, notes
+    return policy, tokenizer, metrics

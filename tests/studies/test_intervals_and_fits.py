@@ -1,4 +1,4 @@
-"""What a study concludes from its figures, against closed forms."""
+"""Intervals, fits and accuracies, against closed forms."""
 
 import math
 import random
@@ -6,12 +6,12 @@ from statistics import fmean
 
 import pytest
 
-from training.studies.intervals import mean_interval, paired_interval
-from training.studies.overoptimisation import curve, fit
-from training.studies.reward_models import agreement
+from training.studies.intervals import mean_interval, paired_difference
+from training.studies.overoptimisation import evaluate_curve, fit_curve
+from training.studies.reward_models import pairwise_accuracy
 
 
-def test_the_interval_of_a_mean_is_students() -> None:
+def test_the_interval_of_a_mean_is_student_s() -> None:
     found = mean_interval([1.0, 2.0, 3.0])
     # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
     assert (found.value, found.count) == (2.0, 3)
@@ -19,7 +19,7 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert 2.0 - found.low == pytest.approx(found.high - 2.0)
 
 
-def test_it_holds_the_truth_in_95_of_100_cases() -> None:
+def test_the_interval_covers_the_truth_in_95_of_100_cases() -> None:
     rng = random.Random(0)
     held = 0
     for _ in range(500):
@@ -28,34 +28,34 @@ def test_it_holds_the_truth_in_95_of_100_cases() -> None:
     assert 0.92 <= held / 500 <= 0.975
 
 
-def test_of_one_value_the_interval_is_unknown() -> None:
+def test_a_single_value_has_no_interval() -> None:
     found = mean_interval([0.5])
     assert math.isnan(found.low)
     assert str(found) == "0.500"
 
 
-def test_a_paired_difference_forgets_what_both_share() -> None:
+def test_a_paired_difference_cancels_what_both_share() -> None:
     shared = [0.0, 10.0, 20.0, 30.0]
-    found = paired_interval([each + 1 + place / 10 for place, each in enumerate(shared)], shared)
+    found = paired_difference([each + 1 + place / 10 for place, each in enumerate(shared)], shared)
     assert found.value == pytest.approx(1.15)
     assert 0.9 < found.low < found.high < 1.4
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])
-def test_a_curve_is_found_again_by_its_fit(logarithmic: bool) -> None:
+def test_a_fit_recovers_the_curve(logarithmic: bool) -> None:
     d = [0.3, 0.8, 1.5, 2.5, 4.0]
     truth = {"a": 1.2, "b": 0.35}
-    golds = curve(truth, d, logarithmic=logarithmic)
+    golds = evaluate_curve(truth, d, logarithmic=logarithmic)
     points = [{"d": 0.0, "gold": 0.5}] + [
         {"d": each, "gold": 0.5 + gold} for each, gold in zip(d, golds, strict=True)
     ]
-    found = fit(points, logarithmic=logarithmic)
+    found = fit_curve(points, logarithmic=logarithmic)
     assert found["a"] == pytest.approx(1.2)
     assert found["b"] == pytest.approx(0.35)
     assert found["explained"] == pytest.approx(1.0)
 
 
-def test_agreement_counts_neighbours_whose_gold_differs() -> None:
+def test_pairwise_accuracy_counts_neighbours_whose_gold_differs() -> None:
     scores = [[1.0, 0.0, 5.0, 5.0], [0.0, 1.0, 2.0, 3.0]]
     gold = [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 7.0, 7.0]]
-    assert agreement(scores, gold) == pytest.approx(fmean([1.0, 0.5, 0.0]))
+    assert pairwise_accuracy(scores, gold) == pytest.approx(fmean([1.0, 0.5, 0.0]))

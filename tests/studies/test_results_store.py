@@ -1,4 +1,4 @@
-"""A study that is killed goes on from the last cell."""
+"""A study that is killed continues after its last cell."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.studies.results_store import Cell, Found, Ledger
+from training.studies.results_store import Cell, Results, ResultsStore
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Options:
 
 
 class Work:
-    """Cells that remember which of them were computed, of which some may fail."""
+    """Cells that record which of them were computed; one may fail."""
 
     def __init__(self, *names: str, failing: str = "") -> None:
         self.done: list[str] = []
@@ -27,64 +27,64 @@ class Work:
             for name in names
         ]
 
-    def compute(self, name: str) -> Found:
+    def compute(self, name: str) -> Results:
         if name == self.failing:
             raise KeyboardInterrupt
         self.done.append(name)
         return {"figure": len(name)}
 
 
-def ledger(path: Path, options: Options = Options(), said: list[str] | None = None) -> Ledger:
-    say = (lambda _: None) if said is None else said.append
-    return Ledger(path, study="it", options=options, growing=frozenset({"seeds"}), say=say)
+def store(path: Path, options: Options = Options(), lines: list[str] | None = None) -> ResultsStore:
+    log = (lambda _: None) if lines is None else lines.append
+    return ResultsStore(path, study="it", options=options, extendable=frozenset({"seeds"}), log=log)
 
 
 def test_cells_that_are_done_are_not_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "it.json"
     first = Work("a", "bb", "ccc", failing="bb")
     with pytest.raises(KeyboardInterrupt):
-        ledger(path).complete(first.cells)
+        store(path).compute_missing(first.cells)
     assert first.done == ["a"]
     second = Work("a", "bb", "ccc")
-    found = ledger(path).complete(second.cells)
+    results = store(path).compute_missing(second.cells)
     assert second.done == ["bb", "ccc"]
-    assert {name: cell["figure"] for name, cell in found.items()} == {"a": 1, "bb": 2, "ccc": 3}
+    assert {name: cell["figure"] for name, cell in results.items()} == {"a": 1, "bb": 2, "ccc": 3}
 
 
-def test_what_cells_share_is_not_prepared_for_those_that_are_known(tmp_path: Path) -> None:
+def test_what_cells_share_is_not_prepared_for_finished_cells(tmp_path: Path) -> None:
     path, prepared = tmp_path / "it.json", []
     for _ in range(2):
         cells = [Cell(name="a", compute=dict, minutes=1.0, prepare=lambda: prepared.append(1))]
-        ledger(path).complete(cells)
+        store(path).compute_missing(cells)
     assert prepared == [1]
 
 
-def test_options_that_only_add_cells_may_grow_and_others_may_not_change(tmp_path: Path) -> None:
+def test_options_that_only_add_cells_may_be_extended_and_others_may_not_change(tmp_path: Path) -> None:
     path = tmp_path / "it.json"
-    ledger(path).complete(Work("a").cells)
+    store(path).compute_missing(Work("a").cells)
     work = Work("a", "bb")
-    ledger(path, Options(seeds="0,1")).complete(work.cells)
+    store(path, Options(seeds="0,1")).compute_missing(work.cells)
     assert work.done == ["bb"]
     with pytest.raises(InputError, match=r"was made with width 8, not 9; give another --folder"):
-        ledger(path, Options(width=9))
+        store(path, Options(width=9))
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     for content in ("{", "[]", "{}"):
         (tmp_path / "it.json").write_text(content)
-        with pytest.raises(InputError, match="not what a study wrote"):
-            ledger(tmp_path / "it.json")
+        with pytest.raises(InputError, match="not the results of a study"):
+            store(tmp_path / "it.json")
 
 
-def test_it_tells_how_far_it_is_and_keeps_options_machine_and_seconds(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_it_logs_progress_and_saves_options_machine_and_seconds(tmp_path: Path) -> None:
+    lines: list[str] = []
     path = tmp_path / "it.json"
-    book = ledger(path, said=said)
-    book.complete(Work("a", "bb").cells)
-    book.conclude({"all": "well"})
-    assert said[0] == "2 cells; about 2 minutes on one slow core"
-    assert said[1].startswith("1/2 a: 0 s; about")
-    assert said[2] == "2/2 bb: 0 s; done"
+    results = store(path, lines=lines)
+    results.compute_missing(Work("a", "bb").cells)
+    results.save_summary({"all": "well"})
+    assert lines[0] == "2 cells; about 2 minutes on one slow core"
+    assert lines[1].startswith("1/2 a: 0 s; about")
+    assert lines[2] == "2/2 bb: 0 s; done"
     content = json.loads(path.read_text())
     assert content["options"] == {"seeds": "0", "width": 8}
     assert content["machine"]["threads"] >= 1
