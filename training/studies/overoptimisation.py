@@ -2,8 +2,8 @@
 
 A gold scorer answers in place of people, with a share of its answers flipped. Reward models trained on more
 and more such comparisons are optimised by best-of-n and by a policy gradient without a KL penalty, while
-proxy and gold are measured (the set-up of Gao et al. 2022). A single model is compared with an ensemble's minimum,
-and with its mean less its variance (Coste et al. 2023).
+proxy and gold are measured (the set-up of Gao et al. 2022). A single model is compared with an ensemble's
+minimum, and with its mean less its variance (Coste et al. 2023).
 """
 
 import math
