@@ -1,4 +1,4 @@
-"""Runs and model versions in the Django admin. Runs are started here; nothing they wrote can be edited."""
+"""Runs and model versions in the Django admin: lists, actions and the form that starts a run."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ from training.models import ModelVersion, Run
 from training.reports.charts import number
 from training.views import start_run
 
-SHOWN_REFUSALS = 5
+MAX_SHOWN_REFUSALS = 5
 
-KEY_FIGURES = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
+KEY_METRICS = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
 
 
-class WithPages(OfProjects):
-    """A table whose rows have pages of their own on the site: the admin leads there."""
+class RedirectToPageAdmin(OfProjects):
+    """An admin whose rows have their own pages on the site: a row's link redirects there."""
 
     def change_view(
         self,
@@ -40,7 +40,7 @@ class WithPages(OfProjects):
 
 
 @admin.register(Run)
-class RunAdmin(WithPages):
+class RunAdmin(RedirectToPageAdmin):
     list_display = ["__str__", "shown_status", "project", "policy", "version", "owner", "created_at"]
     list_filter = ["status", "kind", ("project", OwnProjects)]
     search_fields = ["parameters__name", "error"]
@@ -56,29 +56,27 @@ class RunAdmin(WithPages):
         return format_html('<a href="{}">{}{}</a>', run.get_absolute_url(), run.get_status_display(), share)
 
     def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
-        # The list's action needs the permission; a row's own page must not offer a form.
+        # The list's actions need the permission; there is no form for a single row.
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:  # noqa: ARG002
         return False
 
-    def theirs(self, request: HttpRequest, queryset: QuerySet[Run]) -> list[Run]:
-        """Those that the person may change as well as see."""
+    def changeable(self, request: HttpRequest, queryset: QuerySet[Run]) -> list[Run]:
+        """The runs of the queryset that the user may change."""
         rows = queryset.select_related("project")
         return [run for run in rows if may(request.user, "training.change_run", run.project)]
 
     @admin.action(description="Cancel the selected runs", permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        changed = self.theirs(request, queryset)
+        changed = self.changeable(request, queryset)
         cancelled = sum(runs.cancel(run) for run in changed)
-        self.message_user(
-            request, f"{cancelled} of {len(changed)} runs were still going and are being cancelled."
-        )
+        self.message_user(request, f"{cancelled} of {len(changed)} runs were active and are being cancelled.")
 
     @admin.action(description="Resume the selected runs", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         resumed, refusals = 0, []
-        changed = self.theirs(request, queryset)
+        changed = self.changeable(request, queryset)
         for run in changed:
             try:
                 runs.resume(run)
@@ -86,8 +84,8 @@ class RunAdmin(WithPages):
             except runs.NotResumable as error:
                 refusals.append(str(error))
         if resumed:
-            self.message_user(request, f"{resumed} of {len(changed)} runs are queued to go on.")
-        for refusal in refusals[:SHOWN_REFUSALS]:
+            self.message_user(request, f"{resumed} of {len(changed)} runs are queued to resume.")
+        for refusal in refusals[:MAX_SHOWN_REFUSALS]:
             self.message_user(request, refusal, messages.WARNING)
 
     def add_view(
@@ -96,7 +94,7 @@ class RunAdmin(WithPages):
         form_url: str = "",  # noqa: ARG002
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        """Start a run of `?kind=`, or like another (`?clone=`); see `training.views.start_run`."""
+        """Start a run of `?kind=`, or a copy of another (`?clone=`); see `training.views.start_run`."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         cloned: Run | None = None
@@ -120,8 +118,8 @@ class RunAdmin(WithPages):
 
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(WithPages):
-    list_display = ["name", "kind", "stage", "parent", "made_by", "key_figures", "created_at"]
+class ModelVersionAdmin(RedirectToPageAdmin):
+    list_display = ["name", "kind", "stage", "parent", "made_by", "key_metrics", "created_at"]
     list_filter = ["kind", "stage"]
     search_fields = ["name"]
     list_select_related = ["parent", "run"]
@@ -130,7 +128,7 @@ class ModelVersionAdmin(WithPages):
         return Q(pk__in=ModelVersion.objects.visible_to(user).values("pk"))
 
     def has_change_permission(self, request: HttpRequest, obj: ModelVersion | None = None) -> bool:  # noqa: ARG002
-        # Stages change by decisions alone, on the version's own page.
+        # Stages change only by decisions, on the version's own page.
         return False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
@@ -146,9 +144,9 @@ class ModelVersionAdmin(WithPages):
             return f"imported from {origin}" if origin else "–"
         return format_html('<a href="{}">{}</a>', version.run.get_absolute_url(), version.run)
 
-    @admin.display(description="figures")
-    def key_figures(self, version: ModelVersion) -> str:
-        there = [
-            (name, version.metrics[name]) for name in KEY_FIGURES if version.metrics.get(name) is not None
+    @admin.display(description="metrics")
+    def key_metrics(self, version: ModelVersion) -> str:
+        known = [
+            (name, version.metrics[name]) for name in KEY_METRICS if version.metrics.get(name) is not None
         ]
-        return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in there) or "–"
+        return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in known) or "–"

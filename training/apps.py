@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class TrainingConfig(AppConfig):
-    """Runs and model versions: everything a model does."""
+    """Models: pretraining, reward models, tuning, evaluation, and the registry of versions."""
 
     name = "training"

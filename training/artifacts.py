@@ -1,4 +1,4 @@
-"""The files of model versions, in Django's storage `artifacts`: a folder each, named by what is in it."""
+"""The files of model versions: one flat folder each in Django's storage `artifacts`, with a content hash."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ from training.models import ModelVersion
 
 
 class ArtifactError(Exception):
-    """The files of a version are missing or are not those that its run stored."""
+    """The files of a version are missing or were changed since its run stored them."""
 
 
 def artifact_storage() -> Storage:
@@ -25,11 +25,11 @@ def artifact_storage() -> Storage:
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 over the names and contents of a flat folder's files."""
-    return hash_of({path.name: path.open for path in folder.iterdir()})
+    return hash_files({path.name: path.open for path in folder.iterdir()})
 
 
-def hash_of(files: Mapping[str, Callable[[str], Any]]) -> str:
-    """SHA-256 over the names of files and what is read when they are opened."""
+def hash_files(files: Mapping[str, Callable[[str], Any]]) -> str:
+    """SHA-256 over the names and contents of files; each value opens its file in the given mode."""
     total = hashlib.sha256()
     for name in sorted(files):
         with files[name]("rb") as file:
@@ -38,7 +38,7 @@ def hash_of(files: Mapping[str, Callable[[str], Any]]) -> str:
 
 
 def store(folder: Path, *, name: str) -> tuple[str, str]:
-    """Copy a flat folder of files into the storage; returns its place there and its hash."""
+    """Copy a flat folder of files into the storage; returns its path there and its hash."""
     storage = artifact_storage()
     place = f"{name}-{uuid.uuid4().hex[:8]}"
     for path in sorted(folder.iterdir()):
@@ -48,7 +48,7 @@ def store(folder: Path, *, name: str) -> tuple[str, str]:
 
 
 def discard(place: str) -> None:
-    """Remove what `store` put there; a place already gone is no error."""
+    """Delete what `store` saved at `place`; does nothing if it is already gone."""
     storage = artifact_storage()
     with contextlib.suppress(FileNotFoundError):
         for name in storage.listdir(place)[1]:
@@ -56,22 +56,19 @@ def discard(place: str) -> None:
         storage.delete(place)
 
 
-def check(version: ModelVersion) -> None:
-    """Read the version's files where they lie; raises ArtifactError where they are not its own."""
+def verify(version: ModelVersion) -> None:
+    """Check the hash of the version's stored files. Raises ArtifactError if they are missing or changed."""
     storage = artifact_storage()
-    names = names_of(version, storage)
-    found = hash_of({name: partial(storage.open, f"{version.artifact}/{name}") for name in names})
-    compare(version, found)
+    names = file_names(version, storage)
+    found = hash_files({name: partial(storage.open, f"{version.artifact}/{name}") for name in names})
+    require_hash(version, found)
 
 
 @contextlib.contextmanager
-def opened(version: ModelVersion) -> Iterator[Path]:
-    """The version's files as a local folder, their hash checked.
-
-    Raises ArtifactError when they are gone or were changed.
-    """
+def local_folder(version: ModelVersion) -> Iterator[Path]:
+    """The version's files as a local folder, hash checked. Raises ArtifactError if missing or changed."""
     storage = artifact_storage()
-    names = names_of(version, storage)
+    names = file_names(version, storage)
     with contextlib.ExitStack() as stack:
         try:
             folder = Path(storage.path(version.artifact))
@@ -84,11 +81,11 @@ def opened(version: ModelVersion) -> Iterator[Path]:
                 ):
                     for chunk in remote.chunks():
                         local.write(chunk)
-        compare(version, folder_hash(folder))
+        require_hash(version, folder_hash(folder))
         yield folder
 
 
-def names_of(version: ModelVersion, storage: Storage) -> list[str]:
+def file_names(version: ModelVersion, storage: Storage) -> list[str]:
     """The names of the version's files; raises ArtifactError if there are none."""
     try:
         names = storage.listdir(version.artifact)[1]
@@ -96,16 +93,16 @@ def names_of(version: ModelVersion, storage: Storage) -> list[str]:
         names = []
     if not names:
         raise ArtifactError(
-            f"the files of {version.name} are gone from the artifact storage "
+            f"the files of {version.name} are missing from the artifact storage "
             f"({version.artifact}): restore them, or train the version again."
         )
     return names
 
 
-def compare(version: ModelVersion, found: str) -> None:
-    """Raise ArtifactError if the hash found is not the version's."""
+def require_hash(version: ModelVersion, found: str) -> None:
+    """Raise ArtifactError if `found` is not the hash of the version."""
     if found != version.artifact_hash:
         raise ArtifactError(
-            f"the files of {version.name} ({version.artifact}) are not those its run stored: "
-            "their hash differs. Restore them from a backup, or train the version again."
+            f"the files of {version.name} ({version.artifact}) were changed: their hash differs from the "
+            "stored one. Restore them from a backup, or train the version again."
         )

@@ -1,4 +1,4 @@
-"""Forms whose fields are those of config dataclasses: an option is described and checked in one place."""
+"""Forms generated from config dataclasses, so that each option is described and validated in one place."""
 
 import dataclasses
 from typing import Any, ClassVar, TypeVar
@@ -12,7 +12,7 @@ Config = TypeVar("Config")
 
 
 def config_field(option: "dataclasses.Field[Any]") -> forms.Field:
-    """The form field of one field of a config dataclass; left empty, it means the dataclass's default."""
+    """The form field of one field of a config dataclass. Left empty, it takes the dataclass's default."""
     help_text = option.metadata.get("help", "")
     common = {"required": False, "initial": option.default, "help_text": help_text}
     if choices := option.metadata.get("choices"):
@@ -30,7 +30,7 @@ def config_field(option: "dataclasses.Field[Any]") -> forms.Field:
 
 
 class NamedChoiceField(forms.ModelChoiceField):
-    """A choice of a row by its name, whose error says what names there are."""
+    """A choice of a row by its name; the error for an unknown name lists the known ones."""
 
     def __init__(self, queryset: QuerySet[Any], *, by: str, missing: str = "", **options: Any) -> None:
         super().__init__(queryset, to_field_name=by, blank=True, **options)
@@ -54,7 +54,7 @@ class NamedChoiceField(forms.ModelChoiceField):
 
 
 class ConfigForm(forms.Form):
-    """A form whose fields are those of the dataclasses in `configs`, and others declared as usual."""
+    """A form with the fields of the dataclasses in `configs`, and any fields declared as usual."""
 
     configs: ClassVar[tuple[type[Any], ...]] = ()
 
@@ -66,7 +66,7 @@ class ConfigForm(forms.Form):
                     self.fields[option.name] = config_field(option)
 
     def clean(self) -> dict[str, Any]:
-        """Put the defaults where nothing was given, and let the dataclasses check what was."""
+        """Fill in the defaults, and validate with the dataclasses."""
         cleaned = super().clean() or {}
         for name, field in self.fields.items():
             if name in cleaned and cleaned[name] in (None, "") and field.initial is not None:
@@ -81,10 +81,10 @@ class ConfigForm(forms.Form):
         return cleaned
 
     def configs_in_use(self, cleaned: dict[str, Any]) -> tuple[type[Any], ...]:  # noqa: ARG002
-        """The dataclasses that what was asked will be read as."""
+        """The dataclasses that apply to these values."""
         return self.configs
 
     def config(self, kind: type[Config]) -> Config:
-        """The dataclass `kind`, filled from the cleaned values."""
+        """An instance of the dataclass `kind`, filled from the cleaned values."""
         names = [option.name for option in dataclasses.fields(kind)]  # type: ignore[arg-type]
         return kind(**{name: self.cleaned_data[name] for name in names})

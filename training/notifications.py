@@ -1,4 +1,4 @@
-"""Telling people that a run of theirs has ended: on pages, by e-mail and by webhook."""
+"""Notifications about the end of runs: on pages, by e-mail and by webhook."""
 
 import base64
 import hmac
@@ -26,15 +26,15 @@ from procrastinate.contrib.django import app
 from training.models import LogLine, Run
 from training.reports.failure_hints import advice
 
-FRESH = timedelta(days=1)
-"""An end is news for so long; later nobody is interrupted with it."""
+MAX_AGE = timedelta(days=1)
+"""Older ends are not announced any more."""
 
 
-def unseen(user: User | AnonymousUser) -> QuerySet[Run]:
-    """A person's own runs that succeeded or failed of late, of which no page has told them; newest first."""
+def unseen_runs(user: User | AnonymousUser) -> QuerySet[Run]:
+    """The user's recently succeeded or failed runs that no page has shown them; newest first."""
     if not user.is_authenticated:
         return Run.objects.none()
-    since = timezone.now() - FRESH
+    since = timezone.now() - MAX_AGE
     return (
         Run.objects.to_announce()
         .filter(owner=user, seen_at=None, finished_at__gte=since)
@@ -44,7 +44,7 @@ def unseen(user: User | AnonymousUser) -> QuerySet[Run]:
 
 
 def mark_seen(run: Run, user: User | AnonymousUser) -> bool:
-    """Keep that its owner has learned of a run's end; False if it is not theirs, or was known already."""
+    """Record that the owner has seen a run's end; False if it is not theirs or was seen before."""
     if not user.is_authenticated:
         return False
     return bool(Run.objects.to_announce().filter(pk=run.pk, owner=user, seen_at=None).update(seen_at=Now()))
@@ -52,66 +52,65 @@ def mark_seen(run: Run, user: User | AnonymousUser) -> bool:
 
 # -- By e-mail and webhook ---------------------------------------------------------------------------------
 
-SEND = "training.jobs.send_notice"
+SEND_TASK = "training.jobs.send_notification"
 QUEUE = "notices"
 TIMEOUT = 10.0
-"""Seconds that a mail server or a webhook gets to take a notice."""
+"""Seconds that a mail server or a webhook may take to accept a notification."""
 
 
 class Channel(StrEnum):
-    """A way to tell somebody who is on no page."""
+    """A way to notify people who have no page open."""
 
     EMAIL = "email"
     WEBHOOK = "webhook"
 
 
-class NotSent(Exception):  # noqa: N818 -- said in one line, in the run's log
-    """Says why a notice could not be sent."""
+class DeliveryError(Exception):
+    """A notification could not be sent; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
-    """What is told of the end of a run."""
+class Notification:
+    """A notification about the end of a run."""
 
     id: str
-    """The same each time it is sent, so that who gets it twice can tell."""
+    """The same for each delivery, so that receivers can detect duplicates."""
     subject: str
     text: str
     recipients: list[str]
     event: dict[str, Any]
-    """What the webhook gets: `type`, `timestamp` and `data`."""
+    """The body of the webhook: `type`, `timestamp` and `data`."""
 
 
-def send_due() -> int:
-    """Queue the notices of ends that nobody was told of; returns of how many.
+def queue_due_notifications() -> int:
+    """Queue the notifications of ends that were not announced yet; returns the number of runs.
 
-    An end is marked as told in the transaction that queues its notices, so no second worker queues them
-    again. Each channel has a job of its own, which the queue tries again for hours if need be.
+    A run is marked as announced in the transaction that queues its notifications, so that no second worker
+    queues them again. Each channel has its own job, which is retried for hours if necessary.
     """
-    if not channels():
+    if not configured_channels():
         return 0
     with transaction.atomic():
-        due = Run.objects.to_announce().filter(announced_at=None, finished_at__gte=timezone.now() - FRESH)
+        due = Run.objects.to_announce().filter(announced_at=None, finished_at__gte=timezone.now() - MAX_AGE)
         found = list(due.select_for_update(skip_locked=True, of=("self",)).order_by("finished_at")[:50])
         for run in found:
             assert run.finished_at is not None
-            for channel in channels():
-                app.configure_task(SEND, queue=QUEUE).defer(
+            for channel in configured_channels():
+                app.configure_task(SEND_TASK, queue=QUEUE).defer(
                     run_id=run.pk, channel=channel, ended=run.finished_at.isoformat()
                 )
         Run.objects.filter(pk__in=[run.pk for run in found]).update(announced_at=Now())
     return len(found)
 
 
-def channels() -> list[Channel]:
-    """Those that the settings configure."""
+def configured_channels() -> list[Channel]:
+    """The channels enabled in the settings."""
     configured = {Channel.EMAIL: settings.NOTIFY_BY_EMAIL, Channel.WEBHOOK: settings.NOTIFY_WEBHOOK_URL}
     return [channel for channel, is_set in configured.items() if is_set]
 
 
-def compose(run_id: int, *, ended: str) -> Notice | None:
-    """What to tell of the end of a run at the time `ended` (ISO 8601); None if it has been resumed or deleted
-    since: its next end will be told."""
+def compose(run_id: int, *, ended: str) -> Notification | None:
+    """The notification of a run's end at `ended` (ISO 8601); None if it was resumed or deleted since."""
     related = ("project", "version", "owner")
     run = Run.objects.to_announce().select_related(*related).filter(pk=run_id, finished_at=ended).first()
     if run is None or run.finished_at is None:
@@ -125,7 +124,7 @@ def compose(run_id: int, *, ended: str) -> Notice | None:
     lines += [f"Why: {run.error}", f"What to do: {advice(run)}"] if run.error else []
     lines += [*run.metrics.get("notes", []), "", url]
     owner = [run.owner.email] if run.owner and run.owner.is_active and run.owner.email else []
-    return Notice(
+    return Notification(
         id=f"run-{run.pk}-{run.finished_at:%Y%m%dT%H%M%S}",
         subject=" ".join(subject.split()),
         text="\n".join(lines) + "\n",
@@ -154,40 +153,42 @@ def compose(run_id: int, *, ended: str) -> Notice | None:
     )
 
 
-def deliver(notice: Notice, channel: Channel) -> None:
-    """Send a notice. It asks the database nothing. Raises NotSent."""
-    send = {Channel.EMAIL: by_email, Channel.WEBHOOK: by_webhook}[channel]
+def deliver(notification: Notification, channel: Channel) -> None:
+    """Send a notification, without any database query. Raises DeliveryError."""
+    send = {Channel.EMAIL: send_email, Channel.WEBHOOK: send_webhook}[channel]
     try:
-        send(notice)
+        send(notification)
     except (OSError, HTTPException, smtplib.SMTPException) as error:
         reason = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else str(error)
-        raise NotSent(f"The {channel} notice of its end was not taken ({reason}).") from error
+        raise DeliveryError(f"The {channel} notification could not be delivered ({reason}).") from error
 
 
-def by_email(notice: Notice) -> None:
-    """One message to the owner and to those whom the settings name; none where nobody has an address."""
-    if notice.recipients:
+def send_email(notification: Notification) -> None:
+    """Send one e-mail to the owner and the addresses in the settings; nothing if there are none."""
+    if notification.recipients:
         sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
-        headers = {"Message-ID": f"<{notice.id}@{sender.rpartition('@')[2] or 'localhost'}>"}
-        EmailMessage(notice.subject, notice.text, to=notice.recipients, headers=headers).send()
+        headers = {"Message-ID": f"<{notification.id}@{sender.rpartition('@')[2] or 'localhost'}>"}
+        EmailMessage(
+            notification.subject, notification.text, to=notification.recipients, headers=headers
+        ).send()
 
 
-def by_webhook(notice: Notice) -> None:
-    """A POST of the event as JSON, signed as the Standard Webhooks have it if there is a secret."""
-    body = json.dumps(notice.event).encode()
+def send_webhook(notification: Notification) -> None:
+    """POST the event as JSON, signed as Standard Webhooks specifies if a secret is set."""
+    body = json.dumps(notification.event).encode()
     sent = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Hone",
-        "webhook-id": notice.id,
+        "webhook-id": notification.id,
         "webhook-timestamp": sent,
     }
     if settings.NOTIFY_WEBHOOK_SECRET:
         headers["webhook-signature"] = signature(
-            body, id=notice.id, timestamp=sent, secret=settings.NOTIFY_WEBHOOK_SECRET
+            body, id=notification.id, timestamp=sent, secret=settings.NOTIFY_WEBHOOK_SECRET
         )
     request = Request(settings.NOTIFY_WEBHOOK_URL, data=body, headers=headers, method="POST")  # noqa: S310
-    # Not followed elsewhere: the address in the settings is the one that was trusted.
+    # No redirects: only the address in the settings is trusted.
     try:
         build_opener(NoRedirect).open(request, timeout=TIMEOUT).close()
     except HTTPError as refusal:
@@ -198,7 +199,7 @@ def by_webhook(notice: Notice) -> None:
 def signature(body: bytes, *, id: str, timestamp: str, secret: str) -> str:  # noqa: A002 -- their names
     """`v1,` and the HMAC-SHA256 of `ID.TIMESTAMP.BODY` in base64 (standardwebhooks.com, 2023).
 
-    A secret that begins with `whsec_` goes on in base64, as theirs do; any other is taken as it is.
+    A secret that starts with `whsec_` is decoded from base64; any other is used as it is.
     """
     key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
     signed = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
@@ -206,13 +207,13 @@ def signature(body: bytes, *, id: str, timestamp: str, secret: str) -> str:  # n
 
 
 class NoRedirect(HTTPRedirectHandler):
-    """Takes a redirect for the refusal that it is to a sender."""
+    """Treats redirects as errors."""
 
     def redirect_request(self, *arguments: Any) -> None:
-        """Follow nothing."""
+        """Follow no redirect."""
 
 
-def note_failure(run_id: int, text: str) -> None:
-    """Keep in the run's log that a notice was not sent."""
+def log_failure(run_id: int, text: str) -> None:
+    """Write to the run's log that a notification was not sent."""
     for run in Run.objects.filter(pk=run_id):
         run.log.create(attempt=max(run.attempts, 1), level=LogLine.Level.WARNING, text=text)

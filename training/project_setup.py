@@ -1,4 +1,4 @@
-"""Setting up projects: prompts from a file, some kept back for evaluation; the story project."""
+"""Setting up projects: prompts from files, held-out splits, and the built-in story project."""
 
 import json
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from training.gpt.errors import InputError
 
 
 def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list[str]:
-    """The prompts in a file, each once: a line each, or `{"prompt": …}` objects in a `.jsonl` file.
+    """The distinct prompts in a file: one a line, or `{"prompt": …}` objects in a `.jsonl` file.
 
-    `words` above 0 cuts each to its first so many words, and drops those that have no more than that: a
-    prompt must leave something to be written. Raises InputError naming the file and the line.
+    `words` above 0 cuts each prompt to its first words, and drops those without more words than that, so that
+    something is left to write. Raises InputError naming the file and the line.
     """
     try:
         lines = path.read_text(encoding=encoding).splitlines()
@@ -30,7 +30,7 @@ def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list
     except LookupError:
         raise InputError(f"encoding: “{encoding}” is not known; try utf-8 or latin-1.") from None
     texts = [
-        prompt_of(path, number, line) if path.suffix == ".jsonl" else line.strip()
+        parse_prompt_line(path, number, line) if path.suffix == ".jsonl" else line.strip()
         for number, line in enumerate(lines, start=1)
         if line.strip()
     ]
@@ -43,29 +43,29 @@ def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list
     return prompts
 
 
-def prompt_of(path: Path, number: int, line: str) -> str:
+def parse_prompt_line(path: Path, number: int, line: str) -> str:
     """The prompt in one line of JSON Lines."""
     try:
         prompt = json.loads(line)["prompt"]
     except (ValueError, KeyError, TypeError):
         prompt = None
     if not isinstance(prompt, str):
-        raise InputError(f'{path}, line {number}: is not {{"prompt": "…"}}; mend the line or take it out.')
+        raise InputError(f'{path}, line {number}: is not {{"prompt": "…"}}; correct or remove the line.')
     return prompt
 
 
 def fill_project(project: Project, prompts: Sequence[str], *, heldout: float) -> int:
-    """Add prompts to a project, about a share `heldout` of them held out; returns how many were new.
+    """Add prompts to a project, holding out a share of about `heldout`; returns the number of new ones.
 
-    A prompt's own hash decides its split, so that the same prompt always falls on the same side.
+    The split is decided by the hash of the prompt, so that the same prompt always gets the same one.
     """
     if not 0 <= heldout < 1:
-        raise InputError(f"heldout: {heldout} is not a share from 0 to below 1.")
+        raise InputError(f"heldout: {heldout} is not a share of at least 0 and below 1.")
     before = project.prompts.count()
-    sides: dict[str, list[str]] = {Prompt.Split.TRAIN: [], Prompt.Split.HELDOUT: []}
+    splits: dict[str, list[str]] = {Prompt.Split.TRAIN: [], Prompt.Split.HELDOUT: []}
     for prompt in prompts:
-        sides[split_of(prompt, heldout=heldout)].append(prompt)
-    for split, texts in sides.items():
+        splits[split_of(prompt, heldout=heldout)].append(prompt)
+    for split, texts in splits.items():
         add_prompts(project, texts, split)
     return project.prompts.count() - before
 
@@ -84,7 +84,7 @@ Two stories that are equally good may share a place. If none of them is worth re
 
 
 def story_project() -> Project:
-    """The project of the story corpus, made the first time: prompts are openings that leave all else open."""
+    """The project of the story corpus, created on first use; its prompts are openings of stories."""
     with transaction.atomic():
         project, created = Project.objects.get_or_create(slug=STORIES, defaults={"name": "Short stories"})
         if created:
@@ -95,4 +95,4 @@ def story_project() -> Project:
 
 
 PROMPT_SEED = 20_000_003
-"""Far from the seeds that people give corpora, so that prompts and corpus are different stories."""
+"""Far from the seeds people choose for corpora, so that prompts and corpus are different stories."""

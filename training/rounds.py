@@ -1,8 +1,7 @@
-"""Rounds of the loop: from people's answers a reward model, and against it a candidate.
+"""Rounds of the loop: train a reward model on people's answers, then tune a candidate against it.
 
-A round is two runs. It is advanced where they are watched anyway, by the worker's upkeep, so that it goes on
-whoever began it. A run that ends early stops it; when that run is resumed, so is the round. `Automation` lets
-a project's rounds begin by themselves.
+A round consists of two runs. The worker's upkeep advances it. A run that fails or is cancelled stops the
+round; resuming that run resumes the round. `Automation` starts a project's rounds automatically.
 """
 
 import logging
@@ -27,19 +26,19 @@ logger = logging.getLogger(__name__)
 
 
 class CannotBegin(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
-    """Says why a round cannot begin, and what to do."""
+    """A round cannot begin; the message says why and what to do."""
 
 
 # -- Beginning ---------------------------------------------------------------------------------------------
 
 
 def begin(project: Project, *, by: User | None = None, is_automatic: bool = False) -> Round:
-    """Begin a round: queue the training of a reward model from all answers there are.
+    """Begin a round: queue the training of a reward model on all answers so far.
 
-    Its runs belong to `by`, who is told of their end. Raises CannotBegin.
+    Its runs belong to `by`, who is notified of their end. Raises CannotBegin.
     """
     with transaction.atomic():
-        # Of two that begin at once, the second finds the round of the first.
+        # The lock serialises two that begin at the same time: the second finds the round of the first.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         form = _checked_form(project, by=by)
         number = (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1
@@ -53,8 +52,8 @@ def begin(project: Project, *, by: User | None = None, is_automatic: bool = Fals
         )
 
 
-def obstacle(project: Project) -> str:
-    """Why no round can begin now, in one line; empty where one can."""
+def reason_not_to_begin(project: Project) -> str:
+    """Why no round can begin now, in one line; empty if one can."""
     try:
         _checked_form(project)
     except CannotBegin as refusal:
@@ -63,26 +62,29 @@ def obstacle(project: Project) -> str:
 
 
 def _checked_form(project: Project, *, by: User | None = None) -> RunForm:
-    """The valid form of the reward model's training, once all is there for the whole round."""
-    going = project.rounds.filter(outcome=Round.Outcome.IN_PROGRESS).first()
-    if going is not None:
-        raise CannotBegin(f"Round {going.number} is going on: wait for its end, or stop it first.")
+    """The valid form of the reward model's training. Raises CannotBegin unless the whole round can run."""
+    current = project.rounds.filter(outcome=Round.Outcome.IN_PROGRESS).first()
+    if current is not None:
+        raise CannotBegin(f"Round {current.number} is in progress: wait for its end, or stop it first.")
     if not project.kind.compares:
         raise CannotBegin(
-            "People rewrite in this project, which compares nothing: start a supervised fine-tune instead."
+            "People rewrite in this project, so there are no comparisons: start a supervised fine-tune "
+            "instead."
         )
-    base = base_of(project)
+    base = base_policy(project)
     if base is None:
-        raise CannotBegin("There is no policy to begin from: train or import one, and let it write samples.")
+        raise CannotBegin(
+            "There is no policy to start from: train or import one, and generate samples with it."
+        )
     form = _form(project, Run.Kind.TRAIN_REWARD, base, by=by)
-    refuse_invalid(form)
-    # What the second run will need is known already, its reward model apart.
-    refuse_invalid(_form(project, Run.Kind.FINETUNE, base, by=by), ignore="reward")
+    require_valid(form)
+    # The parameters of the second run are known already, except for its reward model.
+    require_valid(_form(project, Run.Kind.FINETUNE, base, by=by), ignore="reward")
     return form
 
 
-def refuse_invalid(form: RunForm, *, ignore: str = "") -> None:
-    """Raise CannotBegin with the first thing that a form finds wrong, other than with the field `ignore`."""
+def require_valid(form: RunForm, *, ignore: str = "") -> None:
+    """Raise CannotBegin with the first error of a form, other than of the field `ignore`."""
     for name, errors in form.errors.items():
         if name != ignore:
             raise CannotBegin(f"{form.kind.label}: {page_message(str(errors[0]), form)}")
@@ -91,32 +93,32 @@ def refuse_invalid(form: RunForm, *, ignore: str = "") -> None:
 def _form(
     project: Project, kind: Run.Kind, base: ModelVersion, *, by: User | None = None, reward: str = ""
 ) -> RunForm:
-    """The bound form of one of a round's runs, with the project's options; by `by` it asks what they may."""
+    """The bound form of one of a round's runs with the project's options, limited to what `by` may use."""
     automation = Automation.objects.filter(project=project).first()
     options = getattr(automation, kind) if automation else {}
     given = {**options, "project": project.slug, "policy": base.name, "reward": reward}
     return runs.form_for(kind, given, user=by)
 
 
-def base_of(project: Project) -> ModelVersion | None:
-    """The policy that a round begins from: the one in production, else the newest in the project's loop."""
-    return ModelVersion.objects.production(project) or in_loop_of(project).first()
+def base_policy(project: Project) -> ModelVersion | None:
+    """The policy that a round starts from: the one in production, else the project's newest."""
+    return ModelVersion.objects.production(project) or project_policies(project).first()
 
 
-def in_loop_of(project: Project) -> ModelVersionQuerySet:
-    """Policies made in a project, and those of no project that one of its runs has used; newest first."""
+def project_policies(project: Project) -> ModelVersionQuerySet:
+    """Policies of a project, and those of no project that its runs have used; newest first."""
     used = Q(project=None, pk__in=Run.objects.filter(project=project).values("policy"))
     policies = ModelVersion.objects.policies().filter(Q(project=project) | used)
     return policies.exclude(stage=ModelVersion.Stage.ARCHIVED)
 
 
-# -- Going on ----------------------------------------------------------------------------------------------
+# -- Advancing ---------------------------------------------------------------------------------------------
 
 
 def advance(project: Project) -> Round | None:
-    """Take a project's round as far as its runs have come; returns the round that was going, if one was.
+    """Advance a project's round to the state of its runs; returns the round that was in progress, if any.
 
-    Safe to call at any time and twice at once: where another process has the round in hand, nothing happens.
+    Safe to call at any time and concurrently: a round that another process is advancing is skipped.
     """
     with transaction.atomic():
         locked = Round.objects.select_for_update(of=("self",), skip_locked=True)
@@ -125,9 +127,9 @@ def advance(project: Project) -> Round | None:
             return None
         run = current.finetune or current.train_reward
         if run is None:
-            _end(current, Round.Outcome.STOPPED, "Its run is gone.")
+            _end(current, Round.Outcome.STOPPED, "Its run was deleted.")
         elif run.status in {Run.Status.FAILED, Run.Status.CANCELLED}:
-            _end(current, Round.Outcome.STOPPED, why_stopped(run))
+            _end(current, Round.Outcome.STOPPED, stop_reason(run))
         elif run.status == Run.Status.SUCCEEDED and run.kind == Run.Kind.FINETUNE:
             _end(current, Round.Outcome.DONE)
         elif run.status == Run.Status.SUCCEEDED:
@@ -136,13 +138,13 @@ def advance(project: Project) -> Round | None:
 
 
 def _finetune(current: Round, trained: Run) -> None:
-    """Queue the tuning against the round's reward model, from what is the base now."""
-    base = base_of(current.project)
+    """Queue the tuning against the round's reward model, from the current base policy."""
+    base = base_policy(current.project)
     try:
         if base is None:
-            raise CannotBegin("There is no policy to tune any more.")
+            raise CannotBegin("There is no policy left to tune.")
         form = _form(current.project, Run.Kind.FINETUNE, base, reward=trained.version.name)
-        refuse_invalid(form)
+        require_valid(form)
     except CannotBegin as refusal:
         _end(current, Round.Outcome.STOPPED, str(refusal))
         return
@@ -151,10 +153,10 @@ def _finetune(current: Round, trained: Run) -> None:
 
 
 def stop(project: Project, *, by: User) -> bool:
-    """Stop a project's round and cancel what it runs; False if none was going."""
+    """Stop a project's round and cancel its run; False if no round was in progress."""
     with transaction.atomic():
-        going = Round.objects.select_for_update(of=("self",)).filter(outcome=Round.Outcome.IN_PROGRESS)
-        current = going.filter(project=project).first()
+        in_progress = Round.objects.select_for_update(of=("self",)).filter(outcome=Round.Outcome.IN_PROGRESS)
+        current = in_progress.filter(project=project).first()
         if current is None:
             return False
         _end(current, Round.Outcome.STOPPED, f"Stopped by {by}.")
@@ -168,31 +170,31 @@ def _end(current: Round, outcome: Round.Outcome, message: str = "") -> None:
     current.save(update_fields=["outcome", "message", "ended_at"])
 
 
-def why_stopped(run: Run) -> str:
-    """In one line, why a round ends with a run of its that ended early."""
+def stop_reason(run: Run) -> str:
+    """Why the failed or cancelled run stopped its round, in one line."""
     if run.status == Run.Status.CANCELLED:
         return f"{run} was cancelled."
     return f"{run} failed. {run.error.strip().partition(chr(10))[0]}".strip()
 
 
-# -- By themselves -----------------------------------------------------------------------------------------
+# -- Automatic rounds --------------------------------------------------------------------------------------
 
 
 def advance_all() -> None:
-    """Take every round on, and begin those that are due. What fails in one project stops no other's."""
-    for stopped in taken_up_again():
-        _or_log(_go_on, stopped)
+    """Advance every round, and begin those that are due. An error in one project is logged."""
+    for stopped in resumed_rounds():
+        _log_errors(_reopen, stopped)
     for project in Project.objects.filter(rounds__outcome=Round.Outcome.IN_PROGRESS):
-        _or_log(advance, project)
-    resting = Automation.objects.filter(is_on=True, project__is_active=True).exclude(
+        _log_errors(advance, project)
+    idle = Automation.objects.filter(is_on=True, project__is_active=True).exclude(
         project__rounds__outcome=Round.Outcome.IN_PROGRESS
     )
-    for automation in resting.select_related("project", "changed_by"):
-        _or_log(_begin_if_due, automation)
+    for automation in idle.select_related("project", "changed_by"):
+        _log_errors(_begin_if_due, automation)
 
 
-def taken_up_again() -> QuerySet[Round]:
-    """Stopped rounds whose last run somebody resumed, where no other round has begun since."""
+def resumed_rounds() -> QuerySet[Round]:
+    """Stopped rounds whose last run was resumed, if no other round has begun since."""
     active = (Run.Status.QUEUED, Run.Status.RUNNING)
     resumed: dict[str, Any] = {"status__in": active, "cancel_requested": False}
     tuning = Q(**{f"finetune__{name}": value for name, value in resumed.items()})
@@ -201,17 +203,17 @@ def taken_up_again() -> QuerySet[Round]:
     return Round.objects.filter(tuning | learning, ~Exists(later), outcome=Round.Outcome.STOPPED)
 
 
-def _go_on(stopped: Round) -> None:
-    going: dict[str, Any] = {"outcome": Round.Outcome.IN_PROGRESS, "message": "", "ended_at": None}
-    Round.objects.filter(pk=stopped.pk, outcome=Round.Outcome.STOPPED).update(**going)
+def _reopen(stopped: Round) -> None:
+    changes: dict[str, Any] = {"outcome": Round.Outcome.IN_PROGRESS, "message": "", "ended_at": None}
+    Round.objects.filter(pk=stopped.pk, outcome=Round.Outcome.STOPPED).update(**changes)
 
 
-def _or_log(step: Any, subject: Any) -> None:
+def _log_errors(step: Any, subject: Any) -> None:
     try:
         with transaction.atomic():
             step(subject)
     except Exception:
-        logger.exception("%s: the round could not be taken on", subject)
+        logger.exception("%s: the round could not be advanced", subject)
 
 
 def _begin_if_due(automation: Automation) -> None:
@@ -219,36 +221,36 @@ def _begin_if_due(automation: Automation) -> None:
         try:
             begin(automation.project, by=automation.changed_by, is_automatic=True)
         except CannotBegin as refusal:
-            # The page of rounds says so, too; it is tried again as long as it is due.
+            # The page of rounds shows the reason, too; it is retried as long as it is due.
             logger.info("%s: %s", automation, refusal)
 
 
 def is_due(automation: Automation) -> bool:
-    """Whether enough new comparisons are in, and nobody trains a reward model from them already.
+    """Whether there are enough new comparisons, and no reward model is being trained on them already.
 
-    After a round that was stopped they are counted from its beginning: what stopped it would stop the next.
+    After a stopped round only comparisons since its start count: what stopped it would stop the next one too.
     """
     project = automation.project
-    at_work = Run.objects.filter(project=project, kind=Run.Kind.TRAIN_REWARD)
-    if at_work.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.PAUSED)).exists():
+    trainings = Run.objects.filter(project=project, kind=Run.Kind.TRAIN_REWARD)
+    if trainings.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.PAUSED)).exists():
         return False
     last = project.rounds.first()
     stopped = last if last is not None and last.outcome == Round.Outcome.STOPPED else None
-    return new_comparisons(project, since=stopped.started_at if stopped else None) >= automation.every
+    return count_new_comparisons(project, since=stopped.started_at if stopped else None) >= automation.every
 
 
-def new_comparisons(project: Project, *, since: datetime | None = None) -> int:
-    """How many comparisons the project's last reward model has not learned from.
+def count_new_comparisons(project: Project, *, since: datetime | None = None) -> int:
+    """The number of comparisons that the project's last reward model was not trained on.
 
-    `since`: only of answers given later.
+    `since`: count only answers given later.
     """
-    known = last_learned([project], Run.Kind.TRAIN_REWARD).values()
+    known = last_snapshots([project], Run.Kind.TRAIN_REWARD).values()
     return count_to_learn_from([project], beyond=known, since=since)[project.pk]
 
 
-def last_learned(projects: Iterable[Project], kind: Run.Kind) -> dict[int, int]:
-    """The snapshot from which the newest version of each project learned by a kind of run, both by keys."""
-    asked = [project.pk for project in projects]
-    made = Run.objects.filter(kind=kind, project__in=asked, version__isnull=False, snapshot__isnull=False)
-    newest = made.order_by("project_id", "-version__id").distinct("project_id")
+def last_snapshots(projects: Iterable[Project], kind: Run.Kind) -> dict[int, int]:
+    """The snapshot that each project's newest version made by a kind of run was trained on, by ids."""
+    keys = [project.pk for project in projects]
+    trained = Run.objects.filter(kind=kind, project__in=keys, version__isnull=False, snapshot__isnull=False)
+    newest = trained.order_by("project_id", "-version__id").distinct("project_id")
     return dict(newest.values_list("project", "snapshot"))

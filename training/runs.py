@@ -1,4 +1,4 @@
-"""Starting, pausing, cancelling, resuming, mending runs: what the three doors (command, admin, API) share."""
+"""Start, pause, cancel, resume and recover runs: shared by commands, admin and API."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from training.forms import FORMS
 from training.forms.base import RunForm, name_is_taken, next_free_name
 from training.models import Run
 
-EXECUTE = "training.jobs.execute"
+EXECUTE_TASK = "training.jobs.execute"
 QUEUE = "runs"
 
 
 class NotResumable(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
-    """Says why a run cannot be resumed."""
+    """A run cannot be resumed; the message says why."""
 
 
 def start(
@@ -29,7 +29,7 @@ def start(
     detached: bool = True,
     snapshot: PreferenceSnapshot | None = None,
 ) -> Run:
-    """Make the run that a valid form asks for, and wake a worker unless the caller executes it himself."""
+    """Create a run from a valid form, and queue it for a worker unless the caller executes it."""
     with transaction.atomic():
         run = Run.objects.create(
             kind=form.kind,
@@ -47,24 +47,24 @@ def start(
 def form_for(kind: str, data: dict[str, Any], *, user: User | AnonymousUser | None = None) -> RunForm:
     """The bound form of a kind of run; `data` holds plain values by field name.
 
-    With a `user`, it accepts what they may use: their projects, and the versions that they may see.
+    With a `user`, it accepts only projects and versions that they have access to.
     """
     return FORMS[kind](data, user=user)
 
 
-def lock_of(pk: int) -> str:
-    """The queueing lock of a run's jobs: no second one waits while one does."""
+def queueing_lock(pk: int) -> str:
+    """The queueing lock of a run's jobs: at most one of them waits in the queue."""
     return f"run-{pk}"
 
 
 def wake_worker(run: Run) -> None:
-    """Put a job for the run in the queue. The job is only a wake-up: a second one finds nothing to do."""
-    lock = lock_of(run.pk)
+    """Queue a job for the run, unless one is waiting. A superfluous job finds nothing to do."""
+    lock = queueing_lock(run.pk)
     if ProcrastinateJob.objects.filter(queueing_lock=lock, status="todo").exists():
         return
-    task = app.configure_task(EXECUTE, queue=QUEUE, queueing_lock=lock)
+    task = app.configure_task(EXECUTE_TASK, queue=QUEUE, queueing_lock=lock)
     try:
-        # In a savepoint: the refusal of a second waiting job must not spoil the caller's transaction.
+        # In a savepoint: the rejection of a second waiting job must not abort the caller's transaction.
         with transaction.atomic():
             task.defer(run_id=run.pk)
     except AlreadyEnqueued:
@@ -72,35 +72,35 @@ def wake_worker(run: Run) -> None:
 
 
 def cancel(run: Run) -> bool:
-    """Cancel a run: at once if it waits, at its next step if it is being executed. False if it had ended."""
+    """Cancel a run: at once if it is queued, at its next step if it is running. False if it has ended."""
     idle = Run.objects.filter(pk=run.pk, status__in=(Run.Status.QUEUED, Run.Status.PAUSED))
-    waiting = idle.update(status=Run.Status.CANCELLED, cancel_requested=True, finished_at=Now())
-    going = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING)
-    told = waiting or going.update(cancel_requested=True)
+    changed = idle.update(status=Run.Status.CANCELLED, cancel_requested=True, finished_at=Now())
+    running = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING)
+    changed = changed or running.update(cancel_requested=True)
     run.refresh_from_db()
-    return bool(told)
+    return bool(changed)
 
 
 def pause(run: Run) -> bool:
-    """Set a run aside until somebody resumes it: at once if it waits, at its next step if it is executed.
+    """Pause a run until it is resumed: at once if it is queued, at its next step if it is running.
 
-    It keeps the state that it saves then; a kind of run that saves none begins anew. False if it was not
-    active, or is about to be cancelled.
+    It continues from the state it saves then; kinds of runs that save no state start over. False if it was
+    not active, or is being cancelled.
     """
-    waiting = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED, cancel_requested=False).update(
+    changed = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED, cancel_requested=False).update(
         status=Run.Status.PAUSED
     )
-    going = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, cancel_requested=False)
-    told = waiting or going.update(pause_requested=True)
+    running = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, cancel_requested=False)
+    changed = changed or running.update(pause_requested=True)
     run.refresh_from_db()
-    return bool(told)
+    return bool(changed)
 
 
 def resume(run: Run, *, detached: bool = True) -> None:
-    """Queue a run that was paused, cancelled or failed, to go on from the state it left, or else anew; or
-    leave it to the caller.
+    """Queue a paused, cancelled or failed run again. It continues from its saved state, or starts over.
 
-    If the name of its version was given away meanwhile, it gets the next free one. Raises NotResumable.
+    With `detached=False` no worker is woken: the caller executes it. If the name of its version was taken
+    meanwhile, it gets the next free one. Raises NotResumable.
     """
     with transaction.atomic():
         row = Run.objects.resumable().select_for_update(of=("self",)).filter(pk=run.pk).first()
@@ -115,25 +115,24 @@ def resume(run: Run, *, detached: bool = True) -> None:
                 wake_worker(row)
     run.refresh_from_db()
     if row is None:
-        raise NotResumable(f"{run} {why_not_resumable(run)}")
+        raise NotResumable(f"{run} {not_resumable_reason(run)}")
 
 
-def why_not_resumable(run: Run) -> str:
-    """What is said, after its name, of a run that cannot be resumed."""
+def not_resumable_reason(run: Run) -> str:
+    """Why the run cannot be resumed, as the rest of a sentence that starts with its name."""
     if run.status == Run.Status.SUCCEEDED:
-        return "succeeded: there is nothing left to do."
+        return "has succeeded: there is nothing to resume."
     if run.is_active:
         return (
-            f"is {run.get_status_display().lower()}: only a run that was paused, was cancelled or failed is "
-            "resumed."
+            f"is {run.get_status_display().lower()}: only paused, cancelled and failed runs can be resumed."
         )
-    return "left no state to go on from: start it again."
+    return "has no saved state to resume from: start it again."
 
 
-def mend() -> int:
-    """Give back to the queue what dead processes left, and wake a worker for all that waits.
+def recover_dead_runs() -> int:
+    """Requeue the runs of dead processes, and make sure that each queued run has a job.
 
-    Returns how many runs were found dead. A dead foreground run has nobody to take it up again: it failed.
+    Returns the number of dead runs. Runs of a killed command have no process to continue them: they fail.
     """
     dead = 0
     for run in Run.objects.without_heartbeat():

@@ -1,4 +1,4 @@
-"""Pages of training: runs to watch, samples to ask for."""
+"""Pages of training: dashboard, rounds, runs, notifications, provenance, versions, gates, samples."""
 
 from django.urls import path
 

@@ -49,7 +49,7 @@ def test_a_database_given_by_url_is_not_changed(tmp_path: Path) -> None:
             url = f"postgres://{given['user']}@/empty_of_hone?host={given['host']}"
             ended = manage("generate", HONE_HOME=str(tmp_path), DATABASE_URL=url)
             assert ended.stderr.splitlines()[-1] == (
-                "CommandError: the database lacks tables of this version; run `manage.py migrate`."
+                "CommandError: the database has unapplied migrations; run `manage.py migrate`."
             )
         finally:
             admin.execute("DROP DATABASE empty_of_hone WITH (FORCE)")

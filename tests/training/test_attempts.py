@@ -122,7 +122,7 @@ def test_a_death_found_late_is_not_time_spent() -> None:
     run = queued(detached=False)
     run.begin()
     runs_since(run, seconds=3600)
-    runs.mend()
+    runs.recover_dead_runs()
     run.refresh_from_db()
     assert run.status == Run.Status.FAILED
     assert run.seconds == pytest.approx(2, abs=0.5)
@@ -168,7 +168,7 @@ def test_a_run_with_a_silent_attempt_goes_back_to_the_queue_and_wakes_a_worker()
     run = queued(detached=True)
     run.begin()
     silent_since_long(run)
-    assert runs.mend() == 1
+    assert runs.recover_dead_runs() == 1
     run.refresh_from_db()
     assert run.status == Run.Status.QUEUED
     assert waiting_jobs(run) == 1
@@ -177,14 +177,14 @@ def test_a_run_with_a_silent_attempt_goes_back_to_the_queue_and_wakes_a_worker()
 def test_mending_again_and_again_keeps_one_job_a_run() -> None:
     run = queued(detached=True)
     for _ in range(3):
-        runs.mend()
+        runs.recover_dead_runs()
     assert waiting_jobs(run) == 1
 
 
 def test_a_run_that_beats_is_left_alone() -> None:
     run = queued(detached=True)
     run.begin()
-    assert runs.mend() == 0
+    assert runs.recover_dead_runs() == 0
     run.refresh_from_db()
     assert run.status == Run.Status.RUNNING
 
@@ -193,7 +193,7 @@ def test_a_silent_foreground_run_failed() -> None:
     run = queued(detached=False)
     run.begin()
     silent_since_long(run)
-    runs.mend()
+    runs.recover_dead_runs()
     run.refresh_from_db()
     assert run.status == Run.Status.FAILED
     assert "killed" in run.error
@@ -204,7 +204,7 @@ def test_a_silent_run_that_was_to_be_cancelled_is_cancelled() -> None:
     run.begin()
     runs.cancel(run)
     silent_since_long(run)
-    runs.mend()
+    runs.recover_dead_runs()
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED
 

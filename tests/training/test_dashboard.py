@@ -197,7 +197,7 @@ def test_where_no_round_can_begin_the_page_says_why(as_admin: Client) -> None:
     project = make_project()
     url = reverse("training:begin_round", args=[project.slug])
     page = as_admin.post(url, follow=True).content.decode()
-    assert page.count("There is no policy to begin from") == 2
+    assert page.count("There is no policy to start from") == 2
     assert "Begin a round now" not in page
     assert not Round.objects.exists()
 

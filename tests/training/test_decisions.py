@@ -92,13 +92,13 @@ def test_without_its_gate_a_reason_is_asked_and_kept(project: Project, ada: User
 
 def test_rolling_back_restores_the_earlier_artifact(project: Project, ada: User) -> None:
     base, better = promoted(project, ada, "base", "better")
-    with artifacts.opened(better) as folder:
+    with artifacts.local_folder(better) as folder:
         wrong = (folder / "model.safetensors").read_bytes()
     decision = decisions.roll_back(project, by=ada, reason="It repeats itself.")
     now = ModelVersion.objects.production(project)
     assert now == base
     assert (decision.version, decision.replaced, decision.reason) == (base, better, "It repeats itself.")
-    with artifacts.opened(now) as folder:
+    with artifacts.local_folder(now) as folder:
         assert artifacts.folder_hash(folder) == base.artifact_hash
         assert (folder / "model.safetensors").read_bytes() != wrong
     assert better not in ModelVersion.objects.candidates(project)
@@ -133,10 +133,10 @@ def test_a_tampered_artifact_is_neither_promoted_nor_rolled_back_to(project: Pro
 def test_an_added_or_a_missing_file_is_found(project: Project, ada: User) -> None:
     base = make_policy()
     folder = Path(artifact_storage().path(base.artifact))
-    artifacts.check(base)
+    artifacts.verify(base)
     (folder / "more.json").write_text("{}")
     with pytest.raises(artifacts.ArtifactError, match="hash differs"):
-        artifacts.check(base)
+        artifacts.verify(base)
     for file in folder.iterdir():
         file.unlink()
     with pytest.raises(NotAllowed, match="The files of base are gone"):
@@ -147,14 +147,14 @@ def test_files_in_an_object_store_are_checked_where_they_lie(settings: Settings)
     elsewhere = {"BACKEND": "tests.training.objects.ObjectStore"}
     settings.STORAGES = {**settings.STORAGES, "artifacts": elsewhere}
     base = make_policy()
-    artifacts.check(base)
-    with artifacts.opened(base) as folder:
+    artifacts.verify(base)
+    with artifacts.local_folder(base) as folder:
         assert artifacts.folder_hash(folder) == base.artifact_hash
     store = artifact_storage()
     assert isinstance(store, ObjectStore)
     store.files[f"{base.artifact}/config.json"] = b"{}"
     with pytest.raises(artifacts.ArtifactError, match="hash differs"):
-        artifacts.check(base)
+        artifacts.verify(base)
 
 
 def test_archived_versions_are_not_promoted_until_they_are_restored(project: Project, ada: User) -> None:

@@ -40,7 +40,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
     evaluation = Run.objects.create(
         kind=Run.Kind.EVALUATE, project=project, status=Run.Status.SUCCEEDED, metrics={"judges": judges}
     )
-    provenance.erase(ann, projects=[project], by=admin())
+    provenance.delete_answers(ann, projects=[project], by=admin())
     reward.refresh_from_db()
     evaluation.refresh_from_db()
     assert reward.run is not None
@@ -52,9 +52,11 @@ def test_a_run_that_learned_meanwhile_keeps_no_figures_about_the_person() -> Non
     project, (ann, bob) = answered_by("ann", "bob")
     snapshot = freeze(project)
     metrics = {"annotators": [{"annotator": str(each.pk)} for each in (ann, bob)]}
-    assert provenance.of_those_left(metrics, snapshot) == metrics
-    provenance.erase(ann, projects=[project], by=admin())
-    assert provenance.of_those_left(metrics, snapshot) == {"annotators": [{"annotator": str(bob.pk)}]}
+    assert provenance.without_deleted_annotators(metrics, snapshot) == metrics
+    provenance.delete_answers(ann, projects=[project], by=admin())
+    assert provenance.without_deleted_annotators(metrics, snapshot) == {
+        "annotators": [{"annotator": str(bob.pk)}]
+    }
 
 
 def test_a_run_that_waits_to_go_on_begins_anew(
@@ -67,7 +69,7 @@ def test_a_run_that_waits_to_go_on_begins_anew(
     other = Run.objects.create(**learning)
     run.folder.mkdir()
     with django_capture_on_commit_callbacks(execute=True):
-        provenance.erase(ann, projects=[project], by=admin())
+        provenance.delete_answers(ann, projects=[project], by=admin())
     run.refresh_from_db()
     other.refresh_from_db()
     assert (run.saved_step, run.folder.exists()) == (None, False)

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.training.objects import admin, make_policy, make_project, make_reward, start
-from training.duration_estimates import Estimate, estimate, roughly
+from training.duration_estimates import Estimate, estimate, format_estimate
 from training.forms import FORMS
 from training.models import Run
 
@@ -142,7 +142,7 @@ def test_of_a_folder_what_a_corpus_is_read_from_counts(tmp_path: Any) -> None:
 
 
 def test_seconds_are_as_precise_as_an_estimate() -> None:
-    assert [roughly(seconds) for seconds in (0.2, 4, 43, 200, 1500, 5000, 7200)] == [
+    assert [format_estimate(seconds) for seconds in (0.2, 4, 43, 200, 1500, 5000, 7200)] == [
         "1 s", "4 s", "45 s", "3 min", "25 min", "85 min", "2 h",
     ]  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) ->
     ended("finetune", seconds=240, **FINETUNE)
     start("finetune", detached=True, **FINETUNE)
     page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE}).content.decode()
-    assert "About 4 min on this machine (3 min to 6 min), judging by the one run like it." in page
+    assert "About 4 min on this machine (3 min to 6 min), based on 1 similar run." in page
     assert "1 other run going or waiting." in page
     asked = {"kind": "finetune", **FINETUNE, "project_before": "letters", "reward": ""}
     page = client.get(reverse("training:estimate"), asked).content.decode()

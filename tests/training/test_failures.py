@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
         ("The process of this run was killed by signal 9; if the machine ran out of memory, …", "smaller"),
         ("The process of this run was killed by signal 11.", "log's last lines"),
         ("/data/books.txt: no such file or folder; corpora that go by a name are stories", "Put it back"),
-        ("the files of base (base-1) are not those its run stored: their hash differs.", "backup"),
+        ("the files of base (base-1) were changed: their hash differs from the stored one.", "backup"),
         ("project: “letters” has no comparisons yet; let people answer some", "answer more tasks"),
         ("folder/last/training.json: this training began with another corpus; begin anew", "begin anew"),
         ("learning_rate: the loss became nan at step 12; lower it", "learning rate of a third"),
@@ -59,12 +59,12 @@ def test_a_version_tampered_with_fails_the_run_that_was_to_use_it() -> None:
 def test_the_last_words_of_a_crashed_process_stand_in_the_log_once() -> None:
     run = Run.objects.create(kind=Run.Kind.PRETRAIN)
     for _ in range(2):
-        jobs.bury(run.pk, 1, "ImportError: no module named torch")
+        jobs.record_crash(run.pk, 1, "ImportError: no module named torch")
     assert run.log.get().level == "error"
     run.refresh_from_db()
     assert run.status == Run.Status.QUEUED
     run.begin()
-    jobs.bury(run.pk, -11, "Segmentation fault")
+    jobs.record_crash(run.pk, -11, "Segmentation fault")
     run.refresh_from_db()
     assert run.status == Run.Status.FAILED
     assert run.error == "The process of this run was killed by signal 11."
@@ -76,7 +76,7 @@ def test_what_a_child_says_is_passed_on_and_its_end_remembered(capsys: pytest.Ca
         stream, last = asyncio.StreamReader(limit=100), deque[str](maxlen=2)
         stream.feed_data(text)
         stream.feed_eof()
-        await jobs.listen(stream, last)
+        await jobs.forward_stderr(stream, last)
         return last
 
     endless = b"." * 250

@@ -114,4 +114,4 @@ def test_places_are_open_where_the_interval_leaves_them_open() -> None:
     first, second = standings(gate.project).rows
     assert (first.generator.name, first.places, second.places) == ("new", (1, 1), (2, 2))
     assert first.interval[0] > 0.5 > second.interval[1]
-    assert gates.look(gate).outcome != OPEN
+    assert gates.close_if_decided(gate).outcome != OPEN

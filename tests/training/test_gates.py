@@ -15,7 +15,7 @@ from tests.training.objects import make_policy, make_project
 from training.execution.executor import execute
 from training.models import Gate, ModelVersion, Run
 from training.registry import gates
-from training.registry.gate_evidence import evidence, writers
+from training.registry.gate_evidence import evidence_of, generators_of
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +52,7 @@ def opened(*, heldout: int = 20, need: int = 1) -> Gate:
 
 def ask(gate: Gate, count: int = 1000, *, need: int = 1) -> None:
     """What the gate's run does: blind tasks on the prompts that were compared least."""
-    ours, theirs = writers(gate)
+    ours, theirs = generators_of(gate)
     asked = set(Task.objects.filter(project=gate.project).values_list("prompt", flat=True))
     prompts = [prompt for prompt in least_compared(gate.project, ours, theirs) if prompt.pk not in asked]
     texts = {ours: " good", theirs: " poor"}
@@ -164,7 +164,7 @@ def test_both_write_and_annotators_decide() -> None:
         queue.submit(assignment, Answer(ranks=tuple(1 + each for each in worse)), client_key="k")
     assert gates.is_met(new, project)
     gate.refresh_from_db()
-    assert (gate.outcome, evidence(gate).compared) == (MET, 8)
+    assert (gate.outcome, evidence_of(gate).compared) == (MET, 8)
 
 
 # -- Closing ----------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_both_write_and_annotators_decide() -> None:
 def test_it_closes_as_soon_as_it_is_clear() -> None:
     gate, ann = opened(), annotator()
     answer(gate, ann, "+++++++")
-    assert gates.look(gate).outcome == OPEN
+    assert gates.close_if_decided(gate).outcome == OPEN
     assert not gates.is_met(gate.candidate, gate.project)
     answer(gate, ann, "+")
     assert gates.close_decided() == 1
@@ -187,42 +187,42 @@ def test_it_closes_as_soon_as_it_is_clear() -> None:
 def test_it_is_refused_where_people_prefer_what_is_in_production() -> None:
     gate = opened()
     answer(gate, annotator(), "--------")
-    assert gates.look(gate).outcome == REFUSED
+    assert gates.close_if_decided(gate).outcome == REFUSED
     assert not gates.is_met(gate.candidate, gate.project)
 
 
 def test_it_is_undecided_when_all_is_answered_and_nothing_is_clear() -> None:
     gate = opened(heldout=6)
     answer(gate, annotator(), "+-+-+=")
-    assert gates.look(gate).outcome == UNDECIDED
-    found = evidence(gate)
-    assert (found.won, found.lost, found.tied, found.compared) == (3, 2, 1, 6)
+    assert gates.close_if_decided(gate).outcome == UNDECIDED
+    found = evidence_of(gate)
+    assert (found.wins, found.losses, found.ties, found.compared) == (3, 2, 1, 6)
 
 
 def test_looked_at_late_it_is_decided_as_if_looked_at_always() -> None:
     gate = opened()
     answer(gate, annotator(), "++++++++----------")
-    assert gates.look(gate).outcome == MET
-    assert evidence(gate).compared == 8
+    assert gates.close_if_decided(gate).outcome == MET
+    assert evidence_of(gate).compared == 8
 
 
 def test_while_its_run_is_writing_it_stays_open() -> None:
     project, _, new = two_versions()
     gate = gates.open_gate(new, project=project, by=None)
-    assert gates.look(gate).outcome == OPEN
+    assert gates.close_if_decided(gate).outcome == OPEN
     Run.objects.update(status=Run.Status.FAILED)
-    assert gates.look(gate).outcome == OPEN
+    assert gates.close_if_decided(gate).outcome == OPEN
     assert gates.can_ask_more(Gate.objects.get())
 
 
 def test_figures_of_a_closed_gate_stand_whatever_comes_later() -> None:
     gate, ann = opened(), annotator()
     answer(gate, ann, "++++++++")
-    gates.look(gate)
+    gates.close_if_decided(gate)
     answer(gate, ann, "-----")
     Annotation.objects.all().delete()
-    assert gates.look(gate).outcome == MET
-    assert evidence(gate).points == [1.0] * 8
+    assert gates.close_if_decided(gate).outcome == MET
+    assert evidence_of(gate).points == [1.0] * 8
     assert gates.is_met(gate.candidate, gate.project)
     with pytest.raises(gates.NotOpened, match="decided"):
         gates.open_gate(gate.candidate, project=gate.project, by=None)
@@ -231,7 +231,7 @@ def test_figures_of_a_closed_gate_stand_whatever_comes_later() -> None:
 def test_tasks_that_nobody_began_come_after_all_others_once_it_is_decided() -> None:
     gate = opened(heldout=12)
     answer(gate, annotator(), "++++++++")
-    gates.look(gate)
+    gates.close_if_decided(gate)
     assert list(Task.objects.filter(open=1).values_list("priority", flat=True)) == [BEHIND] * 4
 
 
@@ -239,7 +239,7 @@ def test_two_that_look_at_once_close_it_once() -> None:
     gate = opened()
     answer(gate, annotator(), "++++++++")
     copies = [Gate.objects.get(pk=gate.pk) for _ in range(2)]
-    closed = [gates.look(copy).closed_at for copy in copies]
+    closed = [gates.close_if_decided(copy).closed_at for copy in copies]
     assert closed[0] == closed[1]
 
 
@@ -249,21 +249,21 @@ def test_two_that_look_at_once_close_it_once() -> None:
 def test_a_task_counts_when_as_many_answered_as_it_needs() -> None:
     gate = opened(heldout=1, need=2)
     answer(gate, annotator("ann"), "+")
-    assert evidence(gate).points == []
+    assert evidence_of(gate).points == []
     answer(gate, annotator("bob"), "-")
-    found = evidence(gate)
-    assert (found.points, found.answers, found.annotators, found.tied) == ([0.5], 2, 2, 1)
+    found = evidence_of(gate)
+    assert (found.points, found.answers, found.annotators, found.ties) == ([0.5], 2, 2, 1)
 
 
 def test_all_bad_answers_and_skips_are_counted_and_prefer_nothing() -> None:
     gate = opened(heldout=4)
     answer(gate, annotator("ann"), "xs+=")
-    found = evidence(gate)
+    found = evidence_of(gate)
     assert (found.points, found.all_bad, found.skipped) == ([1.0, 0.5], 1, 1)
     assert (found.complete, found.waiting, found.open) == (3, 1, 1)
     answer(gate, annotator("bob"), "-")
-    assert evidence(gate).points == [1.0, 0.5, 0.0]  # in the order in which they were completed
-    assert gates.look(gate).outcome == UNDECIDED
+    assert evidence_of(gate).points == [1.0, 0.5, 0.0]  # in the order in which they were completed
+    assert gates.close_if_decided(gate).outcome == UNDECIDED
 
 
 def test_an_answer_that_is_revised_counts_as_it_is_now() -> None:
@@ -271,7 +271,7 @@ def test_an_answer_that_is_revised_counts_as_it_is_now() -> None:
     answer(gate, ann, "+-")
     first = Assignment.objects.order_by("finished")[0]
     queue.revise(first, said(first, "="), client_key="again")
-    assert evidence(gate).points == [0.5, 0.0]
+    assert evidence_of(gate).points == [0.5, 0.0]
 
 
 def test_an_answer_that_is_deleted_while_it_is_open_counts_no_more() -> None:
@@ -281,7 +281,7 @@ def test_an_answer_that_is_deleted_while_it_is_open_counts_no_more() -> None:
     task = gone.task
     gone.delete()
     Task.objects.filter(pk=task.pk).update(open=1)
-    assert evidence(gate).points == [0.0]
+    assert evidence_of(gate).points == [0.0]
 
 
 def test_a_last_word_on_a_task_does_not_replace_the_blind_answers() -> None:
@@ -289,13 +289,13 @@ def test_a_last_word_on_a_task_does_not_replace_the_blind_answers() -> None:
     answer(gate, annotator("ann"), "+")
     answer(gate, annotator("bob"), "-")
     settle(task=Task.objects.get(), chosen=Assignment.objects.get(annotator__username="ann"))
-    assert evidence(gate).points == [0.5]
+    assert evidence_of(gate).points == [0.5]
 
 
 def test_a_prompt_counts_once() -> None:
     gate, ann = opened(heldout=2), annotator()
     answer(gate, ann, "++")
-    ours, theirs = writers(gate)
+    ours, theirs = generators_of(gate)
     [first, _] = least_compared(gate.project, ours, theirs)
     texts = {ours: " good", theirs: " poor"}
     create_blind_tasks(project=gate.project, completions=[(first, texts)], priority=AHEAD)
@@ -309,7 +309,7 @@ def test_a_prompt_counts_once() -> None:
 def test_asking_more_goes_on_where_it_was_undecided() -> None:
     gate, ann = opened(heldout=6), annotator()
     answer(gate, ann, "++++++")
-    assert gates.look(gate).outcome == UNDECIDED
+    assert gates.close_if_decided(gate).outcome == UNDECIDED
     with pytest.raises(gates.NotOpened, match="all 6 held-out prompts"):
         gates.ask_more(gate, by=None)
     add_prompts(gate.project, [f"another {number}" for number in range(5)], "heldout")
@@ -321,13 +321,13 @@ def test_asking_more_goes_on_where_it_was_undecided() -> None:
     assert gate.run.parameters["tasks"] == 5
     ask(gate)
     answer(gate, ann, "++")
-    assert gates.look(gate).outcome == MET
+    assert gates.close_if_decided(gate).outcome == MET
 
 
 def test_a_decided_gate_asks_no_more() -> None:
     gate = opened()
     answer(gate, annotator(), "--------")
-    gates.look(gate)
+    gates.close_if_decided(gate)
     with pytest.raises(gates.NotOpened, match="people prefer the version in production"):
         gates.ask_more(gate, by=None)
 
@@ -344,8 +344,8 @@ def test_withdrawing_and_opening_again_forgets_no_answer() -> None:
     assert again.run is None  # the tasks are there still, and come before others again
     assert not Task.objects.filter(priority=BEHIND).exists()
     answer(again, ann, "---")
-    assert gates.look(again).outcome == REFUSED
-    assert evidence(again).compared == 8
+    assert gates.close_if_decided(again).outcome == REFUSED
+    assert evidence_of(again).compared == 8
 
 
 # -- For those who promote --------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_with_nothing_in_production_there_is_nothing_to_meet() -> None:
 def test_a_gate_against_what_was_in_production_before_is_none_against_what_is_now() -> None:
     gate = opened()
     answer(gate, annotator(), "++++++++")
-    gates.look(gate)
+    gates.close_if_decided(gate)
     ModelVersion.objects.filter(name="old").update(stage=ModelVersion.Stage.CANDIDATE)
     version("other", gate.project, in_production=True)
     assert not gates.is_met(gate.candidate, gate.project)

@@ -177,7 +177,7 @@ def test_prompts_come_from_a_pipe() -> None:
         (["--beams", "2", "--samples", "3"], ["2 beams cannot give 3 samples"]),
         (["--stream", "--json"], ["--json", "not allowed with", "--stream"]),
         ([LETTERS * 6], ["prompt: 49 tokens", "context of 32", "shorten it to at most 31"]),
-        (["caf\udce9"], ["prompt: holds bytes that are not UTF-8"]),
+        (["caf\udce9"], ["prompt: is not valid UTF-8"]),
         (["ab", LETTERS * 6, "--stream"], ["prompt 2: 49 tokens", "context of 32"]),
     ],
 )

@@ -59,7 +59,7 @@ def test_an_imported_policy_says_where_it_came_from(tmp_path: Path) -> None:
     }
     assert tokenizer.eos_ids == (1, 3)
     assert printed == (
-        f"little: {model.config.parameters:,} parameters of the llama family, 320 tokens, context 48\n"
+        f"little: llama model, {model.config.parameters:,} parameters, vocabulary 320, context 48\n"
     )
 
 
@@ -107,7 +107,7 @@ def test_an_exported_policy_is_read_by_transformers(tmp_path: Path) -> None:
     make_policy()
     folder = tmp_path / "out"
     printed = said_by("export_model", "base", str(folder), "--dtype", "bf16", "--max-shard-size", "0.00001")
-    assert printed == f"base is in {folder}, as a model of the qwen3 family\n"
+    assert printed == f"base exported to {folder} as a qwen3 model\n"
     assert published.read_model(folder).config.model_type == "qwen3"
     assert json.loads((folder / "config.json").read_text())["torch_dtype"] == "bfloat16"
     assert len(list(folder.glob("model-*.safetensors"))) > 1

@@ -61,7 +61,7 @@ def test_simulated_people_answer_every_kind_that_compares(
 
 def test_simulated_people_cannot_rewrite() -> None:
     project = asking("rewrite", samples=1)
-    with pytest.raises(InputError, match="a taste cannot rewrite the samples of “letters”"):
+    with pytest.raises(InputError, match="a simulated annotator cannot rewrite the samples of “letters”"):
         answer_open_tasks(project, likes_a, AnnotatorsConfig())
 
 

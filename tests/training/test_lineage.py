@@ -11,7 +11,7 @@ from tests.training.lineages import made, tuned
 from tests.training.objects import admin, annotator, make_project
 from training.models import ModelVersion, Run
 from training.registry.lineage import Lineage, lineage
-from training.registry.lineage_layout import BOX_HEIGHT, BOX_WIDTH, Box, Picture, picture
+from training.registry.lineage_layout import BOX_HEIGHT, BOX_WIDTH, Box, Layout, layout
 
 pytestmark = pytest.mark.django_db
 
@@ -28,10 +28,10 @@ def snapshot(project: Project) -> PreferenceSnapshot:
 
 def edges(graph: Lineage) -> set[tuple[str, str, str]]:
     names = {key: node.name for key, node in graph.nodes.items()}
-    return {(names[edge.origin], names[edge.result], edge.what) for edge in graph.edges}
+    return {(names[edge.origin], names[edge.result], edge.kind) for edge in graph.edges}
 
 
-def box(drawn: Picture, name: str) -> Box:
+def box(drawn: Layout, name: str) -> Box:
     return next(box for box in drawn.boxes if box.node.name == name)
 
 
@@ -56,11 +56,11 @@ def test_the_way_to_production_leaves_out_what_had_no_hand_in_it(
     made("other", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward)
     ModelVersion.objects.filter(pk=better.pk).update(stage="production")
     graph = lineage(admin())
-    way = {graph.nodes[key].name for key in graph.to_production}
+    way = {graph.nodes[key].name for key in graph.production_ancestors}
     assert way == {"base", "taste", "better", "412 comparisons"}
-    drawn = picture(graph)
-    assert box(drawn, "better").is_on_the_way
-    assert not box(drawn, "other").is_on_the_way
+    drawn = layout(graph)
+    assert box(drawn, "better").leads_to_production
+    assert not box(drawn, "other").leads_to_production
 
 
 def test_what_comes_of_something_stands_below_it_and_no_boxes_touch(
@@ -76,7 +76,7 @@ def test_what_comes_of_something_stands_below_it_and_no_boxes_touch(
             f"tuned-{number}", kind=Run.Kind.FINETUNE, project=project, policy=policy, reward=reward
         )
     graph = lineage(admin())
-    drawn = picture(graph)
+    drawn = layout(graph)
     places = {each.node.key: each for each in drawn.boxes}
     for edge in graph.edges:
         assert places[edge.origin].y + BOX_HEIGHT < places[edge.result].y
@@ -100,13 +100,13 @@ def test_one_projects_picture_has_what_its_versions_come_from_and_nothing_else(
 def test_of_many_versions_the_newest_are_drawn_with_all_that_they_come_from(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.registry.lineage.MOST", 3)
+    monkeypatch.setattr("training.registry.lineage.MAX_VERSIONS", 3)
     base = made("base", project=project)
     for number in range(5):
         made(f"branch-{number}", kind=Run.Kind.DPO, project=project, policy=base)
     graph = lineage(admin(), project)
     assert {node.name for node in graph.nodes.values()} == {"base", "branch-2", "branch-3", "branch-4"}
-    assert graph.left_out == 2
+    assert graph.omitted == 2
 
 
 def test_the_page_shows_only_projects_one_may_look_into(

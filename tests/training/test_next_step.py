@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from labeling.models import Project
 from labeling.project_counts import Tally
-from training.dashboard.next_step import FEWEST, next_step
-from training.dashboard.project_status import Standing
+from training.dashboard.next_step import MIN_COMPARISONS, next_step
+from training.dashboard.project_status import ProjectStatus
 from training.models import Automation, Gate, ModelVersion, Round, Run
 
 PROJECT = Project(pk=1, slug="stories", name="Stories")
@@ -36,7 +36,7 @@ def run(kind: Run.Kind, status: Run.Status = Run.Status.RUNNING, **fields: Any) 
     return Run(pk=7, kind=kind, status=status, **fields)
 
 
-def standing(*, tally: dict[str, int] | None = None, **changes: Any) -> Standing:
+def standing(*, tally: dict[str, int] | None = None, **changes: Any) -> ProjectStatus:
     """A loop at work: tasks are open, the base is in production, nothing is decided."""
     counts: dict[str, Any] = {
         "prompts": 80,
@@ -47,7 +47,7 @@ def standing(*, tally: dict[str, int] | None = None, **changes: Any) -> Standing
         "answers": 20,
     }
     usual: dict[str, Any] = {"project": PROJECT, "new": 10, "production": BASE, "policies": [BASE]}
-    return Standing(tally=Tally(**(counts | (tally or {}))), **(usual | changes))
+    return ProjectStatus(tally=Tally(**(counts | (tally or {}))), **(usual | changes))
 
 
 EMPTY = {"prompts": 0, "heldout": 0, "tasks": 0, "open_tasks": 0, "answers": 0}
@@ -64,8 +64,11 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
         (standing(tally=EMPTY | {"heldout": 5}), "Import prompts"),
         (standing(tally=NO_TASKS, **NO_MODEL), "Train the first policy"),
         (standing(tally=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
-        (standing(tally=NO_TASKS, others_write=True, **NO_MODEL), "Let a model write the first tasks"),
-        (standing(tally=NO_TASKS), "Let a model write the first tasks"),
+        (
+            standing(tally=NO_TASKS, has_shared_policies=True, **NO_MODEL),
+            "Generate samples for the first tasks",
+        ),
+        (standing(tally=NO_TASKS), "Generate samples for the first tasks"),
         (standing(tally=NO_TASKS, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
         (standing(tally={"annotators": 0, "answers": 0}), "Invite annotators"),
         (standing(production=None, policies=[version(2)]), "Put stories-2 into production"),
@@ -89,10 +92,10 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
         (standing(new=EVERY), "Begin round 1"),
         (standing(new=EVERY, round=Round(number=4, outcome="done")), "Begin round 5"),
         (standing(new=200, automation=Automation(every=200)), "Begin round 1"),
-        (standing(new=FEWEST, tally=DRY), "Begin round 1"),
-        (standing(new=FEWEST - 1, tally=DRY), "Open more tasks"),
+        (standing(new=MIN_COMPARISONS, tally=DRY), "Begin round 1"),
+        (standing(new=MIN_COMPARISONS - 1, tally=DRY), "Open more tasks"),
         (standing(new=EVERY, active=[run(Run.Kind.TRAIN_REWARD)]), "Wait for Train a reward model #7"),
-        (standing(new=EVERY, tally={"heldout": 0}), "Keep some prompts back"),
+        (standing(new=EVERY, tally={"heldout": 0}), "Hold out some prompts"),
         (standing(new=EVERY, **NO_MODEL), "Train or import a policy"),
         (standing(new=EVERY, project=REWRITES), "Tune on what people wrote"),
         (standing(reward=REWARD), "Tune stories-1 against taste"),
@@ -103,10 +106,10 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
         (standing(tally=DRY, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
     ],
 )
-def test_the_step_fits_where_the_loop_stands(at: Standing, what: str) -> None:
+def test_the_step_fits_where_the_loop_stands(at: ProjectStatus, what: str) -> None:
     step = next_step(at)
-    assert step.what == what
-    assert step.why.endswith(".")
+    assert step.title == what
+    assert step.reason.endswith(".")
     assert step.url
     assert step.button
     assert step.right
@@ -116,7 +119,7 @@ def test_a_run_that_failed_lately_comes_first_and_one_of_last_week_does_not() ->
     now = timezone.now()
     failed = run(Run.Kind.FINETUNE, Run.Status.FAILED, error="Out of memory.\nTrace", finished_at=now)
     step = next_step(standing(last_run=failed, policies=[CANDIDATE, BASE]))
-    assert (step.what, step.why) == ("See why Fine-tune #7 failed", "Out of memory.")
+    assert (step.title, step.reason) == ("See why Fine-tune #7 failed", "Out of memory.")
     failed.finished_at = now - timedelta(days=7)
     assert next_step(standing(last_run=failed)).what == "Let people answer"
 
@@ -134,6 +137,6 @@ def test_the_start_form_opens_with_what_the_step_is_about() -> None:
 
 def test_it_says_how_far_the_next_round_is() -> None:
     by_hand = next_step(standing(new=400)).why
-    assert by_hand == "40 tasks open; 600 more comparisons until the next round is worth it."
+    assert by_hand == "40 tasks open; 600 more comparisons until the next round is worth starting."
     alone = next_step(standing(new=150, automation=Automation(every=200, is_on=True))).why
-    assert alone == "40 tasks open; 50 more comparisons until the next round begins by itself."
+    assert alone == "40 tasks open; 50 more comparisons until the next round starts automatically."

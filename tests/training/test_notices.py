@@ -79,7 +79,7 @@ def sent_by_the_queue() -> None:
     """Do the jobs that wait, as a worker does: in a loop of its own, where a browser's may run."""
     with ThreadPoolExecutor(max_workers=1) as elsewhere:
         for job in ProcrastinateJob.objects.filter(queue_name=notifications.QUEUE, status="todo"):
-            elsewhere.submit(asyncio.run, jobs.send_notice(**job.args)).result()
+            elsewhere.submit(asyncio.run, jobs.send_notification(**job.args)).result()
 
 
 # -- On pages ----------------------------------------------------------------------------------------------
@@ -88,13 +88,13 @@ def sent_by_the_queue() -> None:
 def test_only_the_owner_is_told_on_a_page_and_only_once() -> None:
     ada, eve = admin("ada"), admin("eve")
     run = ended_run(owner=ada)
-    assert list(notifications.unseen(ada)) == [run]
-    assert not notifications.unseen(eve)
-    assert not notifications.unseen(AnonymousUser())
+    assert list(notifications.unseen_runs(ada)) == [run]
+    assert not notifications.unseen_runs(eve)
+    assert not notifications.unseen_runs(AnonymousUser())
     assert not notifications.mark_seen(run, eve)
     assert notifications.mark_seen(run, ada)
     assert not notifications.mark_seen(run, ada)
-    assert not notifications.unseen(ada)
+    assert not notifications.unseen_runs(ada)
 
 
 def test_what_goes_on_was_cancelled_or_ended_long_ago_is_no_news() -> None:
@@ -104,7 +104,7 @@ def test_what_goes_on_was_cancelled_or_ended_long_ago_is_no_news() -> None:
         if status != Run.Status.RUNNING:
             ended_run(status, owner=ada)
     ended_run(owner=ada, finished_at=timezone.now() - timedelta(days=2))
-    assert not notifications.unseen(ada)
+    assert not notifications.unseen_runs(ada)
 
 
 def test_a_resumed_run_is_news_again_when_it_ends_again() -> None:
@@ -112,10 +112,10 @@ def test_a_resumed_run_is_news_again_when_it_ends_again() -> None:
     run = ended_run(Run.Status.FAILED, owner=ada, saved_step=3, announced_at=timezone.now())
     notifications.mark_seen(run, ada)
     runs.resume(run)
-    assert not notifications.unseen(ada)
+    assert not notifications.unseen_runs(ada)
     run.begin()
     run.finish(Run.Status.FAILED, error="again")
-    assert list(notifications.unseen(ada)) == [run]
+    assert list(notifications.unseen_runs(ada)) == [run]
     assert run.announced_at is None
 
 
@@ -126,8 +126,8 @@ def test_a_webhook_gets_a_signed_event_once(hook: Hook) -> None:
     project, parent = make_project(), make_policy()
     run = ended_run(owner=admin(), project=project, metrics={"best_step": 40, "examples": [1]})
     ModelVersion.objects.filter(pk=parent.pk).update(run=run)
-    assert notifications.send_due() == 1
-    assert notifications.send_due() == 0
+    assert notifications.queue_due_notifications() == 1
+    assert notifications.queue_due_notifications() == 0
     sent_by_the_queue()
     ((headers, body),) = hook.got
     event = json.loads(body)
@@ -145,11 +145,11 @@ def test_a_webhook_gets_a_signed_event_once(hook: Hook) -> None:
 def test_a_webhook_that_refuses_is_tried_again_and_the_log_says_so(hook: Hook, status: int) -> None:
     hook.status = status
     run = ended_run(Run.Status.FAILED, error="Out of memory.")
-    notifications.send_due()
-    with pytest.raises(notifications.NotSent, match=str(status)):
+    notifications.queue_due_notifications()
+    with pytest.raises(notifications.DeliveryError, match=str(status)):
         sent_by_the_queue()
     assert "webhook notice" in run.log.get().text
-    assert isinstance(jobs.send_notice.retry_strategy, RetryStrategy)
+    assert isinstance(jobs.send_notification.retry_strategy, RetryStrategy)
     hook.status = 204
     sent_by_the_queue()
     assert len(hook.got) == 2
@@ -160,7 +160,7 @@ def test_a_webhook_that_refuses_is_tried_again_and_the_log_says_so(hook: Hook, s
 
 def test_a_run_resumed_before_its_notice_went_out_is_not_told_of(hook: Hook) -> None:
     run = ended_run(Run.Status.FAILED, saved_step=2)
-    notifications.send_due()
+    notifications.queue_due_notifications()
     runs.resume(run)
     sent_by_the_queue()
     assert hook.got == []
@@ -179,7 +179,7 @@ def test_a_message_goes_to_the_owner_and_to_those_named_in_the_settings(settings
         Run.Status.FAILED, owner=ada, project=make_project(), error="the files of base are gone from the "
         "artifact storage (base-1): restore them."
     )  # fmt: skip
-    notifications.send_due()
+    notifications.queue_due_notifications()
     sent_by_the_queue()
     (message,) = mail.outbox
     assert message.to == ["ada@example.org", "lab@example.org"]
@@ -191,13 +191,13 @@ def test_a_message_goes_to_the_owner_and_to_those_named_in_the_settings(settings
 def test_nobody_with_an_address_gets_nothing(settings: Settings) -> None:
     settings.NOTIFY_BY_EMAIL = True
     ended_run(owner=annotator())
-    notifications.send_due()
+    notifications.queue_due_notifications()
     sent_by_the_queue()
     assert mail.outbox == []
 
 
 def test_without_a_channel_nothing_is_queued() -> None:
     run = ended_run()
-    assert notifications.send_due() == 0
+    assert notifications.queue_due_notifications() == 0
     run.refresh_from_db()
     assert run.announced_at is None

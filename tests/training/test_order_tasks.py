@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from labeling.models import Project, Task
 from tests.labeling.objects import claimed
 from tests.training.objects import admin, annotator, executed, make_policy, make_project, make_reward, start
-from training.execution.attempt import Stop
+from training.execution.attempt import StopReason
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_reward
@@ -178,5 +178,5 @@ def test_a_cancelled_order_moves_nothing() -> None:
     project = waiting_tasks(5)
     make_reward("ensemble", members=2)
     run = start(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
-    assert not execute(run, on_attempt=lambda attempt: attempt.stop(Stop.CANCELLED))
+    assert not execute(run, on_attempt=lambda attempt: attempt.stop(StopReason.CANCELLED))
     assert {task.priority for task in ordered(project)} == {0}

@@ -11,8 +11,8 @@ from rest_framework.test import APIClient
 from tests.processes import eventually
 from tests.training.objects import QUICK_PRETRAIN, admin, annotator, start
 from training import runs
-from training.execution.attempt import Attempt, Stop
-from training.execution.executor import execute, wind_up
+from training.execution.attempt import Attempt, StopReason
+from training.execution.executor import end_stopped_attempt, execute
 from training.models import HEARTBEAT_TIMEOUT, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -23,7 +23,7 @@ def test_a_waiting_run_is_paused_at_once_and_no_worker_takes_it() -> None:
     assert runs.pause(run)
     assert run.status == Run.Status.PAUSED
     assert not run.begin()
-    assert runs.mend() == 0
+    assert runs.recover_dead_runs() == 0
 
 
 def test_a_paused_run_can_always_be_resumed_although_it_saved_nothing() -> None:
@@ -63,7 +63,7 @@ def test_the_dead_attempt_of_a_run_that_was_to_be_paused_is_paused() -> None:
     run.begin()
     runs.pause(run)
     Run.objects.update(heartbeat_at=timezone.now() - HEARTBEAT_TIMEOUT - timedelta(seconds=1))
-    assert runs.mend() == 1
+    assert runs.recover_dead_runs() == 1
     run.refresh_from_db()
     assert run.status == Run.Status.PAUSED
     assert not run.pause_requested
@@ -76,7 +76,7 @@ def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
     def observe(progress: float, message: str, metrics: dict[str, float]) -> None:
         if message == "step 3":
             assert runs.pause(Run.objects.get(pk=run.pk))
-            attempts[0].stop(Stop.PAUSED)  # as its heart does at the next beat
+            attempts[0].stop(StopReason.PAUSED)  # as its heart does at the next beat
 
     attempts: list[Attempt] = []
     assert not execute(run, observer=observe, on_attempt=attempts.append)
@@ -93,15 +93,15 @@ def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
 def test_an_attempt_hears_at_its_next_heartbeat_that_it_is_to_pause(
     monkeypatch: pytest.MonkeyPatch, is_cancelled_too: bool
 ) -> None:
-    monkeypatch.setattr("training.execution.attempt.HEARTBEAT", timedelta(milliseconds=20))
+    monkeypatch.setattr("training.execution.attempt.HEARTBEAT_INTERVAL", timedelta(milliseconds=20))
     run = Run.objects.create(kind=Run.Kind.PRETRAIN)
     assert run.begin()
     with Attempt(run) as attempt:
         runs.pause(Run.objects.get(pk=run.pk))
-        assert eventually(lambda: attempt.reason is Stop.PAUSED)
+        assert eventually(lambda: attempt.reason is StopReason.PAUSED)
         if is_cancelled_too:  # while it still saves its state
             assert runs.cancel(Run.objects.get(pk=run.pk))
-        wind_up(run, attempt)
+        end_stopped_attempt(run, attempt)
     assert run.status == (Run.Status.CANCELLED if is_cancelled_too else Run.Status.PAUSED)
     assert run.log.count() == 2
     run.refresh_from_db()

@@ -51,7 +51,7 @@ def test_it_tells_that_it_was_ready(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(50)))
     first, second = told(source=path), told(source=path)
     assert "made in" in first
-    assert figures(second, "found ready")[-1] == figures(first, "made in")[-1]
+    assert figures(second, "reused")[-1] == figures(first, "prepared in")[-1]
 
 
 def test_wikitext_at_word_level() -> None:

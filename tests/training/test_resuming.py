@@ -17,7 +17,7 @@ from django.utils import timezone
 from tests.processes import environment, eventually
 from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, start
 from training import artifacts, runs
-from training.execution.attempt import Attempt, Stop
+from training.execution.attempt import Attempt, StopReason
 from training.execution.executor import execute
 from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = QUICK_PRETRAIN | {
 }
 
 
-def stopped_at(run: Run, step: int, *, reason: Stop = Stop.CANCELLED) -> Run:
+def stopped_at(run: Run, step: int, *, reason: StopReason = StopReason.CANCELLED) -> Run:
     """Execute a run until it has done so many steps, and tell it to stop there."""
     attempts: list[Attempt] = []
 
@@ -98,7 +98,7 @@ def test_a_cancelled_run_goes_on_to_the_very_model_it_would_have_made() -> None:
 
 def test_an_interrupted_run_of_a_worker_goes_back_to_the_queue_with_its_state() -> None:
     run = stopped_at(
-        start(Run.Kind.PRETRAIN, name="later", detached=True, **QUICK), 3, reason=Stop.INTERRUPTED
+        start(Run.Kind.PRETRAIN, name="later", detached=True, **QUICK), 3, reason=StopReason.INTERRUPTED
     )
     assert run.status == Run.Status.QUEUED
     assert run.saved_step == 3
@@ -117,7 +117,7 @@ def test_metrics_measured_after_the_saved_state_are_dropped_and_measured_again()
 
 
 def test_an_attempt_that_lost_its_run_saves_nothing_more() -> None:
-    run = stopped_at(start(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=Stop.LOST)
+    run = stopped_at(start(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=StopReason.LOST)
     assert run.saved_step is None
     assert not (run.folder / "last").exists()
 
@@ -149,7 +149,7 @@ def test_what_keeps_no_state_leaves_no_folder_and_cannot_be_resumed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(Run.Status.SUCCEEDED, "nothing left to do"), (Run.Status.QUEUED, "is queued")]
+    ("status", "reason"), [(Run.Status.SUCCEEDED, "nothing to resume"), (Run.Status.QUEUED, "is queued")]
 )
 def test_there_is_nothing_to_resume(status: Run.Status, reason: str) -> None:
     run = Run.objects.create(kind=Run.Kind.PRETRAIN, status=status, saved_step=3)

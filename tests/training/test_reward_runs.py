@@ -95,10 +95,10 @@ def test_scores_are_learned_by_the_weights_of_their_criteria() -> None:
 def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_few(
     enough: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference_samples, "ENOUGH", enough)
+    monkeypatch.setattr(reference_samples, "TARGET_SAMPLES", enough)
     project = ranked()
     run = executed(Run.Kind.TRAIN_REWARD, **QUICK)
-    samples = reference_samples.stored(run)
+    samples = reference_samples.stored_samples(run)
     assert len(samples) < project.tasks.count() * 10
     if enough == 1:
         assert len(samples) == 1

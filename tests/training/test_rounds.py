@@ -63,33 +63,33 @@ def test_a_round_begins_with_a_reward_model_from_the_version_in_production() -> 
 def test_without_production_it_begins_from_the_newest_policy_of_the_project() -> None:
     project = ready()
     policy("of-another", project=make_project("another"))
-    assert rounds.base_of(project) == ModelVersion.objects.get(name="base")
+    assert rounds.base_policy(project) == ModelVersion.objects.get(name="base")
     newer = policy("base-2", project=project)
-    assert rounds.base_of(project) == newer
+    assert rounds.base_policy(project) == newer
     ModelVersion.objects.filter(pk=newer.pk).update(stage=ModelVersion.Stage.ARCHIVED)
-    assert rounds.base_of(project) == ModelVersion.objects.get(name="base")
+    assert rounds.base_policy(project) == ModelVersion.objects.get(name="base")
 
 
 def test_a_second_round_waits_for_the_first() -> None:
     project = ready()
     rounds.begin(project)
-    with pytest.raises(rounds.CannotBegin, match="Round 1 is going on"):
+    with pytest.raises(rounds.CannotBegin, match="Round 1 is in progress"):
         rounds.begin(project)
     assert Run.objects.filter(kind=Run.Kind.TRAIN_REWARD).count() == 1
 
 
 def test_what_is_missing_is_said_before_anything_is_queued() -> None:
     project = make_project(heldout=0)
-    assert "no policy" in rounds.obstacle(project)
+    assert "no policy" in rounds.reason_not_to_begin(project)
     policy("base", project=project)
-    assert "no comparisons" in rounds.obstacle(project)
+    assert "no comparisons" in rounds.reason_not_to_begin(project)
     more_answers(project)
-    assert "held-out prompts" in rounds.obstacle(project)
+    assert "held-out prompts" in rounds.reason_not_to_begin(project)
     with pytest.raises(rounds.CannotBegin):
         rounds.begin(project)
     Project.objects.filter(pk=project.pk).update(feedback="rewrite")
     project.refresh_from_db()
-    assert "supervised" in rounds.obstacle(project)
+    assert "supervised" in rounds.reason_not_to_begin(project)
     assert not Round.objects.exists()
     assert not Run.objects.filter(kind=Run.Kind.TRAIN_REWARD).exists()
 
@@ -102,7 +102,7 @@ def test_a_failed_run_stops_the_round_and_says_why() -> None:
     current.refresh_from_db()
     assert current.outcome == Round.Outcome.STOPPED
     assert current.message == f"{current.train_reward} failed. Out of memory: try a smaller batch_size."
-    assert rounds.obstacle(project) == ""
+    assert rounds.reason_not_to_begin(project) == ""
 
 
 def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
@@ -159,7 +159,7 @@ def test_stopping_a_round_cancels_what_it_runs() -> None:
 
 def test_rounds_begin_by_themselves_only_where_that_is_on_and_enough_is_new() -> None:
     project = ready()
-    found = rounds.new_comparisons(project)
+    found = rounds.count_new_comparisons(project)
     rounds.advance_all()
     assert not Round.objects.exists()
     Automation.objects.update(is_on=True, every=found + 1, changed_by=admin())
@@ -207,7 +207,7 @@ def test_what_fails_in_one_project_stops_no_other() -> None:
     for each in (current, odd):
         each.refresh_from_db()
         assert each.outcome == Round.Outcome.STOPPED
-    assert odd.message == "Its run is gone."
+    assert odd.message == "Its run was deleted."
 
 
 def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the_base_then() -> None:

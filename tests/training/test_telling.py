@@ -9,7 +9,7 @@ import pytest
 from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, make_project, make_reward, start
 from training import artifacts
 from training.execution import run_log
-from training.execution.attempt import Attempt, Stop
+from training.execution.attempt import Attempt, StopReason
 from training.execution.code_version import code_version
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
@@ -86,14 +86,14 @@ def test_warnings_and_what_training_logs_stand_in_the_log() -> None:
 def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
     with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         for done in range(5):
-            attempt.say(f"prompt {done} of 5")
-        attempt.say("measuring")
+            attempt.report(f"prompt {done} of 5")
+        attempt.report("measuring")
         attempt.run.finish(Run.Status.SUCCEEDED)
     assert [text for _, text in lines(attempt.run)][1:3] == ["prompt 0 of 5", "measuring"]
 
 
 def test_an_endless_log_is_cut_but_keeps_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_log, "MOST_LINES", 5)
+    monkeypatch.setattr(run_log, "MAX_LINES", 5)
     with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         for number in range(20):
             logging.getLogger("training").warning("again %s", number)
@@ -118,7 +118,7 @@ def test_a_crash_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch
 
 def test_a_lost_attempt_says_nothing_more() -> None:
     with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
-        attempt.stop(Stop.LOST)
+        attempt.stop(StopReason.LOST)
         logging.getLogger("training").warning("too late")
     assert lines(attempt.run) == []
     assert not ModelVersion.objects.exists()

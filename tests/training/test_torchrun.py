@@ -15,7 +15,7 @@ from tests.processes import environment, eventually
 from tests.training.objects import QUICK_PRETRAIN, executed
 from training import runs
 from training.execution.executor import execute
-from training.management.run_command import permit
+from training.management.run_command import check_processes
 from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -125,15 +125,15 @@ def test_a_killed_process_takes_the_other_along_and_leaves_what_was_saved(tmp_pa
 
 def test_a_kind_of_run_that_one_process_executes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(CommandError, match="leave out torchrun"):
-        permit(Run.Kind.SAMPLE, detach=False)
+    with pytest.raises(CommandError, match="without torchrun"):
+        check_processes(Run.Kind.SAMPLE, detach=False)
     with pytest.raises(CommandError, match="--detach"):
-        permit(Run.Kind.PRETRAIN, detach=True)
-    permit(Run.Kind.PRETRAIN, detach=False)
+        check_processes(Run.Kind.PRETRAIN, detach=True)
+    check_processes(Run.Kind.PRETRAIN, detach=False)
 
 
 def test_a_command_that_makes_several_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(CommandError, match="leave out torchrun"):
+    with pytest.raises(CommandError, match="without torchrun"):
         call_command("loop")
     assert not Run.objects.exists()

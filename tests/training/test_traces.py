@@ -48,18 +48,18 @@ def test_behind_a_policy_stand_the_answers_of_the_reward_model_it_was_tuned_agai
     _, reward, policy = tuned(project, snapshot)
     later = made("best", kind=Run.Kind.SUPERVISED, project=project, policy=policy)
     for version in (reward, policy, later):
-        [source] = provenance.behind(version).sources
+        [source] = provenance.find_sources(version).sources
         assert (source.version, source.snapshot) == (reward, snapshot)
         assert (source.answers, source.people) == (4, 2)
 
 
 def test_behind_a_version_from_text_alone_stands_nothing_and_a_file_is_named() -> None:
     base = made("base")
-    assert provenance.behind(base).sources == []
+    assert provenance.find_sources(base).sources == []
     reward = made("taste", kind=Run.Kind.TRAIN_REWARD, policy=base)
     assert reward.run is not None
     Run.objects.filter(pk=reward.run.pk).update(parameters={"preferences": "/data/said.jsonl"})
-    assert provenance.behind(reward).files == [(reward, "said.jsonl")]
+    assert provenance.find_sources(reward).files == [(reward, "said.jsonl")]
 
 
 def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of_them() -> None:
@@ -69,7 +69,7 @@ def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of
     failed = Run.objects.create(kind=Run.Kind.DPO, status=Run.Status.FAILED, snapshot=snapshot)
     later = made("best", kind=Run.Kind.DPO, project=project, policy=policy)
     made("elsewhere")
-    shaped = provenance.shaped_by(Annotation.objects.all()[0])
+    shaped = provenance.influence_of(Annotation.objects.all()[0])
     assert shaped.snapshots == [snapshot]
     assert shaped.runs == [reward.run, failed]
     assert shaped.versions == [reward]
@@ -81,14 +81,14 @@ def test_an_answer_that_nothing_learned_from_shaped_nothing() -> None:
     freeze(project)
     make_tasks(make_project("other"))
     late = answered(annotator("cid"), Project.objects.get(slug="other"), RANKED)
-    assert not provenance.shaped_by(late)
+    assert not provenance.influence_of(late)
 
 
 def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -> None:
     project = answered_project()
     base, reward, policy = tuned(project, freeze(project))
-    assert provenance.withdrawn_from(policy) == 0
-    provenance.erase(User.objects.get(username="ann"), projects=[project], by=admin())
+    assert provenance.count_deleted(policy) == 0
+    provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
     anew = made("taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=freeze(project))
     again = made(
         "taste-3",
@@ -98,16 +98,16 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
         snapshot=reward.run.snapshot if reward.run else None,
     )
     everyone = [base, reward, policy, anew, again]
-    assert provenance.withdrawn_from_each(everyone) == {reward.pk: 2, policy.pk: 2}
-    assert provenance.behind(policy).withdrawn == 2
+    assert provenance.count_deleted_by_version(everyone) == {reward.pk: 2, policy.pk: 2}
+    assert provenance.find_sources(policy).withdrawn == 2
 
 
 def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     project = answered_project()
     versions = tuned(project, freeze(project))
-    provenance.erase(User.objects.get(username="ann"), projects=[project], by=admin())
+    provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
     with django_assert_num_queries(2):
-        provenance.withdrawn_from_each(versions)
+        provenance.count_deleted_by_version(versions)
 
 
 # -- Pages ------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> No
     texts = {version.generator: f" {version.name}" for version in versions if version.generator}
     create_blind_tasks(project=project, completions=[(prompt, texts)])
     said = answered(annotator(), project, Answer(ranks=(1, 2)))
-    assert provenance.shaped_by(said).gates == [gate]
+    assert provenance.influence_of(said).gates == [gate]
 
 
 def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(client: Client) -> None:

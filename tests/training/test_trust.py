@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.training.objects import admin, annotator, make_project
-from training.management.run_command import describe
+from training.management.run_command import describe_result
 from training.models import Run
 from training.reports.reward_report import trust_in
 
@@ -116,7 +116,7 @@ def test_all_that_is_drawn_lies_in_the_picture() -> None:
 
 
 def test_the_command_tells_the_same_in_aligned_lines_and_no_lists() -> None:
-    said = describe(finished())
+    said = describe_result(finished())
     assert "This model            71%" in said
     assert "ann        51%          41 to 55%      77" in said
     assert "More sure than it is right" in said
@@ -139,6 +139,6 @@ def test_what_was_not_measured_is_left_out(client: Client) -> None:
     )
     assert not trust_in(run)
     assert "Trust in" not in page_of(client, run)
-    assert "annotator" not in describe(run)
+    assert "annotator" not in describe_result(run)
     unweighed = finished(annotators=[{"annotator": "ann", "heldout_accuracy": None}])
     assert not trust_in(unweighed).weighed

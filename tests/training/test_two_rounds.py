@@ -73,4 +73,4 @@ def test_two_rounds_leave_each_version_its_parent_and_its_snapshot() -> None:
         set(SnapshotAnswer.objects.filter(snapshot=each).values_list("annotation")) for each in snapshots
     ]
     assert answers[0] < answers[1]
-    assert rounds.new_comparisons(project) == 0
+    assert rounds.count_new_comparisons(project) == 0

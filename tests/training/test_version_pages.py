@@ -89,10 +89,10 @@ def test_win_rates_are_by_people_first_and_each_judges_latest(project: Project) 
     evaluated("people", 0.6)
     version = ModelVersion.objects.select_related("run", "parent").get(pk=version.pk)
     found = win_rates([version])[version.pk]
-    assert [(each.judge, each.found.rate, each.is_own) for each in found] == [
+    assert [(each.judge, each.interval.rate, each.is_from_training) for each in found] == [
         ("people", 0.6, False), ("story-reward-function", 0.7, False), ("taste", 0.78, True),
     ]  # fmt: skip
-    own = found[-1].found
+    own = found[-1].interval
     assert (round(own.low, 2), round(own.high, 2)) == (0.69, 0.86)
 
 
@@ -105,8 +105,8 @@ def test_a_closed_gate_is_the_word_of_people(as_admin: Client, project: Project)
         outcome=Gate.Outcome.MET, closed_at=timezone.now(),
     )  # fmt: skip
     found = win_rates([version])[version.pk][0]
-    assert (found.by_people, found.found.rate, found.found.count) == (True, 0.925, 20)
-    assert 0.5 < found.found.low < 0.925 < found.found.high
+    assert (found.by_people, found.interval.rate, found.interval.count) == (True, 0.925, 20)
+    assert 0.5 < found.interval.low < 0.925 < found.interval.high
     page = page_of(as_admin, version)
     assert gate.get_absolute_url() in page
     assert "its gate" in page

@@ -1,4 +1,4 @@
-"""Runs and model versions as the API shows them."""
+"""Serializers of runs and model versions."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     policy = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
     reward = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
     version = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True, default=None)
-    seconds = serializers.FloatField(read_only=True, help_text="Time in execution, all attempts together.")
+    seconds = serializers.FloatField(read_only=True, help_text="Execution time over all attempts.")
 
     class Meta:
         model = Run
@@ -42,13 +42,13 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class RefusalSerializer(serializers.Serializer[dict[str, str]]):
-    """Why something could not be done, in one line."""
+    """Why a request was refused, in one line."""
 
     detail = serializers.CharField()
 
 
 class StartRunSerializer(serializers.Serializer[Run]):
-    """A kind of run and its parameters, which are those of the command of the same name."""
+    """A kind of run and its parameters: the options of the command of the same name."""
 
     kind = serializers.ChoiceField(choices=[str(kind) for kind in FORMS])
     parameters = serializers.DictField(default=dict)
@@ -59,7 +59,7 @@ class StartRunSerializer(serializers.Serializer[Run]):
         if unknown:
             known = ", ".join(form_class().fields)
             raise serializers.ValidationError(
-                {"parameters": [f"{unknown[0]} is not one of {attrs['kind']}; there are: {known}."]}
+                {"parameters": [f"{unknown[0]} is not a parameter of {attrs['kind']}; choose from: {known}."]}
             )
         form: RunForm = form_class(attrs["parameters"], user=self.context["user"])
         if not form.is_valid():

@@ -1,4 +1,4 @@
-"""The training half of the REST API."""
+"""URLs of the REST API of training."""
 
 from rest_framework.routers import SimpleRouter
 

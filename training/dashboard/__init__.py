@@ -1,1 +1,1 @@
-"""Where the loop of each project stands, and the one next step worth taking in it."""
+"""The status of each project's loop, and the recommended next step."""

@@ -1,4 +1,4 @@
-"""Pictures of a loop: SVG drawn on the server. Colours come from the style sheet."""
+"""Charts of the dashboard as SVG rendered on the server. Colours come from the style sheet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ WIDTH, HEIGHT, GAP = 140, 32, 2
 
 
 @dataclass(frozen=True)
-class Days:
-    """Counts of the last days as a row of small columns."""
+class Sparkline:
+    """Counts per day as a row of small columns."""
 
     counts: Sequence[int]
 
@@ -19,10 +19,10 @@ class Days:
 
     @property
     def columns(self) -> list[dict[str, float]]:
-        """Where each is; a day without any leaves a line on the ground."""
+        """The rectangles; a day with a count of 0 is a line at the bottom."""
         step = WIDTH / len(self.counts)
-        most = max(*self.counts, 1)
-        heights = [max(count / most * HEIGHT, 1) for count in self.counts]
+        maximum = max(*self.counts, 1)
+        heights = [max(count / maximum * HEIGHT, 1) for count in self.counts]
         return [
             {
                 "x": round(place * step, 1),
@@ -35,11 +35,11 @@ class Days:
 
     @property
     def summary(self) -> str:
-        """The same in words."""
+        """The text alternative."""
         return f"{sum(self.counts):,} answers in the last {DAYS} days, {self.counts[-1]:,} of them today"
 
 
 def answers_by_day(tally: Tally) -> Columns:
-    """Answers on each of the last days, as a picture of a page's width."""
+    """A chart of the answers on each of the last days, as wide as the page."""
     labels = [day.strftime("%-d %b") for day in last_days()]
     return Columns(f"Answers in the last {DAYS} days", labels, tally.by_day, across="day")

@@ -1,4 +1,4 @@
-"""Where the loops of several projects stand: read for all of them at once, in a fixed number of queries."""
+"""The status of several projects, read for all of them at once in a fixed number of queries."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ from training.forms.judges import PEOPLE
 from training.models import Automation, Decision, Gate, ModelVersion, Round, Run
 from training.registry.gate_evidence import Evidence
 from training.reports.evaluation_report import Interval
-from training.rounds import last_learned
+from training.rounds import last_snapshots
 
 LAST_VERSIONS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Versus:
-    """How often a policy's text is preferred to another's."""
+class HeadToHeadResult:
+    """How often a policy's texts are preferred to another's."""
 
     version: ModelVersion
-    won: Interval
-    over: str
+    win_rate: Interval
+    against: str
     judge: str
-    """Who decided: people, or a reward model by its name."""
+    """Who judged: people, or a reward model by its name."""
 
     @property
     def by_people(self) -> bool:
@@ -35,38 +35,38 @@ class Versus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """Where one project's loop stands."""
+class ProjectStatus:
+    """The status of one project's loop."""
 
     project: Project
     tally: Tally
     new: int
-    """Comparisons that the last reward model has not learned from; where people rewrite, texts that the last
-    supervised fine-tune has not."""
+    """Comparisons that the last reward model was not trained on; in a project where people rewrite, texts
+    that the last supervised fine-tune was not trained on."""
     automation: Automation | None = None
     production: ModelVersion | None = None
     reward: ModelVersion | None = None
     """The newest."""
     policies: Sequence[ModelVersion] = ()
-    """The last ones of the project that are not archived, newest first."""
+    """The project's last policies that are not archived, newest first."""
     decided: Collection[int] = ()
-    """The keys of versions about which there is a decision."""
-    wins: dict[int, Versus] = field(default_factory=dict)
-    """Of those that were compared, by their keys."""
+    """The ids of versions about which a decision was made."""
+    results: dict[int, HeadToHeadResult] = field(default_factory=dict)
+    """The results of the policies that were compared, by the policy's id."""
     gates: dict[int, Gate] = field(default_factory=dict)
-    """The last gate of each candidate against what is in production now, by the candidate's key."""
+    """The last gate of each candidate against the version in production now, by the candidate's id."""
     active: Sequence[Run] = ()
-    """Runs that wait or are being executed, the one that is executed first."""
+    """Queued and running runs, running ones first."""
     last_run: Run | None = None
-    """The newest of all that were asked for."""
+    """The newest of all runs."""
     round: Round | None = None
     """The newest."""
-    others_write: bool = False
-    """Whether there are policies that belong to no project, and so can write for this one."""
+    has_shared_policies: bool = False
+    """Whether there are policies of no project, which can write for this one."""
 
     @property
-    def every(self) -> int:
-        """How many new comparisons are enough for another reward model."""
+    def comparisons_per_round(self) -> int:
+        """The number of new comparisons that makes another round worthwhile."""
         return (self.automation or Automation()).every
 
     @property
@@ -79,8 +79,8 @@ class Standing:
 
     @property
     def candidate(self) -> ModelVersion | None:
-        """The newest policy, if it was made from another one after what is in production, and nobody has
-        decided about it yet."""
+        """The newest policy, if it was tuned from another one, is newer than the one in production, and no
+        decision about it was made yet."""
         newest = self.policies[0] if self.policies else None
         if newest is None or newest.parent_id is None or newest.pk in self.decided:
             return None
@@ -93,46 +93,46 @@ class Standing:
 
     @property
     def accuracy(self) -> float | None:
-        """The newest reward model's, on comparisons that it did not learn from."""
+        """The accuracy of the newest reward model on held-out comparisons."""
         value = self.reward.metrics.get("accuracy") if self.reward else None
         return float(value) if value is not None else None
 
     @property
-    def last_win(self) -> Versus | None:
-        """Of the newest policy that was compared with another."""
-        return next((self.wins[each.pk] for each in self.policies if each.pk in self.wins), None)
+    def last_result(self) -> HeadToHeadResult | None:
+        """The result of the newest policy that was compared with another."""
+        return next((self.results[each.pk] for each in self.policies if each.pk in self.results), None)
 
     @property
-    def compared(self) -> list[tuple[ModelVersion, Versus | None, Gate | None]]:
-        """The last policies with how they compare and their gates."""
-        return [(each, self.wins.get(each.pk), self.gates.get(each.pk)) for each in self.policies]
+    def compared_policies(self) -> list[tuple[ModelVersion, HeadToHeadResult | None, Gate | None]]:
+        """The last policies with their head-to-head results and gates."""
+        return [(each, self.results.get(each.pk), self.gates.get(each.pk)) for each in self.policies]
 
     @property
-    def enough_percent(self) -> int:
-        """How far the new comparisons are on the way to enough."""
-        return min(100, 100 * self.new // self.every)
+    def round_percent(self) -> int:
+        """The share of the next round's comparisons that are there, in percent."""
+        return min(100, 100 * self.new // self.comparisons_per_round)
 
-    def doing(self, kind: Run.Kind) -> Run | None:
+    def active_run(self, kind: Run.Kind) -> Run | None:
         """The active run of a kind."""
         return next((run for run in self.active if run.kind == kind), None)
 
 
-def standings(projects: Collection[Project]) -> list[Standing]:
-    """Where each of the projects stands, in their order."""
+def project_statuses(projects: Collection[Project]) -> list[ProjectStatus]:
+    """The status of each project, in the given order."""
     keys = [project.pk for project in projects]
     counted = tallies(projects)
     learned = {
-        **last_learned([each for each in projects if each.kind.compares], Run.Kind.TRAIN_REWARD),
-        **last_learned([each for each in projects if not each.kind.compares], Run.Kind.SUPERVISED),
+        **last_snapshots([each for each in projects if each.kind.compares], Run.Kind.TRAIN_REWARD),
+        **last_snapshots([each for each in projects if not each.kind.compares], Run.Kind.SUPERVISED),
     }
     new = count_to_learn_from(projects, beyond=learned.values())
     policies = _last_policies(keys)
     production = _by_project(
         ModelVersion.objects.policies().filter(project__in=keys, stage=ModelVersion.Stage.PRODUCTION)
     )
-    gates = _gates(production.values())
+    gates = _last_gates(production.values())
     shown = [version for rows in policies.values() for version in rows]
-    wins = _wins(shown, gates)
+    results = _head_to_head_results(shown, gates)
     decided = Decision.objects.filter(version__in=[version.pk for version in shown])
     decided_on = set(decided.values_list("version", flat=True))
     active: dict[int, list[Run]] = {}
@@ -142,29 +142,29 @@ def standings(projects: Collection[Project]) -> list[Standing]:
     newest = {
         "automation": _by_project(Automation.objects.filter(project__in=keys)),
         "production": production,
-        "reward": _newest(ModelVersion.objects.rewards().filter(project__in=keys)),
-        "last_run": _newest(runs),
-        "round": _newest(Round.objects.filter(project__in=keys)),
+        "reward": _newest_by_project(ModelVersion.objects.rewards().filter(project__in=keys)),
+        "last_run": _newest_by_project(runs),
+        "round": _newest_by_project(Round.objects.filter(project__in=keys)),
     }
-    others_write = ModelVersion.objects.policies().filter(project=None).exists()
+    has_shared_policies = ModelVersion.objects.policies().filter(project=None).exists()
     return [
-        Standing(
+        ProjectStatus(
             project=project,
             tally=counted[project.pk],
             new=new[project.pk],
             policies=policies.get(project.pk, []),
             decided=decided_on,
-            wins=wins,
+            results=results,
             gates=gates,
             active=active.get(project.pk, []),
-            others_write=others_write,
+            has_shared_policies=has_shared_policies,
             **{name: rows.get(project.pk) for name, rows in newest.items()},
         )
         for project in projects
     ]
 
 
-def _newest(rows: QuerySet[Any]) -> dict[int, Any]:
+def _newest_by_project(rows: QuerySet[Any]) -> dict[int, Any]:
     """The newest row of each project."""
     return _by_project(rows.order_by("project_id", "-id").distinct("project_id"))
 
@@ -184,33 +184,39 @@ def _last_policies(projects: Sequence[int]) -> dict[int, list[ModelVersion]]:
     return found
 
 
-def _gates(production: Iterable[ModelVersion]) -> dict[int, Gate]:
-    """The last gate of each candidate against these, by the candidate's key."""
+def _last_gates(production: Iterable[ModelVersion]) -> dict[int, Gate]:
+    """The last gate of each candidate against these versions, by the candidate's id."""
     against = Gate.objects.filter(against__in=[version.pk for version in production])
     rows = against.exclude(outcome=Gate.Outcome.WITHDRAWN).order_by("candidate_id", "-pk")
     return {gate.candidate_id: gate for gate in rows.distinct("candidate_id").select_related("against")}
 
 
-def _wins(versions: Sequence[ModelVersion], gates: dict[int, Gate]) -> dict[int, Versus]:
-    """How the versions compare: by a gate that was closed, else by people, else by whoever judged last."""
-    found: dict[int, Versus] = {}
+def _head_to_head_results(
+    versions: Sequence[ModelVersion], gates: dict[int, Gate]
+) -> dict[int, HeadToHeadResult]:
+    """The versions' results by id: of a closed gate, else judged by people, else by the last other judge."""
+    found: dict[int, HeadToHeadResult] = {}
     by_key = {version.pk: version for version in versions}
     measured = Run.objects.filter(kind=Run.Kind.EVALUATE, status=Run.Status.SUCCEEDED, policy__in=by_key)
     judges = KeyTransform("judges", "metrics")
     against = KeyTransform("against", "parameters")
-    for key, over, rows in measured.order_by("pk").values_list("policy", against, judges):
+    for key, opponent, rows in measured.order_by("pk").values_list("policy", against, judges):
         for row in rows or []:
             won = Interval.of(row["won"])
             if won is not None and not (key in found and found[key].by_people and row["judge"] != PEOPLE):
-                found[key] = Versus(version=by_key[key], won=won, over=over, judge=row["judge"])
+                found[key] = HeadToHeadResult(
+                    version=by_key[key], win_rate=won, against=opponent, judge=row["judge"]
+                )
     for version in versions:
         gate = gates.get(version.pk)
-        if gate is not None and gate.evidence and (won := _at_gate(gate)) is not None:
-            found[version.pk] = Versus(version=version, won=won, over=gate.against.name, judge=PEOPLE)
+        if gate is not None and gate.evidence and (won := _gate_interval(gate)) is not None:
+            found[version.pk] = HeadToHeadResult(
+                version=version, win_rate=won, against=gate.against.name, judge=PEOPLE
+            )
     return found
 
 
-def _at_gate(gate: Gate) -> Interval | None:
+def _gate_interval(gate: Gate) -> Interval | None:
     kept = Evidence.kept(gate)
     if kept.rate is None:
         return None

@@ -14,21 +14,21 @@ from typing import Self
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from training.execution.json_safe import storable
+from training.execution.json_safe import json_safe
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
 from training.gpt.training_loop import Hooks, Written
 from training.models import HEARTBEAT_INTERVAL, LogLine, MetricPoint, Run, RunSample
 
 FLUSH_SECONDS = 0.5
-MOST_FIGURES = 4
+MAX_LOGGED_METRICS = 4
 """Of an evaluation in a line of the log; all of them stand in the curves."""
 
 Observer = Callable[[float, str, dict[str, float]], None]
 """Called as a run goes on with its progress (0 to 1), what it is doing, and the latest metrics."""
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why an attempt has to stop before its end."""
 
     CANCELLED = "cancelled"
@@ -48,13 +48,13 @@ def no_observer(progress: float, message: str, metrics: dict[str, float]) -> Non
 class Attempt:
     """A context in which a run is executed. A thread beats its heart and hears that it should stop.
 
-    The training code gets its `hooks`; everything else about runs stays out of it.
+    The training code gets its `callbacks`; everything else about runs stays out of it.
     """
 
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
         self.run, self._number = run, run.attempts
         self.observer = observer
-        self.reason: Stop | None = None
+        self.reason: StopReason | None = None
         self._progress, self._message = run.progress, ""
         self._points: list[MetricPoint] = []
         self._flushed = time.monotonic()
@@ -78,7 +78,7 @@ class Attempt:
         # By the row alone: a last heartbeat that found the run ended may have taken this attempt for lost.
         if self.run.pk is None or self.run.attempts != self._number or self.run.status == Run.Status.RUNNING:
             return  # the row is gone, or another attempt's
-        status, said = self.run.status, ending(self.run)
+        status, said = self.run.status, end_message(self.run)
         failed = status == Run.Status.FAILED
         self._log.add(said, level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
         with suppress(DatabaseError):  # what came of the run is in its row, and matters more
@@ -86,7 +86,7 @@ class Attempt:
             self.run.record_resources(self._usage.read())
 
     @property
-    def hooks(self) -> Hooks:
+    def callbacks(self) -> Hooks:
         """What a training is given to tell of itself and to ask."""
         return Hooks(
             on_step=self.on_step,
@@ -96,13 +96,13 @@ class Attempt:
             saving=self.saving,
         )
 
-    def stop(self, reason: Stop) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Ask the attempt to stop at its next step; the first reason stands."""
         self.reason = self.reason or reason
 
     def should_stop(self) -> bool:
         """Whether to stop. Raises Stopped where the run is no longer this attempt's: it must save nothing."""
-        if self.reason is Stop.LOST:
+        if self.reason is StopReason.LOST:
             raise Stopped
         return self.reason is not None
 
@@ -111,7 +111,7 @@ class Attempt:
         if self.should_stop():
             raise Stopped
 
-    def say(self, message: str, *, progress: float | None = None) -> None:
+    def report(self, message: str, *, progress: float | None = None) -> None:
         """Show what is being done, and how far the run is; the log gets a line at each new stage."""
         self._message = message
         stage = re.sub(r"\d+", "", message)
@@ -125,8 +125,8 @@ class Attempt:
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
         """Keep one step's metrics (a row per step) and show them."""
         self._progress, self._message = progress, f"step {step}"
-        self._points.append(MetricPoint(run=self.run, step=step, values=storable(metrics)))
-        if line := evaluation_in(metrics):
+        self._points.append(MetricPoint(run=self.run, step=step, values=json_safe(metrics)))
+        if line := format_evaluation(metrics):
             self._log.add(f"step {step}: {line}")
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -136,7 +136,7 @@ class Attempt:
         """Keep what the model writes at a step; what an earlier attempt kept of the step is replaced."""
         RunSample.objects.bulk_create(
             [
-                RunSample(run=self.run, step=step, position=position, **storable(asdict(each)))
+                RunSample(run=self.run, step=step, position=position, **json_safe(asdict(each)))
                 for position, each in enumerate(excerpts)
             ],
             update_conflicts=True,
@@ -157,7 +157,7 @@ class Attempt:
     def on_resume(self, step: int) -> None:
         """The training goes on from the state at `step`."""
         self.run.rewind_to(step)
-        self.say(f"goes on from step {step}")
+        self.report(f"goes on from step {step}")
 
     def flush(self) -> None:
         """Write the metrics and log lines that are not yet in the database. A second row for a step replaces
@@ -183,24 +183,24 @@ class Attempt:
                     connection.close()
                     failing_since = failing_since or time.monotonic()
                     if time.monotonic() - failing_since > 60:
-                        self.stop(Stop.INTERRUPTED)
+                        self.stop(StopReason.INTERRUPTED)
                     continue
                 failing_since = None
                 if not alive:
                     mine = Run.objects.filter(pk=self.run.pk, attempt=self.run.attempt).first()
                     if mine is None:
                         # A lost attempt has nothing to beat for; one told to stop beats on while it winds up.
-                        self.stop(Stop.LOST)
+                        self.stop(StopReason.LOST)
                         return
-                    self.stop(Stop.CANCELLED if mine.cancel_requested else Stop.PAUSED)
+                    self.stop(StopReason.CANCELLED if mine.cancel_requested else StopReason.PAUSED)
         finally:
             connection.close()
 
 
-class Helping(Attempt):
+class HelperAttempt(Attempt):
     """What the code of a run gets in a process that only helps: what is shown and kept is the first one's."""
 
-    def say(self, message: str, *, progress: float | None = None) -> None:
+    def report(self, message: str, *, progress: float | None = None) -> None:
         """Say nothing."""
 
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
@@ -218,7 +218,7 @@ class Helping(Attempt):
         yield
 
 
-def evaluation_in(metrics: dict[str, float]) -> str:
+def format_evaluation(metrics: dict[str, float]) -> str:
     """What an evaluation among the metrics of a step found, in a line; empty where there was none."""
     found = [
         f"{name.removeprefix('heldout/').replace('_', ' ')} {value:.4g}"
@@ -226,10 +226,10 @@ def evaluation_in(metrics: dict[str, float]) -> str:
         if name.startswith(("heldout/", "validation_")) or name == "perplexity"
     ]
     whose = "held out, " if any(name.startswith("heldout/") for name in metrics) else ""
-    return whose + ", ".join(found[:MOST_FIGURES]) if found else ""
+    return whose + ", ".join(found[:MAX_LOGGED_METRICS]) if found else ""
 
 
-def ending(run: Run) -> str:
+def end_message(run: Run) -> str:
     """How an attempt ended, as the last line of its log."""
     match run.status:
         case Run.Status.FAILED:

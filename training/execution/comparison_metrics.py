@@ -11,7 +11,7 @@ from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.evaluation.win_rate import Share, WinRate, longer_won, win_rate
 from training.rlhf.scorers import Scorer
 
-EXAMPLES = 8
+MAX_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ def scorer_row(name: str, found: WinRate, written: Pairs, agreed: Share | None) 
     return {
         "judge": name,
         "kind": "reward function" if name == STORY_REWARD_FUNCTION else "reward model",
-        "won": as_metrics(Share(rate=found.rate, interval=found.interval, count=found.count)),
+        "won": share_as_json(Share(rate=found.rate, interval=found.interval, count=found.count)),
         "ties": found.points.count(0.5),
         "prompts": len(set(written.prompts)),
         "score": found.mean_a,
         "score_against": found.mean_b,
-        "longer_won": as_metrics(written.longer_won(found.points)),
-        "agreement": as_metrics(agreed),
+        "longer_won": share_as_json(written.longer_won(found.points)),
+        "agreement": share_as_json(agreed),
     }
 
 
@@ -76,7 +76,7 @@ def best_of_curve(
     return curve
 
 
-def as_metrics(found: Share | None) -> dict[str, Any] | None:
+def share_as_json(found: Share | None) -> dict[str, Any] | None:
     """A share as it is kept."""
     if found is None:
         return None
@@ -84,7 +84,7 @@ def as_metrics(found: Share | None) -> dict[str, Any] | None:
     return {"rate": found.rate, "low": low, "high": high, "count": found.count}
 
 
-def answered(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
+def points_by_pair(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
     """People's points for each different pair, by the place of its first answer."""
     places: dict[tuple[str, str, str], int] = {}
     points: dict[int, list[float]] = defaultdict(list)
@@ -105,9 +105,9 @@ def examples(
     found = []
     for place, points in by_people.items():
         said = {"judge": PEOPLE, "points": fmean(points), "answers": len(points)}
-        found.append(example(asked, place, [said, *scored(on_asked, place)]))
-    found += [example(written, place, scored(fresh, place)) for place in range(len(written.prompts))]
-    return found[:EXAMPLES]
+        found.append(example(asked, place, [said, *scorer_verdicts(on_asked, place)]))
+    found += [example(written, place, scorer_verdicts(fresh, place)) for place in range(len(written.prompts))]
+    return found[:MAX_EXAMPLES]
 
 
 def example(pairs: Pairs, place: int, said: list[dict[str, Any]]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def example(pairs: Pairs, place: int, said: list[dict[str, Any]]) -> dict[str, A
     }
 
 
-def scored(found: Mapping[str, WinRate], place: int) -> list[dict[str, Any]]:
+def scorer_verdicts(found: Mapping[str, WinRate], place: int) -> list[dict[str, Any]]:
     return [
         {
             "judge": name,

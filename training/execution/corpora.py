@@ -18,28 +18,28 @@ def corpora_folder() -> Path:
     return Path(settings.CORPORA)
 
 
-def prepared_for(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> Prepared:
+def prepare_corpus(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> Prepared:
     """The run's corpus, split and tokenised; with a vocabulary of its own unless a tokenizer is given."""
     return prepare(
         config_of(CorpusConfig, run),
         tokenizer or config_of(TokenizerConfig, run),
         corpora_folder(),
-        on_progress=lambda what, share: tell(attempt, what, share),
+        on_progress=lambda what, share: report_progress(attempt, what, share),
     )
 
 
-def part_for(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: str) -> TokenizedSplit:
+def tokenize_split(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: str) -> TokenizedSplit:
     """One split of the run's corpus, or all of it, in the tokens of a policy."""
     return tokenize(
         config_of(CorpusConfig, run),
         tokenizer,
         corpora_folder(),
         part=part,
-        on_progress=lambda what, share: tell(attempt, what, share),
+        on_progress=lambda what, share: report_progress(attempt, what, share),
     )
 
 
-def tell(attempt: Attempt, what: str, share: float) -> None:
+def report_progress(attempt: Attempt, what: str, share: float) -> None:
     """Show how far a preparation is; raises Stopped, which ends it, if the attempt was told to stop."""
     attempt.check()
-    attempt.say(what, progress=share)
+    attempt.report(what, progress=share)

@@ -5,9 +5,9 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.result import Outcome
-from training.execution.train_reward import said_in
-from training.execution.tuning import frozen, judges_of, outcome_of, prompts_of
+from training.execution.result import RunResult
+from training.execution.train_reward import load_feedback
+from training.execution.tuning import evaluation_scorers, prompt_texts, training_snapshot, tuning_result
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.distributed import processes
@@ -18,14 +18,14 @@ from training.rlhf.tuning.dpo import dpo
 from training.rlhf.tuning.heldout_evaluation import Tuned
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """The same watch as the policy gradient's; the best version is the one kept."""
     result, tokenizer, count = tune(run, attempt, folder)
     attempt.check()
-    return outcome_of(run, result, tokenizer, folder, comparisons=count)
+    return tuning_result(run, result, tokenizer, folder, comparisons=count)
 
 
-def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     """What a process does beside the one that executes the run: its share of the tuning."""
     tune(run, attempt, folder)
 
@@ -34,25 +34,25 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
     """What the tuning came to, the policy's tokenizer, and the number of comparisons."""
     assert run.project is not None
     assert run.policy is not None
-    attempt.say("collecting the comparisons")
+    attempt.report("collecting the comparisons")
     with processes() as group:
         if not run.parameters["preferences"]:
-            frozen(run, group)
-        comparisons, _ = said_in(run)
-        attempt.say(f"{len(comparisons)} comparisons; loading the policy")
+            training_snapshot(run, group)
+        comparisons, _ = load_feedback(run)
+        attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         policy, tokenizer = load_policy(run.policy)
         attempt.check()
-        judges: dict[str, Any] = vars(judges_of(run))
+        judges: dict[str, Any] = vars(evaluation_scorers(run))
         result = dpo(
             policy=policy,
             tokenizer=tokenizer,
             comparisons=comparisons,
-            heldout_prompts=prompts_of(run.project, "heldout"),
+            heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(DpoConfig, run),
             control=config_of(ControlConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
-            hooks=attempt.hooks,
+            hooks=attempt.callbacks,
             **judges,
         )
         return result, tokenizer, len(comparisons)

@@ -6,8 +6,8 @@ from typing import Any
 from training.execution import head_to_head
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.corpora import part_for
-from training.execution.result import Outcome
+from training.execution.corpora import tokenize_split
+from training.execution.result import RunResult
 from training.execution.versions import load_policy
 from training.gpt.config import EvaluationConfig, HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
@@ -15,13 +15,13 @@ from training.gpt.evaluation import evaluate
 from training.models import Run
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
     """Whatever of the two was asked for."""
     metrics: dict[str, Any] = on_corpus(run, attempt) if run.parameters["source"] else {}
     if not run.parameters["against"]:
-        return Outcome(metrics=metrics)
+        return RunResult(metrics=metrics)
     outcome = head_to_head.execute(run, attempt)
-    return Outcome(metrics=metrics | outcome.metrics, record=outcome.record)
+    return RunResult(metrics=metrics | outcome.metrics, record=outcome.record)
 
 
 def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
@@ -30,9 +30,9 @@ def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
     model, tokenizer = load_policy(run.policy)
-    split = part_for(run, attempt, tokenizer, part=run.parameters["split"])
+    split = tokenize_split(run, attempt, tokenizer, part=run.parameters["split"])
     attempt.check()
-    attempt.say(f"{split.documents} documents")
+    attempt.report(f"{split.documents} documents")
     figures = evaluate(
         model.to(device),
         split,

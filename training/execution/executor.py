@@ -9,34 +9,34 @@ from django.db import transaction
 
 from training import artifacts, runs
 from training.artifacts import ArtifactError
-from training.execution.attempt import Attempt, Helping, Observer, Stop, Stopped, no_observer
+from training.execution.attempt import Attempt, HelperAttempt, Observer, Stopped, StopReason, no_observer
 from training.execution.code_version import code_version
-from training.execution.json_safe import storable
-from training.execution.result import Outcome
+from training.execution.json_safe import json_safe
+from training.execution.result import RunResult
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 
 logger = logging.getLogger(__name__)
 
-Executor = Callable[[Run, Attempt, Path], Outcome]
+Executor = Callable[[Run, Attempt, Path], RunResult]
 OnAttempt = Callable[[Attempt], object]
 
 
-def executor_of(kind: str) -> Executor:
+def executor_for(kind: str) -> Executor:
     """The `execute(run, attempt, folder)` of the module named as the kind of run."""
     execute: Executor = import_module(f"training.execution.{kind}").execute
     return execute
 
 
-def can_be_shared(kind: str) -> bool:
-    """Whether several processes can execute a run of this kind: whether its module has a `help_execute`."""
-    return hasattr(import_module(f"training.execution.{kind}"), "help_execute")
+def supports_torchrun(kind: str) -> bool:
+    """Whether torchrun can execute a run of this kind: its module has an `execute_as_helper`."""
+    return hasattr(import_module(f"training.execution.{kind}"), "execute_as_helper")
 
 
-def help_execute(helping: Helping) -> None:
+def execute_as_helper(helping: HelperAttempt) -> None:
     """Do the share of a process that torchrun started beside the one that executes the run."""
     run = helping.run
-    import_module(f"training.execution.{run.kind}").help_execute(run, helping, run.folder)
+    import_module(f"training.execution.{run.kind}").execute_as_helper(run, helping, run.folder)
 
 
 def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt = lambda _: None) -> bool:
@@ -53,12 +53,12 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
         following: Run | None = None
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
-            outcome = executor_of(run.kind)(run, attempt, run.folder)
+            outcome = executor_for(run.kind)(run, attempt, run.folder)
             attempt.flush()
             attempt.check()
-            following = conclude(run, outcome)
+            following = save_result(run, outcome)
         except (Stopped, KeyboardInterrupt):
-            wind_up(run, attempt)
+            end_stopped_attempt(run, attempt)
         except (InputError, ArtifactError) as error:
             attempt.flush()
             run.finish(Run.Status.FAILED, error=str(error))
@@ -78,23 +78,23 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
     return run.status == Run.Status.SUCCEEDED
 
 
-def wind_up(run: Run, attempt: Attempt) -> None:
+def end_stopped_attempt(run: Run, attempt: Attempt) -> None:
     """End an attempt that was told to stop."""
-    if attempt.reason is not Stop.LOST:
+    if attempt.reason is not StopReason.LOST:
         attempt.flush()
     run.refresh_from_db(fields=["cancel_requested"])
-    if attempt.reason is Stop.INTERRUPTED and run.detached:
+    if attempt.reason is StopReason.INTERRUPTED and run.detached:
         run.release()
-    elif attempt.reason is Stop.PAUSED and not run.cancel_requested:
+    elif attempt.reason is StopReason.PAUSED and not run.cancel_requested:
         run.finish(Run.Status.PAUSED)
-    elif attempt.reason is not Stop.LOST:
+    elif attempt.reason is not StopReason.LOST:
         run.finish(Run.Status.CANCELLED)
 
 
-def conclude(run: Run, outcome: Outcome) -> Run | None:
+def save_result(run: Run, outcome: RunResult) -> Run | None:
     """Write all that the run leaves, at once or not at all; returns the run that follows, if one does."""
     place = digest = ""
-    metrics = storable(outcome.metrics)
+    metrics = json_safe(outcome.metrics)
     name = run.parameters.get("name", "")
     if outcome.version is not None:
         place, digest = artifacts.store(outcome.version.folder, name=name)
@@ -116,14 +116,14 @@ def conclude(run: Run, outcome: Outcome) -> Run | None:
                 Run.objects.filter(pk=run.pk).update(snapshot=outcome.snapshot)
             if not run.finish(Run.Status.SUCCEEDED, metrics=metrics):
                 raise Stopped
-            return open_tasks(run, version)
+            return start_sampling(run, version)
     except BaseException:
         if place:
             artifacts.discard(place)
         raise
 
 
-def open_tasks(run: Run, version: ModelVersion | None) -> Run | None:
+def start_sampling(run: Run, version: ModelVersion | None) -> Run | None:
     """The sampling run that `tasks` asks for, so that the new version goes back to the people."""
     if version is None or version.kind != ModelVersion.Kind.POLICY or not run.parameters.get("tasks"):
         return None

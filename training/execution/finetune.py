@@ -4,9 +4,9 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.result import Outcome
-from training.execution.tuning import outcome_of, prompts_of
-from training.execution.versions import load_policy, load_reward, load_taste
+from training.execution.result import RunResult
+from training.execution.tuning import prompt_texts, tuning_result
+from training.execution.versions import load_policy, load_reward, load_scorer
 from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
@@ -15,14 +15,14 @@ from training.rlhf.tuning.heldout_evaluation import Tuned
 from training.rlhf.tuning.policy_gradient import finetune
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """The policy gradient with its control loop; the best version inside the KL budget is the one kept."""
     result, tokenizer = tune(run, attempt, folder)
     attempt.check()
-    return outcome_of(run, result, tokenizer, folder)
+    return tuning_result(run, result, tokenizer, folder)
 
 
-def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     """What a process does beside the one that executes the run: its share of the tuning."""
     tune(run, attempt, folder)
 
@@ -33,7 +33,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
     assert project is not None
     assert version is not None
     assert reward is not None
-    attempt.say("loading the policy and the reward model")
+    attempt.report("loading the policy and the reward model")
     policy, tokenizer = load_policy(version)
     gold = run.parameters.get("gold")
     scorer = load_reward(reward)
@@ -42,13 +42,13 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
         policy=policy,
         tokenizer=tokenizer,
         scorer=scorer,
-        gold=load_taste(gold) if gold else None,
-        prompts=prompts_of(project, "train"),
-        heldout_prompts=prompts_of(project, "heldout"),
+        gold=load_scorer(gold) if gold else None,
+        prompts=prompt_texts(project, "train"),
+        heldout_prompts=prompt_texts(project, "heldout"),
         config=config_of(FinetuneConfig, run),
         control=config_of(ControlConfig, run),
         hardware=config_of(HardwareConfig, run),
         folder=folder / "last",
-        hooks=attempt.hooks,
+        hooks=attempt.callbacks,
     )
     return result, tokenizer

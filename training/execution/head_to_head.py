@@ -13,16 +13,16 @@ from labeling.tasks import create_blind_tasks
 from training.execution.attempt import Attempt
 from training.execution.comparison_metrics import (
     Pairs,
-    answered,
-    as_metrics,
     best_of_curve,
     examples,
+    points_by_pair,
     scorer_row,
+    share_as_json,
 )
 from training.execution.configs import config_of
-from training.execution.json_safe import storable
-from training.execution.result import Outcome
-from training.execution.versions import load_taste, load_writer
+from training.execution.json_safe import json_safe
+from training.execution.result import RunResult
+from training.execution.versions import load_generator, load_scorer
 from training.forms.judges import PEOPLE, parse_judges
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
@@ -33,7 +33,7 @@ from training.rlhf.evaluation.text_statistics import text_statistics
 from training.rlhf.evaluation.win_rate import Share, WinRate, agreement, share
 from training.rlhf.scorers import Scorer
 
-SEEDS_APART = 1_000_003
+SEED_OFFSET = 1_000_003
 """From one version's seed to the other's."""
 
 
@@ -43,17 +43,17 @@ class Contest:
 
     project: Project
     policy: ModelVersion
-    rival: ModelVersion
+    opponent: ModelVersion
 
     @property
     def generators(self) -> tuple[Generator, Generator]:
         """The two as writers of samples."""
         assert self.policy.generator is not None
-        assert self.rival.generator is not None
-        return self.policy.generator, self.rival.generator
+        assert self.opponent.generator is not None
+        return self.policy.generator, self.opponent.generator
 
 
-def execute(run: Run, attempt: Attempt) -> Outcome:
+def execute(run: Run, attempt: Attempt) -> RunResult:
     """Let both versions write where that is wanted, ask the judges, and open tasks for people.
 
     People's answers are those to all blind tasks of the two versions in the project, whichever run opened
@@ -63,12 +63,12 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
     assert run.project is not None
     contest = Contest(run.project, run.policy, ModelVersion.objects.get(name=run.parameters["against"]))
     judges = parse_judges(run.parameters["judge"])
-    scorers = {name: load_taste(name) for name in judges if name != PEOPLE}
+    scorers = {name: load_scorer(name) for name in judges if name != PEOPLE}
     wanted, most = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
 
     answers = list(preferences_between(contest.project, *contest.generators)) if PEOPLE in judges else []
     if not answers and not scorers and not wanted:
-        raise InputError(why_no_answers(contest))
+        raise InputError(no_answers_message(contest))
     heldout = (
         least_compared(contest.project, *contest.generators)
         if wanted
@@ -76,20 +76,22 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
     )
     prompts = list(heldout[: max(wanted, most)])
     texts = [prompt.text for prompt in prompts]
-    sampling, rival_sampling = sampling_of(run, contest)
-    drawn = write(run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"])
-    attempt.say("", progress=0.35)
-    against = write(run, attempt, contest.rival, texts, rival_sampling)
-    attempt.say("", progress=0.7)
-    chooser = load_taste(run.reward.name) if run.reward else None
+    sampling, rival_sampling = sampling_configs(run, contest)
+    drawn = write_completions(
+        run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"]
+    )
+    attempt.report("", progress=0.35)
+    against = write_completions(run, attempt, contest.opponent, texts, rival_sampling)
+    attempt.report("", progress=0.7)
+    chooser = load_scorer(run.reward.name) if run.reward else None
     ours = choose_best(chooser, texts, drawn) if chooser else [text for (text,) in drawn]
     written = Pairs(texts, ours, [text for (text,) in against])
-    opened = worth_a_task(contest, prompts, written)[:wanted]
+    opened = differing_completions(contest, prompts, written)[:wanted]
     if wanted and not opened:
         raise InputError("tasks: both versions wrote the same to every prompt; there is nothing to compare.")
 
-    metrics = ask(attempt, contest, judges, scorers, answers=answers, written=written)
-    metrics["notes"] = not_independent(contest.policy, run.reward, scorers)
+    metrics = judge_completions(attempt, contest, judges, scorers, answers=answers, written=written)
+    metrics["notes"] = independence_notes(contest.policy, run.reward, scorers)
     if chooser:
         metrics["best_of"] = best_of_curve(texts, drawn, chooser, scorers)
     if wanted:
@@ -99,7 +101,7 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
             f"{len(opened)} tasks were opened, not {wanted}: each takes a held-out prompt of its own, to "
             "which the versions wrote different texts. Evaluating again opens more."
         )
-    return Outcome(
+    return RunResult(
         metrics=metrics,
         record=lambda: create_blind_tasks(
             project=contest.project,
@@ -110,7 +112,7 @@ def execute(run: Run, attempt: Attempt) -> Outcome:
     )
 
 
-def ask(
+def judge_completions(
     attempt: Attempt,
     contest: Contest,
     judges: Sequence[str],
@@ -129,7 +131,7 @@ def ask(
     on_asked: dict[str, WinRate] = {}
     for name in judges:
         attempt.check()
-        attempt.say(f"{name} judges")
+        attempt.report(f"{name} judges")
         if name == PEOPLE:
             rows.append(people_row(contest, answers, asked))
             continue
@@ -144,11 +146,11 @@ def ask(
         "prompts": len(set(shown.prompts)),
         "judges": rows,
         "texts": [dataclasses.asdict(text_statistics(side)) for side in (shown.ours, shown.theirs) if side],
-        "examples": examples(answered(asked, by_people), asked, on_asked, written, fresh),
+        "examples": examples(points_by_pair(asked, by_people), asked, on_asked, written, fresh),
     }
 
 
-def sampling_of(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingConfig]:
+def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingConfig]:
     """How either version writes: alike, and drawn independently.
 
     From the same random numbers, two versions that differ little would write the same to most prompts, and
@@ -160,12 +162,12 @@ def sampling_of(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingCon
         return sampling, sampling
     had = standing(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
     ours, theirs = (
-        dataclasses.replace(sampling, seed=sampling.seed + had + shift) for shift in (0, SEEDS_APART)
+        dataclasses.replace(sampling, seed=sampling.seed + had + shift) for shift in (0, SEED_OFFSET)
     )
     return ours, theirs
 
 
-def write(
+def write_completions(
     run: Run,
     attempt: Attempt,
     version: ModelVersion,
@@ -178,16 +180,16 @@ def write(
     if not prompts:
         return []
     attempt.check()
-    attempt.say(f"{version.name} writes")
-    model, tokenizer = load_writer(version, config_of(HardwareConfig, run))
+    attempt.report(f"{version.name} writes")
+    model, tokenizer = load_generator(version, config_of(HardwareConfig, run))
     written = complete(
         model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
     )
     attempt.check()
-    return [[storable(each.text) for each in texts] for texts in written]
+    return [[json_safe(each.text) for each in texts] for texts in written]
 
 
-def worth_a_task(
+def differing_completions(
     contest: Contest, prompts: Sequence[Prompt], written: Pairs
 ) -> list[tuple[Prompt, Mapping[Generator, str]]]:
     """The prompts to which the versions wrote different texts, with those: equal ones ask nothing."""
@@ -199,12 +201,12 @@ def worth_a_task(
     ]
 
 
-def why_no_answers(contest: Contest) -> str:
+def no_answers_message(contest: Contest) -> str:
     """What is missing before people's win rate can be told."""
     found = standing(contest.project, *contest.generators)
     if not found.tasks:
         return (
-            f"judge: nobody was asked yet whether {contest.policy} or {contest.rival} is better; "
+            f"judge: nobody was asked yet whether {contest.policy} or {contest.opponent} is better; "
             "open blind tasks with --tasks N."
         )
     return (
@@ -222,10 +224,10 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
     return {
         "judge": PEOPLE,
         "kind": "blind",
-        "won": as_metrics(share(points, clusters=asked.prompts) if points else None),
+        "won": share_as_json(share(points, clusters=asked.prompts) if points else None),
         "ties": points.count(0.5),
         "prompts": len(set(asked.prompts)),
-        "longer_won": as_metrics(asked.longer_won(points)),
+        "longer_won": share_as_json(asked.longer_won(points)),
         "annotators": [
             {"annotator": name, "answers": len(own), "rate": fmean(own)}
             for name, own in sorted(by_annotator.items())
@@ -234,7 +236,9 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
     }
 
 
-def not_independent(policy: ModelVersion, chooser: ModelVersion | None, judges: Iterable[str]) -> list[str]:
+def independence_notes(
+    policy: ModelVersion, chooser: ModelVersion | None, judges: Iterable[str]
+) -> list[str]:
     """A sentence for each judge that had a hand in the texts it judges."""
     aims = tuned_against(policy)
     return [

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 
-def storable(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """The same value, lists and dicts all through, with what the database refuses mended.
 
     Floats keep seven digits, about the precision they were computed in; infinities and NaN, which JSON lacks,
@@ -15,7 +15,7 @@ def storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\x00", "")
     if isinstance(value, dict):
-        return {key: storable(each) for key, each in value.items()}
+        return {key: json_safe(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [storable(each) for each in value]
+        return [json_safe(each) for each in value]
     return value

@@ -10,7 +10,7 @@ from labeling.models import Project, Task
 from labeling.task_priorities import Placed, order_tasks, orderable
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.result import Outcome
+from training.execution.result import RunResult
 from training.execution.versions import load_reward
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
@@ -21,27 +21,27 @@ from training.rlhf.reward.acquisition import mixed_order, usefulness
 from training.rlhf.reward.judge import Judge
 
 TASKS_AT_ONCE = 256
-PARTS = 10
+FIRST_PART = 10
 """One of so many parts of the order is shown as what is asked first."""
 
-BARS = 20
+BINS = 20
 """Of the picture of usefulness."""
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
     """Score all that waits, mix what is chosen with what comes at random, and give out in that order."""
     project, reward = run.project, run.reward
     assert project is not None
     assert reward is not None
     by, share = Task.Choice(run.parameters["by"]), run.parameters["share"] / 100
-    attempt.say("loading the reward model")
+    attempt.report("loading the reward model")
     judge = load_reward(reward)
     if by == Task.Choice.DISAGREEMENT and judge.members == 1:
         raise InputError(
             f"reward: “{reward}” is a single model, and nobody is there to disagree with it; train one with "
             f"`manage.py train_reward --members 4`, or choose --by {Task.Choice.CLOSENESS}."
         )
-    useful = scored(run, attempt, project, judge, by=by)
+    useful = score_tasks(run, attempt, project, judge, by=by)
     # What somebody has begun while it was scored keeps its place.
     waiting = [task for task in orderable(project).values_list("pk", flat=True) if task in useful]
     values = [useful[task] for task in waiting]
@@ -49,15 +49,15 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
         Placed(waiting[place.task], by, values[place.task])
         if place.chosen
         else Placed(waiting[place.task], Task.Choice.RANDOM, None)
-        for place in mixed_order(values, draws=[draw_of(task) for task in waiting], share=share)
+        for place in mixed_order(values, draws=[task_draw(task) for task in waiting], share=share)
     ]
-    return Outcome(
-        metrics=figures(order, useful),
+    return RunResult(
+        metrics=order_metrics(order, useful),
         record=lambda: order_tasks(project, order),
     )
 
 
-def scored(run: Run, attempt: Attempt, project: Project, judge: Judge, *, by: str) -> dict[int, float]:
+def score_tasks(run: Run, attempt: Attempt, project: Project, judge: Judge, *, by: str) -> dict[int, float]:
     """How useful each task is, by its id."""
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
@@ -77,26 +77,26 @@ def scored(run: Run, attempt: Attempt, project: Project, judge: Judge, *, by: st
         values = usefulness(rewards.cpu(), [len(own) for own in shown.values()], by=by)
         found |= zip(shown, values, strict=True)
         done = len(found)
-        attempt.say(f"{done:,} of {len(keys):,} tasks", progress=done / len(keys))
+        attempt.report(f"{done:,} of {len(keys):,} tasks", progress=done / len(keys))
     return found
 
 
-def draw_of(task: int) -> float:
+def task_draw(task: int) -> float:
     """The number that decides whether a task may be chosen: the task's own, however often it is ordered, so
     that those which come at random are a fair sample of all."""
     return unit_share(f"task {task}", seed=0)
 
 
-def figures(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
+def order_metrics(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
     """What the order came to: how many tasks are chosen, and how useful those are that are asked first: once
     all are asked, the chosen were no better than the others."""
-    begins = math.ceil(len(order) / PARTS)
+    begins = math.ceil(len(order) / FIRST_PART)
     sides: dict[str, list[float]] = {"chosen": [], "random": [], "later": []}
     for place, each in enumerate(order):
         side = "random" if each.choice == Task.Choice.RANDOM else "chosen"
         sides[side if place < begins else "later"].append(useful[each.task])
     low, high = min(useful.values(), default=0.0), max(useful.values(), default=0.0)
-    width = (high - low) / BARS or 1.0
+    width = (high - low) / BINS or 1.0
     chosen = sum(each.choice != Task.Choice.RANDOM for each in order)
     return {
         "tasks": len(order),
@@ -106,14 +106,14 @@ def figures(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]
             "low": low,
             "width": width,
             "means": {side: fmean(values) for side, values in sides.items() if values},
-            **{side: counts(values, low=low, width=width) for side, values in sides.items()},
+            **{side: histogram(values, low=low, width=width) for side, values in sides.items()},
         },
     }
 
 
-def counts(values: Sequence[float], *, low: float, width: float) -> list[int]:
+def histogram(values: Sequence[float], *, low: float, width: float) -> list[int]:
     """How many of the values fall into each of the bars."""
-    found = [0] * BARS
+    found = [0] * BINS
     for value in values:
-        found[min(BARS - 1, int((value - low) / width))] += 1
+        found[min(BINS - 1, int((value - low) / width))] += 1
     return found

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.corpora import prepared_for
-from training.execution.result import NewVersion, Outcome
-from training.execution.tuning import EXAMPLES
+from training.execution.corpora import prepare_corpus
+from training.execution.result import NewVersion, RunResult
+from training.execution.tuning import MAX_EXAMPLES
 from training.execution.versions import load_policy
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
@@ -17,7 +17,7 @@ from training.gpt.pretraining import PretrainResult, pretrain
 from training.models import ModelVersion, Run
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Corpus to splits to tokens to a model; the best version by validation loss is the one kept."""
     try:
         return learn(run, attempt, folder)
@@ -26,15 +26,15 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
         raise InputError(str(error).replace("corpus: ", f"{run.parameters['source']}: ", 1)) from error
 
 
-def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def learn(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """What `execute` does."""
     prepared, result = train(run, attempt, folder)
     attempt.check()
     model, tokenizer = load_checkpoint(folder / "model")
     (written,) = complete(
-        model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=EXAMPLES
+        model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=MAX_EXAMPLES
     )
-    return Outcome(
+    return RunResult(
         metrics={
             **result.metrics,
             "documents": prepared.summary["documents"],
@@ -45,7 +45,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> Outcome:
     )
 
 
-def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     """What a process does beside the one that executes the run: its share of the training."""
     train(run, attempt, folder)
 
@@ -54,16 +54,16 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainR
     """The corpus, prepared, and what a training on it came to; its files are in `folder`."""
     model = tokenizer = None
     if run.policy is not None:
-        attempt.say("loading the policy")
+        attempt.report("loading the policy")
         model, tokenizer = load_policy(run.policy)
-    prepared = prepared_for(run, attempt, tokenizer)
+    prepared = prepare_corpus(run, attempt, tokenizer)
     attempt.check()
     result = pretrain(
         splits=prepared.shards,
         tokenizer=prepared.tokenizer,
         config=config_of(PretrainConfig, run),
         folder=folder,
-        hooks=attempt.hooks,
+        hooks=attempt.callbacks,
         model=model,
     )
     return prepared, result

@@ -9,8 +9,8 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 
-ENOUGH = 256  # Ziegler et al. 2019
-LONGEST = 64  # tokens of a sample that is written for this
+TARGET_SAMPLES = 256  # Ziegler et al. 2019
+MAX_NEW_TOKENS = 64  # tokens of a sample that is written for this
 
 
 def reference_samples(
@@ -18,11 +18,11 @@ def reference_samples(
 ) -> list[tuple[str, str]]:
     """Prompts and completions by the run's policy: what it had written in the project, and as much as is
     missing from enough, written now to these prompts."""
-    there = stored(run)
-    return there + written(policy, tokenizer, prompts, count=ENOUGH - len(there), seed=seed)
+    there = stored_samples(run)
+    return there + generate_samples(policy, tokenizer, prompts, count=TARGET_SAMPLES - len(there), seed=seed)
 
 
-def stored(run: Run) -> list[tuple[str, str]]:
+def stored_samples(run: Run) -> list[tuple[str, str]]:
     """What the policy had written to the project's prompts, held-out ones apart, when the run was started:
     resumed, it has the same."""
     if run.project is None or run.policy is None:
@@ -35,19 +35,19 @@ def stored(run: Run) -> list[tuple[str, str]]:
             created__lte=run.created_at,
         )
         .select_related("prompt")
-        .order_by("pk")[:ENOUGH]
+        .order_by("pk")[:TARGET_SAMPLES]
     )
     return [(sample.prompt.text, sample.text) for sample in samples]
 
 
-def written(
+def generate_samples(
     policy: GPT, tokenizer: Tokenizer, prompts: list[str], *, count: int, seed: int
 ) -> list[tuple[str, str]]:
     """So many samples, to those of the prompts that leave room for one; none where none is missing."""
     if count <= 0:
         return []
     context = policy.config.context
-    room = min(LONGEST, context // 2)
+    room = min(MAX_NEW_TOKENS, context // 2)
     fitting = [prompt for prompt in prompts[:count] if len(tokenizer.prompt(prompt)) + room <= context]
     asked = list(islice(cycle(fitting or [""]), count))
     sampling = SamplingConfig(max_new_tokens=room, seed=seed)

@@ -19,7 +19,7 @@ class NewVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunResult:
     """The result of a run. `record` writes the rows it leaves, in the transaction that ends the run."""
 
     metrics: dict[str, Any]

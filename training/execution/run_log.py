@@ -8,14 +8,14 @@ from typing import Self
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from training.execution.json_safe import storable
+from training.execution.json_safe import json_safe
 from training.models import LogLine, Run
 
 LOGGERS = ("training", "py.warnings")
-MOST_LINES = 1_000
+MAX_LINES = 1_000
 """Of one attempt: what repeats itself for hours must not fill the database."""
 
-LONGEST = 20_000
+MAX_LINE_LENGTH = 20_000
 """Characters of a line; of a longer one, such as a deep traceback, the end is kept."""
 
 
@@ -57,8 +57,8 @@ class RunLog(logging.Handler):
         with self._adding:
             self._count += 1
             # What went wrong is worth a line however much was said before.
-            if level != LogLine.Level.ERROR and self._count >= MOST_LINES:
-                if self._count > MOST_LINES:
+            if level != LogLine.Level.ERROR and self._count >= MAX_LINES:
+                if self._count > MAX_LINES:
                     return
                 text, level = "More was said than is kept; the rest is left out.", LogLine.Level.WARNING
             self._lines.append(
@@ -66,7 +66,7 @@ class RunLog(logging.Handler):
                     run=self.run,
                     attempt=max(self.run.attempts, 1),
                     level=level,
-                    text=storable(text)[-LONGEST:],
+                    text=json_safe(text)[-MAX_LINE_LENGTH:],
                     at=timezone.now(),
                 )
             )

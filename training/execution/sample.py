@@ -10,29 +10,29 @@ from labeling.models import Project, Prompt
 from labeling.tasks import create_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.json_safe import storable
-from training.execution.result import Outcome
-from training.execution.versions import load_writer
+from training.execution.json_safe import json_safe
+from training.execution.result import RunResult
+from training.execution.versions import load_generator
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.generation.generate import complete
 from training.models import Run
 
-SPARE = 2
+EXTRA_SAMPLES = 2
 """Samples written beyond those a task needs, so that it seldom shows the same text twice."""
 
 PROMPTS_AT_ONCE = 32
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG001
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
     """One task for each of the prompts that have had the fewest, in an order drawn by chance."""
     project, policy = run.project, run.policy
     assert project is not None
     assert policy is not None
     assert policy.generator is not None
     generator = policy.generator
-    attempt.say("loading the policy")
-    model, tokenizer = load_writer(policy, config_of(HardwareConfig, run))
-    prompts = prompts_for(project, count=run.parameters["tasks"])
+    attempt.report("loading the policy")
+    model, tokenizer = load_generator(policy, config_of(HardwareConfig, run))
+    prompts = select_prompts(project, count=run.parameters["tasks"])
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
@@ -42,16 +42,16 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
             model,
             tokenizer,
             [prompt.text for prompt in some],
-            seeded(sampling, first),
-            samples_per_prompt=project.samples_per_task + SPARE,
+            with_seed_offset(sampling, first),
+            samples_per_prompt=project.samples_per_task + EXTRA_SAMPLES,
             should_stop=attempt.should_stop,
         )
         attempt.check()
         for prompt, own in zip(some, written, strict=True):
-            completions[prompt] = most_different([each.text for each in own], count=project.samples_per_task)
+            completions[prompt] = distinct_texts([each.text for each in own], count=project.samples_per_task)
         done = len(completions)
-        attempt.say(f"{done} of {len(prompts)} prompts", progress=done / len(prompts))
-    return Outcome(
+        attempt.report(f"{done} of {len(prompts)} prompts", progress=done / len(prompts))
+    return RunResult(
         metrics={"tasks": len(completions), "samples": sum(map(len, completions.values()))},
         record=lambda: create_tasks(
             project=project,
@@ -62,20 +62,20 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:  # noqa: ARG00
     )
 
 
-def prompts_for(project: Project, *, count: int) -> list[Prompt]:
+def select_prompts(project: Project, *, count: int) -> list[Prompt]:
     """At most `count` training prompts of the project, those with the fewest tasks first."""
     prompts = project.prompts.filter(split="train").annotate(had=Count("tasks"))
     return list(prompts.order_by("had", "?")[:count])
 
 
-def seeded(sampling: SamplingConfig, offset: int) -> SamplingConfig:
+def with_seed_offset(sampling: SamplingConfig, offset: int) -> SamplingConfig:
     """The same sampling with a seed of its own for each batch; unseeded stays unseeded."""
     return dataclasses.replace(sampling, seed=sampling.seed + offset) if sampling.seed >= 0 else sampling
 
 
-def most_different(texts: Sequence[str], *, count: int) -> list[str]:
+def distinct_texts(texts: Sequence[str], *, count: int) -> list[str]:
     """`count` of the texts, each once as long as there are enough different ones, in the order written."""
-    texts = storable(texts)
+    texts = json_safe(texts)
     distinct = list(dict.fromkeys(texts))
     repeats = iter(texts)
     while len(distinct) < count:

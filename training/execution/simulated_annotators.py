@@ -1,4 +1,4 @@
-"""Simulated people at work: they claim, judge and submit through the same queue as everybody else."""
+"""Simulated annotators: they claim tasks and submit answers through the same queue as people."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,63 +21,67 @@ def answer_open_tasks(
     scorer: Scorer,
     config: AnnotatorsConfig,
     *,
-    most: int | None = None,
+    max_answers: int | None = None,
     on_answer: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Let simulated annotators take turns until none is left a task, or there are `most` answers; returns the
-    number of answers.
+    """Let simulated annotators answer in turns until no tasks are left, or `max_answers` are reached. Returns
+    the number of answers.
 
-    Their noise is in units of the taste's spread over the project's own samples. Raises InputError where
-    people rewrite: a taste judges, and cannot write.
+    Their noise is in units of the scorer's standard deviation over the project's samples. Raises InputError
+    for projects where people rewrite: a scorer cannot write.
     """
     if not project.kind.compares:
         raise InputError(
-            f"project: a taste cannot rewrite the samples of “{project.slug}”; let people answer its tasks."
+            f"project: a simulated annotator cannot rewrite the samples of “{project.slug}”; let people "
+            "answer its tasks."
         )
     people = [
-        (annotator, account_of(annotator))
-        for annotator in simulated_annotators(config, scorer, **spread(project, scorer))
+        (annotator, annotator_account(annotator))
+        for annotator in simulated_annotators(config, scorer, **score_statistics(project, scorer))
     ]
     answered = 0
     while people:
         for annotator, account in list(people):
-            if answered == most:
+            if answered == max_answers:
                 return answered
             assignment = queue.claim(annotator=account, project=project, checks=False)
             if assignment is None:
                 people.remove((annotator, account))
                 continue
-            answer = judge(annotator, project.kind, assignment.task.prompt.text, assignment.shown_samples())
+            answer = simulate_answer(
+                annotator, project.kind, assignment.task.prompt.text, assignment.shown_samples()
+            )
             queue.submit(assignment, answer, client_key=f"simulated-{assignment.pk}")
             answered += 1
             on_answer(answered)
     return answered
 
 
-def judge(annotator: SimulatedAnnotator, kind: Feedback, prompt: str, samples: list[Sample]) -> Answer:
-    """What the annotator says in this kind of feedback; a criterion gets what the whole gets, for a taste has
-    no others."""
+def simulate_answer(
+    annotator: SimulatedAnnotator, kind: Feedback, prompt: str, samples: list[Sample]
+) -> Answer:
+    """The annotator's answer in this kind of feedback. Each criterion gets the overall rating."""
     texts = [sample.text for sample in samples]
     match kind:
         case Pair():
             first, second = texts
             grade = annotator.grade(prompt, first, second)
-            return Answer(grade=grade, criteria=as_criteria(kind.criteria, [grade]))
+            return Answer(grade=grade, criteria=rate_criteria(kind.criteria, [grade]))
         case Score():
             scores = annotator.score(prompt, texts, scale=kind.scale)
-            return Answer(scores=tuple(scores), criteria=as_criteria(kind.criteria, scores))
+            return Answer(scores=tuple(scores), criteria=rate_criteria(kind.criteria, scores))
     ranks = annotator.rank(prompt, texts)
-    # A tie of the best is broken by the order shown, which is random.
+    # Ties for the best are broken by the order shown, which is random.
     return Answer(best=1 + ranks.index(1)) if isinstance(kind, Best) else Answer(ranks=tuple(ranks))
 
 
-def as_criteria(names: Sequence[str], values: Iterable[int]) -> tuple[Mapping[str, int], ...]:
-    """Each value for all the criteria; nothing where there are none."""
+def rate_criteria(names: Sequence[str], values: Iterable[int]) -> tuple[Mapping[str, int], ...]:
+    """For each value, all criteria with that value; empty if there are no criteria."""
     return tuple(dict.fromkeys(names, value) for value in values) if names else ()
 
 
-def account_of(annotator: SimulatedAnnotator) -> User:
-    """The account a simulated person works under; it has no password, so nobody can sign in with it."""
+def annotator_account(annotator: SimulatedAnnotator) -> User:
+    """The account of a simulated annotator. It has no password, so nobody can sign in with it."""
     user, created = User.objects.get_or_create(username=annotator.name)
     if created:
         user.set_unusable_password()
@@ -86,9 +90,8 @@ def account_of(annotator: SimulatedAnnotator) -> User:
     return user
 
 
-def spread(project: Project, scorer: Scorer) -> dict[str, float]:
-    """Mean and standard deviation of the taste over samples of the project; a deviation of 1 where all are
-    alike."""
+def score_statistics(project: Project, scorer: Scorer) -> dict[str, float]:
+    """Mean and standard deviation of the scores of the project's latest samples; 1 for a deviation of 0."""
     samples = (
         Sample.objects.filter(prompt__project=project)
         .select_related("prompt")

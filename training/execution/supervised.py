@@ -8,9 +8,15 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.result import Outcome
-from training.execution.train_reward import of_row, said_in, to_train_on
-from training.execution.tuning import Judges, frozen, judges_of, outcome_of, prompts_of
+from training.execution.result import RunResult
+from training.execution.train_reward import from_row, load_feedback, training_rows
+from training.execution.tuning import (
+    EvaluationScorers,
+    evaluation_scorers,
+    prompt_texts,
+    training_snapshot,
+    tuning_result,
+)
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import choose_device
@@ -29,14 +35,14 @@ from training.rlhf.tuning.supervised import supervised
 PROMPTS_AT_ONCE = 32
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """The same watch as the policy gradient's; the best version is the one kept."""
     result, tokenizer, count = tune(run, attempt, folder)
     attempt.check()
-    return outcome_of(run, result, tokenizer, folder, demonstrations=count)
+    return tuning_result(run, result, tokenizer, folder, demonstrations=count)
 
 
-def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     """What a process does beside the one that executes the run: its share of the tuning."""
     tune(run, attempt, folder)
 
@@ -46,45 +52,45 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
     assert run.project is not None
     assert run.policy is not None
     with processes() as group:
-        attempt.say("loading the policy")
+        attempt.report("loading the policy")
         policy, tokenizer = load_policy(run.policy)
-        judges = judges_of(run)
+        judges = evaluation_scorers(run)
         if run.parameters["demonstrations"]:
             demonstrations = read_demonstrations(run.parameters["demonstrations"])
         elif run.parameters["best_of"]:
-            demonstrations = kept_in(
+            demonstrations = cached_demonstrations(
                 folder / "demonstrations.jsonl",
                 group=group,
-                write=lambda: own_best(run, attempt, policy, tokenizer, judges),
+                write=lambda: best_of_n_demonstrations(run, attempt, policy, tokenizer, judges),
             )
         else:
-            demonstrations = said_by_people(run, group)
+            demonstrations = people_demonstrations(run, group)
         attempt.check()
-        attempt.say(f"{len(demonstrations)} demonstrations")
+        attempt.report(f"{len(demonstrations)} demonstrations")
         watched: dict[str, Any] = vars(judges)
         result = supervised(
             policy=policy,
             tokenizer=tokenizer,
             demonstrations=demonstrations,
-            heldout_prompts=prompts_of(run.project, "heldout"),
+            heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(SupervisedConfig, run),
             control=config_of(SupervisedControlConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
-            hooks=attempt.hooks,
+            hooks=attempt.callbacks,
             **watched,
         )
         return result, tokenizer, len(demonstrations)
 
 
-def said_by_people(run: Run, group: Group) -> list[Demonstration]:
+def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
     """What people wrote, where the project asks them to rewrite; else what they liked best."""
-    snapshot = frozen(run, group)
+    snapshot = training_snapshot(run, group)
     if snapshot.project.kind.compares:
-        found = best_ranked(said_in(run)[0])
+        found = best_ranked(load_feedback(run)[0])
         missing = "nobody preferred anything in"
     else:
-        found = [of_row(Demonstration, row) for row in to_train_on(snapshot.demonstrations())]
+        found = [from_row(Demonstration, row) for row in training_rows(snapshot.demonstrations())]
         missing = "nobody wrote an answer in"
     if not found:
         raise InputError(
@@ -93,7 +99,9 @@ def said_by_people(run: Run, group: Group) -> list[Demonstration]:
     return found
 
 
-def kept_in(path: Path, *, group: Group, write: Callable[[], list[Demonstration]]) -> list[Demonstration]:
+def cached_demonstrations(
+    path: Path, *, group: Group, write: Callable[[], list[Demonstration]]
+) -> list[Demonstration]:
     """What the first process writes, kept in a file: a resumed run learns from the same demonstrations, and
     does not write them again."""
 
@@ -109,19 +117,19 @@ def kept_in(path: Path, *, group: Group, write: Callable[[], list[Demonstration]
     return read_demonstrations(path)
 
 
-def own_best(
-    run: Run, attempt: Attempt, policy: GPT, tokenizer: Tokenizer, judges: Judges
+def best_of_n_demonstrations(
+    run: Run, attempt: Attempt, policy: GPT, tokenizer: Tokenizer, judges: EvaluationScorers
 ) -> list[Demonstration]:
     """The best completion of each training prompt among several of the policy's own."""
     assert run.project is not None
     assert judges.scorer is not None
-    prompts = prompts_of(run.project, "train")[: run.parameters["prompts"]]
+    prompts = prompt_texts(run.project, "train")[: run.parameters["prompts"]]
     config = config_of(SupervisedConfig, run)
     policy = policy.to(choose_device(run.parameters["device"]))
     found = []
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
         some = prompts[first : first + PROMPTS_AT_ONCE]
-        attempt.say(f"writes to prompt {first} of {len(prompts)}")
+        attempt.report(f"writes to prompt {first} of {len(prompts)}")
         texts = complete(
             policy,
             tokenizer,

@@ -9,12 +9,12 @@ from labeling import preferences
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.reference_samples import reference_samples
-from training.execution.result import NewVersion, Outcome
-from training.execution.versions import load_policy, load_taste
+from training.execution.result import NewVersion, RunResult
+from training.execution.versions import load_policy, load_scorer
 from training.gpt.distributed import processes
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
-from training.provenance import of_those_left
+from training.provenance import without_deleted_annotators
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preference_files import read_preferences
@@ -26,25 +26,27 @@ from training.rlhf.scorers import Scorer
 Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 
 
-def execute(run: Run, attempt: Attempt, folder: Path) -> Outcome:
+def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Freeze the comparisons, train on them, measure on the prompts held back."""
     result = train(run, attempt, folder)
     attempt.check()
     metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
     if run.snapshot is not None:
-        metrics = of_those_left(metrics, run.snapshot)
+        metrics = without_deleted_annotators(metrics, run.snapshot)
     if taste := run.parameters.get("gold"):
-        attempt.say("asking the taste")
-        metrics["gold_accuracy"] = agreement(result.model.score, load_taste(taste), at_random(result.heldout))
+        attempt.report("asking the taste")
+        metrics["gold_accuracy"] = agreement_with(
+            result.model.score, load_scorer(taste), at_random(result.heldout)
+        )
     result.model.save(folder / "model")
-    return Outcome(
+    return RunResult(
         metrics=metrics,
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.REWARD, parent=run.policy),
         snapshot=run.snapshot,
     )
 
 
-def help_execute(run: Run, attempt: Attempt, folder: Path) -> None:
+def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     """What a process does beside the one that executes the run: its share of the training."""
     train(run, attempt, folder)
 
@@ -53,19 +55,19 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
     """What the training came to; the state to go on from is in `folder`."""
     policy = run.policy
     assert policy is not None
-    attempt.say("collecting the comparisons")
+    attempt.report("collecting the comparisons")
     # One group for everything: the others must not read before the first has frozen.
     with processes() as group:
-        if group.told(lambda: freeze(run)):
+        if group.told(lambda: freeze_snapshot(run)):
             run.refresh_from_db(fields=["snapshot"])
-        comparisons, ratings = said_in(run)
-        attempt.say(f"{len(comparisons)} comparisons; loading the policy")
+        comparisons, ratings = load_feedback(run)
+        attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         trunk, tokenizer = load_policy(policy)
         attempt.check()
         config = config_of(RewardConfig, run)
         samples: list[tuple[str, str]] = []
         if group.is_first:
-            attempt.say("the policy writes samples for the reward's scale")
+            attempt.report("the policy writes samples for the reward's scale")
             prompts = [pair.prompt for pair in comparisons] + [rating.prompt for rating in ratings]
             samples = reference_samples(run, trunk, tokenizer, list(dict.fromkeys(prompts)), seed=config.seed)
             attempt.check()
@@ -77,11 +79,11 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
             config=config,
             reference_samples=samples,
             folder=folder / "last",
-            hooks=attempt.hooks,
+            hooks=attempt.callbacks,
         )
         if not config.learning_curve or result.stopped == "cancelled":
             return result
-        attempt.say("training on parts of the answers, for the learning curve")
+        attempt.report("training on parts of the answers, for the learning curve")
         curve = learning_curve(
             trunk=trunk,
             tokenizer=tokenizer,
@@ -89,12 +91,12 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
             ratings=ratings,
             config=config,
             full=result,
-            should_stop=attempt.hooks.should_stop,
+            should_stop=attempt.callbacks.should_stop,
         )
         return replace(result, metrics={**result.metrics, "learning_curve": curve})
 
 
-def freeze(run: Run) -> bool:
+def freeze_snapshot(run: Run) -> bool:
     """Give the run a snapshot of its project's answers, if it has a project; whether it has.
 
     It is the run's from now on: resumed, it learns from the same answers, whatever has come since.
@@ -107,12 +109,12 @@ def freeze(run: Run) -> bool:
     return True
 
 
-def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
+def load_feedback(run: Run) -> tuple[list[Comparison], list[Rating]]:
     """What the run learns from: its snapshot's answers to prompts that are not held out, or a file."""
     if run.snapshot is None:
         return read_preferences(run.parameters["preferences"])
-    comparisons = [of_row(Comparison, row) for row in to_train_on(run.snapshot.comparisons())]
-    ratings = [of_row(Rating, row) for row in to_train_on(run.snapshot.ratings())]
+    comparisons = [from_row(Comparison, row) for row in training_rows(run.snapshot.comparisons())]
+    ratings = [from_row(Rating, row) for row in training_rows(run.snapshot.ratings())]
     if not comparisons and not ratings:
         assert run.project is not None
         raise InputError(
@@ -122,7 +124,7 @@ def said_in(run: Run) -> tuple[list[Comparison], list[Rating]]:
     return comparisons, ratings
 
 
-def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> float | None:
+def agreement_with(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> float | None:
     """Share of the comparisons that the scorer orders as the taste does, noise apart; equal scores are half
     right. None where the taste prefers nothing."""
     prompts = [pair.prompt for pair in comparisons]
@@ -142,12 +144,12 @@ def agreement(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> f
     return sum(points) / len(points) if points else None
 
 
-def to_train_on(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def training_rows(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Those of the frozen rows whose prompts are not held out."""
     return (row for row in rows if row["split"] == "train")
 
 
-def of_row(kind: type[Learned], row: dict[str, Any]) -> Learned:
+def from_row(kind: type[Learned], row: dict[str, Any]) -> Learned:
     """A frozen row as it is learned from; what the dataclass has no field for is left out."""
     names = {field.name for field in fields(kind)}
     return kind(**{name: value for name, value in row.items() if name in names})

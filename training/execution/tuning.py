@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from labeling.models import PreferenceSnapshot, Project
-from training.execution.result import NewVersion, Outcome
-from training.execution.train_reward import freeze
-from training.execution.versions import load_reward, load_taste
+from training.execution.result import NewVersion, RunResult
+from training.execution.train_reward import freeze_snapshot
+from training.execution.versions import load_reward, load_scorer
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.devices import choose_device
 from training.gpt.distributed import Group
@@ -18,11 +18,11 @@ from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.early_stopping import changes
 from training.rlhf.tuning.heldout_evaluation import Tuned
 
-EXAMPLES = 8
+MAX_EXAMPLES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judges:
+class EvaluationScorers:
     """Who measures the held-out completions of a tuning that does not learn from a reward model."""
 
     scorer: Scorer | None
@@ -30,18 +30,18 @@ class Judges:
     disagreement: Scorer | None
 
 
-def judges_of(run: Run) -> Judges:
+def evaluation_scorers(run: Run) -> EvaluationScorers:
     """The reward model and the taste that the run names, where it does."""
     gold = run.parameters.get("gold")
     reward = load_reward(run.reward).to(choose_device(run.parameters["device"])) if run.reward else None
-    return Judges(
+    return EvaluationScorers(
         scorer=reward.scorer() if reward else None,
-        gold=load_taste(gold) if gold else None,
+        gold=load_scorer(gold) if gold else None,
         disagreement=reward.disagreement if reward and reward.members > 1 else None,
     )
 
 
-def frozen(run: Run, group: Group) -> PreferenceSnapshot:
+def training_snapshot(run: Run, group: Group) -> PreferenceSnapshot:
     """The answers that the run learns from: the snapshot that it names, or one of what there is now.
 
     The first process freezes, and the others read what it froze.
@@ -52,7 +52,7 @@ def frozen(run: Run, group: Group) -> PreferenceSnapshot:
             assert run.project is not None
             run.snapshot = run.project.snapshots.get(hash=run.parameters["snapshot"])
             run.save(update_fields=["snapshot"])
-        return freeze(run)
+        return freeze_snapshot(run)
 
     if group.told(choose):
         run.refresh_from_db(fields=["snapshot"])
@@ -60,15 +60,15 @@ def frozen(run: Run, group: Group) -> PreferenceSnapshot:
     return run.snapshot
 
 
-def prompts_of(project: Project, split: str) -> list[str]:
+def prompt_texts(project: Project, split: str) -> list[str]:
     """The project's prompts of one split, in the order they were added."""
     return list(project.prompts.filter(split=split).order_by("pk").values_list("text", flat=True))
 
 
-def outcome_of(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, **metrics: Any) -> Outcome:
+def tuning_result(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, **metrics: Any) -> RunResult:
     """The best version, and a report that is the same for every tuning."""
     save_checkpoint(folder / "model", result.policy, tokenizer)
-    return Outcome(
+    return RunResult(
         metrics={
             **result.metrics,
             **metrics,
@@ -101,5 +101,5 @@ def examples(result: Tuned) -> list[dict[str, Any]]:
     )
     return [
         {"prompt": prompt, "completion": ours, "against": theirs, "score": score, "score_against": against}
-        for prompt, ours, theirs, score, against in list(rows)[:EXAMPLES]
+        for prompt, ours, theirs, score, against in list(rows)[:MAX_EXAMPLES]
     ]

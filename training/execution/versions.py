@@ -14,11 +14,11 @@ from training.rlhf.scorers import Scorer, story_taste
 
 def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
     """The model and the tokenizer of a policy version, its files' hash checked."""
-    with artifacts.opened(version) as folder:
+    with artifacts.local_folder(version) as folder:
         return load_checkpoint(folder)
 
 
-def load_writer(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
+def load_generator(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
     """A policy version that is only to write: where it does so fastest, its weights as short as may be."""
     device = choose_device(hardware.device)
     model, tokenizer = load_policy(version)
@@ -27,11 +27,11 @@ def load_writer(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, T
 
 def load_reward(version: ModelVersion) -> RewardModel | Ensemble:
     """The reward model of a version, or its ensemble of them, its files' hash checked."""
-    with artifacts.opened(version) as folder:
+    with artifacts.local_folder(version) as folder:
         return load_reward_model(folder)
 
 
-def load_taste(name: str) -> Scorer:
+def load_scorer(name: str) -> Scorer:
     """A scorer by name: the built-in taste for stories, or a reward model."""
     if canonical_scorer_name(name) == STORY_REWARD_FUNCTION:
         return story_taste

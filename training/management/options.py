@@ -1,4 +1,4 @@
-"""Forms at the command line: a form's fields as options, its first error as one line."""
+"""Forms on the command line: fields become options, and the first error becomes a CommandError."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ Form = TypeVar("Form", bound=forms.Form)
 
 
 def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence[str] = ()) -> None:
-    """An option for each field of a form. Argparse takes words; the form checks them.
+    """Add an option for each field of a form. Argparse only collects strings; the form validates them.
 
-    The fields named in `arguments` are given by their place instead, in that order.
+    The fields in `arguments` become positional arguments, in that order.
     """
     for name in arguments:
         field = form.fields[name]
@@ -36,15 +36,15 @@ def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
 
 
-def given(form: forms.Form, options: dict[str, Any]) -> dict[str, Any]:
-    """The values of the form's fields that were given on the command line."""
+def given_values(form: forms.Form, options: dict[str, Any]) -> dict[str, Any]:
+    """The values of those form fields that were given on the command line."""
     return {name: options[name] for name in form.fields if options.get(name) is not None}
 
 
-def valid(form: Form, *, arguments: Sequence[str] = ()) -> Form:
-    """The form, if what was given is valid; else CommandError with one line that names the option.
+def require_valid(form: Form, *, arguments: Sequence[str] = ()) -> Form:
+    """Return the form if it is valid; else raise CommandError with its first error, naming the option.
 
-    The fields named in `arguments` have no option: they were given by their place.
+    The fields in `arguments` are positional.
     """
     if form.is_valid():
         return form

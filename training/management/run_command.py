@@ -1,4 +1,4 @@
-"""What the commands that start runs share: options from the form, execution here or in a worker."""
+"""Base class of the commands that start runs: options from the form, execution here or by a worker."""
 
 import os
 import signal
@@ -16,18 +16,19 @@ from tqdm import tqdm
 from training import runs
 from training.forms import FORMS
 from training.forms.base import RunForm
-from training.management.options import add_options, given, valid
+from training.management.options import add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 from training.models import Run
 from training.reports import evaluation_report, reward_report, task_priorities, tuning_report
 from training.reports.charts import figures
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LAST_WORDS = 3.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HELPER_EXIT_DELAY = 3.0
+"""Seconds that a failing helper process waits, so that the first process can report its error."""
 
 
 class RunCommand(SiteCommand):
-    """A command that starts one kind of run. Its options are the fields of that kind's form."""
+    """A command that starts one kind of run. Its options are the fields of the form of that kind."""
 
     kind: ClassVar[Run.Kind]
 
@@ -42,45 +43,46 @@ class RunCommand(SiteCommand):
         )
 
     def handle(self, *, detach: bool, **options: Any) -> None:
-        form = FORMS[self.kind](given(FORMS[self.kind](), options))
+        form = FORMS[self.kind](given_values(FORMS[self.kind](), options))
 
         def make() -> Run:
-            permit(self.kind, detach=detach)
-            return runs.start(valid(form), detached=detach)
+            check_processes(self.kind, detach=detach)
+            return runs.start(require_valid(form), detached=detach)
 
-        carry_out(make, self.stdout)
+        execute_or_queue(make, self.stdout)
 
 
-def carry_out(make: Callable[[], Run], out: OutputWrapper) -> None:
-    """Make a run, execute it here unless it is detached, and say what came of it.
+def execute_or_queue(make: Callable[[], Run], out: OutputWrapper) -> None:
+    """Create a run, execute it here unless it is detached, and print the result.
 
-    Under torchrun the first process does that, and the others help it. Raises CommandError, in one line, for
-    bad input and for a run that failed or was cancelled.
+    Under torchrun the first process does this, and the others help. Raises CommandError with one line for
+    invalid input, and for a run that failed or was cancelled.
     """
-    if several_processes():
-        carry_out_together(make, out)
+    if is_distributed():
+        execute_distributed(make, out)
         return
     run = make()
     if run.detached:
         out.write(f"{run} is queued; watch it at {run.get_absolute_url()}")
     else:
-        out.write(describe(execute_here(run)))
+        out.write(describe_result(execute_here(run)))
 
 
-def perform(form: RunForm) -> Run:
-    """Start and execute a run in this process, with a progress bar in a terminal; errors as `carry_out`."""
-    if several_processes():
-        raise CommandError("this command works in one process: leave out torchrun.")
-    return execute_here(runs.start(valid(form), detached=False))
+def start_and_execute(form: RunForm) -> Run:
+    """Start and execute a run in this process. Raises CommandError like `execute_or_queue`."""
+    if is_distributed():
+        raise CommandError("this command needs a single process: run it without torchrun.")
+    return execute_here(runs.start(require_valid(form), detached=False))
 
 
 def execute_here(run: Run) -> Run:
-    """Execute a run that waits for this process; errors as `carry_out`.
+    """Execute a queued run in this process. Raises CommandError like `execute_or_queue`.
 
-    Ctrl-C, SIGTERM and a closed terminal end it after the step it is at, its state saved.
+    Shows a progress bar in a terminal. Ctrl-C, SIGTERM and a closed terminal stop the run after its current
+    step and save its state.
     """
-    # Torch is loaded only now: a mistyped option must not wait for it.
-    from training.execution.attempt import Attempt, Stop
+    # Imports torch only now, so that a mistyped option fails at once.
+    from training.execution.attempt import Attempt, StopReason
     from training.execution.executor import execute
 
     attempts: list[Attempt] = []
@@ -89,12 +91,12 @@ def execute_here(run: Run) -> Run:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         signals.append(number)
         if all(attempt.reason for attempt in attempts):
-            raise KeyboardInterrupt  # The second time, or before the work began: at once.
+            raise KeyboardInterrupt  # the second signal, or one before the work began, stops at once
         for attempt in attempts:
-            attempt.stop(Stop.CANCELLED)
+            attempt.stop(StopReason.CANCELLED)
         if sys.stderr.isatty():
-            # Not by print: the signal may have come in the middle of one.
-            os.write(sys.stderr.fileno(), b"\nstopping after this step (once more: at once)\n")
+            # Not with print: the signal may interrupt another one.
+            os.write(sys.stderr.fileno(), b"\nstopping after this step (again: stop at once)\n")
 
     bar = tqdm(
         total=1.0,
@@ -107,11 +109,11 @@ def execute_here(run: Run) -> Run:
 
     def observe(progress: float, message: str, metrics: dict[str, float]) -> None:
         bar.n = progress
-        figures = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:3]]
-        bar.set_postfix_str(", ".join([message, *figures]))
+        shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:3]]
+        bar.set_postfix_str(", ".join([message, *shown]))
 
-    heeded = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heeded}
+    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in handled}
     try:
         with bar:
             succeeded = execute(run, observer=observe, on_attempt=attempts.append)
@@ -119,21 +121,21 @@ def execute_here(run: Run) -> Run:
         for number, handler in before.items():
             signal.signal(number, handler)
     if not succeeded:
-        # As shells have it: 130 after Ctrl-C, 143 after SIGTERM.
-        raise CommandError(why_not(run), returncode=128 + signals[0] if signals else 1)
+        # The convention of shells: 130 after Ctrl-C, 143 after SIGTERM.
+        raise CommandError(failure_message(run), returncode=128 + signals[0] if signals else 1)
     return run
 
 
-def why_not(run: Run) -> str:
-    """Why a run did not succeed, in one line, and how to go on where that is possible."""
-    how = run.error or f"{run} was {run.get_status_display().lower()}."
+def failure_message(run: Run) -> str:
+    """Why a run did not succeed, in one line, and how to resume it if possible."""
+    reason = run.error or f"{run} was {run.get_status_display().lower()}."
     if not run.is_resumable:
-        return how
-    return f"{how.rstrip('.')}; `manage.py resume {run.pk}` goes on from step {run.saved_step}."
+        return reason
+    return f"{reason.rstrip('.')}; `manage.py resume {run.pk}` continues from step {run.saved_step}."
 
 
-def describe(run: Run) -> str:
-    """A run's result for a person: what it made, and its figures."""
+def describe_result(run: Run) -> str:
+    """A run's result as text: the version it made, and its metrics."""
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
     lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
@@ -147,27 +149,27 @@ def describe(run: Run) -> str:
     return "\n".join(lines)
 
 
-def several_processes() -> bool:
-    """Whether torchrun started this process, and others beside it."""
+def is_distributed() -> bool:
+    """Whether torchrun started several processes."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def permit(kind: str, *, detach: bool) -> None:
-    """Refuse what several processes cannot do together."""
-    if not several_processes():
+def check_processes(kind: str, *, detach: bool) -> None:
+    """Raise CommandError under torchrun for a detached run, or a kind of run that needs one process."""
+    if not is_distributed():
         return
     if detach:
         raise CommandError(
-            "--detach: a worker executes a run in one process; leave out --detach, or torchrun."
+            "--detach: a worker executes a run in one process; leave out --detach or torchrun."
         )
-    from training.execution.executor import can_be_shared
+    from training.execution.executor import supports_torchrun
 
-    if not can_be_shared(kind):
-        raise CommandError(f"{Run.Kind(kind).label}: one process executes such a run; leave out torchrun.")
+    if not supports_torchrun(kind):
+        raise CommandError(f"{Run.Kind(kind).label}: needs a single process; run it without torchrun.")
 
 
-def carry_out_together(make: Callable[[], Run], out: OutputWrapper) -> None:
-    """`carry_out` in each of the processes that torchrun started; only the first speaks."""
+def execute_distributed(make: Callable[[], Run], out: OutputWrapper) -> None:
+    """`execute_or_queue` in each of the processes that torchrun started; only the first speaks."""
     import torch
 
     from training.gpt.distributed import processes
@@ -182,25 +184,25 @@ def carry_out_together(make: Callable[[], Run], out: OutputWrapper) -> None:
                     number = run.pk
                 finally:
                     group.agreed(torch.tensor(number))
-                out.write(describe(execute_here(run)))
+                out.write(describe_result(execute_here(run)))
             elif number := int(group.agreed(torch.tensor(0))):
-                help_with(number)
+                execute_as_helper(number)
     except (InputError, RuntimeError):
         if group.is_first:
             raise
-        # The first process says what happened. When another fails, torchrun ends it: it needs time to say it.
-        time.sleep(LAST_WORDS)
+        # The first process reports the error. Torchrun kills it as soon as another one exits.
+        time.sleep(HELPER_EXIT_DELAY)
         sys.exit(1)
 
 
-def help_with(number: int) -> None:
-    """Do this process's share of a run that the first of several processes executes."""
-    from training.execution.attempt import Helping, Stop, Stopped
-    from training.execution.executor import help_execute
+def execute_as_helper(number: int) -> None:
+    """Help to execute a run in a process that torchrun started besides the first."""
+    from training.execution.attempt import HelperAttempt, Stopped, StopReason
+    from training.execution.executor import execute_as_helper
 
-    helping = Helping(Run.objects.get(pk=number))
-    for each in INTERRUPTS:
-        # In the training itself it is the first process that says when to stop.
-        signal.signal(each, lambda *_: helping.stop(Stop.CANCELLED))
+    helping = HelperAttempt(Run.objects.get(pk=number))
+    for each in STOP_SIGNALS:
+        # During the training itself the first process decides when to stop.
+        signal.signal(each, lambda *_: helping.stop(StopReason.CANCELLED))
     with suppress(Stopped):
-        help_execute(helping)
+        execute_as_helper(helping)

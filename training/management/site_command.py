@@ -1,4 +1,4 @@
-"""What all commands of the site share: a database with its tables in it."""
+"""Base class of the site's commands: makes sure that the database has its tables."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-# Any number that no other program on the same database takes for its advisory locks.
+# Arbitrary, but different from other advisory locks on the same database.
 _LOCK = 7_204_611
 
 _ready: set[str] = set()
 
 
 class SiteCommand(BaseCommand):
-    """A command that can be the first one ever typed."""
+    """A command that sets up the embedded database if necessary, so that it can be the first one executed."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -27,19 +27,19 @@ class SiteCommand(BaseCommand):
 
 
 def set_up_database() -> None:
-    """Make the tables that the embedded database lacks.
+    """Migrate the embedded database if it is behind.
 
-    A database of the user's own is left alone: where it lacks some, CommandError says how to make them.
+    Any other database is not changed: if it is behind, CommandError says how to migrate it.
     """
     if settings.DATABASES["default"]["NAME"] in _ready:
         return
     with connection.cursor() as cursor:
-        # One at a time: several processes may come to a new database at once.
+        # With a lock: several processes may start with a new database at the same time.
         cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         try:
             if is_behind():
                 if not settings.DATABASES["default"]["ENGINE"].endswith("embedded_postgres"):
-                    raise CommandError("the database lacks tables of this version; run `manage.py migrate`.")
+                    raise CommandError("the database has unapplied migrations; run `manage.py migrate`.")
                 call_command("migrate", interactive=False, verbosity=0)
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
@@ -47,6 +47,6 @@ def set_up_database() -> None:
 
 
 def is_behind() -> bool:
-    """Whether there are migrations that the database has not had."""
+    """Whether the database has unapplied migrations."""
     executor = MigrationExecutor(connection)
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,26 +1,26 @@
-"""From versions to the answers behind them, from answers to the versions they shaped. Free of torch."""
+"""Traces versions back to the answers they learned from, and answers forward to versions. Free of torch."""
 
-from training.provenance.ancestry import Descent
+from training.provenance.ancestry import Ancestry
 from training.provenance.deletion import (
-    erase,
-    of_those_left,
-    touched_by,
-    withdrawn_from,
-    withdrawn_from_each,
+    affected_by,
+    count_deleted,
+    count_deleted_by_version,
+    delete_answers,
+    without_deleted_annotators,
 )
-from training.provenance.influence import Shaped, shaped_by
-from training.provenance.sources import Behind, Source, behind
+from training.provenance.influence import Influence, influence_of
+from training.provenance.sources import Source, Sources, find_sources
 
 __all__ = [
-    "Behind",
-    "Descent",
-    "Shaped",
+    "Ancestry",
+    "Influence",
     "Source",
-    "behind",
-    "erase",
-    "of_those_left",
-    "shaped_by",
-    "touched_by",
-    "withdrawn_from",
-    "withdrawn_from_each",
+    "Sources",
+    "affected_by",
+    "count_deleted",
+    "count_deleted_by_version",
+    "delete_answers",
+    "find_sources",
+    "influence_of",
+    "without_deleted_annotators",
 ]

@@ -14,9 +14,9 @@ from labeling.models.annotations import AnnotationQuerySet
 from labeling.workspace.answer_text import summarize_answer
 
 OUTCOMES = {
-    "first": Q(first_worth__gt=F("second_worth")),
-    "second": Q(first_worth__lt=F("second_worth")),
-    "tie": Q(first_worth=F("second_worth")),
+    "first": Q(first_rating__gt=F("second_rating")),
+    "second": Q(first_rating__lt=F("second_rating")),
+    "tie": Q(first_rating=F("second_rating")),
 }
 LOOKUPS = {
     "annotator": "assignment__annotator",
@@ -97,19 +97,21 @@ class AnswerFilter(forms.Form):
         return cleaned
 
     @property
-    def is_folded(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is asked for."""
         return not any(self.data.get(name) for name in self.fields if name != "task")
 
-    def chosen(self, answers: AnnotationQuerySet) -> AnnotationQuerySet:
-        """Those of the answers that are asked for, the latest first; each with `first_worth` and
-        `second_worth` where two are compared. The form is valid."""
+    def apply(self, answers: AnnotationQuerySet) -> AnnotationQuerySet:
+        """Those of the answers that are asked for, the latest first; each with `first_rating` and
+        `second_rating` where two are compared. The form is valid."""
         wanted = self.cleaned_data
         if wanted["first"] is not None:
-            answers = answers.annotate(first_worth=_best(wanted["first"])).filter(first_worth__isnull=False)
+            answers = answers.annotate(first_rating=_best_rating(wanted["first"])).filter(
+                first_rating__isnull=False
+            )
         if wanted["second"] is not None:
-            answers = answers.annotate(second_worth=_best(wanted["second"])).filter(
-                second_worth__isnull=False
+            answers = answers.annotate(second_rating=_best_rating(wanted["second"])).filter(
+                second_rating__isnull=False
             )
         if wanted["outcome"]:
             answers = answers.filter(OUTCOMES[wanted["outcome"]])
@@ -119,7 +121,7 @@ class AnswerFilter(forms.Form):
         return answers.filter(**plain).order_by("-pk")
 
 
-def _best(writer: Generator) -> Subquery:
+def _best_rating(writer: Generator) -> Subquery:
     """What an answer says of the best of this writer's texts: more is better; NULL: it judges none."""
     worth = Coalesce(-F("rank"), F("score"), F("grade"), output_field=IntegerField())
     own = Judgement.objects.filter(annotation=OuterRef("pk"), sample__generator=writer)
@@ -127,11 +129,11 @@ def _best(writer: Generator) -> Subquery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class AnswerRow:
     """One answer in a list."""
 
     annotation: Annotation
-    said: str
+    summary: str
     """In a few words; empty: not shown."""
     preferred: str = ""
     """Of two that are compared, whose text; empty: not asked, or neither."""
@@ -139,28 +141,30 @@ class Row:
 
     @property
     def is_hidden(self) -> bool:
-        return not self.said
+        return not self.summary
 
 
-def rows_of(answers: Iterable[Annotation], *, reader: User, first: str = "", second: str = "") -> list[Row]:
+def answer_rows(
+    answers: Iterable[Annotation], *, reader: User, first: str = "", second: str = ""
+) -> list[AnswerRow]:
     """The answers as rows. What was said of a task that its reader may still be given is left out: it would
     spoil their own answer."""
     found = list(answers)
-    coming = still_coming([each.assignment.task_id for each in found], reader)
+    coming = tasks_to_come([each.assignment.task_id for each in found], reader)
     return [
-        Row(annotation=each, said="")
+        AnswerRow(annotation=each, summary="")
         if each.assignment.task_id in coming
-        else Row(
+        else AnswerRow(
             annotation=each,
-            said=summarize_answer(each.answer),
+            summary=summarize_answer(each.answer),
             preferred=_preferred(each, first, second),
-            is_tie=bool(second) and _worths(each)[0] == _worths(each)[1],
+            is_tie=bool(second) and _ratings(each)[0] == _ratings(each)[1],
         )
         for each in found
     ]
 
 
-def still_coming(tasks: Iterable[int], reader: User) -> set[int]:
+def tasks_to_come(tasks: Iterable[int], reader: User) -> set[int]:
     """Those of the tasks (ids) that this person holds, or could still be given to answer."""
     own = Project.objects.for_annotator(reader)
     waiting = Task.objects.waiting_for(reader).filter(pk__in=tasks, project__in=own)
@@ -170,9 +174,9 @@ def still_coming(tasks: Iterable[int], reader: User) -> set[int]:
 def _preferred(annotation: Annotation, first: str, second: str) -> str:
     if not second:
         return ""
-    ours, theirs = _worths(annotation)
+    ours, theirs = _ratings(annotation)
     return first if ours > theirs else second if theirs > ours else ""
 
 
-def _worths(annotation: Annotation) -> tuple[int, int]:
-    return annotation.first_worth, annotation.second_worth  # type: ignore[attr-defined]
+def _ratings(annotation: Annotation) -> tuple[int, int]:
+    return annotation.first_rating, annotation.second_rating  # type: ignore[attr-defined]

@@ -12,10 +12,10 @@ from django.db.models import QuerySet
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.people import deletion
 from training.models import ModelVersion, Run
-from training.provenance.ancestry import Descent
+from training.provenance.ancestry import Ancestry
 
 
-def erase(person: User, *, projects: Iterable[Project], by: User) -> deletion.Extent:
+def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> deletion.Extent:
     """Delete what somebody answered in these projects, and the figures about them in runs and versions.
 
     Runs that learned from the answers and are not done begin anew, if they are taken up again. Returns what
@@ -23,24 +23,24 @@ def erase(person: User, *, projects: Iterable[Project], by: User) -> deletion.Ex
     """
     chosen = list(projects)
     with transaction.atomic():
-        learning = touched_by(person, chosen).runs
+        learning = affected_by(person, chosen).runs
         there_was = deletion.erase(person, projects=chosen, by=by)
-        _forget_states(Run.objects.filter(pk__in=learning))
+        _discard_saved_states(Run.objects.filter(pk__in=learning))
         runs = Run.objects.select_for_update(of=("self",)).filter(project__in=chosen).order_by("pk")
         for run in runs.filter(kind__in=(Run.Kind.TRAIN_REWARD, Run.Kind.EVALUATE)):
-            cleaned = without(run.metrics, person)
+            cleaned = without_annotator(run.metrics, person)
             if cleaned != run.metrics:
                 Run.objects.filter(pk=run.pk).update(metrics=cleaned)
         versions = ModelVersion.objects.select_for_update(of=("self",)).filter(run__project__in=chosen)
         for version in versions.order_by("pk"):
-            cleaned = without(version.metrics, person)
+            cleaned = without_annotator(version.metrics, person)
             if cleaned != version.metrics:
                 ModelVersion.objects.filter(pk=version.pk).update(metrics=cleaned)
     return there_was
 
 
 @dataclass(frozen=True)
-class Touched:
+class Affected:
     """What learned from somebody's answers, by ids: runs, and the versions they made, with whatever was made
     from those."""
 
@@ -48,16 +48,16 @@ class Touched:
     versions: list[int]
 
 
-def touched_by(person: User, projects: Iterable[Project]) -> Touched:
+def affected_by(person: User, projects: Iterable[Project]) -> Affected:
     """What learned from what somebody answered in these projects."""
     answers = Annotation.objects.filter(assignment__annotator=person, assignment__project__in=projects)
     used = SnapshotAnswer.objects.filter(annotation__in=answers).order_by().values("snapshot")
     runs = Run.objects.filter(snapshot__in=used).order_by("pk").values_list("pk", flat=True)
     made = ModelVersion.objects.filter(run__in=runs).values_list("pk", flat=True)
-    return Touched(list(runs), Descent.known().descendants(*made))
+    return Affected(list(runs), Ancestry.load().descendants(*made))
 
 
-def _forget_states(runs: QuerySet[Run]) -> None:
+def _discard_saved_states(runs: QuerySet[Run]) -> None:
     """Leave no state to go on from: it learned from what is deleted, and what is left is another lesson."""
     waiting = runs.exclude(status__in=(Run.Status.RUNNING, Run.Status.SUCCEEDED))
     for run in waiting.filter(saved_step__isnull=False):
@@ -65,7 +65,7 @@ def _forget_states(runs: QuerySet[Run]) -> None:
         transaction.on_commit(run.remove_folder)
 
 
-def of_those_left(metrics: dict[str, Any], snapshot: PreferenceSnapshot) -> dict[str, Any]:
+def without_deleted_annotators(metrics: dict[str, Any], snapshot: PreferenceSnapshot) -> dict[str, Any]:
     """A run's metrics without the rows about annotators whose answers were deleted while it learned."""
     snapshot.refresh_from_db()
     if not snapshot.withdrawn or "annotators" not in metrics:
@@ -74,7 +74,7 @@ def of_those_left(metrics: dict[str, Any], snapshot: PreferenceSnapshot) -> dict
     return metrics | {"annotators": [row for row in metrics["annotators"] if row["annotator"] in left]}
 
 
-def without(metrics: dict[str, Any], person: User) -> dict[str, Any]:
+def without_annotator(metrics: dict[str, Any], person: User) -> dict[str, Any]:
     """A run's metrics without the rows about one annotator: reliabilities, which name people by number, and
     what each said in an evaluation, by name."""
     names = {str(person.pk), person.get_username()}
@@ -90,22 +90,27 @@ def without(metrics: dict[str, Any], person: User) -> dict[str, Any]:
     return cleaned
 
 
-def withdrawn_from(version: ModelVersion) -> int:
+def count_deleted(version: ModelVersion) -> int:
     """How many of the answers behind a version were deleted since: at least so many."""
-    return withdrawn_from_each([version]).get(version.pk, 0)
+    return count_deleted_by_version([version]).get(version.pk, 0)
 
 
-def withdrawn_from_each(versions: Iterable[ModelVersion]) -> dict[int, int]:
+def count_deleted_by_version(versions: Iterable[ModelVersion]) -> dict[int, int]:
     """The same for several, by id, in two queries; without those from which none were."""
     marked = PreferenceSnapshot.objects.filter(withdrawn__gt=0).defer("content").in_bulk()
     if not marked:
         return {}
-    descent = Descent.known()
-    found = {version.pk: lost(descent, descent.ancestors(version.pk), marked) for version in versions}
+    descent = Ancestry.load()
+    found = {
+        version.pk: count_deleted_in_line(descent, descent.ancestors(version.pk), marked)
+        for version in versions
+    }
     return {key: count for key, count in found.items() if count}
 
 
-def lost(descent: Descent, line: Iterable[int], snapshots: Mapping[int, PreferenceSnapshot]) -> int:
+def count_deleted_in_line(
+    descent: Ancestry, line: Iterable[int], snapshots: Mapping[int, PreferenceSnapshot]
+) -> int:
     """How many of the answers that a line of versions learned from were deleted since, at least.
 
     Snapshots of one project hold many of the same answers: the one that lost most is counted. A run that
@@ -114,7 +119,11 @@ def lost(descent: Descent, line: Iterable[int], snapshots: Mapping[int, Preferen
     most: dict[int, int] = defaultdict(int)
     for key in line:
         snapshot = snapshots.get(descent.snapshots.get(key, 0))
-        if snapshot is None or snapshot.withdrawn_at is None or snapshot.withdrawn_at <= descent.began[key]:
+        if (
+            snapshot is None
+            or snapshot.withdrawn_at is None
+            or snapshot.withdrawn_at <= descent.run_created[key]
+        ):
             continue
         most[snapshot.project_id] = max(most[snapshot.project_id], snapshot.withdrawn)
     return sum(most.values())

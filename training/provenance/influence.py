@@ -6,11 +6,11 @@ from django.db.models import Exists, OuterRef
 
 from labeling.models import Annotation, PreferenceSnapshot, Prompt, TaskSample
 from training.models import Gate, ModelVersion, Run
-from training.provenance.ancestry import Descent
+from training.provenance.ancestry import Ancestry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shaped:
+class Influence:
     """Everything that one revision of an answer had a part in, oldest first."""
 
     snapshots: list[PreferenceSnapshot]
@@ -28,14 +28,14 @@ class Shaped:
         return bool(self.snapshots or self.gates)
 
 
-def shaped_by(annotation: Annotation) -> Shaped:
+def influence_of(annotation: Annotation) -> Influence:
     """What became of an answer."""
     snapshots = list(annotation.snapshots.defer("content").order_by("pk"))
     runs = list(Run.objects.filter(snapshot__in=snapshots).select_related("project").order_by("pk"))
     versions = list(ModelVersion.objects.filter(run__in=runs).order_by("pk"))
     own = [version.pk for version in versions]
-    later = Descent.known().descendants(*own)[len(own) :] if own else []
-    return Shaped(
+    later = Ancestry.load().descendants(*own)[len(own) :] if own else []
+    return Influence(
         snapshots=snapshots,
         runs=runs,
         versions=versions,

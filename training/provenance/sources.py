@@ -10,10 +10,10 @@ from django.db.models.functions import Coalesce
 
 from labeling.models import PreferenceSnapshot, SnapshotAnswer
 from training.models import ModelVersion, Run
-from training.provenance.ancestry import Descent
-from training.provenance.deletion import lost
+from training.provenance.ancestry import Ancestry
+from training.provenance.deletion import count_deleted_in_line
 
-FILES = ("preferences", "demonstrations")
+FILE_PARAMETERS = ("preferences", "demonstrations")
 """Parameters of runs that name a file to learn from."""
 
 
@@ -32,7 +32,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behind:
+class Sources:
     """All that people said which a version learned from, by itself or through what it was made from."""
 
     version: ModelVersion
@@ -44,12 +44,12 @@ class Behind:
     """How many of the answers were deleted since: at least so many."""
 
 
-def behind(version: ModelVersion) -> Behind:
+def find_sources(version: ModelVersion) -> Sources:
     """The snapshots behind a version, with what is in them."""
-    descent = Descent.known()
+    descent = Ancestry.load()
     line = descent.ancestors(version.pk)
     versions = ModelVersion.objects.select_related("run").in_bulk(line)
-    snapshots = summed(*{descent.snapshots[key] for key in line if key in descent.snapshots})
+    snapshots = summarise_snapshots(*{descent.snapshots[key] for key in line if key in descent.snapshots})
     sources = [
         Source(
             version=versions[key],
@@ -62,17 +62,20 @@ def behind(version: ModelVersion) -> Behind:
         for key in line
         if (snapshot := snapshots.get(descent.snapshots.get(key, 0))) is not None
     ]
-    return Behind(
+    return Sources(
         version=version,
         sources=sources,
         files=[
-            (versions[key], name) for key in line if (run := versions[key].run) for name in learned_files(run)
+            (versions[key], name)
+            for key in line
+            if (run := versions[key].run)
+            for name in source_file_names(run)
         ],
-        withdrawn=lost(descent, line, snapshots),
+        withdrawn=count_deleted_in_line(descent, line, snapshots),
     )
 
 
-def summed(*snapshots: int) -> dict[int, Any]:
+def summarise_snapshots(*snapshots: int) -> dict[int, Any]:
     """These snapshots by id, without their content, with `here` (answers), `people`, `first` and `last`."""
     rows = SnapshotAnswer.objects.filter(snapshot=OuterRef("pk")).order_by().values("snapshot")
     figures = {
@@ -90,6 +93,6 @@ def summed(*snapshots: int) -> dict[int, Any]:
     return found.annotate(**columns).in_bulk(snapshots)
 
 
-def learned_files(run: Run) -> list[str]:
+def source_file_names(run: Run) -> list[str]:
     """The names of the files that a run learned from."""
-    return [PurePath(run.parameters[name]).name for name in FILES if run.parameters.get(name)]
+    return [PurePath(run.parameters[name]).name for name in FILE_PARAMETERS if run.parameters.get(name)]

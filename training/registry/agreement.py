@@ -22,7 +22,7 @@ class Agreement:
     people: int
 
 
-def snapshot_behind(version: ModelVersion) -> PreferenceSnapshot | None:
+def source_snapshot(version: ModelVersion) -> PreferenceSnapshot | None:
     """The snapshot that a version learned from, by itself or through its reward model; None: none."""
     run = version.run
     if run is None:
@@ -33,9 +33,9 @@ def snapshot_behind(version: ModelVersion) -> PreferenceSnapshot | None:
     return reward.snapshot if reward else None
 
 
-def agreement_behind(version: ModelVersion) -> Agreement | None:
+def annotator_agreement(version: ModelVersion) -> Agreement | None:
     """The agreement of the people behind a version, of the answers that are still there; None: no answers."""
-    snapshot = snapshot_behind(version)
+    snapshot = source_snapshot(version)
     if snapshot is None:
         return None
     project = snapshot.project

@@ -32,17 +32,17 @@ def promote(
     takes `without_gate` and a reason. A version of no project becomes one of this project. Raises NotAllowed.
     """
     with _locked(project, version):
-        _require_of(version, project)
+        _require_same_project(version, project)
         if version.stage == PRODUCTION:
             raise NotAllowed(f"{version} is in production already.")
         if version.stage == ARCHIVED:
             raise NotAllowed(f"{version} is archived: take it out of the archive first.")
         current = ModelVersion.objects.production(project, ModelVersion.Kind(version.kind))
-        gate, is_met = _gate(version, project)
+        gate, is_met = _gate_and_result(version, project)
         if not is_met and not without_gate:
-            raise NotAllowed(_what_the_gate_lacks(version, gate, current))
+            raise NotAllowed(_gate_refusal(version, gate, current))
         if not is_met or version.kind == REWARD:
-            reason = _required(reason, f"promote {version}")
+            reason = _require_reason(reason, f"promote {version}")
         _require_files(version)
         _put_into_production(version, project, in_place_of=current)
         return Decision.objects.create(
@@ -52,7 +52,7 @@ def promote(
             replaced=current,
             gate=gate,
             gate_was_met=is_met,
-            reason=reason.strip() or _reason_of(gate),
+            reason=reason.strip() or _default_reason(gate),
             by=by,
         )
 
@@ -68,14 +68,14 @@ def roll_back(
         current = ModelVersion.objects.production(project, kind)
         if current is None:
             raise NotAllowed(f"Nothing is in production in “{project}”: there is nothing to roll back from.")
-        earlier = before(project, kind)
+        earlier = previous_production(project, kind)
         if earlier is None:
             raise NotAllowed(f"{current} is the first in production in “{project}”: there is none before it.")
         if earlier.stage == ARCHIVED:
             raise NotAllowed(
                 f"{earlier}, which was in production before, is archived: take it out of the archive first."
             )
-        reason = _required(reason, f"roll back to {earlier}")
+        reason = _require_reason(reason, f"roll back to {earlier}")
         _require_files(earlier)
         _put_into_production(earlier, project, in_place_of=current)
         return Decision.objects.create(
@@ -97,9 +97,9 @@ def archive(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
             raise NotAllowed(f"{version} is archived already.")
         if version.gates.filter(outcome=Gate.Outcome.OPEN).exists():
             raise NotAllowed(f"People are comparing {version}: withdraw its gate first.")
-        reason = _required(reason, f"archive {version}")
-        _move(version, ARCHIVED)
-        return _decided(Decision.Action.ARCHIVE, version, by=by, reason=reason)
+        reason = _require_reason(reason, f"archive {version}")
+        _set_stage(version, ARCHIVED)
+        return _record_decision(Decision.Action.ARCHIVE, version, by=by, reason=reason)
 
 
 def restore(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
@@ -107,12 +107,12 @@ def restore(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
     with _locked(version.project, version):
         if version.stage != ARCHIVED:
             raise NotAllowed(f"{version} is not archived.")
-        reason = _required(reason, f"take {version} out of the archive")
-        _move(version, ModelVersion.Stage.CANDIDATE)
-        return _decided(Decision.Action.RESTORE, version, by=by, reason=reason)
+        reason = _require_reason(reason, f"take {version} out of the archive")
+        _set_stage(version, ModelVersion.Stage.CANDIDATE)
+        return _record_decision(Decision.Action.RESTORE, version, by=by, reason=reason)
 
 
-def before(project: Project, kind: ModelVersion.Kind = POLICY) -> ModelVersion | None:
+def previous_production(project: Project, kind: ModelVersion.Kind = POLICY) -> ModelVersion | None:
     """The version that a roll back would restore: each goes one step further back. None: there is none."""
     moves = Decision.objects.filter(
         project=project,
@@ -141,7 +141,7 @@ def _locked(project: Project | None, version: ModelVersion | None = None) -> Ite
         yield
 
 
-def _require_of(version: ModelVersion, project: Project) -> None:
+def _require_same_project(version: ModelVersion, project: Project) -> None:
     if version.project is not None and version.project != project:
         raise NotAllowed(
             f"{version} is a version of “{version.project}”: in “{project}”, only its own are promoted."
@@ -150,26 +150,26 @@ def _require_of(version: ModelVersion, project: Project) -> None:
 
 def _require_files(version: ModelVersion) -> None:
     try:
-        artifacts.check(version)
+        artifacts.verify(version)
     except artifacts.ArtifactError as error:
         text = str(error)
         raise NotAllowed(f"{text[0].upper()}{text[1:]}") from None
 
 
-def _required(reason: str, what: str) -> str:
+def _require_reason(reason: str, what: str) -> str:
     if not reason.strip():
         raise NotAllowed(f"Say why, to {what}: the reason is kept with the decision.")
     return reason.strip()
 
 
-def _gate(version: ModelVersion, project: Project) -> tuple[Gate | None, bool]:
+def _gate_and_result(version: ModelVersion, project: Project) -> tuple[Gate | None, bool]:
     """The gate that counts, and whether it lets the version pass. Reward models have none."""
     if version.kind == REWARD:
         return None, True
     return gates.gate_for(version, project), gates.is_met(version, project)
 
 
-def _what_the_gate_lacks(version: ModelVersion, gate: Gate | None, current: ModelVersion | None) -> str:
+def _gate_refusal(version: ModelVersion, gate: Gate | None, current: ModelVersion | None) -> str:
     otherwise = "or promote it without, and say why."
     if gate is None:
         return f"People have not compared {version} with {current} yet: open its gate, {otherwise}"
@@ -179,7 +179,7 @@ def _what_the_gate_lacks(version: ModelVersion, gate: Gate | None, current: Mode
     return f"The gate of {version} is not met: {outcome}. Promote another version, {otherwise}"
 
 
-def _reason_of(gate: Gate | None) -> str:
+def _default_reason(gate: Gate | None) -> str:
     return "Its gate is met." if gate else "Nothing was in production."
 
 
@@ -187,17 +187,19 @@ def _put_into_production(
     version: ModelVersion, project: Project, *, in_place_of: ModelVersion | None
 ) -> None:
     if in_place_of is not None:
-        _move(in_place_of, ModelVersion.Stage.CANDIDATE)
+        _set_stage(in_place_of, ModelVersion.Stage.CANDIDATE)
     version.project = project
-    _move(version, PRODUCTION)
+    _set_stage(version, PRODUCTION)
 
 
-def _move(version: ModelVersion, stage: ModelVersion.Stage) -> None:
+def _set_stage(version: ModelVersion, stage: ModelVersion.Stage) -> None:
     version.stage = stage
     version.save(update_fields=["stage", "project"])
 
 
-def _decided(action: Decision.Action, version: ModelVersion, *, by: User | None, reason: str) -> Decision:
+def _record_decision(
+    action: Decision.Action, version: ModelVersion, *, by: User | None, reason: str
+) -> Decision:
     return Decision.objects.create(
         action=action, version=version, project=version.project, reason=reason, by=by
     )

@@ -13,7 +13,7 @@ from training.models import Gate
 from training.registry.confidence_sequence import ConfidenceSequence, confidence_sequence
 from training.reports.evaluation_report import Interval
 
-LEADS = {
+OUTCOME_PHRASES = {
     Gate.Outcome.OPEN: "So far",
     Gate.Outcome.MET: "People prefer {candidate}",
     Gate.Outcome.REFUSED: "People prefer {against}",
@@ -42,10 +42,10 @@ class Evidence:
     """How many people gave these answers."""
 
     @classmethod
-    def now(cls, gate: Gate) -> Self:
+    def current(cls, gate: Gate) -> Self:
         """What there is now. Points after the one that decided are left out: however late somebody looks, it
         is decided as if they had looked after each."""
-        project, generators = gate.project, writers(gate)
+        project, generators = gate.project, generators_of(gate)
         seen = observations(project, *generators)
         at = confidence_sequence([each.points for each in seen]).decided_at
         counted = seen[:at]
@@ -64,7 +64,7 @@ class Evidence:
         )
 
     @classmethod
-    def kept(cls, gate: Gate) -> Self:
+    def stored(cls, gate: Gate) -> Self:
         """What there was when the gate closed."""
         return cls(**gate.evidence)
 
@@ -100,15 +100,15 @@ class Evidence:
         return Interval(rate=self.rate, low=self.low, high=self.high, count=self.compared)
 
     @property
-    def won(self) -> int:
+    def wins(self) -> int:
         return sum(each > 0.5 for each in self.points)
 
     @property
-    def tied(self) -> int:
+    def ties(self) -> int:
         return sum(each == 0.5 for each in self.points)
 
     @property
-    def lost(self) -> int:
+    def losses(self) -> int:
         return sum(each < 0.5 for each in self.points)
 
     @property
@@ -117,19 +117,23 @@ class Evidence:
         return self.tasks - self.complete
 
     @property
-    def verdict(self) -> Gate.Outcome | None:
+    def outcome(self) -> Gate.Outcome | None:
         """Met or refused, once the interval no longer holds a half."""
         if self.sequence.decided_at is None:
             return None
         return Gate.Outcome.MET if self.low >= 0.5 else Gate.Outcome.REFUSED
 
 
-def sentence(gate: Gate, found: Evidence) -> str:
+def summarise(gate: Gate, found: Evidence) -> str:
     """How a gate stands, in one sentence."""
     if found.rate is None:
         is_open = gate.outcome == Gate.Outcome.OPEN
-        return "Nobody has compared the two yet." if is_open else f"{LEADS[Gate.Outcome(gate.outcome)]}."
-    lead = LEADS[Gate.Outcome(gate.outcome)].format(candidate=gate.candidate, against=gate.against)
+        return (
+            "Nobody has compared the two yet."
+            if is_open
+            else f"{OUTCOME_PHRASES[Gate.Outcome(gate.outcome)]}."
+        )
+    lead = OUTCOME_PHRASES[Gate.Outcome(gate.outcome)].format(candidate=gate.candidate, against=gate.against)
     prompts = "prompt" if found.compared == 1 else "prompts"
     return (
         f"{lead}: the candidate wins {found.rate:.0%} on {found.compared} compared {prompts} "
@@ -137,22 +141,22 @@ def sentence(gate: Gate, found: Evidence) -> str:
     )
 
 
-def evidence(gate: Gate) -> Evidence:
+def evidence_of(gate: Gate) -> Evidence:
     """The figures of a gate: as they are while it is open, and as they were when it closed."""
-    return Evidence.now(gate) if gate.outcome == Gate.Outcome.OPEN else Evidence.kept(gate)
+    return Evidence.current(gate) if gate.outcome == Gate.Outcome.OPEN else Evidence.stored(gate)
 
 
-def writers(gate: Gate) -> tuple[Generator, Generator]:
+def generators_of(gate: Gate) -> tuple[Generator, Generator]:
     """The candidate and the version it is compared with, as writers of samples."""
     assert gate.candidate.generator is not None
     assert gate.against.generator is not None
     return gate.candidate.generator, gate.against.generator
 
 
-def by_annotator(gate: Gate) -> list[tuple[str, int]]:
+def answers_by_annotator(gate: Gate) -> list[tuple[str, int]]:
     """Who answered how many of the tasks, most first; those whose answers were deleted are not among them."""
     names: dict[str, int] = {}
-    tasks = tasks_between(gate.project, *writers(gate))
+    tasks = tasks_between(gate.project, *generators_of(gate))
     answers = Annotation.objects.of(gate.project).counting().filter(assignment__task__in=tasks)
     for name in answers.values_list("assignment__annotator__username", flat=True):
         names[name] = names.get(name, 0) + 1

@@ -25,17 +25,15 @@ from labeling.models import Project, Prompt
 from training import runs
 from training.forms.judges import PEOPLE
 from training.models import Gate, ModelVersion, Run
-from training.registry.gate_evidence import Evidence, evidence, sentence, writers
+from training.registry.gate_evidence import Evidence, evidence_of, generators_of, summarise
 from training.reports.evaluation_report import Interval
 
-MOST = 200
+MAX_PROMPTS = 200
 """Prompts on which a gate compares, where there are as many: a rate of two in three is then nearly always
 told from a half, one of 60 % every other time."""
 
-MORE = 100
+ADDITIONAL_PROMPTS = 100
 """Prompts that asking more adds."""
-
-ENDED_BADLY = (Run.Status.FAILED, Run.Status.CANCELLED)
 
 
 class NotOpened(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
@@ -52,13 +50,13 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
         # Two that are opened at once are opened one after the other.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         against = _opponent(candidate, project)
-        last = _between(candidate, against, project).first()
+        last = _gates_between(candidate, against, project).first()
         if last is not None and last.outcome == Gate.Outcome.OPEN:
             return last
         if last is not None:
-            raise NotOpened(_why_no_second(last))
-        asked, fresh = _prompts(project, candidate, against)
-        wanted = min(max(MOST - asked, 0), fresh)
+            raise NotOpened(_existing_gate_message(last))
+        asked, fresh = _count_prompts(project, candidate, against)
+        wanted = min(max(MAX_PROMPTS - asked, 0), fresh)
         if asked + wanted == 0:
             raise NotOpened(f"“{project.slug}” has no held-out prompts to compare on: add some first.")
         gate = Gate.objects.create(
@@ -66,11 +64,11 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
             candidate=candidate,
             against=against,
             max_prompts=asked + wanted,
-            run=_ask(candidate, against, project, tasks=wanted, by=by) if wanted else None,
+            run=_start_evaluation(candidate, against, project, tasks=wanted, by=by) if wanted else None,
             opened_by=by,
         )
-        put_ahead(project, *writers(gate))
-    return look(gate)
+        put_ahead(project, *generators_of(gate))
+    return close_if_decided(gate)
 
 
 def ask_more(gate: Gate, *, by: User | None) -> Gate:
@@ -85,17 +83,17 @@ def ask_more(gate: Gate, *, by: User | None) -> Gate:
             )
         if _opponent(locked.candidate, locked.project) != locked.against:
             raise NotOpened(f"{locked.against} is no longer in production: open a gate against what is.")
-        asked, fresh = _prompts(locked.project, locked.candidate, locked.against)
-        wanted = min(MORE, fresh)
+        asked, fresh = _count_prompts(locked.project, locked.candidate, locked.against)
+        wanted = min(ADDITIONAL_PROMPTS, fresh)
         if wanted == 0:
             raise NotOpened(
                 f"The two were compared on all {asked} held-out prompts of “{locked.project.slug}”: add more."
             )
         locked.outcome, locked.closed_at, locked.evidence = Gate.Outcome.OPEN, None, {}
         locked.max_prompts = asked + wanted
-        locked.run = _ask(locked.candidate, locked.against, locked.project, tasks=wanted, by=by)
+        locked.run = _start_evaluation(locked.candidate, locked.against, locked.project, tasks=wanted, by=by)
         locked.save()
-        put_ahead(locked.project, *writers(locked))
+        put_ahead(locked.project, *generators_of(locked))
     gate.refresh_from_db()
     return gate
 
@@ -113,7 +111,7 @@ def withdraw(gate: Gate) -> bool:
     return True
 
 
-def look(gate: Gate) -> Gate:
+def close_if_decided(gate: Gate) -> Gate:
     """The gate, closed if its answers decide it by now. Looked at twice at once, it is closed once."""
     with transaction.atomic():
         waiting = Gate.objects.select_for_update(of=("self",), skip_locked=True)
@@ -128,14 +126,16 @@ def look(gate: Gate) -> Gate:
 
 def close_decided() -> int:
     """Close the open gates that are decided; returns how many."""
-    return sum(look(gate).outcome != Gate.Outcome.OPEN for gate in Gate.objects.filter(outcome="open"))
+    return sum(
+        close_if_decided(gate).outcome != Gate.Outcome.OPEN for gate in Gate.objects.filter(outcome="open")
+    )
 
 
 def gate_for(version: ModelVersion, project: Project) -> Gate | None:
     """The gate between a version and what is in production in the project now; None: there is none, or it was
     withdrawn."""
     against = ModelVersion.objects.production(project)
-    return _between(version, against, project).first() if against else None
+    return _gates_between(version, against, project).first() if against else None
 
 
 def is_met(version: ModelVersion, project: Project) -> bool:
@@ -147,19 +147,19 @@ def is_met(version: ModelVersion, project: Project) -> bool:
     against = ModelVersion.objects.production(project)
     if against is None or against == version or version.kind != ModelVersion.Kind.POLICY:
         return True
-    gate = _between(version, against, project).first()
-    return gate is not None and look(gate).outcome == Gate.Outcome.MET
+    gate = _gates_between(version, against, project).first()
+    return gate is not None and close_if_decided(gate).outcome == Gate.Outcome.MET
 
 
 def can_ask_more(gate: Gate) -> bool:
     """Whether more answers could decide it: it is undecided, or its run ended without asking."""
     if gate.outcome == Gate.Outcome.OPEN:
-        return gate.run is not None and gate.run.status in ENDED_BADLY
+        return gate.run is not None and gate.run.status in Run.ENDED_EARLY
     return gate.outcome == Gate.Outcome.UNDECIDED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class GateCard:
     """What the page of a version shows of its gate in one project."""
 
     project: Project
@@ -171,8 +171,8 @@ class Card:
     """Whether this person may open one, and it makes sense."""
 
     @property
-    def sentence(self) -> str:
-        return sentence(self.gate, self.evidence) if self.gate and self.evidence else ""
+    def summary(self) -> str:
+        return summarise(self.gate, self.evidence) if self.gate and self.evidence else ""
 
     @property
     def interval(self) -> Interval | None:
@@ -180,29 +180,29 @@ class Card:
         return self.evidence.interval if self.evidence else None
 
 
-def card(version: ModelVersion, user: User | AnonymousUser) -> dict[str, Any]:
+def gate_cards_context(version: ModelVersion, user: User | AnonymousUser) -> dict[str, Any]:
     """The context of `training/gates/_card.html`: a version's gate in its project, or, where it has none yet,
     in each with a version in production to compare with; nothing for what writes nothing."""
     if version.kind != ModelVersion.Kind.POLICY:
         return {"gate_cards": []}
     if version.project is not None:
-        return {"gate_cards": [_card(version, version.project, user)]}
+        return {"gate_cards": [_gate_card(version, version.project, user)]}
     elsewhere = ModelVersion.objects.policies().filter(stage=ModelVersion.Stage.PRODUCTION)
     projects = Project.objects.allowed(user, "training.view_modelversion").filter(versions__in=elsewhere)
-    return {"gate_cards": [_card(version, project, user) for project in projects]}
+    return {"gate_cards": [_gate_card(version, project, user) for project in projects]}
 
 
-def _card(version: ModelVersion, project: Project, user: User | AnonymousUser) -> Card:
+def _gate_card(version: ModelVersion, project: Project, user: User | AnonymousUser) -> GateCard:
     against = ModelVersion.objects.production(project)
     gate = gate_for(version, project)
     if gate is not None:
-        look(gate)
+        close_if_decided(gate)
     comparable = against is not None and against != version and project.kind.compares
-    return Card(
+    return GateCard(
         project=project,
         against=against,
         gate=gate,
-        evidence=evidence(gate) if gate else None,
+        evidence=evidence_of(gate) if gate else None,
         is_met=is_met(version, project),
         may_open=comparable
         and gate is None
@@ -211,7 +211,7 @@ def _card(version: ModelVersion, project: Project, user: User | AnonymousUser) -
     )
 
 
-def _between(candidate: ModelVersion, against: ModelVersion, project: Project) -> QuerySet[Gate]:
+def _gates_between(candidate: ModelVersion, against: ModelVersion, project: Project) -> QuerySet[Gate]:
     gates = Gate.objects.filter(project=project, candidate=candidate, against=against)
     return gates.exclude(outcome=Gate.Outcome.WITHDRAWN).select_related("run")
 
@@ -234,14 +234,14 @@ def _opponent(candidate: ModelVersion, project: Project) -> ModelVersion:
     return against
 
 
-def _why_no_second(gate: Gate) -> str:
+def _existing_gate_message(gate: Gate) -> str:
     """Why the two are not compared anew: asked until the answer pleases, chance would decide."""
     if gate.outcome == Gate.Outcome.UNDECIDED:
         return f"{gate} is undecided: ask more on the page of its gate."
     return f"{gate} is decided: {gate.get_outcome_display()}."
 
 
-def _prompts(project: Project, candidate: ModelVersion, against: ModelVersion) -> tuple[int, int]:
+def _count_prompts(project: Project, candidate: ModelVersion, against: ModelVersion) -> tuple[int, int]:
     """On how many held-out prompts the two were compared or will be, and how many others there are."""
     assert candidate.generator is not None
     assert against.generator is not None
@@ -250,7 +250,7 @@ def _prompts(project: Project, candidate: ModelVersion, against: ModelVersion) -
     return asked, project.prompts.filter(split=Prompt.Split.HELDOUT).count() - asked
 
 
-def _ask(
+def _start_evaluation(
     candidate: ModelVersion, against: ModelVersion, project: Project, *, tasks: int, by: User | None
 ) -> Run:
     """The run that lets both write and opens the tasks; texts are as long as the candidate learned to write.
@@ -286,4 +286,4 @@ def _close(gate: Gate, outcome: Gate.Outcome, found: Evidence) -> None:
     """Keep the outcome with its figures; tasks that nobody has begun come after all others from now on."""
     gate.outcome, gate.evidence, gate.closed_at = outcome, found.as_json(), timezone.now()
     gate.save(update_fields=["outcome", "evidence", "closed_at"])
-    put_behind(gate.project, *writers(gate))
+    put_behind(gate.project, *generators_of(gate))

@@ -13,7 +13,7 @@ from labeling.models import Project
 from training.models import ModelVersion
 from training.models.versions import ModelVersionQuerySet
 
-MOST = 80
+MAX_VERSIONS = 80
 """The newest versions that are drawn; all that these come from are drawn as well."""
 
 WEIGHTS, REWARD, ANSWERS, TEXT = "weights", "reward", "answers", "text"
@@ -25,7 +25,7 @@ class Node:
     """A version, or what one learned from."""
 
     key: str
-    sort: str
+    kind: str
     """policy, reward, snapshot or corpus."""
     name: str
     detail: str = ""
@@ -35,11 +35,11 @@ class Node:
     was_promoted: bool = False
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The second line of its box."""
         if not self.stage:
             return self.detail
-        what = "reward model" if self.sort == "reward" else "policy"
+        what = "reward model" if self.kind == "reward" else "policy"
         if self.stage == "candidate" and self.was_promoted:
             return f"{what}, was in production"
         return f"{what}, {'in production' if self.stage == 'production' else self.stage}"
@@ -51,7 +51,7 @@ class Edge:
 
     origin: str
     result: str
-    what: str
+    kind: str
 
 
 @dataclass
@@ -60,10 +60,10 @@ class Lineage:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
-    left_out: int = 0
+    omitted: int = 0
     """Older versions that nothing drawn comes from."""
 
-    def origins(self, keys: Iterable[str]) -> set[str]:
+    def ancestors(self, keys: Iterable[str]) -> set[str]:
         """These nodes and all that had a hand in them."""
         before: dict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
@@ -77,11 +77,11 @@ class Lineage:
         return found
 
     @property
-    def to_production(self) -> set[str]:
+    def production_ancestors(self) -> set[str]:
         """The nodes on the way to what is in production."""
-        return self.origins(key for key, node in self.nodes.items() if node.stage == "production")
+        return self.ancestors(key for key, node in self.nodes.items() if node.stage == "production")
 
-    def only(self, keys: set[str]) -> "Lineage":
+    def subgraph(self, keys: set[str]) -> "Lineage":
         """The part of the graph with these nodes."""
         nodes = {key: node for key, node in self.nodes.items() if key in keys}
         edges = [edge for edge in self.edges if edge.origin in nodes and edge.result in nodes]
@@ -93,16 +93,16 @@ class Lineage:
 def lineage(user: User | AnonymousUser, project: Project | None = None) -> Lineage:
     """The lineage of the versions that a person may look at: of one project with all that they come from, or
     of all. One query."""
-    rows = rows_of(ModelVersion.objects.visible_to(user))
-    whole = graph_of(rows)
+    rows = version_rows(ModelVersion.objects.visible_to(user))
+    whole = build_graph(rows)
     asked = [row for row in rows if project is None or row["project_id"] == project.pk]
-    newest = [f"v{row['pk']}" for row in asked[-MOST:]]
-    part = whole.only(whole.origins(newest))
-    part.left_out = sum(f"v{row['pk']}" not in part.nodes for row in asked)
+    newest = [f"v{row['pk']}" for row in asked[-MAX_VERSIONS:]]
+    part = whole.subgraph(whole.ancestors(newest))
+    part.omitted = sum(f"v{row['pk']}" not in part.nodes for row in asked)
     return part
 
 
-def rows_of(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
+def version_rows(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
     """What a graph needs to know of versions, oldest first."""
     run = "run__parameters"
     return list(
@@ -116,7 +116,7 @@ def rows_of(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
     )  # fmt: skip
 
 
-def graph_of(rows: list[dict[str, Any]]) -> Lineage:
+def build_graph(rows: list[dict[str, Any]]) -> Lineage:
     """The graph of these versions; where one comes from a version that is not among them, it begins there."""
     graph = Lineage()
     there = {row["pk"] for row in rows}
@@ -135,13 +135,13 @@ def graph_of(rows: list[dict[str, Any]]) -> Lineage:
         # A run that measures by a reward model learns nothing from it.
         if row["reward_id"] in there and row["run_kind"] == "finetune":
             graph.edges.append(Edge(f"v{row['reward_id']}", key, REWARD))
-        for node, what in beginnings(row):
+        for node, what in data_sources(row):
             graph.nodes.setdefault(node.key, node)
             graph.edges.append(Edge(node.key, key, what))
     return graph
 
 
-def beginnings(row: dict[str, Any]) -> Iterable[tuple[Node, str]]:
+def data_sources(row: dict[str, Any]) -> Iterable[tuple[Node, str]]:
     """What a version learned from that is no version."""
     if row["snapshot_id"]:
         count, what = row["comparisons"], "comparison"

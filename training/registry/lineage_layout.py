@@ -14,12 +14,12 @@ from statistics import fmean
 from training.registry.lineage import Lineage, Node
 
 BOX_WIDTH, BOX_HEIGHT = 176, 48
-ACROSS, DOWN = 196, 92
-LANE = 36
+COLUMN_WIDTH, ROW_HEIGHT = 196, 92
+LANE_WIDTH = 36
 """What a line takes of a row that it crosses."""
 MARGIN = 16
 SWEEPS = 6
-LETTERS = 21
+MAX_LABEL_LENGTH = 21
 """Of a name, so many fit into a box."""
 
 
@@ -30,7 +30,7 @@ class Box:
     node: Node
     x: float
     y: float
-    is_on_the_way: bool
+    leads_to_production: bool
 
     @property
     def width(self) -> int:
@@ -48,7 +48,7 @@ class Box:
     def label(self) -> str:
         """The name, or as much of it as fits."""
         name = self.node.name
-        return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+        return name if len(name) <= MAX_LABEL_LENGTH else f"{name[: MAX_LABEL_LENGTH - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Line:
     """An edge as the `d` of a path."""
 
     path: str
-    what: str
-    is_on_the_way: bool
+    kind: str
+    leads_to_production: bool
 
 
 @dataclass(frozen=True)
-class Picture:
+class Layout:
     """Boxes and lines, all coordinates in the view box."""
 
     boxes: list[Box]
@@ -70,30 +70,30 @@ class Picture:
     height: float
 
 
-def picture(lineage: Lineage) -> Picture:
+def layout(lineage: Lineage) -> Layout:
     """Lay the graph out."""
-    rows = rows_of(lineage)
-    lanes, chains = with_lanes(lineage, rows)
-    order = ordered(lanes, chains)
-    places, width = placed(order, lineage.nodes)
-    way = lineage.to_production
+    rows = assign_rows(lineage)
+    lanes, chains = add_lanes(lineage, rows)
+    order = order_rows(lanes, chains)
+    places, width = assign_positions(order, lineage.nodes)
+    way = lineage.production_ancestors
     boxes = [
-        Box(node, round(places[key] - BOX_WIDTH / 2, 1), MARGIN + rows[key] * DOWN, key in way)
+        Box(node, round(places[key] - BOX_WIDTH / 2, 1), MARGIN + rows[key] * ROW_HEIGHT, key in way)
         for key, node in lineage.nodes.items()
     ]
     lines = [
         Line(
-            path_through([(places[key], lanes[key]) for key in chain]), edge.what,
+            svg_path([(places[key], lanes[key]) for key in chain]), edge.kind,
             edge.origin in way and edge.result in way,
         )
         for edge, chain in zip(lineage.edges, chains, strict=True)
     ]  # fmt: skip
-    height = 2 * MARGIN + max(rows.values(), default=0) * DOWN + BOX_HEIGHT
+    height = 2 * MARGIN + max(rows.values(), default=0) * ROW_HEIGHT + BOX_HEIGHT
     # What is on the way to production is drawn last: over the others.
-    return Picture(boxes, sorted(lines, key=lambda line: line.is_on_the_way), width, height)
+    return Layout(boxes, sorted(lines, key=lambda line: line.leads_to_production), width, height)
 
 
-def rows_of(lineage: Lineage) -> dict[str, int]:
+def assign_rows(lineage: Lineage) -> dict[str, int]:
     """The row of each node: below all that it comes from; what is no version stands right above what first
     learned from it."""
     before, after = defaultdict(list), defaultdict(list)
@@ -113,7 +113,7 @@ def rows_of(lineage: Lineage) -> dict[str, int]:
     return rows
 
 
-def with_lanes(lineage: Lineage, rows: Mapping[str, int]) -> tuple[dict[str, int], list[list[str]]]:
+def add_lanes(lineage: Lineage, rows: Mapping[str, int]) -> tuple[dict[str, int], list[list[str]]]:
     """The rows of all nodes and of a place in each row that an edge crosses; and each edge as the chain of
     its places, ends included. Edges of one node share their places."""
     lanes, chains = dict(rows), []
@@ -127,7 +127,7 @@ def with_lanes(lineage: Lineage, rows: Mapping[str, int]) -> tuple[dict[str, int
     return lanes, chains
 
 
-def ordered(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[list[str]]:
+def order_rows(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[list[str]]:
     """The places of each row from left to right, few lines crossing."""
     above, below = defaultdict(set), defaultdict(set)
     for chain in chains:
@@ -152,10 +152,10 @@ def ordered(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[list[
     return order
 
 
-def placed(order: list[list[str]], nodes: Mapping[str, Node]) -> tuple[dict[str, float], float]:
+def assign_positions(order: list[list[str]], nodes: Mapping[str, Node]) -> tuple[dict[str, float], float]:
     """The middle of each place from the left, rows centred; and the width of the whole."""
-    widths = [[ACROSS if key in nodes else LANE for key in row] for row in order]
-    widest = max((sum(row) for row in widths), default=ACROSS)
+    widths = [[COLUMN_WIDTH if key in nodes else LANE_WIDTH for key in row] for row in order]
+    widest = max((sum(row) for row in widths), default=COLUMN_WIDTH)
     places = {}
     for row, sizes in zip(order, widths, strict=True):
         left = MARGIN + (widest - sum(sizes)) / 2
@@ -165,13 +165,13 @@ def placed(order: list[list[str]], nodes: Mapping[str, Node]) -> tuple[dict[str,
     return places, widest + 2 * MARGIN
 
 
-def path_through(points: list[tuple[float, int]]) -> str:
+def svg_path(points: list[tuple[float, int]]) -> str:
     """A curve from the lower side of the first box to the upper side of the last, straight through lanes."""
     (x, row), *others = points
-    y = MARGIN + row * DOWN + BOX_HEIGHT
+    y = MARGIN + row * ROW_HEIGHT + BOX_HEIGHT
     path = [f"M{x:g} {y:g}"]
     for x_next, row_next in others:
-        top = MARGIN + row_next * DOWN
+        top = MARGIN + row_next * ROW_HEIGHT
         half = (y + top) / 2
         path.append(f"C{x:g} {half:g} {x_next:g} {half:g} {x_next:g} {top:g}")
         x, y = x_next, top + BOX_HEIGHT

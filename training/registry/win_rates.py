@@ -22,10 +22,10 @@ class WinRate:
 
     judge: str
     against: str
-    found: Interval
+    interval: Interval
     source: Run | Gate
     """The closed gate, the evaluation, or the run that made the version."""
-    is_own: bool = False
+    is_from_training: bool = False
     """Whether the version was chosen by this very figure while it was made."""
 
     @property
@@ -50,7 +50,7 @@ def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
         interval = _interval(tuple(gate.evidence.get("points", ())))
         if interval is not None and key not in had:
             had.add(key)
-            rate = WinRate(judge=PEOPLE, against=gate.against.name, found=interval, source=gate)
+            rate = WinRate(judge=PEOPLE, against=gate.against.name, interval=interval, source=gate)
             found[gate.candidate_id].append(rate)
     evaluations = (
         Run.objects.filter(kind=Run.Kind.EVALUATE, status=Run.Status.SUCCEEDED, policy__in=versions)
@@ -66,12 +66,15 @@ def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
                 had.add(key)
                 found[version].append(
                     WinRate(
-                        judge=row["judge"], against=against, found=Interval(**row["won"]), source=Run(pk=pk)
+                        judge=row["judge"],
+                        against=against,
+                        interval=Interval(**row["won"]),
+                        source=Run(pk=pk),
                     )
                 )
     for version in versions:
         found[version.pk] = sorted(found[version.pk], key=lambda each: not each.by_people)
-        own = of_its_training(version)
+        own = training_win_rate(version)
         if own is not None and (version.pk, own.judge, own.against) not in had:
             found[version.pk].append(own)
     return found
@@ -83,7 +86,7 @@ def _interval(points: tuple[float, ...]) -> Interval | None:
     return Evidence(points=points).interval
 
 
-def of_its_training(version: ModelVersion) -> WinRate | None:
+def training_win_rate(version: ModelVersion) -> WinRate | None:
     """What its tuning measured on held-out prompts, against the policy before."""
     report = version.metrics.get("tuning")
     if not report or version.run is None or version.parent is None:
@@ -92,28 +95,32 @@ def of_its_training(version: ModelVersion) -> WinRate | None:
         ("gold_win_rate", version.run.parameters.get("gold")),
         ("win_rate", version.run.parameters.get("reward")),
     ):
-        row = change(report["changes"], measure)
+        row = find_change(report["changes"], measure)
         if row is not None and judge and row["low"] is not None and row["after"] is not None:
             low, high = (min(max(row["before"] + row[end], 0.0), 1.0) for end in ("low", "high"))
             interval = Interval(rate=row["after"], low=low, high=high, count=report["prompts"])
             return WinRate(
-                judge=judge, against=version.parent.name, found=interval, source=version.run, is_own=True
+                judge=judge,
+                against=version.parent.name,
+                interval=interval,
+                source=version.run,
+                is_from_training=True,
             )
     return None
 
 
-def change(changes: Changes, measure: str) -> dict[str, Any] | None:
+def find_change(changes: Changes, measure: str) -> dict[str, Any] | None:
     """What a tuning did to one measure."""
     return next((row for row in changes if row["measure"] == measure), None)
 
 
-def score(version: ModelVersion) -> str:
+def headline_metric(version: ModelVersion) -> str:
     """The one figure of a version that stands in a list: its reward, its accuracy, its perplexity."""
     metrics = version.metrics
     if version.kind == ModelVersion.Kind.REWARD:
         accuracy = metrics.get("gold_accuracy") or metrics.get("accuracy")
         return "" if accuracy is None else f"accuracy {accuracy:.0%}"
-    row = change((metrics.get("tuning") or {}).get("changes", []), "reward")
+    row = find_change((metrics.get("tuning") or {}).get("changes", []), "reward")
     if row is not None and row["after"] is not None:
         return f"reward {row['before']:z.2f} → {row['after']:z.2f}".replace("-", "−")
     perplexity = metrics.get("perplexity")

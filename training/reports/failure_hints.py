@@ -25,7 +25,7 @@ CAUSES = (
         "batch, a shorter context or a smaller model, and let fewer runs go at once.",
     ),
     Cause(
-        r"signal \d+|command that executed this run was killed|process of this run ended",
+        r"signal \d+|command that executed this run was killed|process of this run (ended|exited)",
         "Its process ended from outside; the log's last lines may say why. Resume it where it saved a state, "
         "otherwise clone it.",
     ),
@@ -35,7 +35,7 @@ CAUSES = (
         "backup, or clone this run with another version.",
     ),
     Cause(
-        r"gone from the artifact storage",
+        r"(gone|missing) from the artifact storage",
         "The version's files are missing. Restore them from a backup, or clone this run with another one.",
     ),
     Cause(

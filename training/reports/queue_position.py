@@ -47,10 +47,10 @@ def waiting(run: Run) -> Waiting | None:
         return None
     queued = Run.objects.filter(status=Run.Status.QUEUED, detached=True).values_list("pk", flat=True)
     jobs = ProcrastinateJob.objects.filter(
-        queue_name=runs.QUEUE, status="todo", queueing_lock__in=[runs.lock_of(pk) for pk in queued]
+        queue_name=runs.QUEUE, status="todo", queueing_lock__in=[runs.queueing_lock(pk) for pk in queued]
     )
     order = list(jobs.order_by("-priority", "pk").values_list("queueing_lock", flat=True))
-    own = runs.lock_of(run.pk)
+    own = runs.queueing_lock(run.pk)
     return Waiting(
         before=order.index(own) if own in order else len(order),
         going=Run.objects.filter(status=Run.Status.RUNNING, detached=True).count(),

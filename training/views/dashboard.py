@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
 from labeling.models import Project
-from training.dashboard.charts import Days, answers_by_day
-from training.dashboard.next_step import Step, next_step
-from training.dashboard.project_status import Standing, standings
+from training.dashboard.charts import Sparkline, answers_by_day
+from training.dashboard.next_step import NextStep, next_step
+from training.dashboard.project_status import ProjectStatus, project_statuses
 from training.models import Decision, Round
 
 OFTEN, SELDOM = 5, 60
@@ -24,19 +24,19 @@ LAST_ROUNDS = 3
 class Row:
     """A project as its reader sees it."""
 
-    at: Standing
-    step: Step
+    at: ProjectStatus
+    step: NextStep
     may_follow: bool
     """Whether they may take the next step."""
 
     @classmethod
-    def of(cls, at: Standing, request: UserRequest) -> "Row":
+    def of(cls, at: ProjectStatus, request: UserRequest) -> "Row":
         step = next_step(at)
-        return cls(at, step, not step.right or may(request.user, step.right, at.project))
+        return cls(at, step, not step.permission or may(request.user, step.permission, at.project))
 
     @property
-    def days(self) -> Days:
-        return Days(self.at.tally.by_day)
+    def days(self) -> Sparkline:
+        return Sparkline(self.at.tally.by_day)
 
 
 def pause_of(rows: list[Row]) -> int:
@@ -52,7 +52,7 @@ def pause_of(rows: list[Row]) -> int:
 @never_cache
 def dashboard(request: UserRequest) -> HttpResponse:
     """Where the loop stands in every project one may see; those in which people are at work come first."""
-    found = standings(list(Project.objects.allowed(request.user, "training.view_run")))
+    found = project_statuses(list(Project.objects.allowed(request.user, "training.view_run")))
     found.sort(key=lambda at: (not at.project.is_active, -sum(at.tally.by_day), at.project.name))
     rows = [Row.of(at, request) for at in found]
     return render(request, "training/dashboard/dashboard.html", {"rows": rows, "every": pause_of(rows)})
@@ -67,7 +67,7 @@ def dashboard(request: UserRequest) -> HttpResponse:
 def loop(request: UserRequest, slug: str) -> HttpResponse:
     """One project's loop: what is there at each of its stages, and what to do next."""
     project = allowed_project(request.user, slug, "training.view_run")
-    (at,) = standings([project])
+    (at,) = project_statuses([project])
     row = Row.of(at, request)
     decisions = Decision.objects.filter(project=project).select_related("version", "by")
     context = {

@@ -14,9 +14,15 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labeling.access import UserRequest, allowed_project, may, signed_in
 from labeling.models import Project
-from training.models import Gate, ModelVersion
+from training.models import Gate, ModelVersion, Run
 from training.registry import gates
-from training.registry.gate_evidence import Evidence, by_annotator, evidence, sentence, writers
+from training.registry.gate_evidence import (
+    Evidence,
+    answers_by_annotator,
+    evidence_of,
+    generators_of,
+    summarise,
+)
 from training.reports.sequence_plot import SequencePlot
 from training.views.runs import STOP_POLLING
 
@@ -90,7 +96,9 @@ def visible_gate(request: UserRequest, pk: int) -> Gate:
     """The gate, looked at; 404 for those who may not see the versions of its project."""
     projects = Project.objects.allowed(request.user, VIEW)
     related = ("project", "candidate__generator", "against__generator", "run", "opened_by")
-    return gates.look(get_object_or_404(Gate.objects.select_related(*related), pk=pk, project__in=projects))
+    return gates.close_if_decided(
+        get_object_or_404(Gate.objects.select_related(*related), pk=pk, project__in=projects)
+    )
 
 
 def changeable_gate(request: UserRequest, pk: int) -> Gate:
@@ -102,9 +110,9 @@ def changeable_gate(request: UserRequest, pk: int) -> Gate:
 
 
 def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
-    figures = evidence(found)
+    figures = evidence_of(found)
     sequence = figures.sequence
-    ours, theirs = writers(found)
+    ours, theirs = generators_of(found)
     plot = SequencePlot(
         rates=sequence.rates.tolist(),
         lows=sequence.lows.tolist(),
@@ -120,16 +128,16 @@ def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
         "is_open": is_open,
         "evidence": figures,
         "plot": plot if figures.compared else None,
-        "annotators": by_annotator(found),
+        "annotators": answers_by_annotator(found),
         "asking": found.run is not None and found.run.is_active,
-        "run_ended_badly": is_open and found.run is not None and found.run.status in gates.ENDED_BADLY,
+        "run_ended_badly": is_open and found.run is not None and found.run.status in Run.ENDED_EARLY,
         "is_current": is_current,
         "may_change": may(request.user, START, found.project),
         "may_label": may(request.user, "labeling.label", found.project) and found.project.is_active,
         "may_review": may(request.user, "labeling.review", found.project),
         "may_promote": may(request.user, "training.promote_modelversion", found.project),
         "can_ask_more": is_current and gates.can_ask_more(found),
-        "sentence": sentence(found, figures),
+        "sentence": summarise(found, figures),
         "step": next_step(found, figures, is_current=is_current),
         "answers": f"{reverse('training:answers', args=[found.project.slug])}?"
         + urlencode({"first": ours.name, "second": theirs.name, "split": "heldout"}),

@@ -23,7 +23,7 @@ MOST = 3
 @never_cache
 def news(request: UserRequest) -> HttpResponse:
     """The runs of one's own that ended unseen. Polled by every page as long as one of them may end."""
-    ended = [(run, result(run), advice(run)) for run in notifications.unseen(request.user)[:MOST]]
+    ended = [(run, result(run), advice(run)) for run in notifications.unseen_runs(request.user)[:MOST]]
     waits = bool(ended) or Run.objects.active().filter(owner=request.user).exists()
     status = 200 if waits else STOP_POLLING
     return render(request, "training/_notifications.html", {"ended": ended}, status=status)
@@ -39,5 +39,5 @@ def seen(request: UserRequest, pk: int) -> HttpResponse:
 
 def news_after(request: UserRequest) -> HttpResponse:
     """What remains to be told."""
-    ended = [(run, result(run), advice(run)) for run in notifications.unseen(request.user)[:MOST]]
+    ended = [(run, result(run), advice(run)) for run in notifications.unseen_runs(request.user)[:MOST]]
     return render(request, "training/_notifications.html", {"ended": ended})

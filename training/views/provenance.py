@@ -20,7 +20,7 @@ from labeling.views.task_page import render_text
 from labeling.workspace.answer_text import summarize_answer
 from training import provenance
 from training.models import Gate, ModelVersion, Run
-from training.provenance.answers import AnswerFilter, rows_of, still_coming
+from training.provenance.answers import AnswerFilter, answer_rows, tasks_to_come
 
 PAGE = 50
 MOST_PEOPLE = 200
@@ -78,7 +78,7 @@ def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -
     first = second = ""
     if form.is_valid():
         first, second = (str(form.cleaned_data[name] or "") for name in ("first", "second"))
-        found = form.chosen(found)
+        found = form.apply(found)
     else:
         found = found.none()
     related = ("assignment__project", "assignment__annotator", "assignment__task__prompt")
@@ -90,7 +90,7 @@ def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -
     return {
         "form": form,
         "page": page,
-        "rows": rows_of(page, reader=request.user, first=first, second=second),
+        "rows": answer_rows(page, reader=request.user, first=first, second=second),
         "first": first,
         "second": second,
         "query": query.urlencode(),
@@ -113,7 +113,7 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
     assignment = found.assignment
     project = allowed_project(request.user, assignment.project.slug, "labeling.review")
     task = assignment.task
-    coming = bool(still_coming([task.pk], request.user))
+    coming = bool(tasks_to_come([task.pk], request.user))
     judged = {judgement.sample_id: judgement for judgement in found.judgements.all()}
     revisions = Annotation.objects.filter(assignment=assignment).order_by("revision")
     context = {
@@ -146,7 +146,7 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
 
 def _shaped(user: User, annotation: Annotation) -> dict[str, Any]:
     """What an answer shaped, as far as this person may see it, and how many versions they may not."""
-    shaped = provenance.shaped_by(annotation)
+    shaped = provenance.influence_of(annotation)
     runs = set(Run.objects.visible_to(user).filter(pk__in=[run.pk for run in shaped.runs]))
     all_versions = [*shaped.versions, *shaped.descendants]
     seen = set(ModelVersion.objects.visible_to(user).filter(pk__in=[each.pk for each in all_versions]))
@@ -182,10 +182,10 @@ def erase(request: UserRequest, pk: int) -> HttpResponse:
         elif request.POST.get("name", "").strip() != person.get_username():
             problem = f"Type the user name, {person.get_username()}, to confirm."
         else:
-            gone = provenance.erase(person, projects=chosen, by=request.user)
+            gone = provenance.delete_answers(person, projects=chosen, by=request.user)
             messages.success(request, _told(person, chosen, gone))
             return redirect("training:erase", pk)
-    touched = provenance.touched_by(person, mine)
+    touched = provenance.affected_by(person, mine)
     visible = ModelVersion.objects.visible_to(request.user)
     context = {
         "person": person,

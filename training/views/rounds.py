@@ -73,14 +73,14 @@ def stop_round(request: UserRequest, slug: str) -> HttpResponse:
 def _page(request: UserRequest, project: Project, form: AutomationForm, *, status: int = 200) -> HttpResponse:
     rows = list(last_rounds(project)[:MOST_ROUNDS])
     going = rows[0] if rows and rows[0].outcome == Round.Outcome.IN_PROGRESS else None
-    new = loop.new_comparisons(project)
+    new = loop.count_new_comparisons(project)
     stored = _automation_of(project)
     context: dict[str, Any] = {
         "project": project,
         "form": form,
         "rounds": rows,
         "going": going,
-        "obstacle": "" if going else loop.obstacle(project),
+        "obstacle": "" if going else loop.reason_not_to_begin(project),
         "new": new,
         "every": stored.every,
         "is_on": stored.is_on,

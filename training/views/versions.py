@@ -18,10 +18,9 @@ from training import provenance
 from training.models import Decision, ModelVersion, Run
 from training.models.versions import ModelVersionQuerySet
 from training.registry import decisions, gates
-from training.registry.agreement import agreement_behind
 from training.registry.lineage import Node, lineage
-from training.registry.lineage_layout import picture
-from training.registry.win_rates import score, win_rates
+from training.registry.lineage_layout import layout
+from training.registry.win_rates import headline_metric, win_rates
 from training.reports.charts import figures
 from training.reports.parameters import parameters
 from training.reports.reward_report import trust_in
@@ -98,7 +97,7 @@ class PromotionForm(DecisionForm):
             self.fields["project"].widget = forms.HiddenInput()
             self.fields["project"].initial = version.project.slug
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
-        if all(card.is_met for card in gates.card(version, request.user)["gate_cards"]):
+        if all(card.is_met for card in gates.gate_cards_context(version, request.user)["gate_cards"]):
             del self.fields["without_gate"]
 
 
@@ -115,7 +114,7 @@ def version_list(request: UserRequest) -> HttpResponse:
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     versions = list(page)
     rates = win_rates(versions)
-    withdrawn = provenance.withdrawn_from_each(versions)
+    withdrawn = provenance.count_deleted_by_version(versions)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -124,7 +123,7 @@ def version_list(request: UserRequest) -> HttpResponse:
         "rows": [
             {
                 "version": version,
-                "score": score(version),
+                "score": headline_metric(version),
                 "rates": rates[version.pk][:1],
                 "withdrawn": withdrawn.get(version.pk, 0),
             }
@@ -151,7 +150,7 @@ def version(request: UserRequest, name: str) -> HttpResponse:
 def agreement(request: UserRequest, name: str) -> HttpResponse:
     """How far the people agreed whose answers are behind a version: a part of its page, fetched on its own as
     it takes longer than the rest."""
-    found = agreement_behind(version_or_404(request, name))
+    found = annotator_agreement(version_or_404(request, name))
     return render(request, "training/versions/_agreement.html", {"agreement": found})
 
 
@@ -245,7 +244,7 @@ def lineage_page(request: UserRequest) -> HttpResponse:
     before: dict[str, list[str]] = {}
     for edge in graph.edges:
         before.setdefault(edge.result, []).append(graph.nodes[edge.origin].name)
-    drawn = picture(graph)
+    drawn = layout(graph)
     context = {
         "project": project,
         "projects": projects,
@@ -326,7 +325,7 @@ def version_page(
     examples = version.metrics.get("examples", [])
     context = {
         "version": version,
-        "score": score(version),
+        "score": headline_metric(version),
         "seen": set(visible.filter(pk__in=related).values_list("pk", flat=True)),
         "may_see_run": run is not None and may(request.user, "training.view_run", run.project),
         "may_start": may(request.user, "training.add_run", version.project),
@@ -342,8 +341,8 @@ def version_page(
         "tuned_against_it": visible.filter(run__reward=version, run__kind=Run.Kind.FINETUNE).order_by("-pk"),
         "decisions": version.decisions.select_related("by", "project", "replaced", "gate"),
         "replaced_by": version.replaced_by.select_related("by", "version", "project"),
-        "behind": provenance.behind(version),
-        **gates.card(version, request.user),
+        "behind": provenance.find_sources(version),
+        **gates.gate_cards_context(version, request.user),
         **(choices(request, version, tried=tried, form=form) if may_decide(request, version) else {}),
     }
     return render(request, "training/versions/version.html", context, status=422 if form is not None else 200)
@@ -363,7 +362,7 @@ def choices(
     elif version.stage == Stage.ARCHIVED:
         found["restoring"] = DecisionForm()
     elif version.project is not None:
-        found["earlier"] = decisions.before(version.project, kind)
+        found["earlier"] = decisions.previous_production(version.project, kind)
         found["rolling_back"] = DecisionForm() if found["earlier"] else None
     names = {
         "promote": "promotion",

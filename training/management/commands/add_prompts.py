@@ -1,4 +1,4 @@
-"""`manage.py add_prompts PROJECT --file FILE`: prompts for a project, from a file or cut from documents."""
+"""`manage.py add_prompts PROJECT --file FILE`: add prompts to a project, optionally cut to a few words."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -17,16 +17,16 @@ class Command(SiteCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", help="The project's slug.")
-        parser.add_argument("--file", type=Path, required=True, help="The prompts, one on each line.")
-        parser.add_argument("--encoding", default="utf-8", help="Of the file (default: utf-8).")
+        parser.add_argument("--file", type=Path, required=True, help="The prompts, one a line.")
+        parser.add_argument("--encoding", default="utf-8", help="Encoding of the file (default: utf-8).")
         parser.add_argument(
             "--words",
             type=int,
             default=0,
-            help="Cut each line to this many words (default: 0, the whole line).",
+            help="Cut each line to its first words (default: 0, the whole line).",
         )
         parser.add_argument(
-            "--heldout", type=float, default=0.2, help="Share kept back for evaluation (default: 0.2)."
+            "--heldout", type=float, default=0.2, help="Share held out for evaluation (default: 0.2)."
         )
 
     def handle(
@@ -41,12 +41,10 @@ class Command(SiteCommand):
     ) -> None:
         found = Project.objects.filter(slug=project).first()
         if found is None:
-            raise CommandError(f"there is no project “{project}”; make it in the admin first.")
+            raise CommandError(f"there is no project “{project}”; create it on the site first.")
         try:
             prompts = read_prompts(file, encoding=encoding, words=words)
             added = fill_project(found, prompts, heldout=heldout)
         except InputError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            f"{added} prompts added to {found.slug}, {len(prompts) - added} were there already."
-        )
+        self.stdout.write(f"{added} prompts added to {found.slug}, {len(prompts) - added} already existed.")

@@ -1,4 +1,4 @@
-"""`manage.py demo`: what a first visit needs: people, the story project, and a story model in the making."""
+"""`manage.py demo`: accounts, the story project and a story model in training, to try the site."""
 
 import secrets
 from typing import Any
@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 
 from training import runs
-from training.management.options import valid
+from training.management.options import require_valid
 from training.management.site_command import SiteCommand
 from training.models import Run
 from training.project_setup import STORIES, story_project
@@ -17,7 +17,7 @@ PEOPLE = {"admin": "admins", "anna": "annotators", "ben": "annotators"}
 
 
 class Command(SiteCommand):
-    help = "Make an admin, two annotators and the story project, and queue the training of a story model."
+    help = "Create an admin, two annotators and the story project, and queue the training of a story model."
 
     def handle(self, **options: Any) -> None:  # noqa: ARG002
         with transaction.atomic():
@@ -25,23 +25,23 @@ class Command(SiteCommand):
             story_project()
             if not Run.objects.filter(kind=Run.Kind.PRETRAIN, project__slug=STORIES).exists():
                 form = runs.form_for(Run.Kind.PRETRAIN, {"project": STORIES, "tasks": TASKS})
-                run = runs.start(valid(form))
+                run = runs.start(require_valid(form))
                 self.stdout.write(
                     f"A story model is queued for training; watch it at {run.get_absolute_url()} (as admin). "
                     f"When it is done, {TASKS} tasks open for the annotators."
                 )
         if passwords:
             self.stdout.write(
-                "Accounts (the passwords are shown this once; `manage.py changepassword NAME` sets another):"
+                "Accounts (passwords are shown only once; `manage.py changepassword NAME` sets a new one):"
             )
             for name, password in passwords.items():
                 self.stdout.write(f"  {name:<6} {password}   ({PEOPLE[name]})")
         else:
-            self.stdout.write(f"Accounts: {', '.join(PEOPLE)}, with the passwords shown at the first start.")
+            self.stdout.write(f"Accounts: {', '.join(PEOPLE)}, with the passwords shown when they were made.")
 
 
 def make_account(name: str) -> str | None:
-    """Make an account in its group with a generated password, and return that; None if the account exists."""
+    """Create an account in its group; returns its generated password, or None if the account exists."""
     if User.objects.filter(username=name).exists():
         return None
     password = secrets.token_urlsafe(9)

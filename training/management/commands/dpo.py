@@ -1,4 +1,4 @@
-"""`manage.py dpo`: tune a policy on people's comparisons, without a reward model."""
+"""`manage.py dpo`: tune a policy directly on comparisons, without a reward model."""
 
 from training.management.run_command import RunCommand
 from training.models import Run

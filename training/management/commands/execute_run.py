@@ -1,4 +1,4 @@
-"""`manage.py execute_run ID`: what the worker's child process does. Stops when its standard input closes."""
+"""`manage.py execute_run ID`: the worker's child process. Stops when its standard input is closed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from training.models import Run
 
 
 class Command(BaseCommand):
-    help = "Execute one queued run (used by the worker; people use the command of the run's kind)."
+    help = "Execute one queued run. Used by the worker; to start a run, use the command of its kind."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("run", type=int)
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         row = Run.objects.filter(pk=run).first()
         if row is None:
             raise CommandError(f"there is no run {run}.")
-        from training.execution.attempt import Attempt, Stop
+        from training.execution.attempt import Attempt, StopReason
         from training.execution.executor import execute
 
         attempts: list[Attempt] = []
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         def stop() -> None:
             orphaned.set()
             for attempt in attempts:
-                attempt.stop(Stop.INTERRUPTED)
+                attempt.stop(StopReason.INTERRUPTED)
 
         def begun(attempt: Attempt) -> None:
             attempts.append(attempt)
@@ -40,7 +40,7 @@ class Command(BaseCommand):
                 stop()
 
         def watch() -> None:
-            # Nothing is ever written to this pipe: a read returns when its only writer, the worker, is gone.
+            # Nothing is ever written to this pipe: a read returns when the worker, its only writer, is gone.
             while os.read(sys.stdin.fileno(), 1024):
                 pass
             stop()

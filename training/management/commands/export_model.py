@@ -1,4 +1,4 @@
-"""`manage.py export_model NAME FOLDER`, or `--project SLUG FOLDER`: a policy as a Hugging Face folder."""
+"""`manage.py export_model NAME FOLDER` or `--project SLUG FOLDER`: export a policy for transformers."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -10,26 +10,26 @@ from training.artifacts import ArtifactError
 from training.forms.language_model import ExportForm
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
-from training.management.options import add_options, given, valid
+from training.management.options import add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 
-PLACES = ["policy", "folder"]
+ARGUMENTS = ["policy", "folder"]
 
 
 class Command(SiteCommand):
-    help = "Write a policy as a folder that transformers reads."
+    help = "Export a policy as a folder that transformers can load."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_options(parser, ExportForm(), arguments=PLACES)
+        add_options(parser, ExportForm(), arguments=ARGUMENTS)
 
     def handle(self, **options: Any) -> None:
-        form = valid(ExportForm(given(ExportForm(), options)), arguments=PLACES)
+        form = require_valid(ExportForm(given_values(ExportForm(), options)), arguments=ARGUMENTS)
         policy, folder = form.cleaned_data["policy"], Path(form.cleaned_data["folder"]).expanduser()
-        # Torch is loaded only now: a mistyped option must not wait for it.
+        # Imports torch only now, so that a mistyped option fails at once.
         from training.execution.huggingface import export_policy
 
         try:
             family = export_policy(policy, folder, form.config(ExportConfig))
         except (InputError, ArtifactError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{policy.name} is in {folder}, as a model of the {family} family")
+        self.stdout.write(f"{policy.name} exported to {folder} as a {family} model")

@@ -1,4 +1,4 @@
-"""`manage.py generate --policy NAME PROMPT…`: let a policy write, on the terminal."""
+"""`manage.py generate --policy NAME PROMPT…`: generate completions in the terminal."""
 
 import json
 import signal
@@ -16,11 +16,11 @@ from training.artifacts import ArtifactError
 from training.forms.language_model import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
-from training.management.options import add_options, given, valid
+from training.management.options import add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 from training.project_setup import read_prompts
 
-if TYPE_CHECKING:  # loads torch, which a mistyped option must not wait for
+if TYPE_CHECKING:  # imports torch, which takes seconds
     from training.gpt.generation.generate import Completion
     from training.gpt.tokenizer import Tokenizer
 
@@ -28,35 +28,35 @@ REPLACEMENT = "\ufffd"
 
 
 class Command(SiteCommand):
-    help = "Let a policy complete prompts, and print what it writes."
+    help = "Complete prompts with a policy, and print the completions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("prompts", nargs="*", help="What to complete (default: nothing).")
+        parser.add_argument("prompts", nargs="*", help="The prompts (default: the empty prompt).")
         parser.add_argument(
             "--file",
-            help='Complete the prompts in this file, one a line (.jsonl: {"prompt": …}; -: from a pipe).',
+            help='Also complete the prompts in this file, one a line (.jsonl: {"prompt": …}; -: stdin).',
         )
-        shape = parser.add_mutually_exclusive_group()
-        shape.add_argument(
-            "--stream", action="store_true", help="Print the text while it is written; Ctrl-C ends it."
+        output = parser.add_mutually_exclusive_group()
+        output.add_argument(
+            "--stream", action="store_true", help="Print each token as it is generated; Ctrl-C stops."
         )
-        shape.add_argument(
-            "--logprobs", action="store_true", help="Print below each text its tokens' log-probabilities."
+        output.add_argument(
+            "--logprobs", action="store_true", help="Print the log-probability of each token below each text."
         )
-        shape.add_argument(
+        output.add_argument(
             "--json",
             action="store_true",
-            help="Print a line of JSON for each text: prompt, completion, tokens, logprobs, ended.",
+            help="Print one line of JSON per completion: prompt, completion, tokens, logprobs, ended.",
         )
         add_options(parser, GenerateForm())
 
     def handle(self, *, prompts: list[str], file: str | None, stream: bool, **options: Any) -> None:
-        form = valid(GenerateForm(given(GenerateForm(), options)))
+        form = require_valid(GenerateForm(given_values(GenerateForm(), options)))
         try:
             if file:
                 prompts = [*prompts, *read_prompts(Path("/dev/stdin" if file == "-" else file))]
             if not all(map(is_text, prompts)):
-                raise InputError("prompt: holds bytes that are not UTF-8; give it in UTF-8, or in a --file")
+                raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
             with interruptible() as should_stop:
                 write = self.stream if stream else self.write
                 write(form, prompts or [""], should_stop, **options)
@@ -73,11 +73,11 @@ class Command(SiteCommand):
         logprobs: bool,
         **options: Any,  # noqa: ARG002
     ) -> None:
-        """Write all texts at once, then print them."""
-        from training.execution.versions import load_writer
+        """Generate all completions in batches, then print them."""
+        from training.execution.versions import load_generator
         from training.gpt.generation.generate import complete
 
-        model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))
+        model, tokenizer = load_generator(form.cleaned_data["policy"], form.config(HardwareConfig))
         written = complete(
             model,
             tokenizer,
@@ -86,7 +86,7 @@ class Command(SiteCommand):
             samples_per_prompt=form.cleaned_data["samples"],
             should_stop=should_stop,
         )
-        # There are fewer than prompts if it was interrupted.
+        # There are fewer completions than prompts after an interruption.
         for prompt, completions in zip(prompts, written, strict=False):
             for completion in completions:
                 self.stdout.write(as_json(prompt, completion) if json else prompt + completion.text)
@@ -100,14 +100,14 @@ class Command(SiteCommand):
         should_stop: Callable[[], bool],
         **options: Any,  # noqa: ARG002
     ) -> None:
-        """Write one text after another, and print each while it comes."""
-        from training.execution.versions import load_writer
+        """Generate one completion after another, printing tokens as they come."""
+        from training.execution.versions import load_generator
         from training.gpt.generation.decoding import rooms_for
         from training.gpt.generation.generate import seeded
         from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
-        model, tokenizer = load_writer(form.cleaned_data["policy"], form.config(HardwareConfig))
+        model, tokenizer = load_generator(form.cleaned_data["policy"], form.config(HardwareConfig))
         rooms_for(model, [tokenizer.prompt(prompt) for prompt in prompts], sampling)  # refuse before printing
         generator = seeded(sampling, model.device)
         for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:
@@ -122,13 +122,13 @@ class Command(SiteCommand):
 
 
 def is_text(word: str) -> bool:
-    """Whether a word of the command line was UTF-8: Python hides other bytes in lone surrogates."""
+    """Whether a command-line argument was valid UTF-8: Python decodes other bytes to lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C say that it is enough; the second one interrupts at once."""
+    """The first Ctrl-C makes `should_stop` true; the second one raises KeyboardInterrupt."""
     interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -145,7 +145,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def as_json(prompt: str, completion: "Completion") -> str:
-    """One line that says all there is to know of a completion."""
+    """A completion as one line of JSON."""
     values = {
         "prompt": prompt,
         "completion": completion.text,
@@ -157,13 +157,13 @@ def as_json(prompt: str, completion: "Completion") -> str:
 
 
 def as_table(completion: "Completion", tokenizer: "Tokenizer") -> str:
-    """A line for each token: its log-probability, its id and its text."""
+    """A line per token: its log-probability, id and text."""
 
-    def spelled(token: int) -> str:
+    def readable(token: int) -> str:
         text = tokenizer.decode([token])
         return repr(text) if text and REPLACEMENT not in text else tokenizer.token(token)
 
     return "\n".join(
-        f"{logprob:10.4f} {token:7}  {spelled(token)}"
+        f"{logprob:10.4f} {token:7}  {readable(token)}"
         for token, logprob in zip(completion.tokens, completion.logprobs, strict=True)
     )

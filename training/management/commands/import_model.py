@@ -1,4 +1,4 @@
-"""`manage.py import_model FOLDER --name NAME`: a policy from a Hugging Face folder."""
+"""`manage.py import_model FOLDER --name NAME`: import a policy from a Hugging Face folder."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -8,20 +8,20 @@ from django.core.management.base import CommandError
 
 from training.forms.language_model import ImportForm
 from training.gpt.errors import InputError
-from training.management.options import add_options, given, valid
+from training.management.options import add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 
 
 class Command(SiteCommand):
-    help = "Make a policy of a Hugging Face folder (config.json, model.safetensors, tokenizer.json)."
+    help = "Import a Hugging Face folder (config.json, model.safetensors, tokenizer.json) as a policy."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_options(parser, ImportForm(), arguments=["folder"])
 
     def handle(self, **options: Any) -> None:
-        form = valid(ImportForm(given(ImportForm(), options)), arguments=["folder"])
+        form = require_valid(ImportForm(given_values(ImportForm(), options)), arguments=["folder"])
         asked = form.cleaned_data
-        # Torch is loaded only now: a mistyped option must not wait for it.
+        # Imports torch only now, so that a mistyped option fails at once.
         from training.execution.huggingface import import_policy
 
         try:
@@ -32,6 +32,6 @@ class Command(SiteCommand):
             raise CommandError(str(error)) from None
         found = version.metrics
         self.stdout.write(
-            f"{version.name}: {found['parameters']:,} parameters of the {found['family']} family,"
-            f" {found['vocab_size']:,} tokens, context {found['context']:,}"
+            f"{version.name}: {found['family']} model, {found['parameters']:,} parameters,"
+            f" vocabulary {found['vocab_size']:,}, context {found['context']:,}"
         )

@@ -1,4 +1,4 @@
-"""`manage.py loop`: whole rounds of sample, label, reward, fine-tune and evaluate."""
+"""`manage.py loop`: complete rounds of sample, label, reward, fine-tune and evaluate."""
 
 import json
 import textwrap
@@ -20,8 +20,8 @@ from training.forms import FORMS
 from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.gpt.errors import InputError
-from training.management.options import add_options, given, valid
-from training.management.run_command import perform
+from training.management.options import add_options, given_values, require_valid
+from training.management.run_command import start_and_execute
 from training.management.site_command import SiteCommand
 from training.models import ModelVersion, Run
 from training.project_setup import STORIES, fill_project, read_prompts, story_project
@@ -30,26 +30,26 @@ from training.rlhf.config import AnnotatorsConfig
 SIMULATED = "simulated"
 HUMAN = "human"
 
-SHOWN = 5
-"""Examples shown after each round."""
+MAX_EXAMPLES = 5
+"""Examples printed after each round."""
 
-MEMBERS = 4
-"""Reward models in an ensemble whose disagreement chooses tasks."""
+ENSEMBLE_MEMBERS = 4
+"""Ensemble members of a reward model, if tasks are chosen by disagreement."""
 
 
 class LoopForm(ConfigForm):
-    """What a loop can be asked."""
+    """The options of the loop."""
 
     configs = (AnnotatorsConfig,)
 
     project = forms.SlugField(
-        required=False, initial=STORIES, help_text="The project, by its slug; made if it is new."
+        required=False, initial=STORIES, help_text="The slug of the project; created if it is new."
     )
     policy = NamedChoiceField(
         ModelVersion.objects.policies(),
         by="name",
         required=False,
-        help_text="The policy to begin from (default: the project's newest; stories train one).",
+        help_text="The policy to start from (default: the project's newest; stories train one).",
     )
     prompts = forms.CharField(
         required=False, help_text="Add the prompts in this file to the project, one a line."
@@ -57,32 +57,34 @@ class LoopForm(ConfigForm):
     annotators = forms.CharField(
         required=False,
         initial=f"{SIMULATED}:{STORY_REWARD_FUNCTION}",
-        help_text=f"Who answers: {HUMAN}, or {SIMULATED}:NAME of a reward model or {STORY_REWARD_FUNCTION}.",
+        help_text=f"{HUMAN}, or {SIMULATED}:NAME with a reward model, or {STORY_REWARD_FUNCTION}.",
     )
-    rounds = forms.IntegerField(required=False, min_value=1, initial=1, help_text="Rounds of the loop.")
+    rounds = forms.IntegerField(required=False, min_value=1, initial=1, help_text="Number of rounds.")
     tasks = forms.IntegerField(
-        required=False, min_value=1, initial=400, help_text="Tasks opened in each round."
+        required=False, min_value=1, initial=400, help_text="Tasks to open in each round."
     )
     annotations = forms.IntegerField(
         required=False,
         min_value=1,
-        help_text="Go on after so many answers in each round (default: all that the new tasks ask for).",
+        help_text="Answers to wait for in each round (default: all that the new tasks need).",
     )
-    steps = forms.IntegerField(required=False, min_value=1, help_text="Updates of the policy in each round.")
-    minutes = forms.FloatField(required=False, min_value=0, help_text="Limit on each fine-tune, in minutes.")
+    steps = forms.IntegerField(required=False, min_value=1, help_text="Policy updates in each round.")
+    minutes = forms.FloatField(
+        required=False, min_value=0, help_text="Time limit of each fine-tune, in minutes."
+    )
     max_new_tokens = forms.IntegerField(
-        required=False, min_value=1, initial=64, help_text="Longest completion, in tokens."
+        required=False, min_value=1, initial=64, help_text="Maximum length of a completion, in tokens."
     )
     choose = forms.ChoiceField(
         required=False,
         choices=ACQUISITION_FUNCTIONS,
-        help_text="From the second round on, order the open tasks by what the last reward model would learn "
-        "most from",
+        help_text="From the second round on, prioritise the open tasks that the last reward model would "
+        "learn most from, by",
     )
     reliability = forms.BooleanField(
-        required=False, help_text="Learn how reliable each annotator is, so that careless ones count less."
+        required=False, help_text="Estimate the reliability of each annotator, and weight answers by it."
     )
-    report = forms.CharField(required=False, help_text="Write the figures of every round to this JSON file.")
+    report = forms.CharField(required=False, help_text="Write the metrics of every round to this JSON file.")
 
     def clean_annotators(self) -> str:
         who: str = self.cleaned_data["annotators"] or self.fields["annotators"].initial
@@ -99,56 +101,56 @@ class LoopForm(ConfigForm):
             if annotations is None or annotations >= tasks:
                 self.add_error(
                     "annotations",
-                    f"with --choose, give fewer than the {tasks} tasks: where all are answered, their order "
-                    "changes nothing.",
+                    f"with --choose, give fewer than the {tasks} tasks: if all are answered, their order "
+                    "does not matter.",
                 )
         return cleaned
 
     def clean_report(self) -> str:
         report: str = self.cleaned_data["report"]
         if report and not Path(report).resolve().parent.is_dir():
-            raise forms.ValidationError(f"{report}: its folder does not exist; make it first.")
+            raise forms.ValidationError(f"{report}: its folder does not exist; create it first.")
         return report
 
 
 class Command(SiteCommand):
-    help = "Run whole rounds: sample, label, train a reward model, fine-tune against it, evaluate."
+    help = "Run complete rounds: sample, label, train a reward model, fine-tune against it, evaluate."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_options(parser, LoopForm())
 
     def handle(self, **options: Any) -> None:
-        form = valid(LoopForm(given(LoopForm(), options)))
+        form = require_valid(LoopForm(given_values(LoopForm(), options)))
         loop = Loop(form, write=self.stdout.write)
         rounds = []
         for number in range(1, form.cleaned_data["rounds"] + 1):
             rounds.append(loop.round(number))
-            # After each round, so that what is done is not lost with what is not.
+            # Written after each round, so that an interruption does not lose the finished ones.
             if report := form.cleaned_data["report"]:
                 report_of = {"project": loop.project.slug, "rounds": rounds}
                 Path(report).write_text(json.dumps(report_of, indent=2) + "\n", encoding="utf-8")
 
 
 class Loop:
-    """The rounds of one project; each begins from the policy that the one before made."""
+    """The rounds of one project; each starts from the policy that the previous one produced."""
 
     def __init__(self, form: LoopForm, *, write: Any) -> None:
         self.asked = form.cleaned_data
         self.write = write
-        self.people = form.config(AnnotatorsConfig)
-        self.taste = self.asked["annotators"].partition(":")[2]
+        self.annotators = form.config(AnnotatorsConfig)
+        self.scorer = self.asked["annotators"].partition(":")[2]
         self.project = self.ready_project()
         if not self.project.kind.compares:
             raise CommandError(
-                f"--project: people rewrite in “{self.project.slug}”, which compares nothing; use "
-                f"`manage.py sample` and `manage.py supervised` in turns."
+                f"--project: people rewrite in “{self.project.slug}”, so there are no comparisons; alternate "
+                f"`manage.py sample` and `manage.py supervised` instead."
             )
         self.policy = self.asked["policy"] or self.newest_policy() or self.first_policy()
         self.reward: ModelVersion | None = None
         self.seconds: dict[str, float] = {}
 
     def ready_project(self) -> Project:
-        """The project with its prompts."""
+        """The project, created and filled with prompts if necessary."""
         slug = self.asked["project"]
         prompts: list[str] = []
         if self.asked["prompts"]:
@@ -160,25 +162,27 @@ class Loop:
             return story_project()
         project = Project.objects.filter(slug=slug).first()
         if project is None and not prompts:
-            raise CommandError(f"--project: there is no project “{slug}”; give --prompts FILE to make it.")
+            raise CommandError(f"--project: there is no project “{slug}”; give --prompts FILE to create it.")
         if project is None:
             project = Project.objects.create(slug=slug, name=slug.replace("-", " ").capitalize())
         fill_project(project, prompts, heldout=0.2)
         return project
 
     def newest_policy(self) -> ModelVersion | None:
-        """The last policy made for the project, or that wrote samples for it."""
-        mine = Q(run__project=self.project) | Q(generator__samples__prompt__project=self.project)
-        return ModelVersion.objects.policies().filter(mine).first()
+        """The newest policy that was made for the project or wrote samples for it."""
+        own = Q(run__project=self.project) | Q(generator__samples__prompt__project=self.project)
+        return ModelVersion.objects.policies().filter(own).first()
 
     def first_policy(self) -> ModelVersion:
         if self.project.slug != STORIES:
-            raise CommandError("--policy: name the policy to begin from; `manage.py pretrain` makes one.")
+            raise CommandError("--policy: name the policy to start from; `manage.py pretrain` trains one.")
         self.write("There is no story model yet: training one (about two minutes).")
         return self.perform(Run.Kind.PRETRAIN, project=STORIES).version
 
     def perform(self, kind: Run.Kind, **parameters: Any) -> Run:
-        return perform(FORMS[kind]({name: value for name, value in parameters.items() if value is not None}))
+        return start_and_execute(
+            FORMS[kind]({name: value for name, value in parameters.items() if value is not None})
+        )
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -187,7 +191,7 @@ class Loop:
         self.seconds[stage] = round(time.monotonic() - began, 1)
 
     def round(self, number: int) -> dict[str, Any]:
-        """One round; returns its figures as the report has them."""
+        """Run one round; returns its metrics for the report."""
         self.seconds = {}
         slug, before = self.project.slug, self.policy
         self.write(f"Round {number}: {slug}, from {before.name}")
@@ -213,15 +217,15 @@ class Loop:
                 Run.Kind.TRAIN_REWARD,
                 project=slug,
                 policy=before.name,
-                gold=self.taste or None,
+                gold=self.scorer or None,
                 reliability=self.asked["reliability"],
-                members=MEMBERS if self.asked["choose"] == Task.Choice.DISAGREEMENT else None,
+                members=ENSEMBLE_MEMBERS if self.asked["choose"] == Task.Choice.DISAGREEMENT else None,
                 seed=number,
             )
         self.reward = rewarded.version
         accuracy = rewarded.metrics.get("gold_accuracy", rewarded.metrics.get("accuracy"))
         comparisons = rewarded.metrics["comparisons"]
-        self.write(f"  reward     {comparisons} comparisons, held-out accuracy {figure(accuracy)}")
+        self.write(f"  reward     {comparisons} comparisons, held-out accuracy {format_metric(accuracy)}")
         with self.timed("finetune"):
             tuned = self.perform(
                 Run.Kind.FINETUNE,
@@ -234,30 +238,30 @@ class Loop:
                 seed=number,
             )
         self.policy = tuned.version
-        self.write(f"  finetune   {self.policy.name}, KL {figure(tuned.metrics.get('kl'))} nats per sequence")
+        self.write(
+            f"  finetune   {self.policy.name}, KL {format_metric(tuned.metrics.get('kl'))} nats per sequence"
+        )
         with self.timed("evaluate"):
             evaluated = self.perform(
                 Run.Kind.EVALUATE,
                 policy=self.policy.name,
                 against=before.name,
                 project=slug,
-                judge=self.taste or rewarded.version.name,
+                judge=self.scorer or rewarded.version.name,
                 max_new_tokens=self.asked["max_new_tokens"],
                 seed=number,
             )
         result = evaluated.metrics
         (judged,) = result["judges"]
         won = judged["won"]
-        judge = (
-            self.taste or f"{rewarded.version.name} (there is no taste to ask but the reward model itself)"
-        )
+        judge = self.scorer or f"{rewarded.version.name}, the reward model it was tuned against"
         self.write(
             f"  evaluate   wins {won['rate']:.0%} of {result['prompts']} held-out prompts "
             f"({won['low']:.0%} to {won['high']:.0%}); score "
             f"{judged['score_against']:.2f} before, {judged['score']:.2f} after; judged by {judge}"
         )
         self.show_examples(result["examples"])
-        gold = bool(self.taste)
+        gold = bool(self.scorer)
         return {
             "round": number,
             "tasks": sampled.metrics["tasks"],
@@ -272,33 +276,33 @@ class Loop:
         }
 
     def answers(self) -> int:
-        """Answers to learn from; those on held-out prompts belong to evaluations."""
+        """The number of answers for training; those on held-out prompts are for evaluation."""
         answers = Annotation.objects.of(self.project).counting().ordinary()
         return answers.filter(assignment__task__prompt__split="train").count()
 
     def order(self, reward: ModelVersion) -> None:
-        """Put those of the open tasks first that would teach this reward model most."""
+        """Prioritise the open tasks that this reward model would learn most from."""
         with self.timed("order"):
             ordered = self.perform(
                 Run.Kind.ORDER_TASKS, project=self.project.slug, reward=reward.name, by=self.asked["choose"]
             )
         chosen, tasks = ordered.metrics["chosen"], ordered.metrics["tasks"]
-        self.write(f"  order      {chosen} of {tasks} tasks chosen by {self.asked['choose']}")
+        self.write(f"  prioritise {chosen} of {tasks} tasks chosen by {self.asked['choose']}")
 
     def label(self, answered_before: int, *, tasks: int) -> None:
-        """Have the open tasks answered: by simulated people now, by people in their own time."""
+        """Have the open tasks answered by simulated annotators, or wait for people to answer them."""
         wanted = self.asked["annotations"] or tasks * self.project.annotations_per_task
         bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
         with bar:
-            if self.taste:
+            if self.scorer:
                 from training.execution.simulated_annotators import answer_open_tasks
-                from training.execution.versions import load_taste
+                from training.execution.versions import load_scorer
 
                 answer_open_tasks(
                     self.project,
-                    load_taste(self.taste),
-                    self.people,
-                    most=self.asked["annotations"],
+                    load_scorer(self.scorer),
+                    self.annotators,
+                    max_answers=self.asked["annotations"],
                     on_answer=lambda _: bar.update(),
                 )
                 return
@@ -308,21 +312,21 @@ class Loop:
                 time.sleep(2)
 
     def show_examples(self, examples: list[dict[str, Any]]) -> None:
-        """Before and after, for a person to read."""
-        for example in examples[:SHOWN]:
-            (said,) = example["verdicts"]
+        """Print completions before and after the tuning."""
+        for example in examples[:MAX_EXAMPLES]:
+            (verdict,) = example["verdicts"]
             self.write("")
             self.write(paragraph("prompt", example["prompt"]))
-            self.write(paragraph(f"before {said['score_against']:+.1f}", example["against"]))
-            self.write(paragraph(f"after  {said['score']:+.1f}", example["completion"]))
+            self.write(paragraph(f"before {verdict['score_against']:+.1f}", example["against"]))
+            self.write(paragraph(f"after  {verdict['score']:+.1f}", example["completion"]))
 
 
-def figure(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
 def paragraph(label: str, text: str) -> str:
-    """Text beside its label, wrapped to a terminal's width."""
+    """A label and its text, wrapped to 100 columns."""
     indent = f"  {label:<12} "
     return textwrap.fill(
         " ".join(text.split()) or "(nothing)", 100, initial_indent=indent, subsequent_indent=" " * len(indent)

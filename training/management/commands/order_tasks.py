@@ -1,4 +1,4 @@
-"""`manage.py order_tasks`: ask first what would teach a reward model most."""
+"""`manage.py order_tasks`: prioritise open tasks by what a reward model would learn from them."""
 
 from training.management.run_command import RunCommand
 from training.models import Run

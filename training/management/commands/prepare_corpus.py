@@ -1,4 +1,4 @@
-"""`manage.py prepare_corpus --source …`: read, split and tokenise a corpus, and tell what is in it."""
+"""`manage.py prepare_corpus --source …`: read, split and tokenise a corpus, and print its statistics."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,17 +11,17 @@ from training.forms.language_model import PrepareCorpusForm
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.prepare import Prepared, prepare
 from training.gpt.errors import InputError
-from training.management.options import add_options, given, valid
+from training.management.options import add_options, given_values, require_valid
 
 
 class Command(BaseCommand):
-    help = "Read, split and tokenise a corpus, and tell what is in it; pretrain then finds it ready."
+    help = "Read, split and tokenise a corpus, and print its statistics; pretrain then reuses the result."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_options(parser, PrepareCorpusForm())
 
     def handle(self, **options: Any) -> None:
-        form = valid(PrepareCorpusForm(given(PrepareCorpusForm(), options)))
+        form = require_valid(PrepareCorpusForm(given_values(PrepareCorpusForm(), options)))
         bars = StageBars()
         try:
             prepared = prepare(
@@ -30,14 +30,14 @@ class Command(BaseCommand):
         except InputError as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
-            raise CommandError("stopped; nothing half-made is left.") from None
+            raise CommandError("stopped; no partial files are left.") from None
         finally:
             bars.close()
         self.stdout.write(describe(prepared, kind=form.cleaned_data["tokenizer"]))
 
 
 class StageBars:
-    """A progress bar in a terminal for each stage of a preparation, one after another."""
+    """A terminal progress bar for each stage of the preparation, one after another."""
 
     def __init__(self) -> None:
         self.bar: tqdm[Any] | None = None
@@ -62,21 +62,21 @@ class StageBars:
 
 
 def describe(prepared: Prepared, *, kind: str) -> str:
-    """A prepared corpus for a person to read."""
+    """The statistics of a prepared corpus as text."""
     summary = prepared.summary
     lines = [f"{summary['source']}: {summary['documents']:,} documents"]
     lines += [f"  {'split':<16} {'documents':>12} {'tokens':>14} {'bytes':>14}"]
     for name, split in summary["splits"].items():
-        figures = (split["documents"], split["tokens"], split["text_bytes"])
-        lines.append(f"  {name:<16} {figures[0]:>12,} {figures[1]:>14,} {figures[2]:>14,}")
+        counts = (split["documents"], split["tokens"], split["text_bytes"])
+        lines.append(f"  {name:<16} {counts[0]:>12,} {counts[1]:>14,} {counts[2]:>14,}")
     lines += [
         f"  vocabulary       {summary['vocab_size']:,} ({kind})",
         f"  unknown          {summary['unknown_rate']:.2%} of tokens",
         f"  longest document {summary['longest_document']:,} tokens",
     ]
-    for name, what in (("dropped_repeated", "repeated"), ("dropped_short", "too short")):
+    for name, reason in (("dropped_repeated", "repeated"), ("dropped_short", "too short")):
         if summary[name]:
-            lines.append(f"  dropped          {summary[name]:,} documents, {what}")
+            lines.append(f"  dropped          {summary[name]:,} documents, {reason}")
     lines += [f"  Note: {note}" for note in summary["notes"]]
-    made = "found ready" if prepared.reused else f"made in {summary['seconds']:.0f} s"
-    return "\n".join([*lines, f"  {made}: {prepared.folder}"])
+    origin = "reused" if prepared.reused else f"prepared in {summary['seconds']:.0f} s"
+    return "\n".join([*lines, f"  {origin}: {prepared.folder}"])

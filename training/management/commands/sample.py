@@ -1,4 +1,4 @@
-"""`manage.py sample`: let a policy write samples, and open tasks with them."""
+"""`manage.py sample`: generate samples with a policy, and open tasks with them."""
 
 from training.management.run_command import RunCommand
 from training.models import Run

@@ -1,4 +1,4 @@
-"""`manage.py supervised`: tune a policy to write as demonstrations do."""
+"""`manage.py supervised`: fine-tune a policy on demonstrations."""
 
 from training.management.run_command import RunCommand
 from training.models import Run

@@ -1,4 +1,4 @@
-"""`manage.py worker`: executes the runs that were queued."""
+"""`manage.py worker`: executes queued runs."""
 
 import asyncio
 import contextlib
@@ -12,22 +12,24 @@ from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from training import notifications, runs
-from training.jobs import STALLED
+from training.jobs import STALLED_AFTER
 from training.management.site_command import SiteCommand
 
 
 class Command(SiteCommand):
-    help = "Execute queued runs, one after another, until stopped by Ctrl-C or SIGTERM."
+    help = "Execute queued runs until stopped by Ctrl-C or SIGTERM."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--queue", default=runs.QUEUE, help="Queue of runs to take from (default: runs).")
-        parser.add_argument("--concurrency", type=int, default=1, help="Runs executed at once (default: 1).")
+        parser.add_argument("--queue", default=runs.QUEUE, help="Queue to take runs from (default: runs).")
+        parser.add_argument(
+            "--concurrency", type=int, default=1, help="Runs to execute at the same time (default: 1)."
+        )
 
     def handle(self, *, queue: str, concurrency: int, **options: Any) -> None:  # noqa: ARG002
         asyncio.run(self.work_until_stopped(queue=queue, concurrency=concurrency))
 
     async def work_until_stopped(self, *, queue: str, concurrency: int) -> None:
-        """Work; when the database goes away, come back as soon as it does."""
+        """Work until stopped; if the database connection is lost, retry until it is back."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -43,21 +45,21 @@ class Command(SiteCommand):
                 return
             stopped.cancel()
             self.stderr.write(
-                f"worker: lost the database ({work.exception() or 'connection closed'}); trying again"
+                f"worker: lost the database ({work.exception() or 'connection closed'}); retrying"
             )
             await asyncio.sleep(1)
 
     async def work(self, *, queue: str, concurrency: int) -> None:
-        """Run three workers: one for runs, one for upkeep, which must never wait behind a training, and one
-        for notices, which wait for other people's servers."""
+        """Run three workers: for runs, for upkeep, which must not wait for a training, and for notifications,
+        which wait for other servers."""
         common: dict[str, Any] = {
             "install_signal_handlers": False,
             "delete_jobs": "always",
-            "update_heartbeat_interval": STALLED / 3,
-            "stalled_worker_timeout": STALLED,
+            "update_heartbeat_interval": STALLED_AFTER / 3,
+            "stalled_worker_timeout": STALLED_AFTER,
             "shutdown_graceful_timeout": 0.1,
         }
-        await asyncio.to_thread(mend_with_a_fresh_connection)
+        await asyncio.to_thread(recover_dead_runs)
         connector = app.connector
         assert isinstance(connector, DjangoConnector)
         with app.replace_connector(connector.get_worker_connector()) as worker:
@@ -76,7 +78,7 @@ class Command(SiteCommand):
                     ),
                 ]
                 try:
-                    # A worker that loses the database ends; the other must not go on alone.
+                    # If one worker loses the database and ends, stop the others as well.
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     for task in tasks:
@@ -84,11 +86,11 @@ class Command(SiteCommand):
                     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def mend_with_a_fresh_connection() -> None:
-    """Runs in a thread of its own, whose connection is closed after it."""
+def recover_dead_runs() -> None:
+    """Recover dead runs in a thread, and close the thread's database connections."""
     try:
-        runs.mend()
+        runs.recover_dead_runs()
     except DatabaseError:
-        pass  # Not there yet: the worker says so, and tries again.
+        pass  # the database is not up yet: the worker reports it and retries
     finally:
         connections.close_all()
