@@ -145,15 +145,15 @@ class Server:
     def _read_status(self, supervisor: "subprocess.Popen[bytes]") -> str:
         """The supervisor's output: `READY`, an error, or nothing if it was killed."""
         assert supervisor.stdout is not None
-        said = b""
+        output = b""
         deadline = time.monotonic() + START_SECONDS
         with supervisor.stdout, selectors.DefaultSelector() as selector:
             selector.register(supervisor.stdout, selectors.EVENT_READ)
             while selector.select(deadline - time.monotonic()):
                 part = os.read(supervisor.stdout.fileno(), 4096)
                 if not part:
-                    return said.decode().strip()
-                said += part
+                    return output.decode().strip()
+                output += part
         raise self._timeout_error()
 
     def _reap_supervisor(self) -> None:
