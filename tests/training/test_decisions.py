@@ -81,7 +81,7 @@ def test_the_next_one_waits_for_its_gate(project: Project, ada: User) -> None:
 def test_without_its_gate_a_reason_is_asked_and_kept(project: Project, ada: User) -> None:
     promoted(project, ada, "base")
     better = make_policy("better", seed=1)
-    with pytest.raises(NotAllowed, match="Say why"):
+    with pytest.raises(NotAllowed, match="Give a reason"):
         decisions.promote(better, project=project, by=ada, reason="  ", without_gate=True)
     decision = decisions.promote(
         better, project=project, by=ada, reason="base leaks a name.", without_gate=True
@@ -139,7 +139,7 @@ def test_an_added_or_a_missing_file_is_found(project: Project, ada: User) -> Non
         artifacts.verify(base)
     for file in folder.iterdir():
         file.unlink()
-    with pytest.raises(NotAllowed, match="The files of base are gone"):
+    with pytest.raises(NotAllowed, match="The files of base are missing"):
         decisions.promote(base, project=project, by=ada, reason="")
 
 
@@ -192,7 +192,7 @@ def test_an_archived_version_is_not_rolled_back_to(project: Project, ada: User) 
 def test_a_version_of_another_project_is_refused(project: Project, ada: User) -> None:
     (base,) = promoted(project, ada, "base")
     other = make_project("digits")
-    with pytest.raises(NotAllowed, match="base is a version of “Letters”"):
+    with pytest.raises(NotAllowed, match="base belongs to “Letters”"):
         decisions.promote(base, project=other, by=ada, reason="Here as well.")
 
 
@@ -201,7 +201,7 @@ def test_projects_and_kinds_do_not_disturb_each_other(project: Project, ada: Use
     promoted(project, ada, "base")
     promoted(other, ada, "numbers")
     taste = make_reward()
-    with pytest.raises(NotAllowed, match="Say why"):
+    with pytest.raises(NotAllowed, match="Give a reason"):
         decisions.promote(taste, project=project, by=ada, reason="")
     decisions.promote(taste, project=project, by=ada, reason="Foretells people best.")
     assert ModelVersion.objects.filter(stage=Stage.PRODUCTION).count() == 3

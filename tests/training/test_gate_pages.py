@@ -44,7 +44,7 @@ def test_what_cannot_be_opened_says_why(client: Client) -> None:
     _, old, _ = two_versions()
     client.force_login(admin())
     page = client.post(reverse("training:open_gate", args=[old.name]), follow=True).content.decode()
-    assert "old is in production itself." in page
+    assert "old is in production already." in page
 
 
 def test_the_page_shows_how_it_stands_and_closes_it_when_looked_at(client: Client) -> None:
@@ -71,7 +71,7 @@ def test_asking_more_and_withdrawing_are_for_those_who_start_runs(client: Client
         assert client.post(reverse(f"training:{name}", args=[gate.pk])).status_code == 403
     client.force_login(User.objects.get(username="ada"))
     page = client.post(reverse("training:ask_more", args=[gate.pk]), follow=True).content.decode()
-    assert "Nothing more is asked: being answered." in page
+    assert "No more prompts can be added: being answered." in page
     client.post(reverse("training:withdraw_gate", args=[gate.pk]))
     gate.refresh_from_db()
     assert gate.outcome == WITHDRAWN

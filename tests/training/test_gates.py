@@ -132,7 +132,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
     archived.save()
     for candidate, where, why in (
         (new, project, "no held-out prompts"),
-        (old, project, "in production itself"),
+        (old, project, "in production already"),
         (new, other, "belongs to “Letters”"),
         (version("free", None), other, "Nothing is in production in “Other”"),
         (reward, project, "reward model"),

@@ -99,7 +99,7 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
     )
     everyone = [base, reward, policy, anew, again]
     assert provenance.count_deleted_by_version(everyone) == {reward.pk: 2, policy.pk: 2}
-    assert provenance.find_sources(policy).withdrawn == 2
+    assert provenance.find_sources(policy).deleted == 2
 
 
 def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
@@ -177,8 +177,8 @@ def test_the_answers_behind_a_share_of_wins_are_listed(client: Client) -> None:
     ("asked", "line"),
     [
         ({"first": "nobody"}, "Nobody of this name wrote a text here"),
-        ({"second": "story-model-7"}, "Name both, or the first alone."),
-        ({"outcome": "tie"}, "Name the two whose texts are compared."),
+        ({"second": "story-model-7"}, "Choose both, or only the first."),
+        ({"outcome": "tie"}, "Choose the two that are compared."),
         ({"annotator": "zoe"}, "Nobody of this name answered a task here"),
         ({"task": "x"}, "Enter a whole number."),
         ({"since": "yesterday"}, "Enter a valid date."),

@@ -1,4 +1,4 @@
-"""Which version came from which, and from which answers."""
+"""The ancestry of versions: which version was made from which, and from which snapshots."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,20 +11,20 @@ from training.models import ModelVersion
 
 @dataclass(frozen=True)
 class Ancestry:
-    """All versions by their ids: what each was made from, and the snapshot that its run learned from.
+    """All versions by id: their sources, and the snapshots that their runs were trained on.
 
-    A version is made from its parent, from the policy that its run began from, and from the reward model that
-    it was tuned against.
+    The sources of a version are its parent, the policy its run started from, and the reward model it was
+    tuned against.
     """
 
     sources: Mapping[int, frozenset[int]]
     snapshots: Mapping[int, int]
     run_created: Mapping[int, datetime]
-    """When the runs that learned from them began."""
+    """When the runs that were trained on the snapshots were created."""
 
     @classmethod
     def load(cls) -> Self:
-        """As the database has it: one query."""
+        """Read the ancestry from the database in one query."""
         rows = ModelVersion.objects.order_by("pk").values_list(
             "pk", "run__snapshot", "run__created_at", "parent", "run__policy", "run__reward"
         )
@@ -36,11 +36,11 @@ class Ancestry:
         return cls(sources, snapshots, run_created)
 
     def ancestors(self, *versions: int) -> list[int]:
-        """These versions, and whatever they were made from, however far back: the nearest first."""
+        """These versions and all they were made from, directly or indirectly; nearest first."""
         return _reachable(versions, self.sources)
 
     def descendants(self, *versions: int) -> list[int]:
-        """These versions, and whatever was made from them: the nearest first."""
+        """These versions and all that were made from them, directly or indirectly; nearest first."""
         makes = defaultdict(set)
         for version, sources in self.sources.items():
             for source in sources:
@@ -49,7 +49,7 @@ class Ancestry:
 
 
 def _reachable(start: Iterable[int], ways: Mapping[int, Iterable[int]]) -> list[int]:
-    """What can be reached, in the order of the number of steps."""
+    """All nodes reachable from `start`, in breadth-first order."""
     found = dict.fromkeys(start)
     waiting = list(found)
     for each in waiting:

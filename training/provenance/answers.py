@@ -1,4 +1,4 @@
-"""Lists of answers: everything people said in a project or a snapshot, or the part that a figure counts."""
+"""Filtered lists of the answers in a project or a snapshot."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ LOOKUPS = {
     "until": "assignment__finished__date__lte",
     "task": "assignment__task",
 }
-"""What is compared as it is."""
+"""Filters that are plain lookups."""
 
 
 class AnswerFilter(forms.Form):
-    """Which of a project's answers are listed; all fields may be left empty."""
+    """Filters for a project's answers; all fields are optional."""
 
     first = forms.ModelChoiceField(
         Generator.objects.none(),
@@ -69,7 +69,7 @@ class AnswerFilter(forms.Form):
 
     def __init__(self, data: Any, *, project: Project) -> None:
         super().__init__(data)
-        # Asked once for both: it takes a look at every sample.
+        # Evaluated once for both fields: the query reads every sample.
         wrote = Sample.objects.filter(prompt__project=project).order_by().values_list("generator", flat=True)
         answered = Assignment.objects.submitted().filter(project=project, annotator=OuterRef("pk"))
         writers = Generator.objects.filter(pk__in=list(wrote.distinct())).order_by("name")
@@ -85,25 +85,25 @@ class AnswerFilter(forms.Form):
             field.error_messages["invalid_choice"] = f"Nobody of this name {what} here: choose from the list."
 
     def clean(self) -> dict[str, Any]:
-        """Two are compared only where two are named."""
+        """Require two different generators for a comparison."""
         cleaned = super().clean() or {}
         first, second = cleaned.get("first"), cleaned.get("second")
         if second is not None and first is None and "first" not in self.errors:
-            self.add_error("first", "Name both, or the first alone.")
+            self.add_error("first", "Choose both, or only the first.")
         elif first is not None and first == second:
-            self.add_error("second", "Choose somebody else than the first.")
+            self.add_error("second", "Choose a different one from the first.")
         if cleaned.get("outcome") and (first is None or second is None) and not self.errors:
-            self.add_error("outcome", "Name the two whose texts are compared.")
+            self.add_error("outcome", "Choose the two that are compared.")
         return cleaned
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether no filter is set."""
         return not any(self.data.get(name) for name in self.fields if name != "task")
 
     def apply(self, answers: AnnotationQuerySet) -> AnnotationQuerySet:
-        """Those of the answers that are asked for, the latest first; each with `first_rating` and
-        `second_rating` where two are compared. The form is valid."""
+        """The answers that match, latest first, annotated with `first_rating` and `second_rating` if the
+        generators are chosen. The form must be valid."""
         wanted = self.cleaned_data
         if wanted["first"] is not None:
             answers = answers.annotate(first_rating=_best_rating(wanted["first"])).filter(
@@ -121,22 +121,22 @@ class AnswerFilter(forms.Form):
         return answers.filter(**plain).order_by("-pk")
 
 
-def _best_rating(writer: Generator) -> Subquery:
-    """What an answer says of the best of this writer's texts: more is better; NULL: it judges none."""
-    worth = Coalesce(-F("rank"), F("score"), F("grade"), output_field=IntegerField())
-    own = Judgement.objects.filter(annotation=OuterRef("pk"), sample__generator=writer)
-    return Subquery(own.order_by().values("annotation").annotate(best=Max(worth)).values("best"))
+def _best_rating(generator: Generator) -> Subquery:
+    """The best rating that an answer gives to this generator's samples; higher is better, NULL: none."""
+    rating = Coalesce(-F("rank"), F("score"), F("grade"), output_field=IntegerField())
+    own = Judgement.objects.filter(annotation=OuterRef("pk"), sample__generator=generator)
+    return Subquery(own.order_by().values("annotation").annotate(best=Max(rating)).values("best"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRow:
-    """One answer in a list."""
+    """An answer in a list."""
 
     annotation: Annotation
     summary: str
-    """In a few words; empty: not shown."""
+    """The answer in a few words; empty if it is hidden."""
     preferred: str = ""
-    """Of two that are compared, whose text; empty: not asked, or neither."""
+    """The preferred one of the two compared generators; empty for a tie or without a comparison."""
     is_tie: bool = False
 
     @property
@@ -147,13 +147,13 @@ class AnswerRow:
 def answer_rows(
     answers: Iterable[Annotation], *, reader: User, first: str = "", second: str = ""
 ) -> list[AnswerRow]:
-    """The answers as rows. What was said of a task that its reader may still be given is left out: it would
-    spoil their own answer."""
+    """The answers as rows. Answers to tasks that the reader may still be given are hidden, so that they do
+    not influence the reader's own answers."""
     found = list(answers)
-    coming = tasks_to_come([each.assignment.task_id for each in found], reader)
+    hidden = tasks_to_come([each.assignment.task_id for each in found], reader)
     return [
         AnswerRow(annotation=each, summary="")
-        if each.assignment.task_id in coming
+        if each.assignment.task_id in hidden
         else AnswerRow(
             annotation=each,
             summary=summarize_answer(each.answer),
@@ -165,7 +165,7 @@ def answer_rows(
 
 
 def tasks_to_come(tasks: Iterable[int], reader: User) -> set[int]:
-    """Those of the tasks (ids) that this person holds, or could still be given to answer."""
+    """The ids among `tasks` that are assigned to the reader, or may still be."""
     own = Project.objects.for_annotator(reader)
     waiting = Task.objects.waiting_for(reader).filter(pk__in=tasks, project__in=own)
     return set(waiting.values_list("pk", flat=True))

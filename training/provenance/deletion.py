@@ -1,4 +1,4 @@
-"""Deleting a person's answers, and the marks that it leaves on versions."""
+"""Deleting a person's answers, and counting deleted answers among the training data of versions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ from training.provenance.ancestry import Ancestry
 
 
 def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> deletion.Extent:
-    """Delete what somebody answered in these projects, and the figures about them in runs and versions.
+    """Delete a person's answers in these projects, and the metrics about them in runs and versions.
 
-    Runs that learned from the answers and are not done begin anew, if they are taken up again. Returns what
-    there was; raises PermissionDenied. Else as `labeling.people.deletion.erase`.
+    Unfinished runs that were trained on the answers start over when they are resumed. Returns the extent of
+    the deletion; raises PermissionDenied. See `labeling.people.deletion`.
     """
     chosen = list(projects)
     with transaction.atomic():
@@ -41,15 +41,15 @@ def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> de
 
 @dataclass(frozen=True)
 class Affected:
-    """What learned from somebody's answers, by ids: runs, and the versions they made, with whatever was made
-    from those."""
+    """The ids of runs that were trained on a person's answers, and of the versions made from them, directly
+    or indirectly."""
 
     runs: list[int]
     versions: list[int]
 
 
 def affected_by(person: User, projects: Iterable[Project]) -> Affected:
-    """What learned from what somebody answered in these projects."""
+    """The runs and versions that were trained on a person's answers in these projects."""
     answers = Annotation.objects.filter(assignment__annotator=person, assignment__project__in=projects)
     used = SnapshotAnswer.objects.filter(annotation__in=answers).order_by().values("snapshot")
     runs = Run.objects.filter(snapshot__in=used).order_by("pk").values_list("pk", flat=True)
@@ -58,15 +58,15 @@ def affected_by(person: User, projects: Iterable[Project]) -> Affected:
 
 
 def _discard_saved_states(runs: QuerySet[Run]) -> None:
-    """Leave no state to go on from: it learned from what is deleted, and what is left is another lesson."""
-    waiting = runs.exclude(status__in=(Run.Status.RUNNING, Run.Status.SUCCEEDED))
-    for run in waiting.filter(saved_step__isnull=False):
+    """Discard the saved states of unfinished runs, which were trained on deleted answers."""
+    unfinished = runs.exclude(status__in=(Run.Status.RUNNING, Run.Status.SUCCEEDED))
+    for run in unfinished.filter(saved_step__isnull=False):
         Run.objects.filter(pk=run.pk).exclude(status=Run.Status.RUNNING).update(saved_step=None)
         transaction.on_commit(run.remove_folder)
 
 
 def without_deleted_annotators(metrics: dict[str, Any], snapshot: PreferenceSnapshot) -> dict[str, Any]:
-    """A run's metrics without the rows about annotators whose answers were deleted while it learned."""
+    """A run's metrics without the rows about annotators whose answers were deleted during the run."""
     snapshot.refresh_from_db()
     if not snapshot.withdrawn or "annotators" not in metrics:
         return metrics
@@ -75,8 +75,8 @@ def without_deleted_annotators(metrics: dict[str, Any], snapshot: PreferenceSnap
 
 
 def without_annotator(metrics: dict[str, Any], person: User) -> dict[str, Any]:
-    """A run's metrics without the rows about one annotator: reliabilities, which name people by number, and
-    what each said in an evaluation, by name."""
+    """A run's metrics without the rows about one annotator: reliabilities, which name people by id, and
+    results per annotator of an evaluation, by name."""
     names = {str(person.pk), person.get_username()}
 
     def others(row: dict[str, Any]) -> dict[str, Any]:
@@ -91,12 +91,12 @@ def without_annotator(metrics: dict[str, Any], person: User) -> dict[str, Any]:
 
 
 def count_deleted(version: ModelVersion) -> int:
-    """How many of the answers behind a version were deleted since: at least so many."""
+    """The minimum number of deleted answers among the training data of a version and its ancestors."""
     return count_deleted_by_version([version]).get(version.pk, 0)
 
 
 def count_deleted_by_version(versions: Iterable[ModelVersion]) -> dict[int, int]:
-    """The same for several, by id, in two queries; without those from which none were."""
+    """The same for several versions, by id, in two queries; versions without deleted answers are left out."""
     marked = PreferenceSnapshot.objects.filter(withdrawn__gt=0).defer("content").in_bulk()
     if not marked:
         return {}
@@ -111,12 +111,12 @@ def count_deleted_by_version(versions: Iterable[ModelVersion]) -> dict[int, int]
 def count_deleted_in_line(
     descent: Ancestry, line: Iterable[int], snapshots: Mapping[int, PreferenceSnapshot]
 ) -> int:
-    """How many of the answers that a line of versions learned from were deleted since, at least.
+    """The minimum number of deleted answers among the training data of `line`.
 
-    Snapshots of one project hold many of the same answers: the one that lost most is counted. A run that
-    began after the last were deleted never saw them.
+    Snapshots of a project share answers, so only the one with the most deletions counts. Runs created after
+    the last deletion never saw the deleted answers.
     """
-    most: dict[int, int] = defaultdict(int)
+    deleted: dict[int, int] = defaultdict(int)
     for key in line:
         snapshot = snapshots.get(descent.snapshots.get(key, 0))
         if (
@@ -125,5 +125,5 @@ def count_deleted_in_line(
             or snapshot.withdrawn_at <= descent.run_created[key]
         ):
             continue
-        most[snapshot.project_id] = max(most[snapshot.project_id], snapshot.withdrawn)
-    return sum(most.values())
+        deleted[snapshot.project_id] = max(deleted[snapshot.project_id], snapshot.withdrawn)
+    return sum(deleted.values())

@@ -1,4 +1,4 @@
-"""What an answer shaped: snapshots, runs, versions, and whatever was made from those."""
+"""The influence of an answer: the snapshots, runs, versions and gates it contributed to."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from training.provenance.ancestry import Ancestry
 
 @dataclass(frozen=True, kw_only=True)
 class Influence:
-    """Everything that one revision of an answer had a part in, oldest first."""
+    """Everything that one revision of an answer contributed to, oldest first."""
 
     snapshots: list[PreferenceSnapshot]
     """Without their content."""
     runs: list[Run]
-    """Runs that learned from the snapshots, whatever came of them."""
+    """Runs that were trained on the snapshots, whatever their status."""
     versions: list[ModelVersion]
     """Versions that these runs made."""
     descendants: list[ModelVersion]
-    """Versions made from those: tuned against them, or begun from them."""
+    """Versions tuned against those, or initialised from them."""
     gates: list[Gate]
     """Gates between two versions that the answer compares."""
 
@@ -29,7 +29,7 @@ class Influence:
 
 
 def influence_of(annotation: Annotation) -> Influence:
-    """What became of an answer."""
+    """The influence of an answer."""
     snapshots = list(annotation.snapshots.defer("content").order_by("pk"))
     runs = list(Run.objects.filter(snapshot__in=snapshots).select_related("project").order_by("pk"))
     versions = list(ModelVersion.objects.filter(run__in=runs).order_by("pk"))
@@ -45,7 +45,7 @@ def influence_of(annotation: Annotation) -> Influence:
 
 
 def gates_of(annotation: Annotation) -> list[Gate]:
-    """The gates between two versions whose samples the answer judges, on a prompt that is held out."""
+    """The gates between two versions whose samples the answer compares on a held-out prompt."""
     task = annotation.assignment.task
     if task.prompt.split != Prompt.Split.HELDOUT:
         return []

@@ -1,4 +1,4 @@
-"""What stands behind a version: the answers that it, and whatever it was made from, learned from."""
+"""The sources of a version: the answers and files that it and its ancestors were trained on."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +14,12 @@ from training.provenance.ancestry import Ancestry
 from training.provenance.deletion import count_deleted_in_line
 
 FILE_PARAMETERS = ("preferences", "demonstrations")
-"""Parameters of runs that name a file to learn from."""
+"""Parameters of runs that name a file of training data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A snapshot, and the version that learned from it."""
+    """A snapshot, and the version that was trained on it."""
 
     version: ModelVersion
     snapshot: PreferenceSnapshot
@@ -28,24 +28,24 @@ class Source:
     people: int
     first: datetime | None
     last: datetime | None
-    """When the earliest and the latest of the answers were given."""
+    """Times of the earliest and the latest answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """All that people said which a version learned from, by itself or through what it was made from."""
+    """The answers and files that a version and its ancestors were trained on."""
 
     version: ModelVersion
     sources: list[Source]
-    """The nearest first."""
+    """Nearest first."""
     files: list[tuple[ModelVersion, str]]
-    """Versions that learned from a file, whose answers are not here, and its name."""
-    withdrawn: int
-    """How many of the answers were deleted since: at least so many."""
+    """Versions that were trained on a file, and its name."""
+    deleted: int
+    """The minimum number of answers that were deleted since."""
 
 
 def find_sources(version: ModelVersion) -> Sources:
-    """The snapshots behind a version, with what is in them."""
+    """The sources of a version, with the numbers of answers and people."""
     descent = Ancestry.load()
     line = descent.ancestors(version.pk)
     versions = ModelVersion.objects.select_related("run").in_bulk(line)
@@ -71,21 +71,22 @@ def find_sources(version: ModelVersion) -> Sources:
             if (run := versions[key].run)
             for name in source_file_names(run)
         ],
-        withdrawn=count_deleted_in_line(descent, line, snapshots),
+        deleted=count_deleted_in_line(descent, line, snapshots),
     )
 
 
 def summarise_snapshots(*snapshots: int) -> dict[int, Any]:
-    """These snapshots by id, without their content, with `here` (answers), `people`, `first` and `last`."""
+    """Snapshots by id, without content, annotated with `here` (answers), `people`, `first` and `last`."""
     rows = SnapshotAnswer.objects.filter(snapshot=OuterRef("pk")).order_by().values("snapshot")
-    figures = {
+    aggregates = {
         "here": Count("pk"),
         "people": Count("annotation__assignment__annotator", distinct=True),
         "first": Min("annotation__created"),
         "last": Max("annotation__created"),
     }
     columns: dict[str, Any] = {
-        name: Subquery(rows.annotate(**{name: figure}).values(name)) for name, figure in figures.items()
+        name: Subquery(rows.annotate(**{name: aggregate}).values(name))
+        for name, aggregate in aggregates.items()
     }
     for name in ("here", "people"):
         columns[name] = Coalesce(columns[name], 0)
@@ -94,5 +95,5 @@ def summarise_snapshots(*snapshots: int) -> dict[int, Any]:
 
 
 def source_file_names(run: Run) -> list[str]:
-    """The names of the files that a run learned from."""
+    """The names of the files that a run was trained on."""
     return [PurePath(run.parameters[name]).name for name in FILE_PARAMETERS if run.parameters.get(name)]

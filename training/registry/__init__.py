@@ -1,1 +1,1 @@
-"""What becomes of versions: their stages, the gates they pass, where they come from. Free of torch."""
+"""The registry of model versions: stages, gates, win rates and lineage. Free of torch."""

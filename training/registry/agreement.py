@@ -1,4 +1,4 @@
-"""How far the people agreed whose answers are behind a version."""
+"""Inter-annotator agreement on the answers that a version was trained on."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ from training.models import ModelVersion
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Agreement on the tasks of a snapshot that were answered by two people or more."""
+    """Agreement on the tasks of a snapshot that at least two people answered."""
 
     snapshot: PreferenceSnapshot
     pairwise: Estimate | None
-    """How often two people agree, from 0 to 1; guessing agrees by about a half."""
+    """How often two people agree, from 0 to 1; about 0.5 by chance."""
     alpha: Estimate | None
-    """Krippendorff's: 1 is perfect, 0 is chance."""
+    """Krippendorff's alpha: 1 is perfect, 0 is chance."""
     people: int
 
 
 def source_snapshot(version: ModelVersion) -> PreferenceSnapshot | None:
-    """The snapshot that a version learned from, by itself or through its reward model; None: none."""
+    """The snapshot that a version, or else its reward model, was trained on; None if there is none."""
     run = version.run
     if run is None:
         return None
@@ -34,7 +34,7 @@ def source_snapshot(version: ModelVersion) -> PreferenceSnapshot | None:
 
 
 def annotator_agreement(version: ModelVersion) -> Agreement | None:
-    """The agreement of the people behind a version, of the answers that are still there; None: no answers."""
+    """The agreement on a version's training answers that still exist; None if there are none."""
     snapshot = source_snapshot(version)
     if snapshot is None:
         return None

@@ -1,7 +1,7 @@
-"""Which version is in production, and who decided so: promote, roll back, archive, restore.
+"""Decisions about stages: promote, roll back, archive and restore versions.
 
-A decision is made under the lock of its project's row, so that two at once are made one after the other, and
-only after the version's files were read and found to be those that its run stored.
+Decisions of a project are serialised by a lock on its row. A version is put into production only after the
+hash of its files was checked.
 """
 
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ POLICY, REWARD = ModelVersion.Kind.POLICY, ModelVersion.Kind.REWARD
 
 
 class NotAllowed(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
-    """Says why a decision cannot be made, and what to do."""
+    """A decision cannot be made; the message says why and what to do."""
 
 
 def promote(
     version: ModelVersion, *, project: Project, by: User | None, reason: str, without_gate: bool = False
 ) -> Decision:
-    """Put a version into production in a project, in place of what is there.
+    """Put a version into production in a project, replacing the one that is there.
 
-    A policy needs its gate to be met, where there is a policy in production to compare it with; otherwise it
-    takes `without_gate` and a reason. A version of no project becomes one of this project. Raises NotAllowed.
+    If a policy is in production, another one needs a met gate against it, or `without_gate` and a reason. A
+    version of no project becomes one of this project. Raises NotAllowed.
     """
     with _locked(project, version):
         _require_same_project(version, project)
         if version.stage == PRODUCTION:
             raise NotAllowed(f"{version} is in production already.")
         if version.stage == ARCHIVED:
-            raise NotAllowed(f"{version} is archived: take it out of the archive first.")
+            raise NotAllowed(f"{version} is archived: restore it first.")
         current = ModelVersion.objects.production(project, ModelVersion.Kind(version.kind))
         gate, is_met = _gate_and_result(version, project)
         if not is_met and not without_gate:
@@ -60,21 +60,19 @@ def promote(
 def roll_back(
     project: Project, *, by: User | None, reason: str, kind: ModelVersion.Kind = POLICY
 ) -> Decision:
-    """Put that version back into production which was there before the one that is there now.
+    """Put the version back into production that was there before the current one.
 
-    Its artifact is used again as it was stored, its hash checked. Raises NotAllowed.
+    The hash of its stored files is checked. Raises NotAllowed.
     """
     with _locked(project):
         current = ModelVersion.objects.production(project, kind)
         if current is None:
-            raise NotAllowed(f"Nothing is in production in “{project}”: there is nothing to roll back from.")
+            raise NotAllowed(f"Nothing is in production in “{project}”, so there is nothing to roll back.")
         earlier = previous_production(project, kind)
         if earlier is None:
-            raise NotAllowed(f"{current} is the first in production in “{project}”: there is none before it.")
+            raise NotAllowed(f"{current} is the first version in production in “{project}”.")
         if earlier.stage == ARCHIVED:
-            raise NotAllowed(
-                f"{earlier}, which was in production before, is archived: take it out of the archive first."
-            )
+            raise NotAllowed(f"{earlier}, which was in production before, is archived: restore it first.")
         reason = _require_reason(reason, f"roll back to {earlier}")
         _require_files(earlier)
         _put_into_production(earlier, project, in_place_of=current)
@@ -89,7 +87,7 @@ def roll_back(
 
 
 def archive(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
-    """Put a version away: it is kept, and no longer offered. Raises NotAllowed."""
+    """Archive a version: it is kept, but no longer offered for use. Raises NotAllowed."""
     with _locked(version.project, version):
         if version.stage == PRODUCTION:
             raise NotAllowed(f"{version} is in production: promote another or roll back first.")
@@ -103,34 +101,34 @@ def archive(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
 
 
 def restore(version: ModelVersion, *, by: User | None, reason: str) -> Decision:
-    """Take a version out of the archive: it is a candidate again. Raises NotAllowed."""
+    """Restore a version from the archive: it is a candidate again. Raises NotAllowed."""
     with _locked(version.project, version):
         if version.stage != ARCHIVED:
             raise NotAllowed(f"{version} is not archived.")
-        reason = _require_reason(reason, f"take {version} out of the archive")
+        reason = _require_reason(reason, f"restore {version}")
         _set_stage(version, ModelVersion.Stage.CANDIDATE)
         return _record_decision(Decision.Action.RESTORE, version, by=by, reason=reason)
 
 
 def previous_production(project: Project, kind: ModelVersion.Kind = POLICY) -> ModelVersion | None:
-    """The version that a roll back would restore: each goes one step further back. None: there is none."""
+    """The version that a rollback would restore; None if there is none. Each goes one step further back."""
     moves = Decision.objects.filter(
         project=project,
         version__kind=kind,
         action__in=(Decision.Action.PROMOTE, Decision.Action.ROLL_BACK),
     )
-    standing: list[int] = []
+    history: list[int] = []
     for action, version in moves.order_by("pk").values_list("action", "version"):
         if action == Decision.Action.PROMOTE:
-            standing.append(version)
+            history.append(version)
         else:
-            standing.pop()
-    return ModelVersion.objects.get(pk=standing[-2]) if len(standing) > 1 else None
+            history.pop()
+    return ModelVersion.objects.get(pk=history[-2]) if len(history) > 1 else None
 
 
 @contextmanager
 def _locked(project: Project | None, version: ModelVersion | None = None) -> Iterator[None]:
-    """Hold the rows that a decision is about, the version as it is now."""
+    """Lock the rows that a decision is about, and refresh the version."""
     with transaction.atomic():
         if project is not None:
             Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -144,7 +142,7 @@ def _locked(project: Project | None, version: ModelVersion | None = None) -> Ite
 def _require_same_project(version: ModelVersion, project: Project) -> None:
     if version.project is not None and version.project != project:
         raise NotAllowed(
-            f"{version} is a version of “{version.project}”: in “{project}”, only its own are promoted."
+            f"{version} belongs to “{version.project}”: only versions of “{project}” can be promoted there."
         )
 
 
@@ -158,19 +156,19 @@ def _require_files(version: ModelVersion) -> None:
 
 def _require_reason(reason: str, what: str) -> str:
     if not reason.strip():
-        raise NotAllowed(f"Say why, to {what}: the reason is kept with the decision.")
+        raise NotAllowed(f"Give a reason to {what}: it is stored with the decision.")
     return reason.strip()
 
 
 def _gate_and_result(version: ModelVersion, project: Project) -> tuple[Gate | None, bool]:
-    """The gate that counts, and whether it lets the version pass. Reward models have none."""
+    """The version's gate, and whether it is met. Reward models need none."""
     if version.kind == REWARD:
         return None, True
     return gates.gate_for(version, project), gates.is_met(version, project)
 
 
 def _gate_refusal(version: ModelVersion, gate: Gate | None, current: ModelVersion | None) -> str:
-    otherwise = "or promote it without, and say why."
+    otherwise = "or promote it without a gate, and give a reason."
     if gate is None:
         return f"People have not compared {version} with {current} yet: open its gate, {otherwise}"
     if gate.outcome == Gate.Outcome.OPEN:

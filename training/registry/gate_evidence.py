@@ -1,4 +1,4 @@
-"""What people's answers say of two versions at a gate: the figures that it is decided by, and kept with."""
+"""The evidence of a gate: the results of comparing two versions, by which it is decided."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,27 +24,29 @@ OUTCOME_PHRASES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The compared prompts and what is left of the tasks, when it was looked at; when the gate closed, if it
-    is closed."""
+    """The results and task counts of a gate: current ones while it is open, else those when it closed.
+
+    The field names are the keys of `Gate.evidence`.
+    """
 
     points: Sequence[float] = field(default_factory=list)
-    """Of each compared prompt, in the order in which they were completed: 1 where the candidate's text is
-    preferred, 0 where the other's is, the mean where several people answered."""
+    """One per compared prompt, in order of completion: 1 if the candidate's text is preferred, 0 if the
+    other's is, 0.5 for a tie; the mean if several people answered."""
     answers: int = 0
-    """Those that compare, on these prompts."""
+    """Answers on these prompts."""
     tasks: int = 0
     complete: int = 0
     open: int = 0
-    """Places that nobody holds."""
+    """Unassigned places of tasks."""
     all_bad: int = 0
     skipped: int = 0
     annotators: int = 0
-    """How many people gave these answers."""
+    """The number of people who gave these answers."""
 
     @classmethod
     def current(cls, gate: Gate) -> Self:
-        """What there is now. Points after the one that decided are left out: however late somebody looks, it
-        is decided as if they had looked after each."""
+        """The evidence now. Points after the deciding one are left out, so that the outcome does not depend
+        on when somebody looks."""
         project, generators = gate.project, generators_of(gate)
         seen = observations(project, *generators)
         at = confidence_sequence([each.points for each in seen]).decided_at
@@ -65,7 +67,7 @@ class Evidence:
 
     @classmethod
     def stored(cls, gate: Gate) -> Self:
-        """What there was when the gate closed."""
+        """The evidence stored when the gate closed."""
         return cls(**gate.evidence)
 
     def as_json(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Evidence:
 
     @property
     def rate(self) -> float | None:
-        """The candidate's win rate, ties half."""
+        """The candidate's win rate; ties count half."""
         return fmean(self.points) if self.points else None
 
     @property
@@ -94,7 +96,7 @@ class Evidence:
 
     @property
     def interval(self) -> Interval | None:
-        """The rate with its ends, as pages show it."""
+        """The win rate with its confidence interval."""
         if self.rate is None:
             return None
         return Interval(rate=self.rate, low=self.low, high=self.high, count=self.compared)
@@ -113,23 +115,23 @@ class Evidence:
 
     @property
     def waiting(self) -> int:
-        """Tasks that are not complete."""
+        """The number of incomplete tasks."""
         return self.tasks - self.complete
 
     @property
     def outcome(self) -> Gate.Outcome | None:
-        """Met or refused, once the interval no longer holds a half."""
+        """MET or REFUSED once the interval excludes 1/2; None before."""
         if self.sequence.decided_at is None:
             return None
         return Gate.Outcome.MET if self.low >= 0.5 else Gate.Outcome.REFUSED
 
 
 def summarise(gate: Gate, found: Evidence) -> str:
-    """How a gate stands, in one sentence."""
+    """The state of a gate in one sentence."""
     if found.rate is None:
         is_open = gate.outcome == Gate.Outcome.OPEN
         return (
-            "Nobody has compared the two yet."
+            "Nobody has compared the two versions yet."
             if is_open
             else f"{OUTCOME_PHRASES[Gate.Outcome(gate.outcome)]}."
         )
@@ -142,19 +144,19 @@ def summarise(gate: Gate, found: Evidence) -> str:
 
 
 def evidence_of(gate: Gate) -> Evidence:
-    """The figures of a gate: as they are while it is open, and as they were when it closed."""
+    """The evidence of a gate: current while it is open, else as stored when it closed."""
     return Evidence.current(gate) if gate.outcome == Gate.Outcome.OPEN else Evidence.stored(gate)
 
 
 def generators_of(gate: Gate) -> tuple[Generator, Generator]:
-    """The candidate and the version it is compared with, as writers of samples."""
+    """The generators of the candidate and of the version it is compared with."""
     assert gate.candidate.generator is not None
     assert gate.against.generator is not None
     return gate.candidate.generator, gate.against.generator
 
 
 def answers_by_annotator(gate: Gate) -> list[tuple[str, int]]:
-    """Who answered how many of the tasks, most first; those whose answers were deleted are not among them."""
+    """The number of answers by each annotator, most first, without deleted answers."""
     names: dict[str, int] = {}
     tasks = tasks_between(gate.project, *generators_of(gate))
     answers = Annotation.objects.of(gate.project).counting().filter(assignment__task__in=tasks)

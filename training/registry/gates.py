@@ -1,14 +1,14 @@
-"""Gates: a blind comparison by people of a candidate with the version in production, before it is promoted.
+"""Gates: people compare a candidate blindly with the version in production before it is promoted.
 
-The win rate is estimated by a confidence sequence (`training.registry.confidence_sequence`), so that anybody
-may look at any time and a gate may close at the first moment at which it is clear. Its observations are all
-complete blind tasks of the two versions in the project, whoever opened them and when
-(`labeling.head_to_head.observations`): as none is left out, neither looking before opening a gate, nor
-withdrawing one and opening another, nor asking more, gives chance a second chance.
+The win rate is estimated by a confidence sequence (`training.registry.confidence_sequence`), which is valid
+however often it is looked at, so that a gate can close as soon as the result is clear. The observations are
+all complete blind tasks of the two versions in the project, whoever opened them and when
+(`labeling.head_to_head.observations`). As none is left out, neither peeking before opening a gate, nor
+withdrawing it and opening another, nor asking for more comparisons increases the error rate.
 
-While a gate is open its figures follow the answers: one that is revised or deleted counts as it is now, or
-not. When it closes, its figures are kept with it and stand. What is said later, or deleted, does not undo a
-decision that was made; the figures hold no name and no text.
+The results of an open gate follow the answers, including revisions and deletions. When it closes, its results
+are stored and do not change any more: later revisions and deletions do not undo a decision. The stored
+results contain no names and no texts.
 """
 
 from dataclasses import dataclass
@@ -29,25 +29,25 @@ from training.registry.gate_evidence import Evidence, evidence_of, generators_of
 from training.reports.evaluation_report import Interval
 
 MAX_PROMPTS = 200
-"""Prompts on which a gate compares, where there are as many: a rate of two in three is then nearly always
-told from a half, one of 60 % every other time."""
+"""The number of prompts a gate compares, if there are as many. It detects a win rate of two in three nearly
+always, and one of 60 % in half of the cases."""
 
 ADDITIONAL_PROMPTS = 100
-"""Prompts that asking more adds."""
+"""The number of prompts that `ask_more` adds."""
 
 
 class NotOpened(Exception):  # noqa: N818 -- a refusal, in one line for the person who asked
-    """Says why a gate cannot be opened, or more be asked, and what to do."""
+    """A gate cannot be opened or extended; the message says why and what to do."""
 
 
 def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> Gate:
     """Compare a candidate with the version in production: a run opens the blind tasks.
 
-    One that is open already is given back. Answers to earlier blind tasks of the two count, so it may close
-    at once. Raises NotOpened.
+    If the gate is open already, it is returned. Answers to earlier blind tasks of the two versions count, so
+    a new gate may close at once. Raises NotOpened.
     """
     with transaction.atomic():
-        # Two that are opened at once are opened one after the other.
+        # The lock serialises two that are opened at the same time.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         against = _opponent(candidate, project)
         last = _gates_between(candidate, against, project).first()
@@ -58,7 +58,7 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
         asked, fresh = _count_prompts(project, candidate, against)
         wanted = min(max(MAX_PROMPTS - asked, 0), fresh)
         if asked + wanted == 0:
-            raise NotOpened(f"“{project.slug}” has no held-out prompts to compare on: add some first.")
+            raise NotOpened(f"“{project.slug}” has no held-out prompts for a comparison: add some first.")
         gate = Gate.objects.create(
             project=project,
             candidate=candidate,
@@ -72,22 +72,25 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
 
 
 def ask_more(gate: Gate, *, by: User | None) -> Gate:
-    """Compare on more prompts where a gate is undecided, or where the run that was to open its tasks ended
-    without; the comparisons that there are count on. Raises NotOpened."""
+    """Compare on more prompts if a gate is undecided, or if the run that was to open its tasks failed.
+    Existing comparisons keep counting. Raises NotOpened."""
     with transaction.atomic():
         locked = Gate.objects.select_for_update().get(pk=gate.pk)
         if not can_ask_more(locked):
             raise NotOpened(
-                f"Nothing more is asked: {locked.get_outcome_display()[:1].lower()}"
+                f"No more prompts can be added: {locked.get_outcome_display()[:1].lower()}"
                 f"{locked.get_outcome_display()[1:]}."
             )
         if _opponent(locked.candidate, locked.project) != locked.against:
-            raise NotOpened(f"{locked.against} is no longer in production: open a gate against what is.")
+            raise NotOpened(
+                f"{locked.against} is no longer in production: open a gate against the version that is."
+            )
         asked, fresh = _count_prompts(locked.project, locked.candidate, locked.against)
         wanted = min(ADDITIONAL_PROMPTS, fresh)
         if wanted == 0:
             raise NotOpened(
-                f"The two were compared on all {asked} held-out prompts of “{locked.project.slug}”: add more."
+                f"The versions were compared on all {asked} held-out prompts of “{locked.project.slug}”: add "
+                "more."
             )
         locked.outcome, locked.closed_at, locked.evidence = Gate.Outcome.OPEN, None, {}
         locked.max_prompts = asked + wanted
@@ -99,7 +102,7 @@ def ask_more(gate: Gate, *, by: User | None) -> Gate:
 
 
 def withdraw(gate: Gate) -> bool:
-    """Stop asking; what was answered is kept, and counts if they are compared again. False: it is closed."""
+    """Withdraw an open gate; False if it is closed. Its answers are kept, and count in a later comparison."""
     with transaction.atomic():
         locked = Gate.objects.select_for_update().get(pk=gate.pk)
         if locked.outcome != Gate.Outcome.OPEN:
@@ -112,7 +115,7 @@ def withdraw(gate: Gate) -> bool:
 
 
 def close_if_decided(gate: Gate) -> Gate:
-    """The gate, closed if its answers decide it by now. Looked at twice at once, it is closed once."""
+    """Close the gate if its answers decide it, and return it refreshed. Safe to call concurrently."""
     with transaction.atomic():
         waiting = Gate.objects.select_for_update(of=("self",), skip_locked=True)
         locked = waiting.filter(pk=gate.pk, outcome=Gate.Outcome.OPEN).first()
@@ -125,24 +128,24 @@ def close_if_decided(gate: Gate) -> Gate:
 
 
 def close_decided() -> int:
-    """Close the open gates that are decided; returns how many."""
+    """Close the open gates that are decided; returns their number."""
     return sum(
         close_if_decided(gate).outcome != Gate.Outcome.OPEN for gate in Gate.objects.filter(outcome="open")
     )
 
 
 def gate_for(version: ModelVersion, project: Project) -> Gate | None:
-    """The gate between a version and what is in production in the project now; None: there is none, or it was
+    """The gate of a version against the one in production in the project; None if there is none or it was
     withdrawn."""
     against = ModelVersion.objects.production(project)
     return _gates_between(version, against, project).first() if against else None
 
 
 def is_met(version: ModelVersion, project: Project) -> bool:
-    """Whether people were asked and prefer the version to what is in production in the project.
+    """Whether people prefer the version to the one in production in the project.
 
-    Where there is nothing to compare with, it is met: nothing in production, or the version itself, or a
-    reward model, which writes nothing.
+    True if there is nothing to compare: nothing or the version itself is in production, or it is a reward
+    model.
     """
     against = ModelVersion.objects.production(project)
     if against is None or against == version or version.kind != ModelVersion.Kind.POLICY:
@@ -152,7 +155,7 @@ def is_met(version: ModelVersion, project: Project) -> bool:
 
 
 def can_ask_more(gate: Gate) -> bool:
-    """Whether more answers could decide it: it is undecided, or its run ended without asking."""
+    """Whether more prompts could decide the gate: it is undecided, or its run failed or was cancelled."""
     if gate.outcome == Gate.Outcome.OPEN:
         return gate.run is not None and gate.run.status in Run.ENDED_EARLY
     return gate.outcome == Gate.Outcome.UNDECIDED
@@ -160,7 +163,7 @@ def can_ask_more(gate: Gate) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class GateCard:
-    """What the page of a version shows of its gate in one project."""
+    """A version's gate in one project, as the version's page shows it."""
 
     project: Project
     against: ModelVersion | None
@@ -168,7 +171,7 @@ class GateCard:
     evidence: Evidence | None
     is_met: bool
     may_open: bool
-    """Whether this person may open one, and it makes sense."""
+    """Whether the user may open one, and it is possible."""
 
     @property
     def summary(self) -> str:
@@ -176,7 +179,7 @@ class GateCard:
 
     @property
     def interval(self) -> Interval | None:
-        """The candidate's win rate, for a small picture."""
+        """The candidate's win rate with its interval."""
         return self.evidence.interval if self.evidence else None
 
 
@@ -217,32 +220,32 @@ def _gates_between(candidate: ModelVersion, against: ModelVersion, project: Proj
 
 
 def _opponent(candidate: ModelVersion, project: Project) -> ModelVersion:
-    """What the candidate is compared with. Raises NotOpened."""
+    """The version that the candidate is compared with. Raises NotOpened."""
     against = ModelVersion.objects.production(project)
     if candidate.kind != ModelVersion.Kind.POLICY:
-        raise NotOpened(f"{candidate} is a reward model: people compare what policies write.")
+        raise NotOpened(f"{candidate} is a reward model: people compare the texts of policies.")
     if candidate.stage == ModelVersion.Stage.ARCHIVED:
-        raise NotOpened(f"{candidate} is archived: take it out of the archive first.")
+        raise NotOpened(f"{candidate} is archived: restore it first.")
     if candidate.project not in {None, project}:
         raise NotOpened(f"{candidate} belongs to “{candidate.project}”: it is compared there.")
     if against is None:
         raise NotOpened(f"Nothing is in production in “{project}” yet: {candidate} needs no gate.")
     if against == candidate:
-        raise NotOpened(f"{candidate} is in production itself.")
+        raise NotOpened(f"{candidate} is in production already.")
     if not project.kind.compares:
-        raise NotOpened(f"People rewrite in “{project}”, which compares nothing.")
+        raise NotOpened(f"People rewrite in “{project}”, so there are no comparisons.")
     return against
 
 
 def _existing_gate_message(gate: Gate) -> str:
-    """Why the two are not compared anew: asked until the answer pleases, chance would decide."""
+    """Why no second gate is opened: repeating a comparison until it succeeds would let chance decide."""
     if gate.outcome == Gate.Outcome.UNDECIDED:
         return f"{gate} is undecided: ask more on the page of its gate."
     return f"{gate} is decided: {gate.get_outcome_display()}."
 
 
 def _count_prompts(project: Project, candidate: ModelVersion, against: ModelVersion) -> tuple[int, int]:
-    """On how many held-out prompts the two were compared or will be, and how many others there are."""
+    """The numbers of held-out prompts with and without tasks that compare the two versions."""
     assert candidate.generator is not None
     assert against.generator is not None
     tasks = tasks_between(project, candidate.generator, against.generator)
@@ -253,7 +256,7 @@ def _count_prompts(project: Project, candidate: ModelVersion, against: ModelVers
 def _start_evaluation(
     candidate: ModelVersion, against: ModelVersion, project: Project, *, tasks: int, by: User | None
 ) -> Run:
-    """The run that lets both write and opens the tasks; texts are as long as the candidate learned to write.
+    """Start the run that samples both versions and opens the tasks, with the candidate's training length.
 
     Raises NotOpened.
     """
@@ -273,7 +276,7 @@ def _start_evaluation(
 
 
 def _outcome(gate: Gate, found: Evidence) -> Gate.Outcome | None:
-    """How the gate closes, None while it stays open."""
+    """The outcome to close the gate with; None while it stays open."""
     if verdict := found.verdict:
         return verdict
     asking = gate.run is not None and gate.run.status != Run.Status.SUCCEEDED
@@ -283,7 +286,7 @@ def _outcome(gate: Gate, found: Evidence) -> Gate.Outcome | None:
 
 
 def _close(gate: Gate, outcome: Gate.Outcome, found: Evidence) -> None:
-    """Keep the outcome with its figures; tasks that nobody has begun come after all others from now on."""
+    """Store the outcome and its evidence, and move tasks that nobody has begun to the end of the queue."""
     gate.outcome, gate.evidence, gate.closed_at = outcome, found.as_json(), timezone.now()
     gate.save(update_fields=["outcome", "evidence", "closed_at"])
     put_behind(gate.project, *generators_of(gate))

@@ -1,4 +1,4 @@
-"""Where versions come from, as a graph: corpora and snapshots, what learned from them, what came of that."""
+"""The lineage of versions as a graph: corpora, snapshots, and the versions made from them."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ from training.models import ModelVersion
 from training.models.versions import ModelVersionQuerySet
 
 MAX_VERSIONS = 80
-"""The newest versions that are drawn; all that these come from are drawn as well."""
+"""The number of newest versions to draw; all their ancestors are drawn as well."""
 
 WEIGHTS, REWARD, ANSWERS, TEXT = "weights", "reward", "answers", "text"
-"""What is handed on: a policy's weights, a reward model's scores, people's answers, a corpus's text."""
+"""Kinds of edges: a policy's weights, a reward model's scores, people's answers, a corpus's text."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A version, or what one learned from."""
+    """A version, or data that one was trained on."""
 
     key: str
     kind: str
@@ -39,15 +39,15 @@ class Node:
         """The second line of its box."""
         if not self.stage:
             return self.detail
-        what = "reward model" if self.kind == "reward" else "policy"
+        model = "reward model" if self.kind == "reward" else "policy"
         if self.stage == "candidate" and self.was_promoted:
-            return f"{what}, was in production"
-        return f"{what}, {'in production' if self.stage == 'production' else self.stage}"
+            return f"{model}, was in production"
+        return f"{model}, {'in production' if self.stage == 'production' else self.stage}"
 
 
 @dataclass(frozen=True)
 class Edge:
-    """That one had a hand in the other."""
+    """A dependency: `result` was made from `origin`."""
 
     origin: str
     result: str
@@ -56,15 +56,15 @@ class Edge:
 
 @dataclass
 class Lineage:
-    """A graph without circles: an edge leads from what was there before to what came of it."""
+    """A directed acyclic graph; edges lead from origins to results."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     omitted: int = 0
-    """Older versions that nothing drawn comes from."""
+    """The number of older versions that are not drawn."""
 
     def ancestors(self, keys: Iterable[str]) -> set[str]:
-        """These nodes and all that had a hand in them."""
+        """These nodes and all they were made from."""
         before: dict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             before[edge.result].append(edge.origin)
@@ -78,11 +78,11 @@ class Lineage:
 
     @property
     def production_ancestors(self) -> set[str]:
-        """The nodes on the way to what is in production."""
+        """The versions in production and all they were made from."""
         return self.ancestors(key for key, node in self.nodes.items() if node.stage == "production")
 
     def subgraph(self, keys: set[str]) -> "Lineage":
-        """The part of the graph with these nodes."""
+        """The part of the graph with only these nodes."""
         nodes = {key: node for key, node in self.nodes.items() if key in keys}
         edges = [edge for edge in self.edges if edge.origin in nodes and edge.result in nodes]
         versions = sum(1 for node in self.nodes.values() if node.version)
@@ -91,19 +91,19 @@ class Lineage:
 
 
 def lineage(user: User | AnonymousUser, project: Project | None = None) -> Lineage:
-    """The lineage of the versions that a person may look at: of one project with all that they come from, or
-    of all. One query."""
+    """The lineage of the versions the user may view: of one project with their ancestors, or of all. One
+    query."""
     rows = version_rows(ModelVersion.objects.visible_to(user))
-    whole = build_graph(rows)
-    asked = [row for row in rows if project is None or row["project_id"] == project.pk]
-    newest = [f"v{row['pk']}" for row in asked[-MAX_VERSIONS:]]
-    part = whole.subgraph(whole.ancestors(newest))
-    part.omitted = sum(f"v{row['pk']}" not in part.nodes for row in asked)
+    graph = build_graph(rows)
+    selected = [row for row in rows if project is None or row["project_id"] == project.pk]
+    newest = [f"v{row['pk']}" for row in selected[-MAX_VERSIONS:]]
+    part = graph.subgraph(graph.ancestors(newest))
+    part.omitted = sum(f"v{row['pk']}" not in part.nodes for row in selected)
     return part
 
 
 def version_rows(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
-    """What a graph needs to know of versions, oldest first."""
+    """The columns of versions that the graph needs, oldest first."""
     run = "run__parameters"
     return list(
         versions.with_history().order_by("pk").values(  # type: ignore[misc]  # knows no annotations
@@ -117,7 +117,7 @@ def version_rows(versions: ModelVersionQuerySet) -> list[dict[str, Any]]:
 
 
 def build_graph(rows: list[dict[str, Any]]) -> Lineage:
-    """The graph of these versions; where one comes from a version that is not among them, it begins there."""
+    """The graph of these versions. Origins that are not among them are left out."""
     graph = Lineage()
     there = {row["pk"] for row in rows}
     for row in rows:
@@ -132,7 +132,7 @@ def build_graph(rows: list[dict[str, Any]]) -> Lineage:
         )
         if row["parent_id"] in there:
             graph.edges.append(Edge(f"v{row['parent_id']}", key, WEIGHTS))
-        # A run that measures by a reward model learns nothing from it.
+        # Other kinds of runs use a reward model only for evaluation.
         if row["reward_id"] in there and row["run_kind"] == "finetune":
             graph.edges.append(Edge(f"v{row['reward_id']}", key, REWARD))
         for node, what in data_sources(row):
@@ -142,14 +142,14 @@ def build_graph(rows: list[dict[str, Any]]) -> Lineage:
 
 
 def data_sources(row: dict[str, Any]) -> Iterable[tuple[Node, str]]:
-    """What a version learned from that is no version."""
+    """The data that a version was trained on, with the kind of edge."""
     if row["snapshot_id"]:
-        count, what = row["comparisons"], "comparison"
+        count, unit = row["comparisons"], "comparison"
         if not count and row["demonstrations"]:
-            count, what = row["demonstrations"], "demonstration"
-        said = f"{count:,} {what}{'' if count == 1 else 's'}"
+            count, unit = row["demonstrations"], "demonstration"
+        name = f"{count:,} {unit}{'' if count == 1 else 's'}"
         key = f"s{row['snapshot_id']}"
-        yield Node(key, "snapshot", said, "people’s answers", snapshot=row["snapshot_id"]), ANSWERS
+        yield Node(key, "snapshot", name, "people’s answers", snapshot=row["snapshot_id"]), ANSWERS
     elif row["preferences"]:
         yield Node(f"f{row['preferences']}", "snapshot", PurePath(row["preferences"]).name, "a file"), ANSWERS
     if row["run_kind"] == "pretrain" and row["source"]:

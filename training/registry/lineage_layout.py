@@ -1,8 +1,8 @@
-"""A lineage as a picture: rows from the beginnings down to the newest, drawn on the server as SVG.
+"""The layout of a lineage as an SVG drawing, in rows from the oldest down to the newest.
 
-The usual way to draw such graphs (Sugiyama, Tagawa and Toda 1981): a row for each length of the longest way
-to a node, a place kept free in every row that a line crosses, and within a row the order that sorting by the
-neighbours' middle settles on.
+The layered layout of Sugiyama, Tagawa and Toda (1981): the row of a node is the length of the longest path to
+it, each row that an edge crosses reserves a lane for it, and the order within a row is found by barycentre
+sweeps.
 """
 
 from collections import defaultdict
@@ -16,16 +16,16 @@ from training.registry.lineage import Lineage, Node
 BOX_WIDTH, BOX_HEIGHT = 176, 48
 COLUMN_WIDTH, ROW_HEIGHT = 196, 92
 LANE_WIDTH = 36
-"""What a line takes of a row that it crosses."""
+"""The width of a lane for an edge that crosses a row."""
 MARGIN = 16
 SWEEPS = 6
 MAX_LABEL_LENGTH = 21
-"""Of a name, so many fit into a box."""
+"""Letters of a name that fit into a box."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A node with its place."""
+    """A node with its position."""
 
     node: Node
     x: float
@@ -46,14 +46,14 @@ class Box:
 
     @property
     def label(self) -> str:
-        """The name, or as much of it as fits."""
+        """The name, truncated to fit."""
         name = self.node.name
         return name if len(name) <= MAX_LABEL_LENGTH else f"{name[: MAX_LABEL_LENGTH - 1]}…"
 
 
 @dataclass(frozen=True)
 class Line:
-    """An edge as the `d` of a path."""
+    """An edge as an SVG path."""
 
     path: str
     kind: str
@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Layout:
-    """Boxes and lines, all coordinates in the view box."""
+    """Boxes and lines in the coordinates of the view box."""
 
     boxes: list[Box]
     lines: list[Line]
@@ -71,7 +71,7 @@ class Layout:
 
 
 def layout(lineage: Lineage) -> Layout:
-    """Lay the graph out."""
+    """Compute the layout of a graph."""
     rows = assign_rows(lineage)
     lanes, chains = add_lanes(lineage, rows)
     order = order_rows(lanes, chains)
@@ -89,20 +89,20 @@ def layout(lineage: Lineage) -> Layout:
         for edge, chain in zip(lineage.edges, chains, strict=True)
     ]  # fmt: skip
     height = 2 * MARGIN + max(rows.values(), default=0) * ROW_HEIGHT + BOX_HEIGHT
-    # What is on the way to production is drawn last: over the others.
+    # Lines that lead to production are drawn last, on top.
     return Layout(boxes, sorted(lines, key=lambda line: line.leads_to_production), width, height)
 
 
 def assign_rows(lineage: Lineage) -> dict[str, int]:
-    """The row of each node: below all that it comes from; what is no version stands right above what first
-    learned from it."""
+    """The row of each node: below all its origins. Data is placed right above the first version trained on
+    it."""
     before, after = defaultdict(list), defaultdict(list)
     for edge in lineage.edges:
         before[edge.result].append(edge.origin)
         after[edge.origin].append(edge.result)
     rows: dict[str, int] = {}
 
-    # Versions come in the order in which they were made, so that what a node comes from has its row already.
+    # In order of creation, so that the origins of a version have their rows already.
     made = [key for key, node in lineage.nodes.items() if not node.version]
     made += sorted((key for key, node in lineage.nodes.items() if node.version), key=lambda key: int(key[1:]))
     for key in made:
@@ -114,8 +114,8 @@ def assign_rows(lineage: Lineage) -> dict[str, int]:
 
 
 def add_lanes(lineage: Lineage, rows: Mapping[str, int]) -> tuple[dict[str, int], list[list[str]]]:
-    """The rows of all nodes and of a place in each row that an edge crosses; and each edge as the chain of
-    its places, ends included. Edges of one node share their places."""
+    """The rows of all nodes and lanes, and the chain of nodes and lanes of each edge. Edges from the same
+    node share lanes."""
     lanes, chains = dict(rows), []
     for edge in lineage.edges:
         chain = [edge.origin]
@@ -128,7 +128,7 @@ def add_lanes(lineage: Lineage, rows: Mapping[str, int]) -> tuple[dict[str, int]
 
 
 def order_rows(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[list[str]]:
-    """The places of each row from left to right, few lines crossing."""
+    """The nodes and lanes of each row from left to right, ordered to reduce crossings."""
     above, below = defaultdict(set), defaultdict(set)
     for chain in chains:
         for upper, lower in pairwise(chain):
@@ -153,7 +153,7 @@ def order_rows(lanes: Mapping[str, int], chains: Iterable[list[str]]) -> list[li
 
 
 def assign_positions(order: list[list[str]], nodes: Mapping[str, Node]) -> tuple[dict[str, float], float]:
-    """The middle of each place from the left, rows centred; and the width of the whole."""
+    """The horizontal centre of each node and lane, with rows centred, and the total width."""
     widths = [[COLUMN_WIDTH if key in nodes else LANE_WIDTH for key in row] for row in order]
     widest = max((sum(row) for row in widths), default=COLUMN_WIDTH)
     places = {}
@@ -166,7 +166,7 @@ def assign_positions(order: list[list[str]], nodes: Mapping[str, Node]) -> tuple
 
 
 def svg_path(points: list[tuple[float, int]]) -> str:
-    """A curve from the lower side of the first box to the upper side of the last, straight through lanes."""
+    """A curve from the bottom of the first box to the top of the last, vertical within lanes."""
     (x, row), *others = points
     y = MARGIN + row * ROW_HEIGHT + BOX_HEIGHT
     path = [f"M{x:g} {y:g}"]

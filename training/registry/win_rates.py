@@ -1,4 +1,4 @@
-"""How often versions win, by whom, and against what: people's word first, a version's own training last."""
+"""Win rates of versions by judge and opponent: from gates, evaluations, and the version's own tuning."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -18,7 +18,7 @@ Changes = list[dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class WinRate:
-    """The share of prompts on which a version's text was preferred, at 95 %. Ties count half."""
+    """The share of prompts on which a version's text was preferred, with a 95 % interval. Ties count half."""
 
     judge: str
     against: str
@@ -26,7 +26,7 @@ class WinRate:
     source: Run | Gate
     """The closed gate, the evaluation, or the run that made the version."""
     is_from_training: bool = False
-    """Whether the version was chosen by this very figure while it was made."""
+    """Whether it was measured during the tuning, where the version was selected by it."""
 
     @property
     def is_gate(self) -> bool:
@@ -38,18 +38,18 @@ class WinRate:
 
 
 def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
-    """What is known of each version, by its key: the latest word of each judge about each opponent.
+    """The latest win rate of each version per judge and opponent, by the version's id; people's come first.
 
-    The versions' runs and parents are read with them. Two queries.
+    `versions` have their runs and parents loaded. Two queries.
     """
     found: dict[int, list[WinRate]] = defaultdict(list)
-    had: set[tuple[int, str, str]] = set()
+    seen: set[tuple[int, str, str]] = set()
     closed = Gate.objects.filter(candidate__in=versions).exclude(outcome=Gate.Outcome.OPEN)
     for gate in closed.select_related("against").order_by("-closed_at"):
         key = (gate.candidate_id, PEOPLE, gate.against.name)
         interval = _interval(tuple(gate.evidence.get("points", ())))
-        if interval is not None and key not in had:
-            had.add(key)
+        if interval is not None and key not in seen:
+            seen.add(key)
             rate = WinRate(judge=PEOPLE, against=gate.against.name, interval=interval, source=gate)
             found[gate.candidate_id].append(rate)
     evaluations = (
@@ -62,8 +62,8 @@ def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
     for pk, version, against, judges in evaluations:
         for row in judges or []:
             key = (version, row["judge"], against)
-            if row["won"] and key not in had:
-                had.add(key)
+            if row["won"] and key not in seen:
+                seen.add(key)
                 found[version].append(
                     WinRate(
                         judge=row["judge"],
@@ -75,19 +75,19 @@ def win_rates(versions: Collection[ModelVersion]) -> dict[int, list[WinRate]]:
     for version in versions:
         found[version.pk] = sorted(found[version.pk], key=lambda each: not each.by_people)
         own = training_win_rate(version)
-        if own is not None and (version.pk, own.judge, own.against) not in had:
+        if own is not None and (version.pk, own.judge, own.against) not in seen:
             found[version.pk].append(own)
     return found
 
 
 @lru_cache(maxsize=1024)
 def _interval(points: tuple[float, ...]) -> Interval | None:
-    """Of a closed gate: it stays as it is, and takes some 30 ms to find."""
+    """The interval of a closed gate. Cached, as it never changes and takes some 30 ms to compute."""
     return Evidence(points=points).interval
 
 
 def training_win_rate(version: ModelVersion) -> WinRate | None:
-    """What its tuning measured on held-out prompts, against the policy before."""
+    """The win rate that the version's tuning measured on held-out prompts against its parent."""
     report = version.metrics.get("tuning")
     if not report or version.run is None or version.parent is None:
         return None
@@ -110,12 +110,12 @@ def training_win_rate(version: ModelVersion) -> WinRate | None:
 
 
 def find_change(changes: Changes, measure: str) -> dict[str, Any] | None:
-    """What a tuning did to one measure."""
+    """The row of one measure among the changes of a tuning."""
     return next((row for row in changes if row["measure"] == measure), None)
 
 
 def headline_metric(version: ModelVersion) -> str:
-    """The one figure of a version that stands in a list: its reward, its accuracy, its perplexity."""
+    """The main metric of a version for lists: accuracy, reward or perplexity."""
     metrics = version.metrics
     if version.kind == ModelVersion.Kind.REWARD:
         accuracy = metrics.get("gold_accuracy") or metrics.get("accuracy")
