@@ -23,9 +23,9 @@ from training.gpt.huggingface.import_export import export_folder
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks
-from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, RewardConfig
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.reward.training import train_reward_model
+from training.rlhf.reward.trainer import train_reward_model
 from training.rlhf.tuning.policy_gradient import finetune
 
 PYTHON = Path(".venv-bench/bin/python")
@@ -103,7 +103,7 @@ def rloo_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
                 kl_horizon=0,
                 missing_eos_penalty=0,
             ),
-            control=ControlConfig(evaluate_every=STEPS),
+            control=EarlyStoppingConfig(evaluate_every=STEPS),
             hardware=HardwareConfig(precision="fp32"),
             hooks=hooks,
         )

@@ -8,11 +8,16 @@ from typing import Any
 from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.training_loop import Hooks
-from training.rlhf.config import ControlConfig, DpoConfig, SupervisedConfig, SupervisedControlConfig
-from training.rlhf.feedback.demonstrations import best_ranked
+from training.rlhf.config import (
+    DpoConfig,
+    EarlyStoppingConfig,
+    SupervisedConfig,
+    SupervisedEarlyStoppingConfig,
+)
+from training.rlhf.feedback.demonstrations import demonstrations_from_rankings
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.supervised import supervised
 
 HELDOUT = ["c", "dd", "e", "fg"] * 8
@@ -45,7 +50,7 @@ def tuned(
     control: dict[str, Any] | None = None,
     scorer: Any = share_of_a,
     **changes: Any,
-) -> Tuned:
+) -> TuningResult:
     """A `dpo` or `supervised` tuning of a tiny policy, told to stop after so many steps."""
     policy, tokenizer = tiny_policy()
     told: Curve = [] if curve is None else curve
@@ -71,11 +76,14 @@ def tuned(
     watched = {"evaluate_every": 4, "heldout_prompts": 16} | (control or {})
     if kind == "dpo":
         return dpo(
-            comparisons=likes_a(), config=DpoConfig(**options), control=ControlConfig(**watched), **common
+            comparisons=likes_a(),
+            config=DpoConfig(**options),
+            control=EarlyStoppingConfig(**watched),
+            **common,
         )
     return supervised(
-        demonstrations=best_ranked(likes_a()),
+        demonstrations=demonstrations_from_rankings(likes_a()),
         config=SupervisedConfig(**options),
-        control=SupervisedControlConfig(**watched),
+        control=SupervisedEarlyStoppingConfig(**watched),
         **common,
     )

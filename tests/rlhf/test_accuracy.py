@@ -4,7 +4,12 @@ import random
 import pytest
 
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.reward.accuracy import accuracy, by_annotator, by_strength, longer_wins
+from training.rlhf.reward.accuracy import (
+    accuracy,
+    accuracy_by_annotator,
+    accuracy_by_strength,
+    length_baseline,
+)
 
 
 def pair(prompt: str = "p", *, tie: bool = False, margin: float = 0.0, annotator: str = "") -> Comparison:
@@ -49,7 +54,7 @@ def test_answers_that_only_repeat_others_make_nothing_surer() -> None:
 
 
 def test_each_annotator_has_a_row_of_their_own_and_the_nameless_none() -> None:
-    found = by_annotator(
+    found = accuracy_by_annotator(
         [1.0, -1.0, 1.0, 1.0],
         [pair("1", annotator="ben"), pair("2", annotator="ann"), pair("3", annotator="ben"), pair("4")],
     )
@@ -59,9 +64,9 @@ def test_each_annotator_has_a_row_of_their_own_and_the_nameless_none() -> None:
 
 
 def test_few_strengths_are_shown_each_and_many_in_seven_groups() -> None:
-    graded = by_strength([1.0, -1.0, 1.0], [pair("1", margin=1), pair("2"), pair("3", margin=1)])
+    graded = accuracy_by_strength([1.0, -1.0, 1.0], [pair("1", margin=1), pair("2"), pair("3", margin=1)])
     assert [(row["strength"], row["accuracy"]) for row in graded] == [(0.0, 0.0), (1.0, 1.0)]
-    fine = by_strength([1.0] * 100, [pair(str(n), margin=n / 100) for n in range(100)])
+    fine = accuracy_by_strength([1.0] * 100, [pair(str(n), margin=n / 100) for n in range(100)])
     assert len(fine) == 7
     assert sum(row["comparisons"] for row in fine) == 100
     assert {row["comparisons"] for row in fine} <= {14, 15}
@@ -70,4 +75,4 @@ def test_few_strengths_are_shown_each_and_many_in_seven_groups() -> None:
 
 def test_longer_wins_counts_characters() -> None:
     pairs = [Comparison("1", "long", "s"), Comparison("2", "s", "long"), Comparison("3", "ab", "cd")]
-    assert longer_wins(pairs).accuracy == 0.5
+    assert length_baseline(pairs).accuracy == 0.5

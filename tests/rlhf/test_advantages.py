@@ -2,15 +2,15 @@ import pytest
 import torch
 
 from training.rlhf.tuning.advantages import (
+    expand_to_tokens,
     gae,
     grpo,
     grpo_published,
     moments,
-    move_baseline,
-    per_token,
     reinforce,
     rloo,
     token_rewards,
+    update_baseline,
     whiten,
 )
 
@@ -61,25 +61,25 @@ def test_reinforce_compares_with_earlier_batches_only() -> None:
 
 
 def test_the_moving_baseline_begins_at_the_first_mean_and_follows() -> None:
-    first = move_baseline(None, torch.tensor(2.0))
+    first = update_baseline(None, torch.tensor(2.0))
     assert first.item() == 2.0
-    second = move_baseline(first, torch.tensor(12.0), decay=0.9)
+    second = update_baseline(first, torch.tensor(12.0), decay=0.9)
     torch.testing.assert_close(second, torch.tensor(0.9 * 2.0 + 0.1 * 12.0))
 
 
 def test_every_token_of_a_sequence_has_its_advantage_and_no_pad_has_any() -> None:
     advantages = torch.arange(1.0, 9.0).view(2, 4)
-    found, shared = per_token(advantages, MASK), per_token(advantages, MASK, by_length=True)
+    found, shared = expand_to_tokens(advantages, MASK), expand_to_tokens(advantages, MASK, by_length=True)
     for row, length in enumerate(LENGTHS):
         assert found[row].tolist() == [row + 1.0] * length + [0.0] * (5 - length)
         assert shared[row].sum().item() == pytest.approx(row + 1.0)
 
 
 def test_the_score_is_paid_at_the_last_real_token_and_the_kl_at_each() -> None:
-    scores, charges = ragged(1)[:, 0], ragged(2)
-    found = token_rewards(scores, charges, MASK)
+    scores, kl_penalties = ragged(1)[:, 0], ragged(2)
+    found = token_rewards(scores, kl_penalties, MASK)
     for row, length in enumerate(LENGTHS):
-        slow = [-charges[row, place].item() for place in range(length)]
+        slow = [-kl_penalties[row, place].item() for place in range(length)]
         slow[-1] += scores[row].item()
         assert found[row].tolist() == pytest.approx(slow + [0.0] * (5 - length))
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
 
 SCORES = {"a": 1.2, "b": 0.4, "c": -0.5}
@@ -108,7 +108,7 @@ def test_what_lies_within_the_margin_of_the_best_is_a_tie_and_no_chain() -> None
 
 
 def test_the_config_makes_that_many_different_people() -> None:
-    people = simulated_annotators(AnnotatorsConfig(count=3, noise=0.5), taste)
+    people = simulated_annotators(SimulatedAnnotatorsConfig(count=3, noise=0.5), taste)
     assert [ann.name for ann in people] == ["simulated-1", "simulated-2", "simulated-3"]
     assert {ann.noise for ann in people} == {0.5}
 
@@ -132,5 +132,5 @@ def test_careless_people_are_as_sure_of_themselves_as_others() -> None:
     ("count", "share", "careless"), [(10, 0.2, 2), (3, 0.2, 1), (2, 0.2, 0), (4, 1.0, 4)]
 )
 def test_the_config_makes_that_share_of_them_careless(count: int, share: float, careless: int) -> None:
-    people = simulated_annotators(AnnotatorsConfig(count=count, careless=share), taste)
+    people = simulated_annotators(SimulatedAnnotatorsConfig(count=count, careless=share), taste)
     assert [ann.careless for ann in people] == [True] * careless + [False] * (count - careless)

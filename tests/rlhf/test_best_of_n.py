@@ -6,7 +6,13 @@ import statistics
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.evaluation.best_of_n import best_of_n, choose_best, expected_best, kl_of, powers_of_two
+from training.rlhf.evaluation.best_of_n import (
+    best_of_n,
+    best_of_n_kl,
+    choose_best,
+    expected_best,
+    powers_of_two,
+)
 
 
 def slowly(rewards: list[float], golds: list[float], n: int) -> float:
@@ -49,8 +55,8 @@ def test_the_kl_is_that_of_the_enumerated_distribution() -> None:
     for n in (1, 2, 4, 16):
         shares = [(k / outcomes) ** n - ((k - 1) / outcomes) ** n for k in range(1, outcomes + 1)]
         exact = math.fsum(share * math.log(share * outcomes) for share in shares if share)
-        assert kl_of(n) == pytest.approx(exact, abs=2e-3)
-        assert exact <= kl_of(n) + 1e-12
+        assert best_of_n_kl(n) == pytest.approx(exact, abs=2e-3)
+        assert exact <= best_of_n_kl(n) + 1e-12
 
 
 def test_a_single_completion_is_the_policy_itself() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rlhf.words import rankings, ratings, taught
 from training.rlhf.feedback.preferences import Comparison, at_random
-from training.rlhf.feedback.score_weights import pairs_of
+from training.rlhf.feedback.score_weights import ratings_to_comparisons
 
 
 def answers(*, share: float) -> list[Comparison]:
@@ -58,6 +58,6 @@ def test_nothing_stands_beside_it_where_all_came_at_random_or_all_were_chosen() 
 
 def test_scores_that_are_compared_keep_why_their_task_was_asked() -> None:
     rated = [replace(each, choice="disagreement") for each in ratings(3)]
-    pairs = pairs_of(rated)
+    pairs = ratings_to_comparisons(rated)
     assert pairs
     assert {pair.choice for pair in pairs} == {"disagreement"}

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig, RewardConfig
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, RewardConfig, SimulatedAnnotatorsConfig
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig
         (FinetuneConfig, "estimator", "ppo2"),
         (FinetuneConfig, "temperature", 0.0),
         (FinetuneConfig, "accumulate", 3),
-        (ControlConfig, "kl_budget", -1.0),
+        (EarlyStoppingConfig, "kl_budget", -1.0),
         (FinetuneConfig, "samples_per_prompt", 1),
-        (AnnotatorsConfig, "noise", -0.1),
+        (SimulatedAnnotatorsConfig, "noise", -0.1),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_field(kind: type, field: str, value: object) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.config import ControlConfig
-from training.rlhf.tuning.early_stopping import Control, Evaluation
+from training.rlhf.config import EarlyStoppingConfig
+from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
 
 PROMPTS = 64
 Truth = Callable[[int], dict[str, float]]
@@ -44,9 +44,9 @@ def evaluation(
 
 def watched(
     truth: Truth, *, seed: int, evaluations: int = 60, prompts: int = PROMPTS, **config: float
-) -> Control:
+) -> EarlyStopping:
     """Evaluation after evaluation, until the control stops the tuning or they are over."""
-    control, rng = Control(ControlConfig(**config)), random.Random(seed)  # type: ignore[arg-type]
+    control, rng = EarlyStopping(EarlyStoppingConfig(**config)), random.Random(seed)  # type: ignore[arg-type]
     for number in range(evaluations):
         control.see(evaluation(number, truth(number), rng, prompts))
         if control.over:
@@ -112,7 +112,7 @@ def test_the_gold_scorer_decides_where_there_is_one() -> None:
     )
     control = watched(fooled, seed=3)
     assert control.best is not None
-    assert control.best.chosen_by == "gold"
+    assert control.best.selection_measure == "gold"
     assert 50 <= control.best.step <= 110
     assert control.over is not None
     assert "gold win rate fell" in control.over
@@ -132,7 +132,7 @@ def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
 
 def test_the_best_is_the_highest_reward_inside_the_kl_budget() -> None:
     told = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (9.0, 50.0), (1.5, 2.0)]
-    control = Control(ControlConfig(kl_budget=10.0))
+    control = EarlyStopping(EarlyStoppingConfig(kl_budget=10.0))
     kept = [
         control.see(evaluation(number, steady(0) | {"reward": reward, "kl": kl}, random.Random(0)))
         for number, (reward, kl) in enumerate(told)
@@ -156,12 +156,12 @@ def test_one_prompt_proves_nothing() -> None:
 @pytest.mark.parametrize("at", [1, 4, 9, 17])
 def test_it_goes_on_from_its_values_as_if_it_had_never_stopped(at: int) -> None:
     truth, _ = SIGNS["win rate fell"]
-    whole, halves = Control(ControlConfig()), Control(ControlConfig())
+    whole, halves = EarlyStopping(EarlyStoppingConfig()), EarlyStopping(EarlyStoppingConfig())
     rng = random.Random(7)
     for number in range(30):
         found = evaluation(number, truth(number), rng)
         if number == at:
-            again = Control(ControlConfig())
+            again = EarlyStopping(EarlyStoppingConfig())
             again.restore(json.loads(json.dumps(halves.values())))
             halves = again
         assert whole.see(found) == halves.see(found)
@@ -173,4 +173,4 @@ def test_it_goes_on_from_its_values_as_if_it_had_never_stopped(at: int) -> None:
 @pytest.mark.parametrize("name", ["length_limit", "disagreement_limit"])
 def test_a_limit_that_everything_exceeds_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"^{name}: 0.5 times as much is no growth"):
-        ControlConfig(**{name: 0.5})  # type: ignore[arg-type]
+        EarlyStoppingConfig(**{name: 0.5})  # type: ignore[arg-type]

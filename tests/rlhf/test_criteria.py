@@ -2,7 +2,7 @@ import pytest
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Rating
-from training.rlhf.feedback.score_weights import pairs_of, parse_weights, weigh
+from training.rlhf.feedback.score_weights import apply_weights, parse_weights, ratings_to_comparisons
 
 
 def rated(completion: str, score: float, *, group: str = "g", **criteria: float) -> Rating:
@@ -33,19 +33,21 @@ def test_bad_weights_are_refused_by_name(text: str, says: str) -> None:
 
 
 def test_the_score_becomes_the_weighted_mean_of_the_criteria() -> None:
-    (found,) = weigh([rated("a", 0.5, kind=1.0, short=0.0)], {"overall": 1.0, "kind": 3.0, "short": 0.0})
+    (found,) = apply_weights(
+        [rated("a", 0.5, kind=1.0, short=0.0)], {"overall": 1.0, "kind": 3.0, "short": 0.0}
+    )
     assert found.score == pytest.approx((0.5 + 3 * 1.0) / 4)
-    (same,) = weigh([rated("a", 0.5, kind=1.0)], {})
+    (same,) = apply_weights([rated("a", 0.5, kind=1.0)], {})
     assert same.score == 0.5
 
 
 def test_a_criterion_that_nobody_scored_is_named_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no score for fun; it has overall, kind"):
-        weigh([rated("a", 0.5, kind=1.0)], {"fun": 1.0})
+        apply_weights([rated("a", 0.5, kind=1.0)], {"fun": 1.0})
 
 
 def test_ratings_of_one_answer_are_compared_and_others_are_not() -> None:
-    pairs = pairs_of(
+    pairs = ratings_to_comparisons(
         [
             rated("a", 0.2),
             rated("b", 0.7),

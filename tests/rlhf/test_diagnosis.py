@@ -1,10 +1,10 @@
-from training.rlhf.tuning.sanity_checks import Diagnosis
+from training.rlhf.tuning.sanity_checks import SanityChecks
 
 HEALTHY = {"kl": 3.0, "logprob_error": 1e-5, "frac_reward_zero_std": 0.0, "completions/clipped_ratio": 0.0}
 
 
 def notes(*, best_step: int = 5, stopped: str = "steps", **changes: float) -> str:
-    diagnosis = Diagnosis(kl_budget=10.0)
+    diagnosis = SanityChecks(kl_budget=10.0)
     for _ in range(3):
         diagnosis.see(HEALTHY | {name.replace("__", "/"): value for name, value in changes.items()})
     return " ".join(diagnosis.notes(best_step=best_step, stopped=stopped))

@@ -13,8 +13,8 @@ from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.tuning import offline
-from training.rlhf.tuning.dpo import Pairs, dpo, dpo_loss, implied_rewards
-from training.rlhf.tuning.heldout_evaluation import Examiner
+from training.rlhf.tuning.dpo import Pairs, dpo, dpo_loss, implicit_rewards
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
 from training.rlhf.tuning.rollouts import sequence_logprobs
 
 WON, TIED = torch.tensor([False]), torch.tensor([True])
@@ -31,7 +31,7 @@ def loss(difference: float, *, margin: float = 0.0, tie: bool = False, smoothing
 
 def test_the_loss_is_minus_log_sigma_of_beta_times_the_log_ratios() -> None:
     sums, expected = torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.5]])
-    rewards = implied_rewards(sums, expected, beta=0.5)
+    rewards = implicit_rewards(sums, expected, beta=0.5)
     assert rewards.tolist() == [[0.5, -0.25]]
     assert loss(0.75) == pytest.approx(math.log(1 + math.exp(-0.75)))
     assert loss(0.0) == pytest.approx(math.log(2))
@@ -64,7 +64,7 @@ def test_training_reaches_the_exact_optimum() -> None:
     steps, none, no = 200, torch.zeros_like(rewards), torch.zeros_like(rewards, dtype=torch.bool)
     for step in range(steps):
         other = torch.randperm(len(sequences), generator=generator)
-        implied = implied_rewards(table.log_softmax(-1)[rows, sequences].sum(dim=1), expected, beta=BETA)
+        implied = implicit_rewards(table.log_softmax(-1)[rows, sequences].sum(dim=1), expected, beta=BETA)
         difference, share = implied - implied[other], torch.sigmoid(rewards - rewards[other])
         losses = share * dpo_loss(difference, margin=none, tie=no)
         losses += (1 - share) * dpo_loss(-difference, margin=none, tie=no)
@@ -87,7 +87,9 @@ def test_the_figures_of_pairs_equal_a_slow_loop_over_each_text_alone() -> None:
     config = DpoConfig(beta=0.3)
     pairs = [Comparison("ab", "aaa", "hgf", margin=0.5), Comparison("", "c", "dede", tie=True)]
     material = Pairs(pairs, tokenizer, config, context=32)
-    sums, expected = (offline.sums_of(model, material.texts).view(2, 2) for model in (policy, reference))
+    sums, expected = (
+        offline.completion_logprobs(model, material.texts).view(2, 2) for model in (policy, reference)
+    )
     figures = material.figures([0, 1], sums, expected)
     for row, pair in enumerate(pairs):
         logs = []
@@ -137,7 +139,7 @@ def test_it_learns_what_people_like_without_a_reward_model() -> None:
 def test_without_a_scorer_the_version_kept_finds_the_comparisons_kept_back_likeliest() -> None:
     curve: list[tuple[int, dict[str, float]]] = []
     found = tuned("dpo", epochs=3, scorer=None, curve=curve)
-    assert found.after.chosen_by == "preference"
+    assert found.after.selection_measure == "preference"
     best = max(metrics.get("heldout/preference", -math.inf) for _, metrics in curve)
     assert found.after.quality == best
     assert "reward_after" not in found.metrics
@@ -161,7 +163,7 @@ def test_the_reference_reads_every_text_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_best_version_is_rolled_back_to() -> None:
     # A learning rate that ruins the policy: what is kept must be an early version, or the first.
     found = tuned("dpo", epochs=4, learning_rate=0.3, control={"stop_window": 0})
-    again = Examiner(
+    again = HeldoutEvaluator(
         reference=tiny_policy()[0],
         tokenizer=tiny_policy()[1],
         prompts=HELDOUT,

@@ -10,9 +10,14 @@ import torch
 from tests.rlhf.words import rankings, taught
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
-from training.rlhf.reward.batching import bootstrap
-from training.rlhf.reward.judge import USES, combine
-from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
+from training.rlhf.reward.batching import bootstrap_counts
+from training.rlhf.reward.reward_model import (
+    AGGREGATIONS,
+    Ensemble,
+    RewardModel,
+    aggregate,
+    load_reward_model,
+)
 
 TEXTS = ["abc", "hh", "aaaa", "gfedcba", "bbbb", "ahah"]
 KINDS = [{"ensemble": "heads"}, {"ensemble": "models"}, {"ensemble": "heads", "trunk": "frozen"}]
@@ -24,9 +29,9 @@ def ensemble(**options: Any) -> RewardModel | Ensemble:
 
 def test_the_uses_are_mean_minimum_and_mean_less_variance() -> None:
     members = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 0.0]])
-    assert combine(members, use="mean").tolist() == [3.0, 0.0]
-    assert combine(members, use="minimum").tolist() == [1.0, 0.0]
-    assert combine(members, use="cautious").tolist() == pytest.approx([3 - 14 / 3, 0.0])
+    assert aggregate(members, aggregation="mean").tolist() == [3.0, 0.0]
+    assert aggregate(members, aggregation="minimum").tolist() == [1.0, 0.0]
+    assert aggregate(members, aggregation="cautious").tolist() == pytest.approx([3 - 14 / 3, 0.0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,8 +45,8 @@ def test_members_differ_and_every_use_is_normalised(kind: dict[str, str]) -> Non
     assert torch.allclose(scores.std(dim=0, correction=0), torch.ones(3), atol=1e-3)
     assert min(model.disagreement([""] * 6, TEXTS)) > 1e-3
     assert model.disagreement([""] * 6, TEXTS) == pytest.approx(scores.std(dim=1, correction=0).tolist())
-    for use in USES:
-        rewards = torch.tensor(model.scorer(use)([""] * 6, TEXTS))
+    for aggregation in AGGREGATIONS:
+        rewards = torch.tensor(model.scorer(aggregation)([""] * 6, TEXTS))
         assert rewards.mean().item() == pytest.approx(0.0, abs=1e-4)
         assert rewards.std(correction=0).item() == pytest.approx(1.0, abs=1e-3)
     assert model.score([""] * 6, TEXTS) == model.scorer("mean")([""] * 6, TEXTS)
@@ -51,7 +56,10 @@ def test_a_cautious_use_likes_what_is_disputed_less() -> None:
     model = ensemble()
     disputed = torch.tensor(model.disagreement([""] * 6, TEXTS))
     loss = torch.tensor(model.score([""] * 6, TEXTS)) * model.uses[0, 1] + model.uses[0, 0]
-    loss -= torch.tensor(model.score([""] * 6, TEXTS, use="cautious")) * model.uses[2, 1] + model.uses[2, 0]
+    loss -= (
+        torch.tensor(model.score([""] * 6, TEXTS, aggregation="cautious")) * model.uses[2, 1]
+        + model.uses[2, 0]
+    )
     torch.testing.assert_close(loss, disputed.square(), atol=1e-5, rtol=1e-3)
 
 
@@ -62,7 +70,9 @@ def test_a_saved_ensemble_scores_the_same(tmp_path: Path, kind: dict[str, str]) 
     again = load_reward_model(tmp_path)
     assert type(again) is type(model)
     assert torch.equal(again.member_scores([""] * 6, TEXTS), model.member_scores([""] * 6, TEXTS))
-    assert again.score([""] * 6, TEXTS, use="minimum") == model.score([""] * 6, TEXTS, use="minimum")
+    assert again.score([""] * 6, TEXTS, aggregation="minimum") == model.score(
+        [""] * 6, TEXTS, aggregation="minimum"
+    )
     # Storage keeps flat folders.
     assert all(path.is_file() for path in tmp_path.iterdir())
 
@@ -85,19 +95,19 @@ def test_whole_models_share_no_weights_and_heads_share_the_trunk() -> None:
 
 
 def test_each_head_learns_from_a_sample_of_its_own() -> None:
-    counts = bootstrap(20_000, members=2, seed=0)
+    counts = bootstrap_counts(20_000, members=2, seed=0)
     assert counts is not None
     assert counts.mean(dim=0).tolist() == pytest.approx([1, 1], abs=0.03)
     assert (counts == 0).float().mean().item() == pytest.approx(math.exp(-1), abs=0.01)
     assert torch.corrcoef(counts.T)[0, 1].abs() < 0.03
-    assert bootstrap(10, members=1, seed=0) is None
+    assert bootstrap_counts(10, members=1, seed=0) is None
 
 
 def test_a_single_model_agrees_with_itself() -> None:
     model = taught(rankings(10), epochs=1).model
     assert model.members == 1
     assert model.disagreement([""] * 6, TEXTS) == [0.0] * 6
-    assert model.score([""] * 6, TEXTS, use="cautious") == pytest.approx(model.score([""] * 6, TEXTS))
+    assert model.score([""] * 6, TEXTS, aggregation="cautious") == pytest.approx(model.score([""] * 6, TEXTS))
 
 
 def test_whole_models_on_a_frozen_trunk_are_refused() -> None:

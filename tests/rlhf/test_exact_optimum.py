@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.kl import k1
+from training.rlhf.losses import clipped_policy_loss, kl_loss, policy_gradient_loss, value_loss
 from training.rlhf.tuning.advantages import (
     ESTIMATORS,
+    expand_to_tokens,
     gae,
     moments,
-    move_baseline,
-    per_token,
     token_rewards,
+    update_baseline,
     whiten,
 )
-from training.rlhf.tuning.kl import k1
 
 VOCABULARY, LENGTH, BETA = 8, 4, 0.5
 STARTS = [
@@ -98,22 +98,26 @@ class Learning:
             sampled, expected = logprobs_of(self.table, tokens), logprobs_of(self.reference, tokens)
             old = self.values.detach()[rows_of(tokens)]
         mask = torch.ones_like(tokens, dtype=torch.bool)
-        charges = BETA * k1(logprobs=sampled, reference_logprobs=expected) * (self.kl_in == "reward")
-        returns = self.rewards[drawn] - charges.sum(dim=1)
+        kl_penalties = BETA * k1(logprobs=sampled, reference_logprobs=expected) * (self.kl_in == "reward")
+        returns = self.rewards[drawn] - kl_penalties.sum(dim=1)
         if self.estimator == "ppo":
-            raw = gae(token_rewards(self.rewards[drawn], charges, mask), old, mask, decay=0.95)
+            raw = gae(token_rewards(self.rewards[drawn], kl_penalties, mask), old, mask, decay=0.95)
             advantages = whiten(raw, mask, moments(raw, mask), scaled=self.kl_in == "reward")
         else:
             mean = returns.mean()
             baseline = mean if self.baseline is None else self.baseline
-            advantages = per_token(ESTIMATORS[self.estimator](returns.view(groups, group), baseline), mask)
-            self.baseline = move_baseline(self.baseline, mean)
+            advantages = expand_to_tokens(
+                ESTIMATORS[self.estimator](returns.view(groups, group), baseline), mask
+            )
+            self.baseline = update_baseline(self.baseline, mean)
         for update in range(4 if self.estimator == "ppo" else 1):
             logprobs = logprobs_of(self.table, tokens)
             if update == 0:
                 loss = policy_gradient_loss(logprobs, mask, advantages)
             else:
-                loss = clipped_loss(logprobs, sampled=sampled, mask=mask, advantages=advantages, clip=0.2)
+                loss = clipped_policy_loss(
+                    logprobs, sampled=sampled, mask=mask, advantages=advantages, clip=0.2
+                )
             if self.kl_in == "loss":
                 loss = loss + self.price * kl_loss(logprobs, reference_logprobs=expected, mask=mask)
             if self.estimator == "ppo":
@@ -174,7 +178,7 @@ def test_the_expected_reinforce_gradient_is_the_enumerated_one_whatever_the_base
     kl = k1(logprobs=logprobs.detach(), reference_logprobs=expected).sum(dim=1)
     returns = rewards - BETA * kl if kl_in == "reward" else rewards
     advantages = ESTIMATORS["reinforce"](returns[:, None], torch.tensor(baseline))
-    loss = policy_gradient_loss(logprobs, mask, per_token(advantages, mask) * weight)
+    loss = policy_gradient_loss(logprobs, mask, expand_to_tokens(advantages, mask) * weight)
     if kl_in == "loss":
         # A square root of the weight inside the square: k2 weighed as it is.
         root = weight.sqrt()
@@ -201,8 +205,8 @@ def test_the_expected_ppo_gradient_is_the_enumerated_one(decay: float, knows: bo
     table, reference, sequences, rewards, exact = exact_problem()
     logprobs, expected = logprobs_of(table, sequences), logprobs_of(reference, sequences)
     mask = torch.ones_like(sequences, dtype=torch.bool)
-    charges = BETA * k1(logprobs=logprobs.detach(), reference_logprobs=expected)
-    coming = token_rewards(rewards, charges, mask)
+    kl_penalties = BETA * k1(logprobs=logprobs.detach(), reference_logprobs=expected)
+    coming = token_rewards(rewards, kl_penalties, mask)
     values = torch.linspace(-1, 1, len(table), dtype=torch.float64)
     if knows:
         values = true_values(table.detach(), sequences, coming)
@@ -235,7 +239,7 @@ def test_the_expected_gradient_of_groups_is_the_enumerated_one(
     mask = torch.ones(drawn.numel(), 1, dtype=torch.bool)
     logprobs, expected = policy[drawn.flatten()][:, None], reference[drawn.flatten()][:, None]
     advantages = ESTIMATORS[estimator](returns, returns.mean()) * weight
-    loss = policy_gradient_loss(logprobs, mask, per_token(advantages, mask))
+    loss = policy_gradient_loss(logprobs, mask, expand_to_tokens(advantages, mask))
     if kl_in == "loss":
         root = weight.expand_as(drawn).reshape(-1, 1).sqrt()
         loss = loss + BETA * kl_loss(root * logprobs, reference_logprobs=root * expected, mask=mask)

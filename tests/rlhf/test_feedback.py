@@ -4,7 +4,7 @@ import pytest
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
-from training.rlhf.feedback.splits import Sides, choose
+from training.rlhf.feedback.splits import FeedbackSplits, choose
 
 RANKED = [
     pair
@@ -20,7 +20,7 @@ RATED = [
 ]
 
 
-def of(loss: str, *, criteria: str = "", ratings: list[Rating] = RATED) -> Sides:
+def of(loss: str, *, criteria: str = "", ratings: list[Rating] = RATED) -> FeedbackSplits:
     return choose([*RANKED, *LOOSE], ratings, loss=loss, criteria=criteria, heldout=0.0, seed=0)
 
 

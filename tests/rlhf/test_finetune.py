@@ -10,11 +10,11 @@ from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.early_stopping import Evaluation
-from training.rlhf.tuning.heldout_evaluation import Examiner
-from training.rlhf.tuning.learner import usual_learning_rate
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
+from training.rlhf.tuning.learner import default_learning_rate
 from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
 from training.rlhf.tuning.prompt_sampler import prompt_at
-from training.rlhf.tuning.value import ValueNetwork
+from training.rlhf.tuning.value_network import ValueNetwork
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
     # Reward and KL as told: the best reward breaks the budget, the second best comes before the end.
     told = {0: (0.0, 0.0), 2: (1.0, 1.0), 4: (2.0, 2.0), 6: (9.0, 50.0), 8: (1.5, 2.0)}
     weights = {}
-    measure = Examiner.examine
+    measure = HeldoutEvaluator.examine
 
-    def examine(self: Examiner, policy: torch.nn.Module, **given: object) -> Evaluation:
+    def examine(self: HeldoutEvaluator, policy: torch.nn.Module, **given: object) -> Evaluation:
         step = given["step"]
         assert isinstance(step, int)
         weights[step] = copy.deepcopy(policy.state_dict())
@@ -116,7 +116,7 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
         each = {**found.each, "reward": [reward] * count, "kl": [kl] * count}
         return Evaluation(step=step, each=each, completions=found.completions)
 
-    monkeypatch.setattr(Examiner, "examine", examine)
+    monkeypatch.setattr(HeldoutEvaluator, "examine", examine)
     result = tune(steps=8, evaluate_every=2, kl_budget=10.0, stop_window=0)
     assert (result.best_step, result.after.reward, result.metrics["kl"]) == (4, 2.0, 2.0)
     assert all(torch.equal(tensor, weights[4][name]) for name, tensor in result.policy.state_dict().items())
@@ -199,9 +199,9 @@ def test_the_metrics_have_the_names_of_the_field() -> None:
 
 def test_left_at_0_the_learning_rate_falls_with_the_square_of_the_width() -> None:
     policy, _ = tiny_policy()  # 32 wide
-    assert usual_learning_rate(policy, updates=1) == pytest.approx(1e-3 * 16)
-    assert stage(learning_rate=0.0).policy.rate == usual_learning_rate(policy, updates=1)
-    assert stage(learning_rate=0.0, estimator="ppo").policy.rate == usual_learning_rate(policy, updates=4)
+    assert default_learning_rate(policy, updates=1) == pytest.approx(1e-3 * 16)
+    assert stage(learning_rate=0.0).policy.rate == default_learning_rate(policy, updates=1)
+    assert stage(learning_rate=0.0, estimator="ppo").policy.rate == default_learning_rate(policy, updates=4)
 
 
 def test_the_value_network_begins_from_the_reward_model_and_with_values_of_zero() -> None:

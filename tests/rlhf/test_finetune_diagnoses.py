@@ -33,7 +33,10 @@ def other_sampling(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     def bent(
         policy: GPT, tokenizer: Tokenizer, prompts: Sequence[str], sampling: SamplingConfig, **given: Any
     ) -> Rollouts:
-        new = {"temperature": sampling.temperature, "max_new_tokens": sampling.max_new_tokens} | changes
+        new = {
+            "temperature": sampling.temperature,
+            "max_new_tokens": sampling.max_new_tokens,
+        } | changes
         return sample(policy, tokenizer, prompts, SamplingConfig(**new), **given)
 
     monkeypatch.setattr(policy_gradient, "sample", bent)

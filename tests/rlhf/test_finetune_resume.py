@@ -16,7 +16,7 @@ from tests.rlhf.tuning import tune
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.reward_model import RewardModel
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 
 OPTIONS: dict[str, Any] = {
     "steps": 7,
@@ -40,7 +40,7 @@ def taste() -> RewardModel:
     return RewardModel.from_policy(policy, tokenizer, seed=3)
 
 
-def train(folder: Path, log: Log, options: dict[str, Any], stops: Any = lambda: False) -> Tuned:
+def train(folder: Path, log: Log, options: dict[str, Any], stops: Any = lambda: False) -> TuningResult:
     hooks = Hooks(on_step=log, on_resume=log.resumed.append, should_stop=stops)
     return tune(taste(), folder=folder, hooks=hooks, **options)
 
@@ -67,7 +67,7 @@ def told(log: Log) -> dict[int, dict[str, float]]:
     return {step: without_clock(each) for step, each in zip(log.steps, log.metrics, strict=True)}
 
 
-def assert_equal(result: Tuned, whole: Tuned) -> None:
+def assert_equal(result: TuningResult, whole: TuningResult) -> None:
     assert (result.steps, result.stopped, result.best_step) == (whole.steps, whole.stopped, whole.best_step)
     assert (result.before, result.after, result.notes) == (whole.before, whole.after, whole.notes)
     assert without_clock(result.metrics) == without_clock(whole.metrics)

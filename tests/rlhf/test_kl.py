@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.rlhf.tuning.kl import AdaptiveCoefficient, k1, k2, k3
+from training.rlhf.kl import AdaptiveKLController, k1, k2, k3
 
 # Bias and deviation relative to the true KL, for N(0, 1) against N(shift, 1); joschu.net/blog/kl-approx.html.
 # True KL, shift, and (bias, deviation) of k1, k2, k3.
@@ -65,19 +65,19 @@ def test_the_gradient_of_k2_is_that_of_the_kl() -> None:
     [(6.0, 1.0), (6.6, 1 + 0.1 * 0.064), (60.0, 1 + 0.2 * 0.064), (-3.0, 1 - 0.2 * 0.064)],
 )
 def test_the_coefficient_follows_the_published_formula(kl: float, factor: float) -> None:
-    coefficient = AdaptiveCoefficient(value=0.15, target=6.0, horizon=1000.0)
+    coefficient = AdaptiveKLController(value=0.15, target=6.0, horizon=1000.0)
     coefficient.update(kl=kl, episodes=64)
     assert coefficient.value == pytest.approx(0.15 * factor)
 
 
 def test_a_horizon_of_zero_keeps_the_coefficient() -> None:
-    coefficient = AdaptiveCoefficient(value=0.15, target=6.0, horizon=0.0)
+    coefficient = AdaptiveKLController(value=0.15, target=6.0, horizon=0.0)
     coefficient.update(kl=100.0, episodes=64)
     assert coefficient.value == 0.15
 
 
 def test_a_batch_beyond_the_horizon_cannot_make_the_coefficient_negative() -> None:
-    coefficient = AdaptiveCoefficient(value=0.15, target=6.0, horizon=10.0)
+    coefficient = AdaptiveKLController(value=0.15, target=6.0, horizon=10.0)
     for _ in range(100):
         coefficient.update(kl=0.0, episodes=1000)
     assert coefficient.value > 0

@@ -5,7 +5,7 @@ from tests.rlhf.words import rankings
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.learning_curve import learning_curve
-from training.rlhf.reward.training import RewardResult, train_reward_model
+from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
 
 def trained(comparisons: list[Comparison], config: RewardConfig) -> RewardResult:

@@ -9,7 +9,7 @@ from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.reward_model import RewardModel
-from training.rlhf.reward.tokenizer_coverage import legibility
+from training.rlhf.reward.tokenizer_coverage import tokenizer_coverage
 
 
 def make() -> RewardModel:
@@ -18,17 +18,17 @@ def make() -> RewardModel:
 
 
 def test_shares_are_counted_over_prompts_and_completions() -> None:
-    found = legibility(make(), ["ab", "x", "a" * 30], ["cd", "yz", "bb"])
+    found = tokenizer_coverage(make(), ["ab", "x", "a" * 30], ["cd", "yz", "bb"])
     assert found.unknown == pytest.approx(3 / (4 + 3 + 32))
     assert found.cut == pytest.approx(1 / 3)
 
 
 def test_what_is_read_in_full_is_not_worth_a_word() -> None:
-    assert legibility(make(), ["abc", ""], ["h", "a" * 30]).check("the prompts") == []
+    assert tokenizer_coverage(make(), ["abc", ""], ["h", "a" * 30]).check("the prompts") == []
 
 
 def test_a_share_that_is_not_known_and_one_that_is_cut_are_named() -> None:
-    unknown, cut = legibility(make(), ["abcdefxyz", "a" * 40], ["", ""]).check("the prompts")
+    unknown, cut = tokenizer_coverage(make(), ["abcdefxyz", "a" * 40], ["", ""]).check("the prompts")
     assert "does not know 6% of the tokens of the prompts" in unknown
     assert cut.startswith("50% of the prompts are longer than the reward model's context")
 
@@ -37,7 +37,7 @@ def test_a_text_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"^reward: its tokenizer does not know 75% of the tokens of the prompts;"
     ):
-        legibility(make(), ["xyz"], ["a"]).check("the prompts")
+        tokenizer_coverage(make(), ["xyz"], ["a"]).check("the prompts")
     said = [Comparison(f"p{number}", "zzz", "yyy") for number in range(8)]
     with pytest.raises(
         InputError, match=r"^policy: its tokenizer does not know \d+% of the tokens of the texts"
@@ -55,4 +55,4 @@ def test_a_vocabulary_of_bytes_knows_everything() -> None:
     policy, _ = tiny_policy()
     config = TokenizerConfig(tokenizer="bpe", vocab_size=300)
     judge = RewardModel(policy, Tokenizer.train([LETTERS] * 2, config))
-    assert legibility(judge, ["äöü"], ["漢字"]).unknown == 0
+    assert tokenizer_coverage(judge, ["äöü"], ["漢字"]).unknown == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.losses import clipped_policy_loss, kl_loss, policy_gradient_loss, value_loss
 
 LENGTHS = [5, 1, 3, 2, 4, 5]
 MASK = torch.arange(5)[None] < torch.tensor(LENGTHS)[:, None]
@@ -30,21 +30,23 @@ def test_the_clipped_loss_takes_the_worse_of_ratio_and_clipped_ratio() -> None:
     for at in PLACES:
         ratio, advantage = math.exp(logprobs[at] - sampled[at]), advantages[at].item()
         slow -= min(ratio * advantage, max(0.8, min(1.2, ratio)) * advantage) / 6
-    found = clipped_loss(logprobs, sampled=sampled, mask=MASK, advantages=advantages, clip=0.2)
+    found = clipped_policy_loss(logprobs, sampled=sampled, mask=MASK, advantages=advantages, clip=0.2)
     assert found.item() == pytest.approx(slow)
 
 
 def test_at_the_first_update_the_clipped_loss_has_the_plain_gradient() -> None:
     logprobs, advantages = ragged(0).requires_grad_(), ragged(1)
     plain = torch.autograd.grad(policy_gradient_loss(logprobs, MASK, advantages), logprobs)[0]
-    loss = clipped_loss(logprobs, sampled=logprobs.detach(), mask=MASK, advantages=advantages, clip=0.2)
+    loss = clipped_policy_loss(
+        logprobs, sampled=logprobs.detach(), mask=MASK, advantages=advantages, clip=0.2
+    )
     torch.testing.assert_close(torch.autograd.grad(loss, logprobs)[0], plain)
 
 
 def test_a_token_that_has_moved_far_enough_pulls_no_further() -> None:
     sampled, logprobs = torch.zeros(1, 4), torch.tensor([[0.3, -0.3, 0.3, -0.3]], requires_grad=True)
     advantages = torch.tensor([[1.0, -1.0, -1.0, 1.0]])  # the last two want to come back
-    loss = clipped_loss(
+    loss = clipped_policy_loss(
         logprobs, sampled=sampled, mask=torch.ones(1, 4, dtype=torch.bool), advantages=advantages, clip=0.2
     )
     gradient = torch.autograd.grad(loss, logprobs)[0][0]
@@ -74,7 +76,7 @@ def test_what_lies_outside_the_mask_changes_no_loss() -> None:
     spoilt = torch.where(MASK, logprobs, 1e3)
     losses: list[Callable[[Tensor], Tensor]] = [
         lambda given: policy_gradient_loss(given, MASK, other),
-        lambda given: clipped_loss(given, sampled=ragged(2), mask=MASK, advantages=other, clip=0.2),
+        lambda given: clipped_policy_loss(given, sampled=ragged(2), mask=MASK, advantages=other, clip=0.2),
         lambda given: kl_loss(given, reference_logprobs=other, mask=MASK),
         lambda given: value_loss(given, old=other, returns=ragged(2), mask=MASK, clip=0.2),
     ]

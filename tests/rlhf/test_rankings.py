@@ -6,10 +6,10 @@ import torch
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.feedback.rankings import Ranking, choices, rebuild
+from training.rlhf.feedback.rankings import Ranking, choices, rebuild_rankings
 from training.rlhf.feedback.splits import Feedback
 from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss
-from training.rlhf.reward.loss_terms import Choices
+from training.rlhf.reward.loss_terms import RankingTerm
 
 RANKS = [(1, 2), (2, 1), (1, 1), (1, 2, 3, 4), (3, 1, 2), (1, 1, 2), (2, 1, 2, 1), (1, 1, 1), (1, 2, 2, 2, 3)]
 
@@ -83,7 +83,7 @@ def test_a_ranking_is_rebuilt_from_its_pairs(ranks: tuple[int, ...]) -> None:
     pairs = ranking_to_comparisons(
         prompt="p", completions=completions, ranks=ranks, group="g", annotator="ann"
     )
-    (ranking,), rest = rebuild(pairs)
+    (ranking,), rest = rebuild_rankings(pairs)
     assert not rest
     assert (ranking.prompt, ranking.group, ranking.annotator) == ("p", "g", "ann")
     assert dict(zip(ranking.completions, ranking.ranks, strict=True)) == dict(
@@ -99,7 +99,7 @@ def test_rankings_of_two_people_are_two() -> None:
             prompt="p", completions=list("abc"), ranks=ranks, group="g", annotator=annotator
         )
     ]
-    rankings, rest = rebuild(said)
+    rankings, rest = rebuild_rankings(said)
     assert [ranking.annotator for ranking in rankings] == ["ann", "bob"]
     assert not rest
 
@@ -115,12 +115,12 @@ def test_rankings_of_two_people_are_two() -> None:
 )
 def test_pairs_that_make_no_ranking_stay_pairs(pairs: list[tuple[str, str]]) -> None:
     said = [Comparison("p", chosen, rejected, group="g") for chosen, rejected in pairs]
-    assert rebuild(said) == ([], said)
+    assert rebuild_rankings(said) == ([], said)
 
 
 def test_pairs_of_no_group_stay_pairs() -> None:
     said = [Comparison("p", chosen, rejected) for chosen, rejected in ("ab", "ac", "bc")]
-    assert rebuild(said) == ([], said)
+    assert rebuild_rankings(said) == ([], said)
 
 
 def test_a_ranking_weighs_as_much_as_a_pair_however_long_it_is() -> None:
@@ -130,7 +130,9 @@ def test_a_ranking_weighs_as_much_as_a_pair_however_long_it_is() -> None:
     ]
     texts = {text for each in Feedback(rankings=rankings).all for text in each.texts}
     index = {text: place for place, text in enumerate(sorted(texts))}
-    lessons = Choices(rankings, index, trust=lambda name: 0.5 if name else 1.0, device=torch.device("cpu"))
+    lessons = RankingTerm(
+        rankings, index, trust=lambda name: 0.5 if name else 1.0, device=torch.device("cpu")
+    )
     counts = [len(choices(ranking.ranks)) for ranking in rankings]
     first, second = lessons.weight[: counts[0]], lessons.weight[counts[0] :]
     assert (first.sum().item(), second.sum().item()) == pytest.approx((1, 0.5))

@@ -16,8 +16,8 @@ from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.dialogues import ASSISTANT_TURN
 from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons, split_by_prompt
-from training.rlhf.feedback.rankings import rebuild
-from training.rlhf.reward.training import train_reward_model
+from training.rlhf.feedback.rankings import rebuild_rankings
+from training.rlhf.reward.trainer import train_reward_model
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "preferences"
 
@@ -65,7 +65,7 @@ def test_dialogues_are_read_and_split_by_prompt(name: str, lines: int) -> None:
 
 
 def test_answers_compared_pair_by_pair_are_rankings_where_people_were_consistent() -> None:
-    rankings, rest = rebuild(questions())
+    rankings, rest = rebuild_rankings(questions())
     # 478 of the 500 gave an order without contradictions, a few of them of answers that are alike.
     assert 440 < len(rankings) <= 478
     assert all(1 <= len(set(ranking.ranks)) <= 4 for ranking in rankings)
@@ -79,7 +79,7 @@ def test_ranked_replies_come_back_as_the_rankings_they_were() -> None:
         if len(set(texts)) == len(texts) > 2:
             said += ranking_to_comparisons(prompt=prompt, completions=texts, ranks=ranks, group=str(number))
             expected.append([text for _, text in sorted(zip(ranks, texts, strict=True))])
-    rankings, rest = rebuild(said)
+    rankings, rest = rebuild_rankings(said)
     assert not rest
     assert len(expected) > 50
     found = [

@@ -11,11 +11,16 @@ import torch
 from torch import Tensor
 
 from tests.rlhf.tiny import LETTERS, tiny_policy
-from training.rlhf.config import AnnotatorsConfig, RewardConfig
+from training.rlhf.config import RewardConfig, SimulatedAnnotatorsConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.feedback.simulated_annotators import simulated_annotators
-from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
-from training.rlhf.reward.training import train_reward_model
+from training.rlhf.reward.reliability import (
+    Reliability,
+    annotator_weights,
+    estimate_reliabilities,
+    mean_pooled_states,
+)
+from training.rlhf.reward.trainer import train_reward_model
 
 BLUEBIRDS = Path(__file__).parents[3] / "shared/data/agreement/bluebirds"
 
@@ -54,7 +59,7 @@ class World:
         self.chosen, self.rejected = torch.tensor(chosen), torch.tensor(rejected)
 
     def learn(self, features: Tensor | None = None) -> dict[str, Reliability]:
-        return learn_reliabilities(
+        return estimate_reliabilities(
             self.comparisons,
             features=self.features if features is None else features,
             chosen=self.chosen,
@@ -143,7 +148,7 @@ def test_of_one_person_alone_nothing_is_said() -> None:
     ]
     assert world.learn() == {}
     assert (
-        learn_reliabilities(
+        estimate_reliabilities(
             [], features=torch.zeros(0, 4), chosen=torch.tensor([]), rejected=torch.tensor([]), seed=0
         )
         == {}
@@ -154,11 +159,11 @@ def test_trust_is_twice_what_is_above_chance_and_the_unknown_count_as_the_others
     def known(reliability: float) -> Reliability:
         return Reliability(reliability=reliability, low=0.0, high=1.0, comparisons=9)
 
-    trust = trust_in({"ann": known(0.95), "ben": known(0.5), "cleo": known(0.2)})
+    trust = annotator_weights({"ann": known(0.95), "ben": known(0.5), "cleo": known(0.2)})
     assert [trust(name) for name in ("ann", "ben", "cleo")] == pytest.approx([0.9, 0.0, 0.0])
     assert trust("") == trust("somebody new") == pytest.approx(0.3)
-    assert trust_in({})("ann") == 1.0
-    assert trust_in({"ann": known(0.4), "ben": known(0.5)})("ann") == 1.0
+    assert annotator_weights({})("ann") == 1.0
+    assert annotator_weights({"ann": known(0.4), "ben": known(0.5)})("ann") == 1.0
 
 
 def test_pooled_states_are_means_over_real_tokens() -> None:
@@ -166,7 +171,7 @@ def test_pooled_states_are_means_over_real_tokens() -> None:
     rows = [[1, 2, 3, 4, 5, 6], [3], [2, 7, 1], [5, 5]]
     with torch.no_grad():
         alone = torch.stack([policy.hidden(torch.tensor([row]))[0].mean(dim=0) for row in rows])
-    torch.testing.assert_close(pooled_states(policy, rows, batch_size=2), alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(mean_pooled_states(policy, rows, batch_size=2), alone, atol=1e-5, rtol=1e-4)
     assert not policy.training
 
 
@@ -187,7 +192,7 @@ def test_reliability_pays_when_a_fifth_of_the_annotators_answer_at_random() -> N
     gains = []
     for seed in range(5):
         people = simulated_annotators(
-            AnnotatorsConfig(count=10, careless=0.2, tie_margin=0, seed=seed), taste
+            SimulatedAnnotatorsConfig(count=10, careless=0.2, tie_margin=0, seed=seed), taste
         )
         rng, comparisons = random.Random(seed), []
         for number in range(300):
@@ -233,7 +238,7 @@ def test_reliabilities_follow_the_known_accuracy_of_annotators_of_bluebirds() ->
             comparisons.append(Comparison(picture, label, other, annotator=person))
             chosen.append(places[picture] + (label == "true"))
     assert (len(accuracy), len(comparisons)) == (39, 4212)
-    found = learn_reliabilities(
+    found = estimate_reliabilities(
         comparisons,
         features=torch.zeros(2 * len(truth), 1),
         chosen=torch.tensor(chosen),

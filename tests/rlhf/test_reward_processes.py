@@ -32,7 +32,7 @@ class Trains:
             should_stop=should_stop,
         )
         result = taught(rankings(14, prompts=1), ratings(6), hooks=hooks, **self.options)
-        raw = result.model.trained_units(result.model.member_scores(["a"] * 2, ["abc", "hh"]))
+        raw = result.model.unnormalised(result.model.member_scores(["a"] * 2, ["abc", "hh"]))
         return told, (raw[0] - raw[1]).tolist(), result.accuracy
 
 

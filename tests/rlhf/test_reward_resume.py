@@ -12,7 +12,7 @@ from tests.gpt.mouse import in_a_process
 from tests.rlhf.words import rankings, ratings, taught
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
-from training.rlhf.reward.training import RewardResult
+from training.rlhf.reward.trainer import RewardResult
 
 KINDS: list[dict[str, Any]] = [
     {},

@@ -10,9 +10,9 @@ from training.gpt.training_loop import Hooks
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.feedback.splits import Feedback
-from training.rlhf.reward.batching import Curriculum
+from training.rlhf.reward.batching import FeedbackBatches
 from training.rlhf.reward.reward_model import RewardModel
-from training.rlhf.reward.training import train_reward_model
+from training.rlhf.reward.trainer import train_reward_model
 
 
 @pytest.mark.parametrize("prompts", [0, 1])
@@ -76,7 +76,7 @@ def test_the_pairs_of_a_ranking_weigh_as_much_as_one_pair_and_share_a_batch() ->
         Comparison(prompt="c", chosen="c", rejected="d"),
     ]
     device = model.trunk.device
-    lessons = Curriculum(Feedback(pairs=comparisons), model, trust=lambda _: 1.0, device=device)
+    lessons = FeedbackBatches(Feedback(pairs=comparisons), model, trust=lambda _: 1.0, device=device)
     assert lessons.pairs is not None
     assert lessons.pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
     assert len(lessons.rows) == 4 + 2 + 2

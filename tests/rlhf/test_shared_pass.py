@@ -9,8 +9,13 @@ from tests.rlhf.tiny import tiny_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.model import GPT
 from training.rlhf.reward.reward_model import RewardModel
-from training.rlhf.tuning.rollouts import Rollouts, sample, sequence_logprobs
-from training.rlhf.tuning.shared_pass import has_trunk, read_and_score
+from training.rlhf.tuning.rollouts import (
+    Rollouts,
+    reference_logprobs_and_rewards,
+    sample,
+    sequence_logprobs,
+    shared_trunk,
+)
 
 
 def judged(*, members: int = 1) -> tuple[GPT, RewardModel, Rollouts]:
@@ -23,26 +28,28 @@ def judged(*, members: int = 1) -> tuple[GPT, RewardModel, Rollouts]:
 
 
 @pytest.mark.parametrize(("members", "use", "pieces"), [(1, "mean", 1), (3, "cautious", 2)])
-def test_log_probabilities_and_scores_are_those_of_two_passes(members: int, use: str, pieces: int) -> None:
+def test_log_probabilities_and_scores_are_those_of_two_passes(
+    members: int, aggregation: str, pieces: int
+) -> None:
     reference, judge, rollouts = judged(members=members)
-    expected, scores = read_and_score(
+    expected, scores = reference_logprobs_and_rewards(
         judge,
         reference,
         rollouts,
         temperature=0.7,
-        use=use,
+        aggregation=aggregation,
         pieces=pieces,
         precision=torch.float32,
     )
     alone = sequence_logprobs(reference, rollouts.prompts, rollouts.completions, temperature=0.7)
     torch.testing.assert_close(expected, alone)
-    assert scores == pytest.approx(judge.scorer(use)(*rollouts.texts), abs=1e-5)
+    assert scores == pytest.approx(judge.scorer(aggregation)(*rollouts.texts), abs=1e-5)
 
 
 def test_only_the_very_weights_of_the_reference_count_as_its_trunk() -> None:
     reference, judge, _ = judged()
-    assert has_trunk(judge, copy.deepcopy(reference)) is judge
+    assert shared_trunk(judge, copy.deepcopy(reference)) is judge
     with torch.no_grad():
         judge.trunk.blocks[0].attention.out.weight[0, 0] += 1e-3  # type: ignore[union-attr, index, operator]
-    assert has_trunk(judge, reference) is None
-    assert has_trunk(None, reference) is None
+    assert shared_trunk(judge, reference) is None
+    assert shared_trunk(None, reference) is None

@@ -11,9 +11,13 @@ from tests.rlhf.offline_objects import Curve, tuned
 from tests.rlhf.tiny import tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig, SupervisedConfig
-from training.rlhf.feedback.demonstrations import Demonstration, best_ranked, read_demonstrations
+from training.rlhf.feedback.demonstrations import (
+    Demonstration,
+    demonstrations_from_rankings,
+    read_demonstrations,
+)
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.tuning.offline import sums_of
+from training.rlhf.tuning.offline import completion_logprobs
 from training.rlhf.tuning.supervised import Texts, supervised
 
 KINDS = ("dpo", "supervised")
@@ -35,7 +39,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_completions() -> None:
     texts = [Demonstration("ab", "cde"), Demonstration("", "f", weight=0.5)]
     material = Texts(texts, tokenizer, context=32)
     assert material.weights == [4.0, 1.0]  # with the end of text: 4 tokens, and 2 of weight 1/2
-    sums = sums_of(policy, material.texts)
+    sums = completion_logprobs(policy, material.texts)
     figures = material.figures([0, 1], sums[:, None], sums[:, None])
     slow = []
     for each in texts:
@@ -105,7 +109,7 @@ def test_the_best_of_a_ranking_is_what_nothing_was_preferred_to() -> None:
     )
     alone = [Comparison("q", "good", "bad"), Comparison("q", "worse", "good")]
     tied = [Comparison("r", "one", "two", tie=True, group="2")]
-    assert best_ranked([*ranked, *alone, *tied]) == [
+    assert demonstrations_from_rankings([*ranked, *alone, *tied]) == [
         Demonstration("p", "x", 0.5),
         Demonstration("p", "z", 0.5),
         Demonstration("q", "good"),
@@ -118,7 +122,7 @@ def test_two_annotators_of_one_task_each_name_their_best() -> None:
         Comparison("p", "x", "y", group="1", annotator="ann"),
         Comparison("p", "y", "x", group="1", annotator="bob"),
     ]
-    assert [each.completion for each in best_ranked(pairs)] == ["x", "y"]
+    assert [each.completion for each in demonstrations_from_rankings(pairs)] == ["x", "y"]
 
 
 def test_demonstrations_are_read_from_json_lines(tmp_path: Path) -> None:

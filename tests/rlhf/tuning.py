@@ -10,10 +10,10 @@ from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks
-from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.reward.judge import Judge
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
+from training.rlhf.reward.reward_model import BaseRewardModel
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
 
 PROMPTS = ["", "a", "bcd", "hgfe"]
@@ -34,24 +34,24 @@ def share_of_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[fl
     return [4 * completion.count("a") / max(1, len(completion)) for completion in completions]
 
 
-def configs(**changes: Any) -> tuple[FinetuneConfig, ControlConfig]:
+def configs(**changes: Any) -> tuple[FinetuneConfig, EarlyStoppingConfig]:
     """The options of a small fine-tune, with some changed."""
     options = OPTIONS | changes
-    control = {field.name for field in dataclasses.fields(ControlConfig)}
+    control = {field.name for field in dataclasses.fields(EarlyStoppingConfig)}
     return (
         FinetuneConfig(**{name: value for name, value in options.items() if name not in control}),
-        ControlConfig(**{name: value for name, value in options.items() if name in control}),
+        EarlyStoppingConfig(**{name: value for name, value in options.items() if name in control}),
     )
 
 
 def tune(
-    scorer: Scorer | Judge = share_of_a,
+    scorer: Scorer | BaseRewardModel = share_of_a,
     *,
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     folder: Path | None = None,
     model: tuple[GPT, Tokenizer] | None = None,
     **changes: Any,
-) -> Tuned:
+) -> TuningResult:
     """A whole fine-tune of a tiny policy, or of the one given."""
     policy, tokenizer = model or tiny_policy()
     config, control = configs(**changes)
@@ -69,7 +69,7 @@ def tune(
     )
 
 
-def stage(scorer: Scorer | Judge = share_of_a, **changes: Any) -> PolicyGradient:
+def stage(scorer: Scorer | BaseRewardModel = share_of_a, **changes: Any) -> PolicyGradient:
     """The same before its first step."""
     policy, tokenizer = tiny_policy()
     config, control = configs(**changes)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.rlhf.tiny import LETTERS, tiny_policy
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
-from training.rlhf.reward.training import RewardResult, train_reward_model
+from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
 
 def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:

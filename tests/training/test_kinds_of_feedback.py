@@ -16,7 +16,7 @@ from tests.training.test_reward_runs import likes_a
 from training.execution.simulated_annotators import answer_open_tasks
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -37,7 +37,7 @@ def asking(kind: str, *, samples: int = 2, tasks: int = 20, **settings: Any) -> 
 def answered(kind: str, **settings: Any) -> Project:
     """The same, answered by people who like the letter a."""
     project = asking(kind, **settings)
-    assert answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0)) == 20
+    assert answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0)) == 20
     return project
 
 
@@ -62,7 +62,7 @@ def test_simulated_people_answer_every_kind_that_compares(
 def test_simulated_people_cannot_rewrite() -> None:
     project = asking("rewrite", samples=1)
     with pytest.raises(InputError, match="a simulated annotator cannot rewrite the samples of “letters”"):
-        answer_open_tasks(project, likes_a, AnnotatorsConfig())
+        answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig())
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Pa
     from django.db import connection
 
     from training.execution.simulated_annotators import answer_open_tasks
-    from training.rlhf.config import AnnotatorsConfig
-    from training.rlhf.scorers import story_taste
+    from training.rlhf.config import SimulatedAnnotatorsConfig
+    from training.rlhf.scorers import story_reward_function
 
     call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
     out = StringIO()
@@ -93,7 +93,7 @@ def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Pa
             while "waiting for" not in out.getvalue():
                 time.sleep(0.1)
             project = Project.objects.get(slug="stories")
-            answer_open_tasks(project, story_taste, AnnotatorsConfig(count=1))
+            answer_open_tasks(project, story_reward_function, SimulatedAnnotatorsConfig(count=1))
         finally:
             connection.close()
 

@@ -18,9 +18,9 @@ from training.execution.versions import load_reward
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.models import ModelVersion, Run
 from training.reports.task_priorities import ordering
-from training.rlhf.config import AnnotatorsConfig
-from training.rlhf.reward.acquisition import MEASURES as MEASURED
-from training.rlhf.reward.acquisition import usefulness
+from training.rlhf.config import SimulatedAnnotatorsConfig
+from training.rlhf.reward.acquisition import ACQUISITION_FUNCTIONS as IMPLEMENTED
+from training.rlhf.reward.acquisition import acquisition_scores
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -65,8 +65,10 @@ def test_what_is_kept_is_what_the_reward_model_makes_of_the_samples() -> None:
     judge = load_reward(reward)
     for task in ordered(project):
         texts = [sample.text for sample in task.samples.all()]
-        rewards = judge.trained_units(judge.member_scores([task.prompt.text] * len(texts), texts))
-        assert usefulness(rewards, [len(texts)], by="closeness") == pytest.approx([task.usefulness], abs=1e-6)
+        rewards = judge.unnormalised(judge.member_scores([task.prompt.text] * len(texts), texts))
+        assert acquisition_scores(rewards, [len(texts)], by="closeness") == pytest.approx(
+            [task.usefulness], abs=1e-6
+        )
         assert task.choice == Task.Choice.CLOSENESS
 
 
@@ -84,7 +86,7 @@ def test_people_get_the_tasks_in_the_order_and_what_they_have_begun_is_not_moved
     def taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
         return [float(text.count("a")) for text in completions]
 
-    people = AnnotatorsConfig(count=1, noise=0.0)
+    people = SimulatedAnnotatorsConfig(count=1, noise=0.0)
     answer_open_tasks(project, taste, people, on_answer=lambda _: given.append(0))
     answered = project.tasks.filter(assignments__state="submitted").order_by("assignments__finished")
     assert list(answered.values_list("pk", flat=True)) == expected
@@ -171,7 +173,7 @@ def test_the_api_queues_it_and_the_page_shows_what_it_did(client: Client) -> Non
 
 
 def test_what_may_be_asked_is_what_is_measured() -> None:
-    assert [name for name, _ in ACQUISITION_FUNCTIONS] == list(MEASURED)
+    assert [name for name, _ in ACQUISITION_FUNCTIONS] == list(IMPLEMENTED)
 
 
 def test_a_cancelled_order_moves_nothing() -> None:

@@ -20,7 +20,7 @@ from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_reward
 from training.models import ModelVersion, Run
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -42,7 +42,7 @@ def ranked() -> Project:
     """A project whose tasks people who like the letter a have answered."""
     project = make_project()
     tasks_in(project)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     return project
 
 
@@ -69,7 +69,7 @@ def test_a_cancelled_run_goes_on_to_the_very_model_though_more_was_answered() ->
     assert run.saved_step == 2
     assert run.snapshot == whole.snapshot
     executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=3, max_new_tokens=6)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     runs.resume(run, detached=False)
     assert execute(run), run.error
     assert curve(run) == curve(whole)

@@ -15,7 +15,7 @@ from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_policy
 from training.models import ModelVersion, Run
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -31,7 +31,7 @@ def answered(project_slug: str = "letters") -> None:
     """Tasks in the project, sampled from `base` and ranked by people who like the letter a."""
     run = executed(Run.Kind.SAMPLE, project=project_slug, policy="base", tasks=20, max_new_tokens=6)
     assert run.project is not None
-    answer_open_tasks(run.project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(run.project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
 
 
 def test_pretraining_makes_a_policy_that_can_be_loaded_and_a_row_of_metrics_a_step() -> None:

@@ -16,7 +16,7 @@ from training import runs
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.models import ModelVersion, Run
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -37,7 +37,7 @@ def project() -> Project:
     make_policy()
     make_reward()
     executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=20, max_new_tokens=6)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     return project
 
 
@@ -77,7 +77,7 @@ def test_all_tunings_leave_the_same_report(project: Project) -> None:
 def test_dpo_learns_from_an_earlier_snapshot_by_its_hash(project: Project) -> None:
     early = freeze(project)
     executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     assert freeze(project) != early
     run = executed(Run.Kind.DPO, snapshot=early.hash[:12], **QUICK)
     assert run.snapshot == early
@@ -132,7 +132,7 @@ def test_a_cancelled_tuning_goes_on_to_the_very_version_it_would_have_made(
     assert run.saved_step == 3
     # Answers that come meanwhile change nothing.
     executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     runs.resume(run, detached=False)
     assert execute(run), run.error
     assert steady(run) == steady(whole)

@@ -12,7 +12,7 @@ from training import rounds
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
 from training.models import Automation, ModelVersion, Round, Run
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
@@ -27,7 +27,7 @@ def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
 def more_answers(project: Project, *, policy: str = "base") -> None:
     """Tasks of a policy's samples, answered."""
     executed(Run.Kind.SAMPLE, project=project.slug, policy=policy, tasks=6, max_new_tokens=6)
-    answer_open_tasks(project, likes_a, AnnotatorsConfig(count=1, noise=0.0))
+    answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(count=1, noise=0.0))
 
 
 def whole_round(project: Project) -> Round:

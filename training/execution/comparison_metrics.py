@@ -8,7 +8,7 @@ from typing import Any
 
 from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
-from training.rlhf.evaluation.win_rate import Share, WinRate, longer_won, win_rate
+from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, longer_win_rate, win_rate
 from training.rlhf.scorers import Scorer
 
 MAX_EXAMPLES = 8
@@ -26,22 +26,24 @@ class Pairs:
         """How often ours beats theirs, by the scorer."""
         return win_rate(scorer, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs)
 
-    def longer_won(self, points: Sequence[float]) -> Share | None:
+    def longer_win_rate(self, points: Sequence[float]) -> RateEstimate | None:
         """How often the longer one won."""
-        return longer_won(points, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs)
+        return longer_win_rate(
+            points, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs
+        )
 
 
-def scorer_row(name: str, found: WinRate, written: Pairs, agreed: Share | None) -> dict[str, Any]:
+def scorer_row(name: str, found: WinRate, written: Pairs, agreed: RateEstimate | None) -> dict[str, Any]:
     """What a scorer says, and how often people say the same."""
     return {
         "judge": name,
         "kind": "reward function" if name == STORY_REWARD_FUNCTION else "reward model",
-        "won": share_as_json(Share(rate=found.rate, interval=found.interval, count=found.count)),
+        "won": share_as_json(RateEstimate(rate=found.rate, interval=found.interval, count=found.count)),
         "ties": found.points.count(0.5),
         "prompts": len(set(written.prompts)),
         "score": found.mean_a,
         "score_against": found.mean_b,
-        "longer_won": share_as_json(written.longer_won(found.points)),
+        "longer_won": share_as_json(written.longer_win_rate(found.points)),
         "agreement": share_as_json(agreed),
     }
 
@@ -76,7 +78,7 @@ def best_of_curve(
     return curve
 
 
-def share_as_json(found: Share | None) -> dict[str, Any] | None:
+def share_as_json(found: RateEstimate | None) -> dict[str, Any] | None:
     """A share as it is kept."""
     if found is None:
         return None

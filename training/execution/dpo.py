@@ -13,9 +13,9 @@ from training.gpt.config import HardwareConfig
 from training.gpt.distributed import processes
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
-from training.rlhf.config import ControlConfig, DpoConfig
+from training.rlhf.config import DpoConfig, EarlyStoppingConfig
 from training.rlhf.tuning.dpo import dpo
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
@@ -30,7 +30,7 @@ def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     tune(run, attempt, folder)
 
 
-def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, int]:
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer, int]:
     """What the tuning came to, the policy's tokenizer, and the number of comparisons."""
     assert run.project is not None
     assert run.policy is not None
@@ -49,7 +49,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
             comparisons=comparisons,
             heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(DpoConfig, run),
-            control=config_of(ControlConfig, run),
+            control=config_of(EarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
             hooks=attempt.callbacks,

@@ -10,8 +10,8 @@ from training.execution.versions import load_policy, load_reward, load_scorer
 from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
-from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.policy_gradient import finetune
 
 
@@ -27,7 +27,7 @@ def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     tune(run, attempt, folder)
 
 
-def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer]:
     """What the tuning came to, and the policy's tokenizer; the state to go on from is in `folder`."""
     project, version, reward = run.project, run.policy, run.reward
     assert project is not None
@@ -46,7 +46,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer]:
         prompts=prompt_texts(project, "train"),
         heldout_prompts=prompt_texts(project, "heldout"),
         config=config_of(FinetuneConfig, run),
-        control=config_of(ControlConfig, run),
+        control=config_of(EarlyStoppingConfig, run),
         hardware=config_of(HardwareConfig, run),
         folder=folder / "last",
         hooks=attempt.callbacks,

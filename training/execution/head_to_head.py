@@ -30,7 +30,7 @@ from training.gpt.generation.generate import complete
 from training.models import ModelVersion, Run
 from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.evaluation.text_statistics import text_statistics
-from training.rlhf.evaluation.win_rate import Share, WinRate, agreement, share
+from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, agreement_rate, estimate_rate
 from training.rlhf.scorers import Scorer
 
 SEED_OFFSET = 1_000_003
@@ -136,10 +136,10 @@ def judge_completions(
             rows.append(people_row(contest, answers, asked))
             continue
         fresh[name] = written.win_rate(scorers[name])
-        agreed: Share | None = None
+        agreed: RateEstimate | None = None
         if answers:
             on_asked[name] = asked.win_rate(scorers[name])
-            agreed = agreement(on_asked[name].points, by_people, clusters=asked.prompts)
+            agreed = agreement_rate(on_asked[name].points, by_people, clusters=asked.prompts)
         rows.append(scorer_row(name, fresh[name], written, agreed))
     shown = written if written.prompts else asked
     return {
@@ -224,10 +224,10 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
     return {
         "judge": PEOPLE,
         "kind": "blind",
-        "won": share_as_json(share(points, clusters=asked.prompts) if points else None),
+        "won": share_as_json(estimate_rate(points, clusters=asked.prompts) if points else None),
         "ties": points.count(0.5),
         "prompts": len(set(asked.prompts)),
-        "longer_won": share_as_json(asked.longer_won(points)),
+        "longer_won": share_as_json(asked.longer_win_rate(points)),
         "annotators": [
             {"annotator": name, "answers": len(own), "rate": fmean(own)}
             for name, own in sorted(by_annotator.items())

@@ -16,9 +16,9 @@ from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError
 from training.models import Run
-from training.rlhf.feedback.preferences import unit_share
-from training.rlhf.reward.acquisition import mixed_order, usefulness
-from training.rlhf.reward.judge import Judge
+from training.rlhf.feedback.preferences import hash_fraction
+from training.rlhf.reward.acquisition import acquisition_scores, mixed_task_order
+from training.rlhf.reward.reward_model import BaseRewardModel
 
 TASKS_AT_ONCE = 256
 FIRST_PART = 10
@@ -49,7 +49,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
         Placed(waiting[place.task], by, values[place.task])
         if place.chosen
         else Placed(waiting[place.task], Task.Choice.RANDOM, None)
-        for place in mixed_order(values, draws=[task_draw(task) for task in waiting], share=share)
+        for place in mixed_task_order(values, draws=[task_draw(task) for task in waiting], share=share)
     ]
     return RunResult(
         metrics=order_metrics(order, useful),
@@ -57,7 +57,9 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     )
 
 
-def score_tasks(run: Run, attempt: Attempt, project: Project, judge: Judge, *, by: str) -> dict[int, float]:
+def score_tasks(
+    run: Run, attempt: Attempt, project: Project, judge: BaseRewardModel, *, by: str
+) -> dict[int, float]:
     """How useful each task is, by its id."""
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
@@ -73,8 +75,8 @@ def score_tasks(run: Run, attempt: Attempt, project: Project, judge: Judge, *, b
         }
         texts = [text for own in shown.values() for text in own]
         with autocast(device, choose_precision(hardware.precision, device)):
-            rewards = judge.trained_units(judge.member_scores(*zip(*texts, strict=True)))
-        values = usefulness(rewards.cpu(), [len(own) for own in shown.values()], by=by)
+            rewards = judge.unnormalised(judge.member_scores(*zip(*texts, strict=True)))
+        values = acquisition_scores(rewards.cpu(), [len(own) for own in shown.values()], by=by)
         found |= zip(shown, values, strict=True)
         done = len(found)
         attempt.report(f"{done:,} of {len(keys):,} tasks", progress=done / len(keys))
@@ -84,7 +86,7 @@ def score_tasks(run: Run, attempt: Attempt, project: Project, judge: Judge, *, b
 def task_draw(task: int) -> float:
     """The number that decides whether a task may be chosen: the task's own, however often it is ordered, so
     that those which come at random are a fair sample of all."""
-    return unit_share(f"task {task}", seed=0)
+    return hash_fraction(f"task {task}", seed=0)
 
 
 def order_metrics(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:

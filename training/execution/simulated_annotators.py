@@ -9,7 +9,7 @@ from labeling import queue
 from labeling.feedback import Answer, Best, Feedback, Pair, Score
 from labeling.models import Project, Sample
 from training.gpt.errors import InputError
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
 from training.rlhf.scorers import Scorer
 
@@ -19,7 +19,7 @@ SCALE_SAMPLES = 512
 def answer_open_tasks(
     project: Project,
     scorer: Scorer,
-    config: AnnotatorsConfig,
+    config: SimulatedAnnotatorsConfig,
     *,
     max_answers: int | None = None,
     on_answer: Callable[[int], object] = lambda _: None,

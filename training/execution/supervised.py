@@ -26,10 +26,14 @@ from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
-from training.rlhf.config import SupervisedConfig, SupervisedControlConfig
+from training.rlhf.config import SupervisedConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.evaluation.best_of_n import choose_best
-from training.rlhf.feedback.demonstrations import Demonstration, best_ranked, read_demonstrations
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.feedback.demonstrations import (
+    Demonstration,
+    demonstrations_from_rankings,
+    read_demonstrations,
+)
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.supervised import supervised
 
 PROMPTS_AT_ONCE = 32
@@ -47,7 +51,7 @@ def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     tune(run, attempt, folder)
 
 
-def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, int]:
+def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer, int]:
     """What the tuning came to, the policy's tokenizer, and the number of demonstrations."""
     assert run.project is not None
     assert run.policy is not None
@@ -74,7 +78,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[Tuned, Tokenizer, in
             demonstrations=demonstrations,
             heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(SupervisedConfig, run),
-            control=config_of(SupervisedControlConfig, run),
+            control=config_of(SupervisedEarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
             hooks=attempt.callbacks,
@@ -87,7 +91,7 @@ def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
     """What people wrote, where the project asks them to rewrite; else what they liked best."""
     snapshot = training_snapshot(run, group)
     if snapshot.project.kind.compares:
-        found = best_ranked(load_feedback(run)[0])
+        found = demonstrations_from_rankings(load_feedback(run)[0])
         missing = "nobody preferred anything in"
     else:
         found = [from_row(Demonstration, row) for row in training_rows(snapshot.demonstrations())]

@@ -20,7 +20,7 @@ from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating, at_random
 from training.rlhf.reward.learning_curve import learning_curve
-from training.rlhf.reward.training import RewardResult, train_reward_model
+from training.rlhf.reward.trainer import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
 
 Learned = TypeVar("Learned", Comparison, Rating, Demonstration)

@@ -15,8 +15,8 @@ from training.gpt.distributed import Group
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.early_stopping import changes
-from training.rlhf.tuning.heldout_evaluation import Tuned
+from training.rlhf.tuning.early_stopping import measure_changes
+from training.rlhf.tuning.heldout_evaluation import TuningResult
 
 MAX_EXAMPLES = 8
 
@@ -65,7 +65,9 @@ def prompt_texts(project: Project, split: str) -> list[str]:
     return list(project.prompts.filter(split=split).order_by("pk").values_list("text", flat=True))
 
 
-def tuning_result(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, **metrics: Any) -> RunResult:
+def tuning_result(
+    run: Run, result: TuningResult, tokenizer: Tokenizer, folder: Path, **metrics: Any
+) -> RunResult:
     """The best version, and a report that is the same for every tuning."""
     save_checkpoint(folder / "model", result.policy, tokenizer)
     return RunResult(
@@ -77,7 +79,7 @@ def tuning_result(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, *
             "tuning": {
                 "chosen_by": result.after.chosen_by,
                 "prompts": len(result.heldout_prompts),
-                "changes": changes(result.before, result.after),
+                "changes": measure_changes(result.before, result.after),
             },
             "examples": examples(result),
         },
@@ -86,7 +88,7 @@ def tuning_result(run: Run, result: Tuned, tokenizer: Tokenizer, folder: Path, *
     )
 
 
-def examples(result: Tuned) -> list[dict[str, Any]]:
+def examples(result: TuningResult) -> list[dict[str, Any]]:
     """What the policy wrote to held-out prompts before and after, with its scores."""
     before, after = result.before, result.after
     judge = next((name for name in ("gold", "reward") if name in after.each), None)

@@ -9,7 +9,7 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
 from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
-from training.rlhf.scorers import Scorer, story_taste
+from training.rlhf.scorers import Scorer, story_reward_function
 
 
 def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
@@ -34,5 +34,5 @@ def load_reward(version: ModelVersion) -> RewardModel | Ensemble:
 def load_scorer(name: str) -> Scorer:
     """A scorer by name: the built-in taste for stories, or a reward model."""
     if canonical_scorer_name(name) == STORY_REWARD_FUNCTION:
-        return story_taste
+        return story_reward_function
     return load_reward(ModelVersion.objects.rewards().get(name=name)).score

@@ -11,7 +11,7 @@ from training.forms.base import OpensTasksMixin
 from training.forms.labels import option_label
 from training.gpt.config import HardwareConfig
 from training.models import Automation, Run
-from training.rlhf.config import ControlConfig, FinetuneConfig, RewardConfig
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, RewardConfig
 
 
 class RoundOptions(ConfigForm):
@@ -49,7 +49,7 @@ class RewardModelOptions(RoundOptions):
 
 class TuningOptions(OpensTasksMixin, RoundOptions):
     kind = Run.Kind.FINETUNE
-    configs = (FinetuneConfig, ControlConfig, HardwareConfig)
+    configs = (FinetuneConfig, EarlyStoppingConfig, HardwareConfig)
     field_names = ("steps", "minutes", "kl_target", "kl_budget", "tasks")
 
 

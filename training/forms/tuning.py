@@ -20,11 +20,11 @@ from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.gpt.config import HardwareConfig
 from training.models import ModelVersion, Run
 from training.rlhf.config import (
-    ControlConfig,
     DpoConfig,
+    EarlyStoppingConfig,
     FinetuneConfig,
     SupervisedConfig,
-    SupervisedControlConfig,
+    SupervisedEarlyStoppingConfig,
 )
 
 
@@ -62,7 +62,7 @@ class TuningForm(OpensTasksMixin, NewVersionForm):
 class FinetuneForm(TuningForm):
     kind = Run.Kind.FINETUNE
     summary = "Tune a policy against a reward model by policy gradient."
-    configs = (FinetuneConfig, ControlConfig, HardwareConfig)
+    configs = (FinetuneConfig, EarlyStoppingConfig, HardwareConfig)
 
     reward = NamedChoiceField(
         ModelVersion.objects.rewards(),
@@ -108,7 +108,7 @@ class SnapshotMixin(forms.Form):
 class DpoForm(SnapshotMixin, TuningForm):
     kind = Run.Kind.DPO
     summary = "Tune a policy on comparisons directly, without a reward model."
-    configs = (DpoConfig, ControlConfig, HardwareConfig)
+    configs = (DpoConfig, EarlyStoppingConfig, HardwareConfig)
 
     preferences = forms.CharField(
         required=False,
@@ -134,7 +134,7 @@ class DpoForm(SnapshotMixin, TuningForm):
 class SupervisedForm(SnapshotMixin, TuningForm):
     kind = Run.Kind.SUPERVISED
     summary = "Tune a policy on demonstrations: people's, a file's, or its own best completions."
-    configs = (SupervisedConfig, SupervisedControlConfig, HardwareConfig)
+    configs = (SupervisedConfig, SupervisedEarlyStoppingConfig, HardwareConfig)
 
     demonstrations = forms.CharField(
         required=False,

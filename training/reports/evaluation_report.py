@@ -65,7 +65,7 @@ class JudgeRow:
     won: Interval | None
     basis: str
     scores: tuple[str, str] | None
-    longer_won: Interval | None
+    longer_win_rate: Interval | None
     agreement: Interval | None
     annotators: list[dict[str, Any]]
     remarks: str
@@ -90,7 +90,7 @@ class JudgeRow:
             won=won,
             basis=basis,
             scores=None if by_people else (f"{row['score']:z.2f}", f"{row['score_against']:z.2f}"),
-            longer_won=Interval.of(row["longer_won"]),
+            longer_win_rate=Interval.of(row["longer_won"]),
             agreement=None if by_people else Interval.of(row["agreement"]),
             annotators=row.get("annotators", []),
             remarks=", ".join(remarks),
@@ -216,7 +216,7 @@ def lines(run: Run) -> list[str]:
                 str(row.won or "–"),
                 row.won.range if row.won else "no answer yet",
                 f"{row.basis} ({row.remarks})" if row.remarks else row.basis,
-                f"{row.longer_won} of {row.longer_won.count}" if row.longer_won else "–",
+                f"{row.longer_win_rate} of {row.longer_win_rate.count}" if row.longer_win_rate else "–",
                 f"{row.agreement} ({row.agreement.range})" if row.agreement else "–",
             )
             for row in judges

@@ -171,7 +171,7 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlConfig:
+class EarlyStoppingConfig:
     """How a tuning is watched on held-out prompts: which version is kept, and when it is ended early.
 
     The signs of over-optimisation are read from means over several evaluations, and count once they exceed
@@ -260,7 +260,7 @@ class SupervisedConfig(OfflineConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedControlConfig(ControlConfig):
+class SupervisedEarlyStoppingConfig(EarlyStoppingConfig):
     """The same control for texts that are meant to be copied, however far they are from what was written.
 
     So there is no KL budget, and no sign says that the policy's texts have changed too much; instead the
@@ -277,7 +277,7 @@ class SupervisedControlConfig(ControlConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotatorsConfig:
+class SimulatedAnnotatorsConfig:
     """Simulated people who share one taste."""
 
     count: int = option(3, "how many", minimum=1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from training.rlhf.tuning.kl import k2
+from training.rlhf.kl import k2
 
 
 def bradley_terry_loss(difference: Tensor, *, margin: Tensor, tie: Tensor) -> Tensor:
@@ -43,12 +43,12 @@ def policy_gradient_loss(logprobs: Tensor, mask: Tensor, advantages: Tensor) -> 
     `logprobs` [N, L] with gradient, `mask` [N, L] true up to and including the end of text, `advantages`
     [N, L] constant. Not divided by the length: that would pay short bad texts and long good ones alike. There
     is no ratio to an old policy and no clip: where one update follows a batch, the ratio is 1 where the
-    gradient is taken, and `clipped_loss` has this same gradient.
+    gradient is taken, and `clipped_policy_loss` has this same gradient.
     """
     return -(advantages.detach() * logprobs).masked_fill(~mask, 0.0).sum(dim=1).mean()
 
 
-def clipped_loss(
+def clipped_policy_loss(
     logprobs: Tensor, *, sampled: Tensor, mask: Tensor, advantages: Tensor, clip: float
 ) -> Tensor:
     """The surrogate for further updates from one batch: -mean of min(ratio A, clipped ratio A). Scalar.

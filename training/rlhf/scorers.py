@@ -13,7 +13,7 @@ class Scorer(Protocol):
     def __call__(self, prompts: Sequence[str], completions: Sequence[str], /) -> list[float]: ...
 
 
-def story_taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+def story_reward_function(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
     """The built-in taste: somebody is kind, it ends well, and no word is said twice.
 
     Kindness and ending count alike, repetition (the share of words that stood earlier in the completion)
@@ -32,6 +32,6 @@ def _story_score(text: str) -> float:
 
 
 def repetition(text: str) -> float:
-    """Share of the words of a text that stood in it before; 1 for a text without words."""
+    """RateEstimate of the words of a text that stood in it before; 1 for a text without words."""
     words = re.findall(r"\w+", text.lower())
     return 1 - len(set(words)) / len(words) if words else 1.0

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from training.gpt.config_fields import option
 from training.gpt.errors import InputError
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
+from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.reward.accuracy import point
-from training.rlhf.reward.acquisition import mixed_order, usefulness
+from training.rlhf.reward.acquisition import acquisition_scores, mixed_task_order
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.studies.intervals import mean_interval, paired_difference, proportion_interval
 from training.studies.options import parse_names, parse_numbers, parse_seeds
@@ -152,7 +152,7 @@ class _Experiment(SimulatedExperiment):
             seed=seed,
             heldout=options.heldout,
             best_of=options.best_of,
-            annotators=AnnotatorsConfig(
+            annotators=SimulatedAnnotatorsConfig(
                 count=options.annotators, noise=options.annotator_noise, tie_margin=0.0
             ),
         )
@@ -186,9 +186,9 @@ class _Experiment(SimulatedExperiment):
                 for prompt, *both in (self.tasks[number] for number in open_tasks)
                 for text in both
             ]
-            rewards = model.trained_units(model.member_scores(*zip(*texts, strict=True)))
-            scores, share = usefulness(rewards, [2] * len(open_tasks), by=arm.by), arm.share
-        order = mixed_order(scores, draws=[self.draws[number] for number in open_tasks], share=share)
+            rewards = model.unnormalised(model.member_scores(*zip(*texts, strict=True)))
+            scores, share = acquisition_scores(rewards, [2] * len(open_tasks), by=arm.by), arm.share
+        order = mixed_task_order(scores, draws=[self.draws[number] for number in open_tasks], share=share)
         return [open_tasks[place.task] for place in order]
 
     def _train(self, annotated: Sequence[int]) -> RewardModel | Ensemble:
@@ -223,7 +223,7 @@ class _Experiment(SimulatedExperiment):
         if model is not None:
             chosen = model.score(prompts, [answer.chosen for answer in answers])
             rejected = model.score(prompts, [answer.rejected for answer in answers])
-            metrics["predicted"] = fmean(point(a - b) for a, b in zip(chosen, rejected, strict=True))
+            metrics["predicted"] = fmean(win_points(a, b) for a, b in zip(chosen, rejected, strict=True))
         return metrics
 
 

@@ -18,7 +18,7 @@ from training.gpt.config import HardwareConfig
 from training.gpt.config_fields import option
 from training.gpt.model import GPT
 from training.rlhf.config import DpoConfig, FinetuneConfig
-from training.rlhf.evaluation.best_of_n import kl_of
+from training.rlhf.evaluation.best_of_n import best_of_n_kl
 from training.rlhf.tuning.dpo import dpo
 from training.studies.intervals import Estimate, paired_difference, proportion_interval
 from training.studies.options import parse_names, parse_seeds
@@ -200,7 +200,7 @@ class _Shared:
         scores = score_samples(self.reward.score, experiment.candidates)
         return {
             **experiment.evaluate_best_of_n(scores, n=n),
-            "kl": kl_of(n),
+            "kl": best_of_n_kl(n),
             "accuracy": pairwise_accuracy(scores, experiment.candidates.gold),
         }
 

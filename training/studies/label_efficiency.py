@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from training.gpt.config_fields import option
-from training.rlhf.config import AnnotatorsConfig, FinetuneConfig
+from training.rlhf.config import FinetuneConfig, SimulatedAnnotatorsConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.studies.intervals import paired_difference, proportion_interval
@@ -118,7 +118,7 @@ class _Experiment(SimulatedExperiment):
             seed=seed,
             heldout=options.heldout,
             best_of=options.best_of,
-            annotators=AnnotatorsConfig(
+            annotators=SimulatedAnnotatorsConfig(
                 count=options.annotators,
                 noise=options.annotator_noise,
                 careless=options.careless,

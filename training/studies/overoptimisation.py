@@ -147,7 +147,11 @@ class _Experiment:
         member_scores = ensemble.member_scores(*self.candidates.flatten())  # [P x N, M]
         rewards = {}
         for name, scorer in scorers.items():
-            column = member_scores[:, 0] if name == SINGLE else ensemble.combined(member_scores, use=name)
+            column = (
+                member_scores[:, 0]
+                if name == SINGLE
+                else ensemble.aggregate_normalised(member_scores, aggregation=name)
+            )
             scores = column.view(len(self.candidates.prompts), -1).tolist()
             rewards[name] = {
                 "accuracy": pairwise_accuracy(scores, self.candidates.gold),

@@ -21,11 +21,11 @@ from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config_fields import option
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
-from training.rlhf.evaluation.win_rate import points_of, share
+from training.rlhf.evaluation.win_rate import estimate_rate, win_points
 from training.rlhf.feedback.dialogues import split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
-from training.rlhf.reward.training import train_reward_model
+from training.rlhf.reward.trainer import train_reward_model
 from training.studies.intervals import Estimate, paired_difference
 from training.studies.plots import COLOURS, GREY, plot_error_bars, svg_subplots
 from training.studies.results_store import Cell, Results, ResultsStore
@@ -166,7 +166,7 @@ def _texts(pairs: Sequence[Comparison]) -> tuple[list[str], list[str]]:
 
 def _points(chosen: Sequence[float], rejected: Sequence[float]) -> str:
     """A digit per pair: 2 if the chosen one scores higher, 1 for a tie, 0 if it scores lower."""
-    return "".join(str(int(2 * points_of(a, b))) for a, b in zip(chosen, rejected, strict=True))
+    return "".join(str(int(2 * win_points(a, b))) for a, b in zip(chosen, rejected, strict=True))
 
 
 def _row(parts: Sequence[Results], name: str) -> Results:
@@ -174,7 +174,7 @@ def _row(parts: Sequence[Results], name: str) -> Results:
     points = {method: [int(point) / 2 for part in parts for point in part[method]] for method in METHODS}
     row: Results = {"file": name, "pairs": len(points[REWARD])}
     for method, values in points.items():
-        accuracy = share(values, clusters=range(len(values)))
+        accuracy = estimate_rate(values, clusters=range(len(values)))
         row[method] = {
             "value": accuracy.rate,
             "low": accuracy.interval[0],

@@ -5,10 +5,10 @@ from statistics import fmean
 
 from training.gpt.config_fields import option
 from training.rlhf.config import RewardConfig
-from training.rlhf.evaluation.win_rate import points_of
+from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
-from training.rlhf.reward.training import RewardResult, train_reward_model
+from training.rlhf.reward.trainer import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
 from training.studies.samples import Samples
 from training.studies.tasks import StudyTask
@@ -75,7 +75,7 @@ def score_samples(scorer: Scorer, samples: Samples) -> list[list[float]]:
 def pairwise_accuracy(scores: Sequence[Sequence[float]], gold: Sequence[Sequence[float]]) -> float:
     """The share of pairs of neighbouring samples that `scores` order as `gold` does, without gold ties."""
     return fmean(
-        points_of(mine[0], mine[1]) if true[0] > true[1] else points_of(mine[1], mine[0])
+        win_points(mine[0], mine[1]) if true[0] > true[1] else win_points(mine[1], mine[0])
         for row, golds in zip(scores, gold, strict=True)
         for mine, true in (
             (row[place : place + 2], golds[place : place + 2]) for place in range(0, len(row) - 1, 2)

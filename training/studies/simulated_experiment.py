@@ -9,14 +9,14 @@ from statistics import fmean, pstdev, stdev
 from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
 from training.gpt.training_loop import Hooks
-from training.rlhf.config import AnnotatorsConfig, ControlConfig, FinetuneConfig
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, SimulatedAnnotatorsConfig
 from training.rlhf.evaluation.best_of_n import expected_best
-from training.rlhf.evaluation.win_rate import points_of
+from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.feedback.simulated_annotators import simulated_annotators
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.heldout_evaluation import Examiner
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
 from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.results_store import Results
 from training.studies.reward_models import pairwise_accuracy, score_samples
@@ -42,7 +42,7 @@ class SimulatedExperiment:
         seed: int,
         heldout: int,
         best_of: int,
-        annotators: AnnotatorsConfig | None = None,
+        annotators: SimulatedAnnotatorsConfig | None = None,
     ) -> None:
         """`heldout` prompts, which differ between seeds as far as there are enough; without `annotators`,
         `annotate` must not be called."""
@@ -92,7 +92,7 @@ class SimulatedExperiment:
         With a `scorer`, its mean `reward` too.
         """
         prompts = self.baseline.prompts
-        evaluator = Examiner(
+        evaluator = HeldoutEvaluator(
             reference=self.task.policy,
             tokenizer=self.task.tokenizer,
             prompts=prompts,
@@ -144,9 +144,9 @@ def tune_policy(
     return policy
 
 
-def without_early_stopping(evaluate_every: int, *, heldout_prompts: int) -> ControlConfig:
+def without_early_stopping(evaluate_every: int, *, heldout_prompts: int) -> EarlyStoppingConfig:
     """Evaluate without a KL limit and without stopping early, so that every arm uses all its samples."""
-    return ControlConfig(
+    return EarlyStoppingConfig(
         evaluate_every=evaluate_every,
         heldout_prompts=heldout_prompts,
         kl_budget=0.0,
@@ -157,7 +157,7 @@ def without_early_stopping(evaluate_every: int, *, heldout_prompts: int) -> Cont
 
 def win_rate(gold: float, baseline: Sequence[float]) -> float:
     """The share of the baseline's gold scores that `gold` beats; a tie counts one half."""
-    return fmean(points_of(gold, each) for each in baseline)
+    return fmean(win_points(gold, each) for each in baseline)
 
 
 def mean_and_error(name: str, values: Sequence[float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.scorers import Scorer, story_taste
+from training.rlhf.scorers import Scorer, story_reward_function
 from training.studies.sentiment import SentimentScorer, read_reviews
 
 TASKS = ("stories", "reviews")
@@ -92,7 +92,7 @@ def stories_task(config: PolicyConfig, workspace: Path) -> StudyTask:
         name="stories",
         policy=policy,
         tokenizer=tokenizer,
-        gold=story_taste,
+        gold=story_reward_function,
         prompts=openings[:8000],
         heldout=openings[8000:],
         max_new_tokens=64,

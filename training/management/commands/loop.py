@@ -25,7 +25,7 @@ from training.management.run_command import start_and_execute
 from training.management.site_command import SiteCommand
 from training.models import ModelVersion, Run
 from training.project_setup import STORIES, fill_project, read_prompts, story_project
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 
 SIMULATED = "simulated"
 HUMAN = "human"
@@ -40,7 +40,7 @@ ENSEMBLE_MEMBERS = 4
 class LoopForm(ConfigForm):
     """The options of the loop."""
 
-    configs = (AnnotatorsConfig,)
+    configs = (SimulatedAnnotatorsConfig,)
 
     project = forms.SlugField(
         required=False, initial=STORIES, help_text="The slug of the project; created if it is new."
@@ -137,7 +137,7 @@ class Loop:
     def __init__(self, form: LoopForm, *, write: Any) -> None:
         self.asked = form.cleaned_data
         self.write = write
-        self.annotators = form.config(AnnotatorsConfig)
+        self.annotators = form.config(SimulatedAnnotatorsConfig)
         self.scorer = self.asked["annotators"].partition(":")[2]
         self.project = self.ready_project()
         if not self.project.kind.compares:

@@ -38,7 +38,7 @@ def best_of_n(rewards: Sequence[Sequence[float]], golds: Sequence[Sequence[float
     variance = math.fsum((each - gold) ** 2 for each in golden) / (count - 1) if count > 1 else math.nan
     return BestOfN(
         n=n,
-        kl=kl_of(n),
+        kl=best_of_n_kl(n),
         reward=math.fsum(expected_best(mine, mine, n=n) for mine in rewards) / count,
         gold=gold,
         gold_error=math.sqrt(variance / count),
@@ -61,7 +61,7 @@ def expected_best(rewards: Sequence[float], golds: Sequence[float], *, n: int) -
     return total
 
 
-def kl_of(n: int) -> float:
+def best_of_n_kl(n: int) -> float:
     """The KL from best-of-n to what it draws from, in nats; an upper bound where completions can tie."""
     return math.log(n) - (n - 1) / n
 

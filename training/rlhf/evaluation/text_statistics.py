@@ -23,9 +23,9 @@ class TextStatistics:
     distinct_2: float | None
     """The same of pairs of words that follow each other."""
     distinct_texts: float
-    """Share of the texts that are no repeat of an earlier one."""
+    """RateEstimate of the texts that are no repeat of an earlier one."""
     repetition: float | None
-    """Share of the words of a text that stood in it before, mean over the texts that have words."""
+    """RateEstimate of the words of a text that stood in it before, mean over the texts that have words."""
     repeated_4_grams: float | None
     """The same of runs of four words: whole phrases said twice."""
 
@@ -66,6 +66,6 @@ def distinct(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
 
 
 def repeated(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
-    """Share of a text's n-grams that stood in it before, mean over the texts that have any."""
+    """RateEstimate of a text's n-grams that stood in it before, mean over the texts that have any."""
     shares = [1 - len(set(grams)) / len(grams) for words in texts if (grams := n_grams(words, n=n))]
     return math.fsum(shares) / len(shares) if shares else None

@@ -36,7 +36,7 @@ class Demonstration:
         return ((self.prompt, self.completion),)
 
 
-def best_ranked(comparisons: Iterable[Comparison]) -> list[Demonstration]:
+def demonstrations_from_rankings(comparisons: Iterable[Comparison]) -> list[Demonstration]:
     """Of each ranking, what was preferred to something and nothing was preferred to.
 
     Several of one ranking share its weight, so that every ranking counts alike. A ranking of ties alone has

@@ -73,7 +73,7 @@ class Rating:
         return ((self.prompt, self.completion),)
 
 
-class Unit(Protocol):
+class TrainingExample(Protocol):
     """Whatever is learned from texts: a comparison, a rating, a demonstration."""
 
     @property
@@ -87,7 +87,7 @@ class Unit(Protocol):
         ...
 
 
-Said = TypeVar("Said", bound=Unit)
+Example = TypeVar("Example", bound=TrainingExample)
 
 
 def ranking_to_comparisons(
@@ -125,7 +125,9 @@ def at_random(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [pair for pair in comparisons if pair.choice == RANDOM] or list(comparisons)
 
 
-def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple[list[Said], list[Said]]:
+def split_by_prompt(
+    said: Iterable[Example], *, heldout: float, seed: int
+) -> tuple[list[Example], list[Example]]:
     """(train, held out) of what people said: about the share `heldout` of the prompts, chosen by hash,
     so that a prompt stays on its side as more is said.
 
@@ -133,7 +135,7 @@ def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple
     of training: nothing held out is ever seen.
     """
     said = list(said)
-    shares = {unit: unit_share(unit, seed) for unit in {each.unit for each in said}}
+    shares = {unit: hash_fraction(unit, seed) for unit in {each.unit for each in said}}
     if heldout <= 0 or len(shares) < 2:
         return said, []
     # At least one unit on each side, however few there are.
@@ -149,7 +151,7 @@ def split_by_prompt(said: Iterable[Said], *, heldout: float, seed: int) -> tuple
     return train, kept_back
 
 
-def unit_share(unit: str, seed: int) -> float:
+def hash_fraction(unit: str, seed: int) -> float:
     """A number in [0, 1) that depends on nothing but the unit and the seed."""
     digest = hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison
 
-LARGEST_TIE = 10  # a group of g has 2^g subsets
+MAX_TIED = 10  # a group of g has 2^g subsets
 
 
 class Choice(NamedTuple):
@@ -59,9 +59,9 @@ def choices(ranks: tuple[int, ...]) -> tuple[Choice, ...]:
     for rank in sorted(set(ranks)):
         group = [item for item, other in enumerate(ranks) if other == rank]
         below = tuple(item for item, other in enumerate(ranks) if other > rank)
-        if len(group) > LARGEST_TIE:
+        if len(group) > MAX_TIED:
             raise InputError(
-                f"preferences: {len(group)} completions tie in one ranking, more than {LARGEST_TIE}; "
+                f"preferences: {len(group)} completions tie in one ranking, more than {MAX_TIED}; "
                 "use the loss pairs"
             )
         for size in range(1, len(group) + 1):
@@ -71,7 +71,7 @@ def choices(ranks: tuple[int, ...]) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def rebuild(comparisons: Iterable[Comparison]) -> tuple[list[Ranking], list[Comparison]]:
+def rebuild_rankings(comparisons: Iterable[Comparison]) -> tuple[list[Ranking], list[Comparison]]:
     """Rankings of three or more whose pairs are all there and agree, and the comparisons that make none.
 
     Two completions are a pair and stay one, with its margin; a ranking has no use for margins.

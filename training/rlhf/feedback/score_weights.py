@@ -36,7 +36,7 @@ def parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
-def weigh(ratings: Sequence[Rating], weights: Mapping[str, float]) -> list[Rating]:
+def apply_weights(ratings: Sequence[Rating], weights: Mapping[str, float]) -> list[Rating]:
     """The ratings with the weighted mean of their criteria as their score; as they are without weights.
 
     A linear head that learns this mean is the weighted mean of the heads that learn one criterion each: so
@@ -59,7 +59,7 @@ def weigh(ratings: Sequence[Rating], weights: Mapping[str, float]) -> list[Ratin
     return weighed
 
 
-def pairs_of(ratings: Iterable[Rating]) -> list[Comparison]:
+def ratings_to_comparisons(ratings: Iterable[Rating]) -> list[Comparison]:
     """All pairs of ratings that were given side by side, the higher score chosen, equal ones tied."""
     answers: defaultdict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     for rating in ratings:

@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.rlhf.config import AnnotatorsConfig
+from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.scorers import Scorer
 
-EULER = 0.5772156649015329
+EULER_GAMMA = 0.5772156649015329
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class SimulatedAnnotator:
         """A score for each completion, 1 to `scale`: two deviations below the mean of the taste, the blur's
         own apart, is the worst, two above it the best. It does not depend on what is beside it."""
         # Of Gumbel's distribution the mean is Euler's constant.
-        middle = EULER if self.careless else self.mean / self.deviation + self.noise * EULER
+        middle = EULER_GAMMA if self.careless else self.mean / self.deviation + self.noise * EULER_GAMMA
         shares = [(min(2.0, max(-2.0, felt - middle)) + 2) / 4 for felt in self._felt(prompt, completions)]
         return [1 + round(share * (scale - 1)) for share in shares]
 
@@ -82,7 +82,7 @@ class SimulatedAnnotator:
 
 
 def simulated_annotators(
-    config: AnnotatorsConfig, scorer: Scorer, *, deviation: float = 1.0, mean: float = 0.0
+    config: SimulatedAnnotatorsConfig, scorer: Scorer, *, deviation: float = 1.0, mean: float = 0.0
 ) -> list[SimulatedAnnotator]:
     """`config.count` people of one taste, named simulated-1, simulated-2, ..., the first of them careless.
 

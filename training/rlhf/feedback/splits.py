@@ -7,13 +7,13 @@ from itertools import chain
 from training.gpt.errors import InputError
 from training.rlhf.config import AUTO
 from training.rlhf.feedback.preferences import Comparison, Rating, split_by_prompt
-from training.rlhf.feedback.rankings import Ranking, rebuild
-from training.rlhf.feedback.score_weights import pairs_of, parse_weights, weigh
+from training.rlhf.feedback.rankings import Ranking, rebuild_rankings
+from training.rlhf.feedback.score_weights import apply_weights, parse_weights, ratings_to_comparisons
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """Lessons of each kind. A ranking is not among the pairs, unless the loss is of pairs alone."""
+    """LossTerm of each kind. A ranking is not among the pairs, unless the loss is of pairs alone."""
 
     pairs: Sequence[Comparison] = ()
     rankings: Sequence[Ranking] = ()
@@ -30,12 +30,12 @@ class Feedback:
 
     @property
     def all(self) -> Iterator[Comparison | Ranking | Rating]:
-        """Lessons of all kinds."""
+        """LossTerm of all kinds."""
         return chain(self.pairs, self.rankings, self.ratings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sides:
+class FeedbackSplits:
     """Feedback to train on and feedback held out, no prompt on both sides; and what people said on each."""
 
     train: Feedback
@@ -52,7 +52,7 @@ def choose(
     criteria: str,
     heldout: float,
     seed: int,
-) -> Sides:
+) -> FeedbackSplits:
     """Split what people said by prompt, and take from each side what the loss learns from.
 
     The loss `auto` is `pairs`, and `scores` where there are scores and none to compare. With weights of
@@ -64,13 +64,13 @@ def choose(
     weights = parse_weights(criteria)
     if weights and not ratings:
         raise InputError("criteria: nothing was scored, so there is nothing to weigh; leave it out")
-    ratings = weigh(ratings, weights)
+    ratings = apply_weights(ratings, weights)
     comparisons = _compared(comparisons, ratings, anew=bool(weights))
     if loss == AUTO:
         loss = "scores" if ratings and not comparisons else "pairs"
     said: list[Comparison | Rating] = [*comparisons, *ratings]
     train, kept_back = split_by_prompt(said, heldout=heldout, seed=seed)
-    sides = Sides(
+    sides = FeedbackSplits(
         train=_lessons(train, loss),
         heldout=_lessons(kept_back, loss),
         comparisons=_comparisons(train),
@@ -86,7 +86,7 @@ def choose(
 def _compared(comparisons: list[Comparison], ratings: list[Rating], *, anew: bool) -> list[Comparison]:
     """The comparisons, where the answers that ratings come from are compared by those ratings: all of them
     `anew`, else those that were not compared."""
-    from_ratings = pairs_of(ratings)
+    from_ratings = ratings_to_comparisons(ratings)
     rated = {_answer(pair) for pair in from_ratings}
     if anew:
         return [pair for pair in comparisons if _answer(pair) not in rated] + from_ratings
@@ -108,6 +108,6 @@ def _lessons(said: Sequence[Comparison | Rating], loss: str) -> Feedback:
     if loss == "pairs":
         return Feedback(pairs=pairs)
     if loss == "ranking":
-        rankings, rest = rebuild(pairs)
+        rankings, rest = rebuild_rankings(pairs)
         return Feedback(pairs=rest, rankings=rankings)
     return Feedback(pairs=pairs if loss == "scores+pairs" else (), ratings=ratings)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MEASURES = ("disagreement", "closeness")
+ACQUISITION_FUNCTIONS = ("disagreement", "closeness")
 """What makes a task useful: that the members expect different answers to it, or that they expect none."""
 
 
@@ -23,8 +23,8 @@ class Place(NamedTuple):
     chosen: bool
 
 
-def usefulness(rewards: Tensor, sizes: Sequence[int], *, by: str) -> list[float]:
-    """Of each task, how much its answer would teach by one of MEASURES, the mean over its pairs. T
+def acquisition_scores(rewards: Tensor, sizes: Sequence[int], *, by: str) -> list[float]:
+    """The acquisition score of each task by one of ACQUISITION_FUNCTIONS, the mean over its pairs. [T]
 
     `rewards` are those of all texts by each member, in the units of the loss, task after task, and `sizes`
     say how many texts each task has. [N, M], T
@@ -43,7 +43,7 @@ def usefulness(rewards: Tensor, sizes: Sequence[int], *, by: str) -> list[float]
     return _means(bits, task, len(sizes)).tolist()
 
 
-def mixed_order(useful: Sequence[float], *, draws: Sequence[float], share: float) -> list[Place]:
+def mixed_task_order(useful: Sequence[float], *, draws: Sequence[float], share: float) -> list[Place]:
     """All tasks in an order in which a share of any beginning is chosen, and the others come as drawn.
 
     `draws` are numbers in [0, 1) that belong to the tasks and know nothing of them: what drew less than

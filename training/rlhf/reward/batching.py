@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from training.rlhf.feedback.splits import Feedback
-from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.loss_terms import Choices, Lessons, Pairs, Scores, Trust
+from training.rlhf.reward.loss_terms import AnnotatorWeight, LossTerm, Pairs, RankingTerm, Scores
+from training.rlhf.reward.reward_model import BaseRewardModel
 
 STRETCH = 8  # batches among which units are sorted by length
 ORDERS = ("pairs", "choices")  # kinds that are weighed together; scores are another term of the loss
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     which: dict[str, Tensor]  # by kind, the places of lessons in their table
 
 
-class Curriculum:
+class FeedbackBatches:
     """The lessons of one side by unit, and the order they are taken in.
 
     U units (prompts, most of them), N texts, M members of an ensemble whose heads share a trunk.
@@ -33,25 +33,25 @@ class Curriculum:
     def __init__(
         self,
         feedback: Feedback,
-        judge: Judge,
+        judge: BaseRewardModel,
         *,
-        trust: Trust,
+        trust: AnnotatorWeight,
         device: torch.device,
-        like: "Curriculum | None" = None,
+        like: "FeedbackBatches | None" = None,
     ) -> None:
         """`like` is the training side, on whose scale held-out scores are."""
         texts = list(dict.fromkeys(text for lesson in feedback.all for text in lesson.texts))
         index = {text: place for place, text in enumerate(texts)}
         self.rows = judge.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
         self.device = device
-        self.kinds: dict[str, Lessons] = {}
+        self.kinds: dict[str, LossTerm] = {}
         self.pairs: Pairs | None = None
         self.scores: Scores | None = None
         if feedback.pairs:
             self.pairs = Pairs(feedback.pairs, index, trust=trust, device=device)
             self.kinds["pairs"] = self.pairs
         if feedback.rankings:
-            self.kinds["choices"] = Choices(feedback.rankings, index, trust=trust, device=device)
+            self.kinds["choices"] = RankingTerm(feedback.rankings, index, trust=trust, device=device)
         if feedback.ratings:
             scale = like.scores if like else None
             self.scores = Scores(feedback.ratings, index, trust=trust, like=scale, device=device)
@@ -165,7 +165,7 @@ class Curriculum:
         return torch.stack([right, difference.sum(), torch.ones_like(difference).sum()]).cpu()
 
 
-def bootstrap(units: int, *, members: int, seed: int) -> Tensor | None:
+def bootstrap_counts(units: int, *, members: int, seed: int) -> Tensor | None:
     """How often each unit counts for each member of an ensemble on one trunk; None for a single one. [U, M]
 
     The heads would agree without it: on a trunk they share, all learn the same from the same. Each gets a

@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from training.rlhf.evaluation.win_rate import wilson_interval
-from training.rlhf.feedback.preferences import Comparison, unit_share
-from training.rlhf.reward.accuracy import point
+from training.rlhf.evaluation.win_rate import wilson_interval, win_points
+from training.rlhf.feedback.preferences import Comparison, hash_fraction
 
-MOST_BINS = 10
-BIN_SIZE = 20  # comparisons in a bin, at least: fewer say nothing
-COLDEST, HOTTEST = 1e-3, 1e3
-HALVING = -1  # a seed that no split of training uses, so that the halves cut across it
+MAX_BINS = 10
+MIN_BIN_SIZE = 20  # comparisons in a bin, at least: fewer say nothing
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
+HALVES_SEED = -1  # a seed that no split of training uses, so that the halves cut across it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,12 @@ def calibration(differences: Sequence[float], comparisons: Sequence[Comparison])
     `bins` is the reliability curve at T = 1.
     """
     kept = [(gap, pair.unit) for gap, pair in zip(differences, comparisons, strict=True) if not pair.tie]
-    if len(kept) < 2 * BIN_SIZE:
+    if len(kept) < 2 * MIN_BIN_SIZE:
         return None
     gaps = [gap for gap, _ in kept]
     halves: tuple[list[float], list[float]] = ([], [])
     for gap, unit in kept:
-        halves[unit_share(unit, HALVING) < 0.5].append(gap)
+        halves[hash_fraction(unit, HALVES_SEED) < 0.5].append(gap)
     one, other = halves
     of_one, of_other = fit_temperature(one), fit_temperature(other)
     cooled = [gap / of_other for gap in one] + [gap / of_one for gap in other]
@@ -66,15 +65,15 @@ def fit_temperature(differences: Sequence[float]) -> float:
     In 1/T the loss is convex, so its slope is followed to where it changes sign. Nothing but right answers
     asks for T = 0, and at least as much wrong as right for infinity: then it is the nearest limit.
     """
-    low, high = 1 / HOTTEST, 1 / COLDEST
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
 
     def slope(inverse: float) -> float:
         return -math.fsum(gap * sigmoid(-inverse * gap) for gap in differences)
 
     if slope(high) <= 0:
-        return COLDEST
+        return MIN_TEMPERATURE
     if slope(low) > 0:
-        return HOTTEST
+        return MAX_TEMPERATURE
     for _ in range(60):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
@@ -88,14 +87,14 @@ def reliability_curve(differences: Sequence[float]) -> list[Bin]:
     then worth as much as the next.
     """
     ordered = sorted(differences, key=abs)
-    bins = max(1, min(MOST_BINS, len(ordered) // BIN_SIZE))
+    bins = max(1, min(MAX_BINS, len(ordered) // MIN_BIN_SIZE))
     edges = [round(len(ordered) * part / bins) for part in range(bins + 1)]
     return [_bin(ordered[first:last]) for first, last in pairwise(edges) if last > first]
 
 
 def _bin(differences: Sequence[float]) -> Bin:
     count = len(differences)
-    observed = math.fsum(map(point, differences)) / count
+    observed = math.fsum(win_points(difference, 0.0) for difference in differences) / count
     low, high = wilson_interval(observed, count=count)
     return Bin(
         predicted=math.fsum(sigmoid(abs(gap)) for gap in differences) / count,

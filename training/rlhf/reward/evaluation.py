@@ -9,16 +9,21 @@ import torch
 from torch import Tensor
 
 from training.rlhf.feedback.preferences import RANDOM, Comparison, at_random
-from training.rlhf.feedback.splits import Sides
+from training.rlhf.feedback.splits import FeedbackSplits
 from training.rlhf.losses import bradley_terry_loss
-from training.rlhf.reward.accuracy import accuracy, by_annotator, by_strength, longer_wins
+from training.rlhf.reward.accuracy import (
+    accuracy,
+    accuracy_by_annotator,
+    accuracy_by_strength,
+    length_baseline,
+)
 from training.rlhf.reward.calibration import calibration
 from training.rlhf.reward.reliability import Reliability
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
 
 
 def report(
-    model: RewardModel | Ensemble, sides: Sides, reliabilities: Mapping[str, Reliability]
+    model: RewardModel | Ensemble, sides: FeedbackSplits, reliabilities: Mapping[str, Reliability]
 ) -> dict[str, Any]:
     """Figures of a normalised model on what was held out; the counts alone where nothing was.
 
@@ -43,7 +48,7 @@ def report(
     texts = list(dict.fromkeys(text for pair in everything for text in pair.texts))
     index = {text: place for place, text in enumerate(texts)}
     members = model.member_scores(*zip(*texts, strict=True))
-    trained = model.trained_units(members).mean(dim=1).cpu()
+    trained = model.unnormalised(members).mean(dim=1).cpu()
 
     def gaps(pairs: Sequence[Comparison]) -> Tensor:
         """r_chosen - r_rejected of each. [pairs]"""
@@ -57,7 +62,7 @@ def report(
         figures["accuracy_of_all"] = asdict(accuracy(gaps(everything).tolist(), everything))
     margin = torch.tensor([pair.margin for pair in pairs])
     tie = torch.tensor([pair.tie for pair in pairs])
-    found, longer = accuracy(differences, pairs), longer_wins(pairs)
+    found, longer = accuracy(differences, pairs), length_baseline(pairs)
     kept = [gap for gap, pair in zip(differences, pairs, strict=True) if not pair.tie]
     return figures | {
         "accuracy": found.accuracy,
@@ -66,9 +71,9 @@ def report(
         "margin": math.fsum(kept) / len(kept) if kept else math.nan,
         "longer_wins": longer.accuracy,
         "longer_wins_interval": (longer.low, longer.high),
-        "mean_reward": model.combined(members, use="mean").mean().item(),
+        "mean_reward": model.aggregate_normalised(members, aggregation="mean").mean().item(),
         "annotators": _annotators(differences, pairs, reliabilities),
-        "by_strength": by_strength(differences, pairs),
+        "by_strength": accuracy_by_strength(differences, pairs),
         "calibration": calibration(differences, pairs),
     }
 
@@ -77,7 +82,7 @@ def _annotators(
     differences: list[float], pairs: Sequence[Comparison], reliabilities: Mapping[str, Reliability]
 ) -> list[dict[str, Any]]:
     """A row for each annotator: accuracy on their held-out answers, and reliability if it was learned."""
-    right = by_annotator(differences, pairs)
+    right = accuracy_by_annotator(differences, pairs)
     rows = []
     for name in sorted({*right, *reliabilities}):
         row: dict[str, Any] = {"annotator": name}

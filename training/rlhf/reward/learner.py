@@ -12,7 +12,7 @@ from training.gpt.distributed import Group, spread, unsynchronised, whole, whole
 from training.gpt.errors import InputError
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
 from training.rlhf.config import RewardConfig
-from training.rlhf.reward.batching import Curriculum, bootstrap
+from training.rlhf.reward.batching import FeedbackBatches, bootstrap_counts
 from training.rlhf.reward.reward_model import RewardModel
 
 # What 0 stands for in the options, measured on the stories and the movie reviews. Large models learn all that
@@ -32,7 +32,7 @@ class RewardLearner:
         self,
         name: str,
         model: RewardModel,
-        lessons: Curriculum,
+        lessons: FeedbackBatches,
         config: RewardConfig,
         *,
         seed: int,
@@ -46,7 +46,7 @@ class RewardLearner:
         self.size = lessons.units_of(config.batch_size)
         self.steps_per_epoch = lessons.steps(self.size)
         self.steps = (config.epochs or EPOCHS[config.trunk]) * self.steps_per_epoch
-        copies = bootstrap(len(lessons.texts), members=model.members, seed=seed)
+        copies = bootstrap_counts(len(lessons.texts), members=model.members, seed=seed)
         self.copies = copies if copies is None else copies.to(lessons.device)
         # A frozen trunk says the same of a text in every epoch: all of them are read once.
         self.states = _states(model, lessons.rows, group, precision) if self.frozen else None

@@ -8,8 +8,8 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.preferences import Comparison, Rating, unit_share
-from training.rlhf.reward.training import RewardResult, train_reward_model
+from training.rlhf.feedback.preferences import Comparison, Rating, hash_fraction
+from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
 ORDER = -2
 """A seed that no split uses, so that a part of the prompts is like all of them."""
@@ -34,7 +34,7 @@ def learning_curve(
     """
     kept_back = {pair.unit for pair in full.heldout}
     units = {pair.unit for pair in comparisons} | {rating.unit for rating in ratings}
-    order = sorted(units - kept_back, key=lambda unit: unit_share(unit, ORDER))
+    order = sorted(units - kept_back, key=lambda unit: hash_fraction(unit, ORDER))
     rows = [_row(full)]
     if not kept_back:
         return []

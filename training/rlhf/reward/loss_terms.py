@@ -18,11 +18,11 @@ from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss, score_l
 Index = Mapping[tuple[str, str], int]
 """The place of each prompt with a completion."""
 
-Trust = Callable[[str], float]
+AnnotatorWeight = Callable[[str], float]
 """What the answers of an annotator count."""
 
 
-class Lessons(Protocol):
+class LossTerm(Protocol):
     """One kind of lesson."""
 
     units: list[str]
@@ -39,7 +39,7 @@ class Pairs:
     """Comparisons of two texts, learned by Bradley and Terry's model."""
 
     def __init__(
-        self, pairs: Sequence[Comparison], index: Index, *, trust: Trust, device: torch.device
+        self, pairs: Sequence[Comparison], index: Index, *, trust: AnnotatorWeight, device: torch.device
     ) -> None:
         self.units = [pair.unit for pair in pairs]
         self.chosen, self.rejected = (
@@ -61,19 +61,19 @@ class Pairs:
         return rewards[self.chosen[which]] - rewards[self.rejected[which]]
 
     def losses(self, rewards: Tensor, which: Tensor) -> Tensor:
-        """As `Lessons` says."""
+        """As `LossTerm` says."""
         difference = self.differences(rewards, which)
         return bradley_terry_loss(difference, margin=self.margin[which], tie=self.tie[which])
 
 
-class Choices:
+class RankingTerm:
     """Choices of the best of up to K texts, which rankings are made of, learned by Plackett and Luce's model.
 
     A ranking weighs 1 in all, as a pair does, however many choices it takes to make it.
     """
 
     def __init__(
-        self, rankings: Sequence[Ranking], index: Index, *, trust: Trust, device: torch.device
+        self, rankings: Sequence[Ranking], index: Index, *, trust: AnnotatorWeight, device: torch.device
     ) -> None:
         most = max(len(ranking.ranks) for ranking in rankings)
         items, first, among, weights = [], [], [], []
@@ -94,7 +94,7 @@ class Choices:
         self.weight = torch.tensor(weights, device=device)
 
     def losses(self, rewards: Tensor, which: Tensor) -> Tensor:
-        """As `Lessons` says."""
+        """As `LossTerm` says."""
         return plackett_luce_loss(
             rewards[self.items[which]], first=self.first[which], among=self.among[which]
         )
@@ -108,7 +108,7 @@ class Scores:
         ratings: Sequence[Rating],
         index: Index,
         *,
-        trust: Trust,
+        trust: AnnotatorWeight,
         like: "Scores | None",
         device: torch.device,
     ) -> None:
@@ -122,5 +122,5 @@ class Scores:
         self.weight = torch.tensor([trust(rating.annotator) for rating in ratings], device=device)
 
     def losses(self, rewards: Tensor, which: Tensor) -> Tensor:
-        """As `Lessons` says."""
+        """As `LossTerm` says."""
         return score_loss(rewards[self.text[which]], scores=self.score[which])

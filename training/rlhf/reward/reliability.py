@@ -62,13 +62,13 @@ class Reliability:
         return max(0.0, 2 * self.reliability - 1)
 
 
-def learn_reliabilities(
+def estimate_reliabilities(
     comparisons: Sequence[Comparison], *, features: Tensor, chosen: Tensor, rejected: Tensor, seed: int
 ) -> dict[str, Reliability]:
     """The reliability of everybody who is named in the comparisons; of nobody where fewer than two are.
 
-    `features` [T, D] describe the texts (see `pooled_states`), `chosen` and `rejected` [C] are the places of
-    each comparison's texts among them.
+    `features` [T, D] describe the texts (see `mean_pooled_states`); `chosen` and `rejected` [C] are the
+    indices of each comparison's texts in them.
     """
     features, chosen, rejected = features.float().cpu(), chosen.cpu(), rejected.cpu()
     places = [place for place, pair in enumerate(comparisons) if pair.annotator and not pair.tie]
@@ -86,7 +86,7 @@ def learn_reliabilities(
     sizes = Counter(answers)
     worth = torch.tensor([4 / (1 + math.sqrt(1 + 8 * sizes[answer])) for answer in answers])  # 2 / K
     texts = _Texts(features, chosen[places], rejected[places], worth=worth)
-    prior = careful_or_careless()
+    prior = reliability_prior()
     eta = torch.full((len(names),), float(prior @ GRID))
     gaps = texts.best_gaps(eta[person], fold)
     for turn in range(TURNS):
@@ -107,7 +107,7 @@ def learn_reliabilities(
     }
 
 
-def careful_or_careless() -> Tensor:
+def reliability_prior() -> Tensor:
     """What is believed of a person before the first answer, over the grid of reliabilities.
 
     Nine in ten are careful, Beta(9, 1) about as in Chen et al.; one in ten answers at random, Beta(20, 20).
@@ -138,7 +138,7 @@ def reliability_posterior(
     return found
 
 
-def trust_in(reliabilities: Mapping[str, Reliability]) -> Callable[[str], float]:
+def annotator_weights(reliabilities: Mapping[str, Reliability]) -> Callable[[str], float]:
     """What an answer counts, given who gave it; somebody of whom nothing is known counts as the others' mean.
 
     Everybody counts 1 where nobody is known, or nobody is better than a coin.
@@ -151,7 +151,7 @@ def trust_in(reliabilities: Mapping[str, Reliability]) -> Callable[[str], float]
 
 
 @torch.no_grad()
-def pooled_states(trunk: GPT, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+def mean_pooled_states(trunk: GPT, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
     """The mean of the trunk's final states over each row of ids, dropout off. [N, D]
 
     The state of the end alone tells little before the trunk was trained to gather a judgement there: linear

@@ -2,7 +2,9 @@
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
@@ -15,12 +17,104 @@ from training.gpt.checkpoint import load_checkpoint, load_weights, read_config, 
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.reward.judge import Judge, mean_and_deviation
+from training.rlhf.scorers import Scorer
 
 HEAD_FILE = "reward_head.safetensors"
 
+AGGREGATIONS = ("mean", "minimum", "cautious")
+"""How the members' scores become one reward (Coste et al. 2023, section 4.1)."""
 
-class RewardModel(Judge):
+
+class BaseRewardModel(nn.Module, ABC):
+    """Gives texts a reward with mean 0 and deviation 1 on the reference policy's samples, however it is used:
+    then a KL coefficient means the same from one reward model, and from one use, to the next.
+    """
+
+    tokenizer: Tokenizer
+    uses: Tensor
+    """Mean and deviation, on the reference samples, of what each use makes of the members. [3, 2]"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("uses", torch.tensor([[0.0, 1.0]] * len(AGGREGATIONS)))
+
+    @property
+    @abstractmethod
+    def members(self) -> int:
+        """How many scores a text gets."""
+
+    @property
+    @abstractmethod
+    def context(self) -> int:
+        """The longest text it can read, in tokens."""
+
+    @abstractmethod
+    def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+        """Reward of rows of ids by each member, each normalised; no gradient, dropout off. [N, M]"""
+
+    @abstractmethod
+    def normalise_members(self, rewards: Tensor) -> None:
+        """Set each member's gain and bias so that these rewards [N, M] of its have mean 0 and deviation 1."""
+
+    @abstractmethod
+    def unnormalised(self, rewards: Tensor) -> Tensor:
+        """Rewards [N, M] of members in the units of the loss they were trained by, but for a constant."""
+
+    def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, `<begin> prompt + completion <end>`; one too long loses its beginning."""
+        begin, end = self.tokenizer.bos_id, self.tokenizer.eos_id
+        texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+        return [[begin, *ids, end][-self.context :] for ids in self.tokenizer.encode_batch(texts)]
+
+    def member_scores(
+        self, prompts: Sequence[str], completions: Sequence[str], *, batch_size: int = 128
+    ) -> Tensor:
+        """What each member thinks of each completion. [N, M]"""
+        return self.rewards(self.encode(prompts, completions), batch_size=batch_size)
+
+    def score(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        *,
+        aggregation: str = "mean",
+        batch_size: int = 128,
+    ) -> list[float]:
+        """A Scorer: the reward of each completion."""
+        members = self.member_scores(prompts, completions, batch_size=batch_size)
+        rewards: list[float] = self.aggregate_normalised(members, aggregation=aggregation).tolist()
+        return rewards
+
+    def scorer(self, aggregation: str = "mean") -> Scorer:
+        """A Scorer that makes one reward of the members': their `mean`; their `minimum`; or `cautious`, the
+        mean less the variance, so that what they disagree about is worth less."""
+        return partial(self.score, aggregation=aggregation)
+
+    def disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """Deviation of the members' scores of each completion; 0 where there is but one member."""
+        members = self.member_scores(prompts, completions)
+        deviations: list[float] = members.std(dim=1, correction=0).tolist()
+        return deviations
+
+    def aggregate_normalised(self, members: Tensor, *, aggregation: str) -> Tensor:
+        """One reward of the members' scores, on the scale of the reference samples. [N, M] -> [N]"""
+        mean, deviation = self.uses[AGGREGATIONS.index(aggregation)]
+        aggregate_normalised: Tensor = (aggregate(members, aggregation=aggregation) - mean) / deviation
+        return aggregate_normalised
+
+    def normalise(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
+        """Scale every member and every use to mean 0 and deviation 1 on these texts: samples of the reference
+        policy (Ziegler et al. 2019). What is constant on them keeps its scale."""
+        rows = self.encode(prompts, completions)
+        rewards = self.rewards(rows)
+        self.normalise_members(rewards)
+        mean, deviation = mean_and_deviation(rewards)
+        rewards = (rewards - mean) / deviation
+        for place, aggregation in enumerate(AGGREGATIONS):
+            self.uses[place] = torch.stack(mean_and_deviation(aggregate(rewards, aggregation=aggregation)))
+
+
+class RewardModel(BaseRewardModel):
     """One number for a text, or one of each of several heads: how much the annotators would like it.
 
     The text is `<begin> prompt + completion <end>`, and the state of the `<end>` is what the heads read.
@@ -106,7 +200,7 @@ class RewardModel(Judge):
         self.gain.div_(deviation)
         self.bias.sub_(mean).div_(deviation)
 
-    def trained_units(self, rewards: Tensor) -> Tensor:
+    def unnormalised(self, rewards: Tensor) -> Tensor:
         """Rewards [N, M] before they were scaled; their differences explain what people said."""
         return rewards / self.gain
 
@@ -121,7 +215,7 @@ class RewardModel(Judge):
         return cls(copy.deepcopy(policy), tokenizer, members=members, generator=generator)
 
 
-class Ensemble(Judge):
+class Ensemble(BaseRewardModel):
     """Several whole reward models with the same tokenizer and of the same shape, a head each."""
 
     def __init__(self, models: Sequence[RewardModel]) -> None:
@@ -152,7 +246,7 @@ class Ensemble(Judge):
         for model, own in zip(self, rewards.unbind(dim=1), strict=True):
             model.normalise_members(own[:, None])
 
-    def trained_units(self, rewards: Tensor) -> Tensor:
+    def unnormalised(self, rewards: Tensor) -> Tensor:
         """Rewards [N, M] before they were scaled; their differences explain what people said."""
         return rewards / torch.cat([model.gain for model in self])
 
@@ -161,7 +255,9 @@ class Ensemble(Judge):
         _save(folder, list(self), self, extra)
 
 
-def _save(folder: Path, models: list[RewardModel], judge: Judge, extra: dict[str, object] | None) -> None:
+def _save(
+    folder: Path, models: list[RewardModel], judge: BaseRewardModel, extra: dict[str, object] | None
+) -> None:
     extra = {"kind": "reward", "trunks": len(models), **(extra or {})}
     save_checkpoint(folder, models[0].trunk, models[0].tokenizer, extra=extra)
     for number, model in enumerate(models[1:], start=2):
@@ -211,3 +307,17 @@ def load_reward_model(folder: Path, *, device: torch.device | str = "cpu") -> Re
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise InputError(f"{path}: does not fit its model ({error}); copy the reward model again") from error
     return judge.eval()
+
+
+def aggregate(members: Tensor, *, aggregation: str) -> Tensor:
+    """What a use makes of the members' scores. [N, M] -> [N]"""
+    if aggregation == "minimum":
+        return members.amin(dim=1)
+    mean = members.mean(dim=1)
+    return mean - members.var(dim=1, correction=0) if aggregation == "cautious" else mean
+
+
+def mean_and_deviation(rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation over the first dimension; a deviation of 0 is given as 1."""
+    deviation = rewards.std(dim=0, correction=0)
+    return rewards.mean(dim=0), deviation.where(deviation > 1e-6, torch.ones_like(deviation))

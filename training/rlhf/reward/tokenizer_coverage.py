@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.gpt.errors import InputError
-from training.rlhf.reward.judge import Judge
+from training.rlhf.reward.reward_model import BaseRewardModel
 
-MOST_UNKNOWN = 0.5  # share of the tokens beyond which a reward is no judgement of the text
-NOTED = 0.02  # share from which on a person is told
+MAX_UNKNOWN = 0.5  # share of the tokens beyond which a reward is no judgement of the text
+WARN_ABOVE = 0.02  # share from which on a person is told
 
 
 @dataclass(frozen=True, kw_only=True)
-class Legibility:
+class TokenizerCoverage:
     """What a reward model misses of some texts, as shares."""
 
     unknown: float  # of the tokens, those that stand for anything its vocabulary lacks
@@ -26,18 +26,18 @@ class Legibility:
 
         `whose` says what the texts are: "the prompts"; `option` brought the tokenizer.
         """
-        if self.unknown > MOST_UNKNOWN:
+        if self.unknown > MAX_UNKNOWN:
             raise InputError(
                 f"{option}: its tokenizer does not know {self.unknown:.0%} of the tokens of {whose}; "
                 "a reward model must begin from a policy that reads such text"
             )
         notes = []
-        if self.unknown >= NOTED:
+        if self.unknown >= WARN_ABOVE:
             notes.append(
                 f"The reward model's tokenizer does not know {self.unknown:.0%} of the tokens of {whose}: "
                 "what differs in them alone is judged alike."
             )
-        if self.cut >= NOTED:
+        if self.cut >= WARN_ABOVE:
             notes.append(
                 f"{self.cut:.0%} of {whose} are longer than the reward model's context, which reads their "
                 "end alone."
@@ -45,7 +45,9 @@ class Legibility:
         return notes
 
 
-def legibility(judge: Judge, prompts: Sequence[str], completions: Sequence[str]) -> Legibility:
+def tokenizer_coverage(
+    judge: BaseRewardModel, prompts: Sequence[str], completions: Sequence[str]
+) -> TokenizerCoverage:
     """What a reward model misses of these texts, prompt and completion together."""
     texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
     rows = judge.tokenizer.encode_batch(texts)
@@ -54,4 +56,4 @@ def legibility(judge: Judge, prompts: Sequence[str], completions: Sequence[str])
     missed = sum(row.count(unknown) for row in rows) if unknown is not None else 0
     # The tokens that begin and end a text are read as well.
     cut = sum(len(row) + 2 > judge.context for row in rows)
-    return Legibility(unknown=missed / max(1, tokens), cut=cut / max(1, len(rows)))
+    return TokenizerCoverage(unknown=missed / max(1, tokens), cut=cut / max(1, len(rows)))

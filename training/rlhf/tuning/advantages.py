@@ -28,7 +28,7 @@ def reinforce(rewards: Tensor, baseline: Tensor) -> Tensor:
     return rewards - baseline
 
 
-def move_baseline(baseline: Tensor | None, mean: Tensor, *, decay: float = 0.9) -> Tensor:
+def update_baseline(baseline: Tensor | None, mean: Tensor, *, decay: float = 0.9) -> Tensor:
     """The next moving average, of the mean reward of each batch; the first one begins it. Scalar."""
     return mean if baseline is None else torch.lerp(mean, baseline, decay)
 
@@ -46,12 +46,12 @@ def grpo(rewards: Tensor, baseline: Tensor) -> Tensor:  # noqa: ARG001
 def grpo_published(rewards: Tensor, baseline: Tensor) -> Tensor:
     """As Shao et al. 2024: divided by the group's deviation, so that groups of little spread count as much.
 
-    The other divisor of the publication is each sequence's own length: see `per_token`.
+    The other divisor of the publication is each sequence's own length: see `expand_to_tokens`.
     """
     return grpo(rewards, baseline) / (rewards.std(dim=1, keepdim=True) + 1e-4)
 
 
-def per_token(advantages: Tensor, mask: Tensor, *, by_length: bool = False) -> Tensor:
+def expand_to_tokens(advantages: Tensor, mask: Tensor, *, by_length: bool = False) -> Tensor:
     """The advantage of each sequence at each of its tokens, 0 outside the mask. [P, K] and [N, L] -> [N, L]
 
     `by_length` divides it among them, which pays short good texts and long bad ones.
@@ -60,13 +60,13 @@ def per_token(advantages: Tensor, mask: Tensor, *, by_length: bool = False) -> T
     return spread / mask.sum(dim=1, keepdim=True) if by_length else spread
 
 
-def token_rewards(rewards: Tensor, charges: Tensor, mask: Tensor) -> Tensor:
+def token_rewards(rewards: Tensor, kl_penalties: Tensor, mask: Tensor) -> Tensor:
     """What each token brings: less its charge, and at the last one the reward of the whole. [N, L]
 
-    `rewards` [N] of the sequences, `charges` [N, L] such as beta k1, `mask` [N, L].
+    `rewards` [N] of the sequences, `kl_penalties` [N, L] such as beta k1, `mask` [N, L].
     """
     last = mask.sum(dim=1) - 1  # [N]
-    paid = -charges.masked_fill(~mask, 0.0)
+    paid = -kl_penalties.masked_fill(~mask, 0.0)
     return paid.scatter_add(1, last[:, None], rewards[:, None].to(paid.dtype))
 
 

@@ -10,21 +10,23 @@ from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.training_loop import Ended, Written
 from training.gpt.training_state import fill_module, module_tensors
-from training.rlhf.config import ControlConfig
-from training.rlhf.tuning.early_stopping import Control, Evaluation
-from training.rlhf.tuning.heldout_evaluation import Examiner, Tuned, summary
+from training.rlhf.config import EarlyStoppingConfig
+from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult, summary
 
 SHOWN = 4
 """How many of the held-out prompts stand for all, where people see a policy change."""
 
 
-class Watch:
+class CheckpointSelector:
     """An examiner, the control that judges what it finds, and the weights of the best version so far."""
 
-    def __init__(self, policy: GPT, examiner: Examiner, config: ControlConfig, *, group: Group) -> None:
+    def __init__(
+        self, policy: GPT, examiner: HeldoutEvaluator, config: EarlyStoppingConfig, *, group: Group
+    ) -> None:
         """`policy` is the one that is tuned, in place; under FSDP the one whose parts are spread."""
         self.policy, self.examiner, self.group = policy, examiner, group
-        self.control = Control(config)
+        self.control = EarlyStopping(config)
         self.best: dict[str, Tensor] = {}
         self._latest: Evaluation | None = None
 
@@ -71,14 +73,14 @@ class Watch:
 
     def roll_back(
         self, ended: Ended, *, notes: Sequence[str], metrics: Mapping[str, float] | None = None
-    ) -> Tuned:
+    ) -> TuningResult:
         """Give the policy its best weights, and say what the tuning came to."""
         control = self.control
         before, best = control.before, control.best
         if before is None or best is None:
             raise InputError("cancelled: the tuning was stopped before anything was measured; start it again")
         fill_module("best", self.policy, self.best)
-        return Tuned(
+        return TuningResult(
             policy=whole_model(self.policy),
             best_step=best.step,
             steps=ended.steps,

@@ -19,12 +19,12 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks
 from training.gpt.training_state import module_digest
-from training.rlhf.config import ControlConfig, DpoConfig
+from training.rlhf.config import DpoConfig, EarlyStoppingConfig
 from training.rlhf.feedback.preferences import Comparison, split_by_prompt
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.heldout_evaluation import Tuned
-from training.rlhf.tuning.offline import Material, encoded, tune_offline
+from training.rlhf.tuning.heldout_evaluation import TuningResult
+from training.rlhf.tuning.offline import OfflineDataset, encoded, tune_offline
 
 
 def dpo(
@@ -34,14 +34,14 @@ def dpo(
     comparisons: Sequence[Comparison],
     heldout_prompts: Sequence[str],
     config: DpoConfig,
-    control: ControlConfig = ControlConfig(),  # noqa: B008 - frozen
+    control: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     scorer: Scorer | None = None,
     gold: Scorer | None = None,
     disagreement: Scorer | None = None,
     folder: Path | None = None,
     hooks: Hooks = Hooks(),  # noqa: B008
-) -> Tuned:
+) -> TuningResult:
     """Tune `policy` in place on comparisons, of which the share `config.heldout` of the prompts is kept back.
 
     `scorer` and `gold` measure what is written to the held-out prompts; nothing learns from them. Without
@@ -75,7 +75,7 @@ def dpo(
     )
 
 
-class Pairs(Material):
+class Pairs(OfflineDataset):
     """Comparisons, each as what was chosen and what was rejected."""
 
     measure = "preference"
@@ -100,10 +100,10 @@ class Pairs(Material):
         self.ties = torch.tensor([pair.tie for pair in comparisons], dtype=torch.bool)
 
     def figures(self, units: Sequence[int], sums: Tensor, expected: Tensor) -> dict[str, Tensor]:
-        """As `Material`; `loss` in nats."""
+        """As `OfflineDataset`; `loss` in nats."""
         which = torch.tensor(units, dtype=torch.long)
         margin, tie = self.margins[which].to(sums.device), self.ties[which].to(sums.device)
-        rewards = implied_rewards(sums, expected, beta=self.config.beta)  # [b, 2]
+        rewards = implicit_rewards(sums, expected, beta=self.config.beta)  # [b, 2]
         difference = rewards[:, 0] - rewards[:, 1]
         right = ((difference > 0).float() + (difference >= 0).float()) / 2
         return {
@@ -115,7 +115,7 @@ class Pairs(Material):
         }
 
 
-def implied_rewards(sums: Tensor, expected: Tensor, *, beta: float) -> Tensor:
+def implicit_rewards(sums: Tensor, expected: Tensor, *, beta: float) -> Tensor:
     """The rewards for which the policy is best at a price of beta a nat, but for a constant of the prompt:
     beta log(pi / pi_ref), from log-probabilities of whole completions. Any shape."""
     return beta * (sums - expected)

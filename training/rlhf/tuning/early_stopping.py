@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from training.rlhf.config import ControlConfig
+from training.rlhf.config import EarlyStoppingConfig
 
 Measures = Mapping[str, Sequence[float]]
 """By name of the measure, a number for each held-out prompt, always in the same order."""
@@ -48,14 +48,14 @@ class Evaluation:
         return fmean(self.each[name]) if name in self.each else None
 
     @property
-    def chosen_by(self) -> str:
+    def selection_measure(self) -> str:
         """The measure that versions are compared by."""
         return next(name for name in BY if name in self.each)
 
     @property
     def quality(self) -> float:
         """The mean of that measure."""
-        return fmean(self.each[self.chosen_by])
+        return fmean(self.each[self.selection_measure])
 
     @property
     def reward(self) -> float:
@@ -72,14 +72,14 @@ class Evaluation:
         return {f"heldout/{name}": fmean(values) for name, values in self.each.items()}
 
 
-class Control:
+class EarlyStopping:
     """Sees one evaluation after another; the first is that of the policy before tuning.
 
     `best` is the version to roll back to. `over` is None until the tuning should end, then a sentence that
     says why.
     """
 
-    def __init__(self, config: ControlConfig) -> None:
+    def __init__(self, config: EarlyStoppingConfig) -> None:
         self.config = config
         self.before: Evaluation | None = None
         self.best: Evaluation | None = None
@@ -155,7 +155,7 @@ class Control:
             sign = self._drift(self.before.each, recent, certainty=config.stop_certainty)
         if len(latest) == 2 * window:
             earlier = means(latest[:window])
-            judge = judged_by(earlier)
+            judge = watched_win_rate(earlier)
             if judge and (self._peak is None or fmean(earlier[judge]) > fmean(self._peak[judge])):
                 self._peak = earlier
         if sign is None and self._peak is not None:
@@ -167,7 +167,7 @@ class Control:
     def _drift(self, before: Measures, now: Measures, *, certainty: float) -> str | None:
         """How far the policy's texts have gone from what they were, if that is too far."""
         config = self.config
-        if "disagreement" in now and grown(
+        if "disagreement" in now and has_grown(
             now["disagreement"], before["disagreement"], factor=config.disagreement_limit, certainty=certainty
         ):
             return (
@@ -175,12 +175,12 @@ class Control:
                 "as much about the held-out completions as they did at first"
             )
         tokens = f"from {fmean(before['length']):.0f} to {fmean(now['length']):.0f} tokens"
-        if grown(now["length"], before["length"], factor=config.length_limit, certainty=certainty):
+        if has_grown(now["length"], before["length"], factor=config.length_limit, certainty=certainty):
             return f"held-out completions have grown {tokens}"
-        if grown(before["length"], now["length"], factor=config.length_limit, certainty=certainty):
+        if has_grown(before["length"], now["length"], factor=config.length_limit, certainty=certainty):
             return f"held-out completions have shrunk {tokens}"
         rise = differences(now["repetition"], before["repetition"])
-        if 0 < config.repetition_limit < at_least(rise, certainty):
+        if 0 < config.repetition_limit < lower_confidence_bound(rise, certainty):
             return (
                 f"the share of words said before has risen from {fmean(before['repetition']):.0%} to "
                 f"{fmean(now['repetition']):.0%} in held-out completions"
@@ -189,10 +189,10 @@ class Control:
 
     def _fall(self, best: Measures, now: Measures, *, limit: float, certainty: float) -> str | None:
         """The reward has risen while the win rate fell: by the gold scorer where there is one."""
-        judge = judged_by(now)
+        judge = watched_win_rate(now)
         if judge is None or not self.config.win_rate_limit or fmean(now["reward"]) <= fmean(best["reward"]):
             return None
-        if at_least(differences(best[judge], now[judge]), certainty) <= limit:
+        if lower_confidence_bound(differences(best[judge], now[judge]), certainty) <= limit:
             return None
         whose = "gold win rate" if judge == "gold_win_rate" else "win rate"
         return (
@@ -201,7 +201,7 @@ class Control:
         )
 
 
-def changes(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
+def measure_changes(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
     """What a tuning changed: for each `measure` the means `before` and `after`, and between which bounds,
     `low` and `high`, their difference lies at 95 % (None for one prompt), prompt by prompt."""
     found = []
@@ -213,14 +213,14 @@ def changes(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
                 "measure": name,
                 "before": before.mean(name),
                 "after": after.mean(name),
-                "low": at_least(gains, 1.96) if certain else None,
-                "high": -at_least([-gain for gain in gains], 1.96) if certain else None,
+                "low": lower_confidence_bound(gains, 1.96) if certain else None,
+                "high": -lower_confidence_bound([-gain for gain in gains], 1.96) if certain else None,
             }
         )
     return found
 
 
-def judged_by(measures: Measures) -> str | None:
+def watched_win_rate(measures: Measures) -> str | None:
     """Whose win rate is watched, if there is a reward that can rise meanwhile."""
     if "reward" not in measures:
         return None
@@ -240,7 +240,7 @@ def differences(values: Sequence[float], others: Sequence[float], *, factor: flo
     return [value - factor * other for value, other in zip(values, others, strict=True)]
 
 
-def at_least(values: Sequence[float], certainty: float) -> float:
+def lower_confidence_bound(values: Sequence[float], certainty: float) -> float:
     """The mean less so many of its standard errors. One value alone proves nothing.
 
     Of few values the error is itself uncertain: the errors are counted by Student's t, at the confidence that
@@ -257,9 +257,9 @@ def at_least(values: Sequence[float], certainty: float) -> float:
     return mean - certainty * student * math.sqrt(variance / len(values))
 
 
-def grown(values: Sequence[float], others: Sequence[float], *, factor: float, certainty: float) -> bool:
+def has_grown(values: Sequence[float], others: Sequence[float], *, factor: float, certainty: float) -> bool:
     """Whether the mean of `values` is more than `factor` times that of `others`; of a factor of 0, never."""
-    return factor > 0 and at_least(differences(values, others, factor=factor), certainty) > 0
+    return factor > 0 and lower_confidence_bound(differences(values, others, factor=factor), certainty) > 0
 
 
 def ratio(now: Measures, before: Measures, name: str) -> float:

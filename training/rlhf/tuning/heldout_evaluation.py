@@ -14,16 +14,17 @@ from training.gpt.generation.decoding import evaluating
 from training.gpt.generation.generate import never
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.rlhf.evaluation.win_rate import win_points
+from training.rlhf.kl import k1
 from training.rlhf.scorers import Scorer, repetition
-from training.rlhf.tuning.early_stopping import Control, Evaluation
-from training.rlhf.tuning.kl import k1
+from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
 from training.rlhf.tuning.rollouts import Rollouts, sample, sequence_logprobs
 
 _PROMPTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuned:
+class TuningResult:
     """What every tuning gives back: the policy with the weights of its best version, and how it got there."""
 
     policy: GPT
@@ -37,7 +38,7 @@ class Tuned:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-class Examiner:
+class HeldoutEvaluator:
     """Measures versions of a policy, always on the same prompts and by the same random numbers."""
 
     def __init__(
@@ -116,10 +117,7 @@ class Examiner:
             texts.append(rollouts.texts)
         scores = self._scores(texts)
         wins = {
-            win: [
-                1.0 if ours > theirs else 0.5 if ours == theirs else 0.0
-                for ours, theirs in zip(scores[name], self._rival[name], strict=True)
-            ]
+            win: [win_points(a, b) for a, b in zip(scores[name], self._rival[name], strict=True)]
             for name, win in (("reward", "win_rate"), ("gold", "gold_win_rate"))
             if name in scores
         }
@@ -157,7 +155,7 @@ def told(found: Evaluation | None, group: Group) -> Evaluation | None:
     return Evaluation(**values) if values else None
 
 
-def summary(control: Control, *, steps: int, seconds: float) -> dict[str, float]:
+def summary(control: EarlyStopping, *, steps: int, seconds: float) -> dict[str, float]:
     """The figures that every tuning's result has: of the policy before, and of the version kept."""
     before, best = control.before, control.best
     assert before is not None

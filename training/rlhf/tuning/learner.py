@@ -23,7 +23,7 @@ LossOf = Callable[[slice, Tensor], Tensor]
 """The loss of some rows of the batch, from what the network says of them [n, L]."""
 
 
-class Reader(nn.Module):
+class LogprobModel(nn.Module):
     """A language model as a function of prompts and completions: the log-probability of each token. [N, L]"""
 
     def __init__(self, model: GPT, *, temperature: float) -> None:
@@ -118,7 +118,7 @@ def _said(module: nn.Module, rollouts: Rollouts, rows: slice, precision: torch.d
     return nn.functional.pad(found, (0, missing)).masked_fill(~mask, 0.0)
 
 
-def usual_learning_rate(model: GPT, *, updates: int) -> float:
+def default_learning_rate(model: GPT, *, updates: int) -> float:
     """1e-3 for a width of 128, and falling with its square: 3e-5 for the 768 of a GPT-2 of 124M.
 
     Shared out among the `updates` from each batch, which go much the same way.
@@ -127,7 +127,7 @@ def usual_learning_rate(model: GPT, *, updates: int) -> float:
 
 
 @contextmanager
-def advice_on_batch(config: FinetuneConfig) -> Iterator[None]:
+def out_of_memory_hint(config: FinetuneConfig) -> Iterator[None]:
     """A block in which running out of memory raises InputError with what to change."""
     try:
         yield

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from training.rlhf.tuning.kl import k3
+from training.rlhf.kl import k3
 from training.rlhf.tuning.rollouts import Rollouts
 
 
-def batch_figures(
+def batch_metrics(
     rollouts: Rollouts, *, scores: Tensor, quality: Tensor, rewards: Tensor, kl: Tensor, k: int
 ) -> dict[str, Tensor]:
     """Of the rollouts and their rewards.
@@ -21,9 +21,10 @@ def batch_figures(
     `scores` [N] as the scorer gave them, `quality` [N] less the penalty for a missing end, `rewards` [N] less
     the KL where it is in the reward, `kl` [N, L] of each token.
 
-    Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy` (per token: `entropy_of`). Of the
-    groups: `reward_std` inside them, `frac_reward_zero_std` (the share whose samples are all of one quality:
-    they teach nothing), `group/best` the best score in each, `group/distinct` the share of different texts.
+    Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy` (see `entropy_per_token`).
+    Per group: `reward_std`, `frac_reward_zero_std` (the share of groups whose samples all have one quality,
+    so that nothing can be learned from them), `group/best` (the best score of each), `group/distinct` (the
+    share of different texts).
     """
     mask = rollouts.generation.mask
     surprise = -rollouts.generation.logprobs.sum(dim=1)  # [N]: -log p of what was sampled
@@ -48,12 +49,12 @@ def batch_figures(
     }
 
 
-def entropy_of(metrics: Mapping[str, float]) -> float:
+def entropy_per_token(metrics: Mapping[str, float]) -> float:
     """Entropy per token, in nats, of the whole batch."""
     return metrics["sequence_entropy"] / metrics["completions/mean_length"]
 
 
-def update_figures(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
+def update_metrics(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
     """Of a further update from one batch: how far the policy has gone from the one that sampled. [N, L] all.
 
     `clipped_tokens` is the share of tokens whose ratio lies beyond the clip, `kl_of_updates` the KL to the
@@ -66,7 +67,7 @@ def update_figures(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: flo
     }
 
 
-def value_figures(values: Tensor, *, returns: Tensor, mask: Tensor, norm: Tensor) -> dict[str, Tensor]:
+def value_metrics(values: Tensor, *, returns: Tensor, mask: Tensor, norm: Tensor) -> dict[str, Tensor]:
     """Of the value network, before its updates from this batch. [N, L]
 
     `value/explained_variance` is 1 where it knows the returns, 0 where it knows their mean only.

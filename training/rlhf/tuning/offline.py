@@ -25,11 +25,11 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks, Limits, Stage, Written, run_loop
 from training.gpt.training_state import StateFolder
-from training.rlhf.config import ControlConfig, OfflineConfig
+from training.rlhf.config import EarlyStoppingConfig, OfflineConfig
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.checkpoint_selection import Watch
-from training.rlhf.tuning.heldout_evaluation import Examiner, Tuned
-from training.rlhf.tuning.learner import Learner, LossOf, Reader, usual_learning_rate
+from training.rlhf.tuning.checkpoint_selection import CheckpointSelector
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult
+from training.rlhf.tuning.learner import Learner, LogprobModel, LossOf, default_learning_rate
 from training.rlhf.tuning.prompt_sampler import prompt_at
 from training.rlhf.tuning.rollouts import Rollouts, completion_mask, sequence_logprobs
 
@@ -41,7 +41,7 @@ Ids = tuple[list[int], list[int]]
 """The ids of a prompt and of its completion, the end of text inside."""
 
 
-class Material(ABC):
+class OfflineDataset(ABC):
     """What there is to learn from, and what a policy's log-probabilities of it are worth."""
 
     measure: str
@@ -79,7 +79,7 @@ def encoded(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, context: 
     return found
 
 
-def sums_of(
+def completion_logprobs(
     model: GPT, texts: Sequence[Ids], *, precision: torch.dtype = torch.float32, batch_size: int = 64
 ) -> Tensor:
     """Log-probability of each completion, without gradient. [N], in nats."""
@@ -95,11 +95,11 @@ def tune_offline(
     *,
     policy: GPT,
     tokenizer: Tokenizer,
-    material: Material,
-    kept_back: Material,
+    material: OfflineDataset,
+    kept_back: OfflineDataset,
     heldout_prompts: Sequence[str],
     config: OfflineConfig,
-    control: ControlConfig,
+    control: EarlyStoppingConfig,
     hardware: HardwareConfig,
     scorer: Scorer | None,
     gold: Scorer | None,
@@ -107,7 +107,7 @@ def tune_offline(
     folder: Path | None,
     inputs: Mapping[str, str],
     hooks: Hooks,
-) -> Tuned:
+) -> TuningResult:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
     With a `folder`, the training goes on from the state in it, if there is one: killed at any moment and
@@ -122,7 +122,7 @@ def tune_offline(
     device = choose_device(hardware.device)
     policy = policy.to(device).eval()
     reference = copy.deepcopy(policy).requires_grad_(requires_grad=False)
-    examiner = Examiner(
+    examiner = HeldoutEvaluator(
         reference=reference,
         tokenizer=tokenizer,
         prompts=heldout_prompts,
@@ -159,7 +159,7 @@ def tune_offline(
             group=group,
             hooks=hooks,
         )
-        result = stage.watch.roll_back(ended, notes=notes_of(ended.stopped, stage.watch))
+        result = stage.watch.roll_back(ended, notes=tuning_notes(ended.stopped, stage.watch))
         del stage  # The group ends after all that uses it.
         return result
 
@@ -171,11 +171,11 @@ class Offline(Stage):
         self,
         policy: GPT,
         *,
-        material: Material,
-        kept_back: Material,
-        examiner: Examiner,
+        material: OfflineDataset,
+        kept_back: OfflineDataset,
+        examiner: HeldoutEvaluator,
         config: OfflineConfig,
-        control: ControlConfig,
+        control: EarlyStoppingConfig,
         precision: torch.dtype = torch.float32,
         group: Group = Group(),  # noqa: B008 - frozen
     ) -> None:
@@ -188,16 +188,16 @@ class Offline(Stage):
             )
         self.learner = Learner(
             "policy",
-            Reader(policy, temperature=1.0),
+            LogprobModel(policy, temperature=1.0),
             policy,
-            rate=config.learning_rate or SHARE_OF_USUAL * usual_learning_rate(policy, updates=1),
+            rate=config.learning_rate or SHARE_OF_USUAL * default_learning_rate(policy, updates=1),
             clip=config.clip,
             pieces=config.accumulate,
             precision=precision,
             parallel=config.parallel,
             group=group,
         )
-        self.watch = Watch(policy, examiner, control, group=group)
+        self.watch = CheckpointSelector(policy, examiner, control, group=group)
         self.over: str | None = None
         # What the reference says of every text, asked once: it never changes. [U, R]
         self.expected: dict[str, Tensor] = {}
@@ -255,23 +255,23 @@ class Offline(Stage):
         if not self.expected:
             reference = self.watch.examiner.reference
             for name, material in (("material", self.material), ("kept-back", self.kept_back)):
-                self.expected[name] = shared_sums(
+                self.expected[name] = reference_logprobs_of(
                     reference, material, precision=self.precision, group=self.group
                 )
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Measure on the held-out prompts, and on what was kept back of the texts."""
         self.prepare()
-        metrics = self.watch.evaluate(number, should_stop, more=self.on_kept_back)
+        metrics = self.watch.evaluate(number, should_stop, more=self.heldout_metrics)
         self.over = self.over or self.watch.control.over
         return metrics
 
-    def on_kept_back(self, policy: GPT) -> dict[str, list[float]]:
+    def heldout_metrics(self, policy: GPT) -> dict[str, list[float]]:
         """The figures of each unit that was kept back."""
         units, material = self.kept_back.units, self.kept_back
         if not units:
             return {}
-        sums = sums_of(policy, material.texts, precision=self.precision).view(len(units), -1)
+        sums = completion_logprobs(policy, material.texts, precision=self.precision).view(len(units), -1)
         figures = material.figures(range(len(units)), sums, self.expected["kept-back"])
         found: dict[str, list[float]] = {material.measure: (-figures["loss"]).tolist()}
         if "accuracy" in figures:
@@ -303,13 +303,15 @@ class Offline(Stage):
         }
 
 
-def shared_sums(reference: GPT, material: Material, *, precision: torch.dtype, group: Group) -> Tensor:
+def reference_logprobs_of(
+    reference: GPT, material: OfflineDataset, *, precision: torch.dtype, group: Group
+) -> Tensor:
     """What the reference says of each unit's texts [U, R]; zeros if nothing needs it. Each process reads its
     share."""
     texts = material.texts
     sums = torch.zeros(len(texts), device=reference.device)
     if material.compares:
-        sums[group.rank :: group.size] = sums_of(
+        sums[group.rank :: group.size] = completion_logprobs(
             reference, texts[group.rank :: group.size], precision=precision
         )
         sums = group.mean(sums.double()).mul(group.size).float()
@@ -332,7 +334,7 @@ def as_rollouts(texts: Sequence[Ids], device: torch.device) -> Rollouts:
     return Rollouts(prompts=prompts, completions=completions, generation=generation, texts=([], []))
 
 
-def notes_of(stopped: str, watch: Watch) -> list[str]:
+def tuning_notes(stopped: str, watch: CheckpointSelector) -> list[str]:
     """What a person should know, a sentence each."""
     best = watch.control.best
     notes = []

@@ -27,32 +27,49 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Ended, Hooks, Limits, Stage, Written, run_loop
 from training.gpt.training_state import StateFolder, module_digest
-from training.rlhf.config import ControlConfig, FinetuneConfig
-from training.rlhf.losses import clipped_loss, kl_loss, policy_gradient_loss, value_loss
-from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.tokenizer_coverage import legibility
+from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
+from training.rlhf.kl import AdaptiveKLController, k1
+from training.rlhf.losses import clipped_policy_loss, kl_loss, policy_gradient_loss, value_loss
+from training.rlhf.reward.reward_model import BaseRewardModel
+from training.rlhf.reward.tokenizer_coverage import tokenizer_coverage
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.advantages import (
     ESTIMATORS,
+    expand_to_tokens,
     gae,
     grpo_published,
     moments,
-    move_baseline,
-    per_token,
     token_rewards,
+    update_baseline,
     whiten,
 )
-from training.rlhf.tuning.checkpoint_selection import Watch
-from training.rlhf.tuning.heldout_evaluation import Examiner, Tuned
-from training.rlhf.tuning.kl import AdaptiveCoefficient, k1
-from training.rlhf.tuning.learner import Learner, LossOf, Reader, advice_on_batch, read, usual_learning_rate
-from training.rlhf.tuning.metrics import batch_figures, entropy_of, update_figures, value_figures
-from training.rlhf.tuning.misreading import TOLERANCE, cause_of_misreading
+from training.rlhf.tuning.checkpoint_selection import CheckpointSelector
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult
+from training.rlhf.tuning.learner import (
+    Learner,
+    LogprobModel,
+    LossOf,
+    default_learning_rate,
+    out_of_memory_hint,
+    read,
+)
+from training.rlhf.tuning.metrics import batch_metrics, entropy_per_token, update_metrics, value_metrics
 from training.rlhf.tuning.prompt_sampler import generator_at, prompt_at, share_of_prompts
-from training.rlhf.tuning.rollouts import Rollouts, joined, sample
-from training.rlhf.tuning.sanity_checks import Diagnosis, check_scores, notes_on_tokenizers
-from training.rlhf.tuning.shared_pass import has_trunk, read_and_score
-from training.rlhf.tuning.value import ValueNetwork, value_trunk
+from training.rlhf.tuning.rollouts import (
+    Rollouts,
+    joined,
+    reference_logprobs_and_rewards,
+    sample,
+    shared_trunk,
+)
+from training.rlhf.tuning.sanity_checks import (
+    LOGPROB_TOLERANCE,
+    SanityChecks,
+    check_finite_scores,
+    diagnose_logprob_mismatch,
+    tokenizer_notes,
+)
+from training.rlhf.tuning.value_network import ValueNetwork, initial_value_trunk
 
 DIVERGED = "diverged"
 FREE = frozenset({"save_every", "parallel", "accumulate"})
@@ -63,16 +80,16 @@ def finetune(
     *,
     policy: GPT,
     tokenizer: Tokenizer,
-    scorer: Scorer | Judge,
+    scorer: Scorer | BaseRewardModel,
     prompts: Sequence[str],
     heldout_prompts: Sequence[str],
     config: FinetuneConfig,
-    control: ControlConfig = ControlConfig(),  # noqa: B008 - frozen
+    control: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     gold: Scorer | None = None,
     folder: Path | None = None,
     hooks: Hooks = Hooks(),  # noqa: B008
-) -> Tuned:
+) -> TuningResult:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
     `scorer` should have deviation about 1 on the policy's samples: the KL coefficient is in its unit. PPO's
@@ -92,14 +109,14 @@ def finetune(
         raise InputError("prompts: there is none; give at least one")
     device = choose_device(hardware.device)
     policy = policy.to(device)
-    judge = scorer.to(device) if isinstance(scorer, Judge) else None
+    judge = scorer.to(device) if isinstance(scorer, BaseRewardModel) else None
     state = None
     if folder:
         texts = "\0".join([*prompts, "", *heldout_prompts]).encode()
         inputs = {"policy": module_digest(policy), "prompts": blake2b(texts, digest_size=16).hexdigest()}
         inputs |= {"reward": module_digest(judge)} if judge else {}
         state = StateFolder(folder, (config, control), inputs, FREE)
-    with processes() as group, advice_on_batch(config):
+    with processes() as group, out_of_memory_hint(config):
         stage = PolicyGradient(
             policy,
             tokenizer=tokenizer,
@@ -134,16 +151,16 @@ class PolicyGradient(Stage):
         policy: GPT,
         *,
         tokenizer: Tokenizer,
-        scorer: Scorer | Judge,
+        scorer: Scorer | BaseRewardModel,
         prompts: Sequence[str],
         heldout_prompts: Sequence[str],
         config: FinetuneConfig,
-        control: ControlConfig,
+        control: EarlyStoppingConfig,
         precision: torch.dtype = torch.float32,
         gold: Scorer | None = None,
         group: Group = Group(),  # noqa: B008 - frozen
     ) -> None:
-        judge = scorer if isinstance(scorer, Judge) else None
+        judge = scorer if isinstance(scorer, BaseRewardModel) else None
         self.scorer = judge.scorer(config.ensemble) if judge else scorer
         self.tokenizer, self.prompts = tokenizer, prompts
         self.config, self.precision, self.group = config, precision, group
@@ -153,14 +170,14 @@ class PolicyGradient(Stage):
         )
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
-        self.reference = Reader(reference, temperature=config.temperature)
-        self.headed = has_trunk(judge, reference)  # reward and reference then share a pass
-        self.policy = self.learner("policy", Reader(policy, temperature=config.temperature), policy)
+        self.reference = LogprobModel(reference, temperature=config.temperature)
+        self.headed = shared_trunk(judge, reference)  # reward and reference then share a pass
+        self.policy = self.learner("policy", LogprobModel(policy, temperature=config.temperature), policy)
         self.value: Learner | None = None
         if config.estimator == "ppo":
-            network = ValueNetwork(value_trunk(judge, policy=reference, tokenizer=tokenizer))
+            network = ValueNetwork(initial_value_trunk(judge, policy=reference, tokenizer=tokenizer))
             self.value = self.learner("value", network, network.trunk, rate=config.value_learning_rate)
-        examiner = Examiner(
+        examiner = HeldoutEvaluator(
             reference=reference,
             tokenizer=tokenizer,
             prompts=heldout_prompts,
@@ -173,14 +190,14 @@ class PolicyGradient(Stage):
             seed=config.seed,
         )
         # What changes from step to step, beside the weights.
-        self.watch = Watch(policy, examiner, control, group=group)
-        self.diagnosis = Diagnosis(
+        self.watch = CheckpointSelector(policy, examiner, control, group=group)
+        self.diagnosis = SanityChecks(
             kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
-        self.notes = notes_on_tokenizers(tokenizer, judge.tokenizer if judge else tokenizer)
+        self.notes = tokenizer_notes(tokenizer, judge.tokenizer if judge else tokenizer)
         if judge:
-            self.notes += legibility(judge, prompts, [""] * len(prompts)).check("the prompts")
-        self.coefficient = AdaptiveCoefficient(
+            self.notes += tokenizer_coverage(judge, prompts, [""] * len(prompts)).check("the prompts")
+        self.coefficient = AdaptiveKLController(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
         self.baseline: Tensor | None = None
@@ -194,7 +211,7 @@ class PolicyGradient(Stage):
             name,
             module,
             model,
-            rate=rate or config.learning_rate or usual_learning_rate(model, updates=config.updates),
+            rate=rate or config.learning_rate or default_learning_rate(model, updates=config.updates),
             clip=config.clip,
             pieces=config.accumulate,
             precision=self.precision,
@@ -225,16 +242,16 @@ class PolicyGradient(Stage):
         # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL unless it
         #    is in the loss. k1 is unbiased, and summed over the sequence since nothing is discounted.
         scores = torch.tensor(scored, device=mask.device)  # [N]
-        check_scores(scores.tolist(), rollouts.texts[1])
+        check_finite_scores(scores.tolist(), rollouts.texts[1])
         quality = scores - config.missing_eos_penalty * (~generation.ended).float()  # [N]
         kl = k1(logprobs=sampled, reference_logprobs=expected)  # [N, L], 0 outside the mask
-        charges = beta * kl if config.kl_in == "reward" else torch.zeros_like(kl)  # [N, L]
-        rewards = quality - charges.sum(dim=1)  # [N]
+        kl_penalties = beta * kl if config.kl_in == "reward" else torch.zeros_like(kl)  # [N, L]
+        rewards = quality - kl_penalties.sum(dim=1)  # [N]
 
         # 4. Advantages of each token. [N, L]
         mean_reward = self.group.mean(rewards.mean())
         if self.value:
-            raw = gae(token_rewards(quality, charges, mask), values, mask, decay=config.gae_decay)
+            raw = gae(token_rewards(quality, kl_penalties, mask), values, mask, decay=config.gae_decay)
             returns = raw + values
             everywhere = self.group.mean(moments(raw, mask))
             advantages = whiten(raw, mask, everywhere, scaled=config.kl_in == "reward")
@@ -243,11 +260,11 @@ class PolicyGradient(Stage):
             published = config.estimator == "grpo" and config.grpo_divisor == "published"
             estimator = grpo_published if published else ESTIMATORS[config.estimator]
             found = estimator(groups, mean_reward if self.baseline is None else self.baseline)
-            advantages = per_token(found, mask, by_length=published)
-        self.baseline = move_baseline(self.baseline, mean_reward)
+            advantages = expand_to_tokens(found, mask, by_length=published)
+        self.baseline = update_baseline(self.baseline, mean_reward)
 
         # 5. Updates. The first needs neither ratio nor clip: the policy is still the one that sampled.
-        figures = batch_figures(
+        figures = batch_metrics(
             rollouts, scores=scores, quality=quality, rewards=rewards, kl=kl, k=config.samples_per_prompt
         )
         for update in range(config.updates):
@@ -261,11 +278,11 @@ class PolicyGradient(Stage):
             if update == 0:
                 figures["logprob_error"] = (said - sampled).abs().max()
             else:
-                figures |= update_figures(said, sampled=sampled, mask=mask, clip=config.ratio_clip)
+                figures |= update_metrics(said, sampled=sampled, mask=mask, clip=config.ratio_clip)
             if self.value:
                 errors = self.value_loss(values=values, returns=returns, mask=mask)
                 _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
-                figures |= value_figures(values, returns=returns, mask=mask, norm=value_norm)
+                figures |= value_metrics(values, returns=returns, mask=mask, norm=value_norm)
         if not norm.isfinite():
             self.over = DIVERGED
 
@@ -275,7 +292,7 @@ class PolicyGradient(Stage):
             self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
         self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
         metrics |= {
-            "entropy": entropy_of(metrics),
+            "entropy": entropy_per_token(metrics),
             "kl_coefficient": self.coefficient.value,
             "num_tokens": float(self.tokens_seen),
             "learning_rate": self.policy.rate * (1 - progress),
@@ -318,12 +335,12 @@ class PolicyGradient(Stage):
         if self.headed is None:
             expected = read(reference, rollouts, pieces=config.accumulate, precision=self.precision)
             return expected, list(self.scorer(*rollouts.texts))
-        return read_and_score(
+        return reference_logprobs_and_rewards(
             self.headed,
             reference.model,
             rollouts,
             temperature=config.temperature,
-            use=config.ensemble,
+            aggregation=config.ensemble,
             pieces=config.accumulate,
             precision=self.precision,
         )
@@ -331,9 +348,9 @@ class PolicyGradient(Stage):
     def check_reading(self, rollouts: Rollouts) -> None:
         """Raise InputError if the policy reads its first samples otherwise than it wrote them."""
         wrong = (self.policy.read(rollouts) - rollouts.generation.logprobs).abs().max()
-        if self.group.mean(wrong) > TOLERANCE[self.precision]:
-            reader = Reader(whole_model(self.policy.model), temperature=self.config.temperature)
-            raise InputError(cause_of_misreading(reader, rollouts))
+        if self.group.mean(wrong) > LOGPROB_TOLERANCE[self.precision]:
+            reader = LogprobModel(whole_model(self.policy.model), temperature=self.config.temperature)
+            raise InputError(diagnose_logprob_mismatch(reader, rollouts))
 
     def policy_loss(
         self, *, sampled: Tensor | None, expected: Tensor | None, advantages: Tensor, mask: Tensor
@@ -345,7 +362,7 @@ class PolicyGradient(Stage):
             if sampled is None:
                 loss = policy_gradient_loss(logprobs, mask[rows], advantages[rows])
             else:
-                loss = clipped_loss(
+                loss = clipped_policy_loss(
                     logprobs,
                     sampled=sampled[rows],
                     mask=mask[rows],
@@ -409,7 +426,7 @@ class PolicyGradient(Stage):
         if self.value:
             self.value.restore(tensors)
 
-    def result(self, ended: Ended) -> Tuned:
+    def result(self, ended: Ended) -> TuningResult:
         """Roll back to the best version, and say what the tuning came to."""
         best = self.watch.control.best
         return self.watch.roll_back(

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
+from training.gpt.devices import autocast
 from training.gpt.generation.decoding import Generation
 from training.gpt.generation.generate import generate
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+from training.rlhf.reward.reward_model import BaseRewardModel, RewardModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,3 +167,46 @@ def _states(model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[
     """Final states at the place before each token of each completion, one row after the other. [M, D]"""
     rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
     return model.states(rows, first=[len(prompt) - 1 for prompt in prompts])
+
+
+def shared_trunk(judge: BaseRewardModel | None, reference: GPT) -> RewardModel | None:
+    """The judge, if it is heads on the very weights of `reference`."""
+    if not isinstance(judge, RewardModel) or judge.trunk.config != reference.config:
+        return None
+    weights = judge.trunk.state_dict()
+    same = all(torch.equal(weight, weights[name]) for name, weight in reference.state_dict().items())
+    return judge if same else None
+
+
+@torch.no_grad()
+def reference_logprobs_and_rewards(
+    judge: RewardModel,
+    reference: GPT,
+    rollouts: Rollouts,
+    *,
+    temperature: float,
+    aggregation: str,
+    pieces: int,
+    precision: torch.dtype,
+) -> tuple[Tensor, list[float]]:
+    """What the reference says of each token, 0 after the end [N, L], and the completions' rewards [N]."""
+    mask, texts = rollouts.generation.mask, judge.encode(*rollouts.texts)
+    expected = torch.zeros(mask.shape, device=mask.device)
+    ends = []
+    size = len(texts) // pieces
+    for first in range(0, len(texts), size):
+        rows = slice(first, first + size)
+        with autocast(mask.device, precision):
+            said, states = logprobs_and_ends(
+                reference,
+                rollouts.prompts[rows],
+                rollouts.completions[rows],
+                texts[rows],
+                temperature=temperature,
+            )
+        expected[rows, : said.shape[1]] = said
+        ends.append(states.float())
+    scores: list[float] = judge.aggregate_normalised(
+        judge.read(torch.cat(ends)), aggregation=aggregation
+    ).tolist()
+    return expected, scores

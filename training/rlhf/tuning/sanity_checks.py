@@ -3,14 +3,22 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import torch
+from torch import Tensor
+
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
+from training.rlhf.tuning.learner import LogprobModel
+from training.rlhf.tuning.rollouts import Rollouts, sequence_logprobs
 
 # fp32 differs by 1e-4 or so between sampling token by token and reading the whole text.
 _SAME_LOGPROB = 1e-2
 
+LOGPROB_TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 0.5}
+"""Largest difference of one token's log-probability, in nats, that rounding explains."""
 
-class Diagnosis:
+
+class SanityChecks:
     """Watches the metrics of each step; says at the end what was wrong, if anything."""
 
     def __init__(self, *, kl_budget: float, compares_groups: bool = True) -> None:
@@ -78,7 +86,7 @@ class Diagnosis:
         return notes
 
 
-def check_scores(scores: Sequence[float], completions: Sequence[str]) -> None:
+def check_finite_scores(scores: Sequence[float], completions: Sequence[str]) -> None:
     """Raise InputError for the first text whose score is no number: from there, nothing is learned."""
     for score, completion in zip(scores, completions, strict=True):
         if not math.isfinite(score):
@@ -87,7 +95,7 @@ def check_scores(scores: Sequence[float], completions: Sequence[str]) -> None:
             )
 
 
-def notes_on_tokenizers(policy: Tokenizer, reward: Tokenizer) -> list[str]:
+def tokenizer_notes(policy: Tokenizer, reward: Tokenizer) -> list[str]:
     """What a person should know of the tokenizers of policy and reward model, a sentence each."""
     notes = []
     if policy.special.pad in policy.special.end:
@@ -102,3 +110,58 @@ def notes_on_tokenizers(policy: Tokenizer, reward: Tokenizer) -> list[str]:
             "from another policy: look at its accuracy on samples of this one before trusting the reward."
         )
     return notes
+
+
+@torch.no_grad()
+def diagnose_logprob_mismatch(reader: LogprobModel, rollouts: Rollouts) -> str:
+    """One line that names the likely cause, with what was measured."""
+    written, mask = rollouts.generation.logprobs, rollouts.generation.mask
+    first, second = _read(reader, rollouts), _read(reader, rollouts)
+    off = _distance(first, written)
+    begin = f"policy: it reads its own samples {off:.2g} nats a token off what it wrote them with"
+    if _distance(first, second) > 1e-6:
+        return f"{begin}, and differently each time: dropout (or something else random) is on; turn it off"
+    longest = max(map(len, rollouts.prompts))
+    padded = torch.tensor([len(prompt) < longest for prompt in rollouts.prompts], device=mask.device)
+    if padded.any() and _distance(first[~padded], written[~padded]) < 0.1 * off:
+        return f"{begin}, but only where a longer prompt stood beside it: padding was read as text"
+    temperature = _temperature(reader, rollouts)
+    if _distance(_read(reader, rollouts, temperature=temperature), written) < 0.1 * off:
+        return (
+            f"temperature: the samples were written at {temperature:.2g} and are read at "
+            f"{reader.temperature:g}; sampling and every log-probability must use the same"
+        )
+    return (
+        f"{begin}: top-k, top-p or a penalty bent what was sampled from, or the prompt it was given was "
+        f"another ({int(mask.sum())} tokens compared)"
+    )
+
+
+def _read(reader: LogprobModel, rollouts: Rollouts, *, temperature: float | None = None) -> Tensor:
+    return sequence_logprobs(
+        reader.model,
+        rollouts.prompts,
+        rollouts.completions,
+        temperature=temperature or reader.temperature,
+    )
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """The mean difference at the places where a token stands; 0 elsewhere in both."""
+    return (one - other).abs().sum().item() / max(1, int((other != 0).sum()))
+
+
+def _temperature(reader: LogprobModel, rollouts: Rollouts) -> float:
+    """The temperature at which reading comes nearest to what was written, between a tenth and ten times."""
+    written = rollouts.generation.logprobs
+
+    def miss(power: float) -> float:
+        return _distance(_read(reader, rollouts, temperature=reader.temperature * 10**power), written)
+
+    # A coarse grid, then a golden-section search around its best place.
+    best = min((place / 10 for place in range(-10, 11)), key=miss)
+    low, high, golden = best - 0.1, best + 0.1, (math.sqrt(5) - 1) / 2
+    for _ in range(20):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if miss(left) < miss(right) else (left, high)
+    return reader.temperature * 10 ** ((low + high) / 2)

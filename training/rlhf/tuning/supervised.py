@@ -13,12 +13,12 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Hooks
 from training.gpt.training_state import module_digest
-from training.rlhf.config import ControlConfig, SupervisedConfig, SupervisedControlConfig
+from training.rlhf.config import EarlyStoppingConfig, SupervisedConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preferences import split_by_prompt
 from training.rlhf.scorers import Scorer
-from training.rlhf.tuning.heldout_evaluation import Tuned
-from training.rlhf.tuning.offline import Material, encoded, tune_offline
+from training.rlhf.tuning.heldout_evaluation import TuningResult
+from training.rlhf.tuning.offline import OfflineDataset, encoded, tune_offline
 
 
 def supervised(
@@ -28,14 +28,14 @@ def supervised(
     demonstrations: Sequence[Demonstration],
     heldout_prompts: Sequence[str],
     config: SupervisedConfig,
-    control: ControlConfig = SupervisedControlConfig(),  # noqa: B008 - frozen
+    control: EarlyStoppingConfig = SupervisedEarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     scorer: Scorer | None = None,
     gold: Scorer | None = None,
     disagreement: Scorer | None = None,
     folder: Path | None = None,
     hooks: Hooks = Hooks(),  # noqa: B008
-) -> Tuned:
+) -> TuningResult:
     """Tune `policy` in place on demonstrations; the share `config.heldout` of their prompts is kept back.
 
     Only the completion is learned, the end of text included; the prompt is given. `scorer` and `gold` measure
@@ -69,7 +69,7 @@ def supervised(
     )
 
 
-class Texts(Material):
+class Texts(OfflineDataset):
     """Demonstrations, each one text."""
 
     measure = "likelihood"
@@ -88,6 +88,6 @@ class Texts(Material):
         )
 
     def figures(self, units: Sequence[int], sums: Tensor, expected: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """As `Material`; `loss` in nats a token."""
+        """As `OfflineDataset`; `loss` in nats a token."""
         lengths = self.lengths[torch.tensor(units, dtype=torch.long)].to(sums.device)
         return {"loss": -sums[:, 0] / lengths}

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.reward.judge import Judge
-from training.rlhf.reward.reward_model import Ensemble, RewardModel
+from training.rlhf.reward.reward_model import BaseRewardModel, Ensemble, RewardModel
 from training.rlhf.tuning.rollouts import completion_states
 
 
@@ -40,7 +39,7 @@ class ValueNetwork(nn.Module):
         return values.float()
 
 
-def value_trunk(judge: Judge | None, *, policy: GPT, tokenizer: Tokenizer) -> GPT:
+def initial_value_trunk(judge: BaseRewardModel | None, *, policy: GPT, tokenizer: Tokenizer) -> GPT:
     """Where a value network begins: at the reward model (of several, the first), else at the policy.
 
     Raises InputError for a reward model that reads other ids than the policy writes.

@@ -27,7 +27,7 @@ def k3(*, logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class AdaptiveCoefficient:
+class AdaptiveKLController:
     """The weight of the KL in the reward, which grows while the KL is above its target and shrinks below it.
 
     beta <- beta (1 + clip(KL / target - 1, -.2, .2) n / horizon) after n episodes (Ziegler et al. 2019, 2.2).

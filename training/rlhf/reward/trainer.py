@@ -19,18 +19,23 @@ from training.gpt.training_loop import Hooks, Limits, Stage, run_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating
-from training.rlhf.feedback.splits import Sides, choose
-from training.rlhf.reward.batching import Curriculum
+from training.rlhf.feedback.splits import FeedbackSplits, choose
+from training.rlhf.reward.batching import FeedbackBatches
 from training.rlhf.reward.evaluation import report
 from training.rlhf.reward.learner import RewardLearner
-from training.rlhf.reward.reliability import Reliability, learn_reliabilities, pooled_states, trust_in
+from training.rlhf.reward.reliability import (
+    Reliability,
+    annotator_weights,
+    estimate_reliabilities,
+    mean_pooled_states,
+)
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
-from training.rlhf.reward.tokenizer_coverage import legibility
+from training.rlhf.reward.tokenizer_coverage import tokenizer_coverage
 
-FEWEST_TO_STOP = 30
+MIN_HELDOUT_TO_STOP = 30
 """Held-out lessons below which their loss is noise, and ends no training."""
 
-ENOUGH_TEXTS = 512
+MAX_NORMALISATION_TEXTS = 512
 """Texts that tell mean and deviation of a reward well enough, and how well they are read."""
 
 # What a training may go on with otherwise than it began: they change where and how fast, not what.
@@ -94,8 +99,8 @@ def train_reward_model(
         stage = _RewardStage(trunk, tokenizer, sides, config, device=device, group=group)
         steps = stage.learners[0].steps
         texts = list(dict.fromkeys(text for each in sides.train.all for text in each.texts))
-        some = texts[:: math.ceil(len(texts) / ENOUGH_TEXTS)]
-        notes = legibility(stage.learners[0].model, *zip(*some, strict=True)).check(
+        some = texts[:: math.ceil(len(texts) / MAX_NORMALISATION_TEXTS)]
+        notes = tokenizer_coverage(stage.learners[0].model, *zip(*some, strict=True)).check(
             "the texts judged", option="policy"
         )
         state = None
@@ -151,7 +156,7 @@ class _RewardStage(Stage):
         self,
         trunk: GPT,
         tokenizer: Tokenizer,
-        sides: Sides,
+        sides: FeedbackSplits,
         config: RewardConfig,
         *,
         device: torch.device,
@@ -171,9 +176,9 @@ class _RewardStage(Stage):
             for number in range(config.members if separate else 1)
         ]
         self.reliabilities = _reliabilities(models[0], sides, config)
-        trust = trust_in(self.reliabilities)
-        lessons = Curriculum(sides.train, models[0], trust=trust, device=device)
-        self.heldout = Curriculum(sides.heldout, models[0], trust=trust, device=device, like=lessons)
+        trust = annotator_weights(self.reliabilities)
+        lessons = FeedbackBatches(sides.train, models[0], trust=trust, device=device)
+        self.heldout = FeedbackBatches(sides.heldout, models[0], trust=trust, device=device, like=lessons)
         self.learners = [
             RewardLearner(
                 f"model-{number}",
@@ -190,7 +195,7 @@ class _RewardStage(Stage):
     @property
     def may_stop(self) -> bool:
         """Whether the held-out loss decides which step is kept."""
-        return self.config.patience > 0 and self.heldout.count >= FEWEST_TO_STOP
+        return self.config.patience > 0 and self.heldout.count >= MIN_HELDOUT_TO_STOP
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One update of each model; metrics are means over them."""
@@ -264,16 +269,16 @@ class _RewardStage(Stage):
         self.best = {name.removeprefix("best-"): tensor.to(self.device) for name, tensor in kept.items()}
 
 
-def _reliabilities(model: RewardModel, sides: Sides, config: RewardConfig) -> dict[str, Reliability]:
+def _reliabilities(model: RewardModel, sides: FeedbackSplits, config: RewardConfig) -> dict[str, Reliability]:
     """How reliable each annotator is, where the config asks. Every process finds the same."""
     if not config.reliability:
         return {}
     texts = list(dict.fromkeys(text for pair in sides.comparisons for text in pair.texts))
     index = {text: place for place, text in enumerate(texts)}
     rows = model.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
-    return learn_reliabilities(
+    return estimate_reliabilities(
         sides.comparisons,
-        features=pooled_states(model.trunk, rows),
+        features=mean_pooled_states(model.trunk, rows),
         chosen=torch.tensor([index[pair.texts[0]] for pair in sides.comparisons]),
         rejected=torch.tensor([index[pair.texts[1]] for pair in sides.comparisons]),
         seed=config.seed,
