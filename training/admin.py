@@ -15,7 +15,7 @@ from labeling.access import may
 from labeling.admin.base import OfProjects, OwnProjects
 from training import runs
 from training.models import ModelVersion, Run
-from training.reports.charts import number
+from training.reports.number_format import format_number
 from training.views import start_run
 
 MAX_SHOWN_REFUSALS = 5
@@ -149,4 +149,4 @@ class ModelVersionAdmin(RedirectToPageAdmin):
         known = [
             (name, version.metrics[name]) for name in KEY_METRICS if version.metrics.get(name) is not None
         ]
-        return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in known) or "–"
+        return ", ".join(f"{name.replace('_', ' ')} {format_number(value)}" for name, value in known) or "–"

@@ -24,7 +24,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from training.models import LogLine, Run
-from training.reports.failure_hints import advice
+from training.reports.failure_hints import failure_hint
 
 MAX_AGE = timedelta(days=1)
 """Older ends are not announced any more."""
@@ -121,7 +121,7 @@ def compose(run_id: int, *, ended: str) -> Notification | None:
     lines = [f"{run} {run.get_status_display().lower()} after {run.elapsed}."]
     lines += [f"Project: {run.project.name}"] if run.project else []
     lines += [f"It made {version.name}."] if version else []
-    lines += [f"Why: {run.error}", f"What to do: {advice(run)}"] if run.error else []
+    lines += [f"Why: {run.error}", f"What to do: {failure_hint(run)}"] if run.error else []
     lines += [*run.metrics.get("notes", []), "", url]
     owner = [run.owner.email] if run.owner and run.owner.is_active and run.owner.email else []
     return Notification(
@@ -146,7 +146,7 @@ def compose(run_id: int, *, ended: str) -> Notification | None:
                     if isinstance(value, int | float) and not isinstance(value, bool)
                 },
                 "error": run.error,
-                "advice": advice(run),
+                "advice": failure_hint(run),
                 "url": url,
             },
         },

@@ -20,7 +20,7 @@ app_name = "training"
 urlpatterns = [
     # /dashboard/, /projects/<slug>/
     path("dashboard/", dashboard.dashboard, name="dashboard"),
-    path("projects/<slug:slug>/", dashboard.loop, name="loop"),
+    path("projects/<slug:slug>/", dashboard.project_dashboard, name="loop"),
     # /projects/<slug>/rounds/
     path("projects/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("projects/<slug:slug>/rounds/begin/", rounds.begin_round, name="begin_round"),
@@ -34,16 +34,16 @@ urlpatterns = [
     path("runs/<int:pk>/pause/", runs.pause_run, name="pause"),
     path("runs/<int:pk>/resume/", runs.resume_run, name="resume"),
     path("runs/<int:pk>/log/", run_records.log, name="log"),
-    path("runs/<int:pk>/samples/", run_records.run_excerpts, name="run_samples"),
+    path("runs/<int:pk>/samples/", run_records.run_samples, name="run_samples"),
     path("runs/<int:pk>/points/", run_records.points, name="points"),
     # /notices/
-    path("notices/", notifications.news, name="notices"),
+    path("notices/", notifications.notifications_list, name="notices"),
     path("notices/<int:pk>/seen/", notifications.seen, name="seen"),
     # /snapshots/, /answers/, /people/<id>/erase/
     path("snapshots/<int:pk>/", provenance.snapshot, name="snapshot"),
     path("answers/<int:pk>/", provenance.answer, name="answer"),
     path("projects/<slug:slug>/answers/", provenance.answers, name="answers"),
-    path("people/<int:pk>/erase/", provenance.erase, name="erase"),
+    path("people/<int:pk>/erase/", provenance.delete_answers, name="erase"),
     # /models/
     path("models/", versions.version_list, name="versions"),
     path("models/<str:name>/", versions.version, name="version"),
@@ -57,12 +57,12 @@ urlpatterns = [
     path("lineage/", versions.lineage_page, name="lineage"),
     # /gates/, /models/<name>/gate/
     path("gates/<int:pk>/", gates.gate, name="gate"),
-    path("gates/<int:pk>/figures/", gates.gate_figures, name="gate_figures"),
+    path("gates/<int:pk>/figures/", gates.gate_evidence, name="gate_figures"),
     path("gates/<int:pk>/more/", gates.ask_more, name="ask_more"),
     path("gates/<int:pk>/withdraw/", gates.withdraw_gate, name="withdraw_gate"),
     path("models/<str:name>/gate/", gates.open_gate, name="open_gate"),
     # /projects/<slug>/leaderboard/
     path("projects/<slug:slug>/leaderboard/", leaderboard.leaderboard, name="leaderboard"),
     # /projects/<slug>/samples/
-    path("projects/<slug:slug>/samples/", samples.samples, name="samples"),
+    path("projects/<slug:slug>/samples/", samples.generate_samples, name="samples"),
 ]

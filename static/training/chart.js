@@ -1,25 +1,25 @@
-// Reads values off the pictures of curves: under the pointer, a finger, or by the arrow keys. All pictures of
-// a page show the same step at once. What they say stands in the pictures themselves; nothing is fetched.
+// Shows the values of charts under the pointer, a finger, or with the arrow keys. All charts of a page show the
+// same step at once. The values are in the charts themselves; nothing is fetched.
 
-const reading = document.getElementById("reading");
-const read = new WeakMap();
+const liveRegion = document.getElementById("chart-values");
+const linesCache = new WeakMap();
 
-// The chosen step, where it was chosen, and whether by the keyboard. Outlives the pictures, which a page that
-// is polled replaces.
-let chosen = null;
+// The selected step, its chart, and whether it was selected with the keyboard. Outlives the charts, which polling
+// replaces.
+let selection = null;
 
 function linesOf(svg) {
-  if (read.has(svg)) return read.get(svg);
+  if (linesCache.has(svg)) return linesCache.get(svg);
   const lines = [...svg.querySelectorAll("polyline[data-steps]")].map((polyline) => ({
     steps: polyline.dataset.steps.split(" ").map(Number),
     values: polyline.dataset.values.split(" "),
     points: polyline.getAttribute("points").split(" ").map((point) => point.split(",")),
   }));
-  read.set(svg, lines);
+  linesCache.set(svg, lines);
   return lines;
 }
 
-// The place of the number nearest to `wanted` in a rising list.
+// The index of the number nearest to `wanted` in a sorted list.
 function nearest(numbers, wanted) {
   let low = 0;
   let high = numbers.length - 1;
@@ -42,31 +42,31 @@ function stepAt(svg, clientX) {
     .reduce((best, step) => (Math.abs(step - wanted) < Math.abs(best - wanted) ? step : best));
 }
 
-function show(figure, step) {
+function showStep(figure, step) {
   const svg = figure.querySelector("svg");
   const { left, right, first, last } = svg.dataset;
   const keys = figure.querySelectorAll(".key .value");
   const dots = svg.querySelectorAll("circle");
-  const said = [];
+  const texts = [];
   linesOf(svg).forEach(({ steps, values, points }, index) => {
     const place = nearest(steps, step);
     keys[index].textContent = values[place];
     dots[index].setAttribute("cx", points[place][0]);
     dots[index].setAttribute("cy", points[place][1]);
-    said.push(keys[index].parentElement.textContent.trim());
+    texts.push(keys[index].parentElement.textContent.trim());
   });
-  const cross = svg.querySelector(".cross");
+  const cursor = svg.querySelector(".cursor");
   const x = Number(left) + ((step - first) / (last - first)) * (right - left);
-  cross.setAttribute("visibility", x >= left && x <= right ? "visible" : "hidden");
-  cross.setAttribute("x1", x);
-  cross.setAttribute("x2", x);
-  const at = figure.querySelector(".at");
-  at.hidden = false;
-  at.textContent = `step ${step.toLocaleString("en")}`;
-  return `${at.textContent}: ${said.join(", ")}`;
+  cursor.setAttribute("visibility", x >= left && x <= right ? "visible" : "hidden");
+  cursor.setAttribute("x1", x);
+  cursor.setAttribute("x2", x);
+  const stepLabel = figure.querySelector(".step");
+  stepLabel.hidden = false;
+  stepLabel.textContent = `step ${step.toLocaleString("en")}`;
+  return `${stepLabel.textContent}: ${texts.join(", ")}`;
 }
 
-function showNow(figure) {
+function showLatest(figure) {
   const svg = figure.querySelector("svg");
   const keys = figure.querySelectorAll(".key .value");
   const dots = svg.querySelectorAll("circle");
@@ -75,66 +75,66 @@ function showNow(figure) {
     dots[index].setAttribute("cx", points.at(-1)[0]);
     dots[index].setAttribute("cy", points.at(-1)[1]);
   });
-  svg.querySelector(".cross").setAttribute("visibility", "hidden");
-  figure.querySelector(".at").hidden = true;
+  svg.querySelector(".cursor").setAttribute("visibility", "hidden");
+  figure.querySelector(".step").hidden = true;
 }
 
 function showAll() {
   for (const figure of document.querySelectorAll("[data-chart]")) {
-    if (chosen === null) showNow(figure);
+    if (selection === null) showLatest(figure);
     else {
-      const said = show(figure, chosen.step);
-      if (chosen.aloud && figure.dataset.chart === chosen.chart) reading.textContent = said;
+      const text = showStep(figure, selection.step);
+      if (selection.isAnnounced && figure.dataset.chart === selection.chart) liveRegion.textContent = text;
     }
   }
 }
 
-function choose(figure, step, { aloud = false } = {}) {
+function select(figure, step, { isAnnounced = false } = {}) {
   const chart = figure.dataset.chart;
-  if (chosen?.step === step && chosen.chart === chart) return;
-  chosen = { step, chart, aloud };
+  if (selection?.step === step && selection.chart === chart) return;
+  selection = { step, chart, isAnnounced };
   showAll();
 }
 
-function leave() {
-  if (chosen === null) return;
-  chosen = null;
+function clearSelection() {
+  if (selection === null) return;
+  selection = null;
   showAll();
 }
 
-const pictureOf = (target) => target.closest?.("[data-chart] svg") ?? null;
+const chartOf = (target) => target.closest?.("[data-chart] svg") ?? null;
 
-function follow(event) {
-  const svg = pictureOf(event.target);
-  if (svg) choose(svg.closest("[data-chart]"), stepAt(svg, event.clientX));
-  else if (chosen && !chosen.aloud) leave();
+function followPointer(event) {
+  const svg = chartOf(event.target);
+  if (svg) select(svg.closest("[data-chart]"), stepAt(svg, event.clientX));
+  else if (selection && !selection.isAnnounced) clearSelection();
 }
 
-document.addEventListener("pointermove", follow);
-document.addEventListener("pointerdown", follow);
-document.documentElement.addEventListener("pointerleave", leave);
+document.addEventListener("pointermove", followPointer);
+document.addEventListener("pointerdown", followPointer);
+document.documentElement.addEventListener("pointerleave", clearSelection);
 
 document.addEventListener("keydown", (event) => {
-  const svg = pictureOf(event.target);
+  const svg = chartOf(event.target);
   if (!svg || event.altKey || event.ctrlKey || event.metaKey) return;
   const figure = svg.closest("[data-chart]");
   const steps = [...new Set(linesOf(svg).flatMap((line) => line.steps))].sort((a, b) => a - b);
-  const here = chosen ? nearest(steps, chosen.step) : steps.length;
+  const here = selection ? nearest(steps, selection.step) : steps.length;
   const far = Math.max(Math.round(steps.length / 10), 1);
   const wanted = {
     ArrowLeft: here - 1, ArrowRight: here + 1, PageUp: here - far, PageDown: here + far, Home: 0, End: Infinity,
   }[event.key];
-  if (event.key === "Escape") leave();
+  if (event.key === "Escape") clearSelection();
   if (wanted === undefined) return;
   event.preventDefault();
-  choose(figure, steps[Math.min(Math.max(wanted, 0), steps.length - 1)], { aloud: true });
+  select(figure, steps[Math.min(Math.max(wanted, 0), steps.length - 1)], { isAnnounced: true });
 });
 
 document.addEventListener("focusout", (event) => {
-  // A picture that was replaced by a newer one loses the focus too, and gets it back at once.
-  if (pictureOf(event.target) && event.target.isConnected && event.relatedTarget) leave();
+  // A chart that polling replaced loses the focus too, and gets it back at once.
+  if (chartOf(event.target) && event.target.isConnected && event.relatedTarget) clearSelection();
 });
 
 document.addEventListener("htmx:afterSwap", () => {
-  if (chosen !== null) showAll();
+  if (selection !== null) showAll();
 });

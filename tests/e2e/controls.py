@@ -16,7 +16,7 @@ def begin(page: Page, kind: str) -> None:
 def set_option(page: Page, name: str, value: Any) -> None:
     """Set one field of that form, wherever it is folded away."""
     field = page.locator(f"#field-{name}")
-    page.locator("details", has=field).evaluate_all("folds => folds.forEach(fold => { fold.open = true })")
+    page.locator("details", has=field).evaluate_all("all => all.forEach((group) => { group.open = true })")
     if field.locator("select").count():
         field.locator("select").select_option(value)
     else:

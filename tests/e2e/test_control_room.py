@@ -105,7 +105,7 @@ def test_from_an_empty_site_to_a_second_version_in_production(
 
         # Its gate: people compare the two blindly.
         page.get_by_role("link", name="second", exact=True).first.click()
-        page.get_by_role("button", name="Open the gate").click()
+        page.get_by_role("button", name="Open gate").click()
         page.wait_for_url("**/gates/*/")
         gate = Gate.objects.get()
         assert eventually(lambda: Task.objects.filter(open__gt=0).exists(), seconds=120)

@@ -22,13 +22,13 @@ def test_a_round_is_begun_from_the_dashboard_and_stopped(page: Page, axe: Callab
     page.get_by_role("link", name="Dashboard", exact=True).click()
     expect(page.get_by_role("heading", name="Letters")).to_be_visible()
     page.get_by_role("button", name="Begin round 1").click()
-    expect(page.get_by_role("heading", name="Round 1 is going on")).to_be_visible()
+    expect(page.get_by_role("heading", name="Round 1 is running")).to_be_visible()
     assert Run.objects.get(kind=Run.Kind.TRAIN_REWARD).project == project
     page.get_by_role("navigation", name="Letters").get_by_role("link", name="Dashboard").click()
     expect(page.get_by_text("Wait for round 1")).to_be_visible()
     page.get_by_role("link", name="See the round").click()
     page.get_by_role("button", name="Stop the round").click()
-    expect(page.get_by_role("button", name="Begin a round now")).to_be_visible()
+    expect(page.get_by_role("button", name="Start a round")).to_be_visible()
     assert Round.objects.get().outcome == Round.Outcome.STOPPED
     page.set_viewport_size({"width": 390, "height": 844})
     for name in ("Rounds", "Dashboard"):

@@ -50,7 +50,7 @@ def test_a_run_is_watched_cancelled_resumed_and_cloned(page: Page, tmp_path: Pat
     assert not ModelVersion.objects.filter(run__isnull=False).exists()
 
     page.get_by_role("link", name="Clone").click()
-    expect(page.get_by_text(re.compile("With the settings of"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Cloned from"))).to_be_visible()
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Fine-tune #")
     cloned = Run.objects.exclude(pk=run.pk).get()

@@ -29,9 +29,9 @@ def test_a_version_leads_to_its_answers_and_is_marked_once_they_are_deleted(
     sign_in(page, admin())
 
     page.goto(policy.get_absolute_url())
-    page.get_by_role("link", name="6 answers by 2 people").click()
+    page.get_by_role("link", name="6 answers by 2 annotators").click()
     page.get_by_role("link", name="amal").click()
-    expect(page.get_by_role("heading", name="The answers in it 3")).to_be_visible()
+    expect(page.get_by_role("heading", name="Answers 3")).to_be_visible()
     page.get_by_role("row", name="Prompt 1").get_by_role("link").click()
     expect(page.get_by_text("1 › 2 › 3")).to_be_visible()
     expect(page.get_by_role("link", name=policy.name)).to_be_visible()
@@ -41,8 +41,8 @@ def test_a_version_leads_to_its_answers_and_is_marked_once_they_are_deleted(
     page.get_by_role("link", name="Delete their answers…").click()
     axe(page)
     page.get_by_label("To confirm, type the user name").fill("amal")
-    page.get_by_role("button", name="Delete the answers").click()
+    page.get_by_role("button", name="Delete answers").click()
     expect(page.get_by_text("3 answers by amal in Stories are deleted")).to_be_visible()
     assert {each.assignment.annotator for each in Annotation.objects.all()} == {people[1]}
     page.goto(policy.get_absolute_url())
-    expect(page.get_by_text("At least 3 answers that it learned from were deleted since")).to_be_visible()
+    expect(page.get_by_text("At least 3 answers that it learned from have been deleted")).to_be_visible()

@@ -30,7 +30,7 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     box = kl.locator("svg").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 260 / 480, box["y"] + box["height"] / 2)
-    expect(kl.locator(".at")).to_have_text("step 50")
+    expect(kl.locator(".step")).to_have_text("step 50")
     expect(kl.locator(".value")).to_have_text("5")
     expect(entropy.locator(".value")).to_have_text("2.5")
     page.mouse.move(2, 2)
@@ -38,11 +38,11 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     kl.locator("svg").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#reading")).to_contain_text("step 1: training 0.1")
+    expect(page.locator("#chart-values")).to_contain_text("step 1: training 0.1")
     # The page that polls keeps what was chosen.
     with page.expect_response("**/progress/"):
         pass
-    expect(kl.locator(".at")).to_have_text("step 1")
+    expect(kl.locator(".step")).to_have_text("step 1")
     # One evaluation has no others to step to; those that follow come by themselves.
     expect(page.get_by_text("text 0")).to_be_visible()
     expect(page.get_by_label("Evaluation")).to_have_count(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.template.loader import render_to_string
 
-from training.reports.charts import MOST_POINTS, Chart, Curve, Level, running_mean, thinned
+from training.reports.charts import MAX_POINTS, Chart, Curve, ReferenceLine, downsample, running_mean
 
 GOLDEN = Path(__file__).parent / "golden/chart.html"
 
@@ -16,7 +16,7 @@ LOSS = Chart(
         Curve("training", [(0, 4.0), (10, 3.0), (20, 2.5), (40, 2.0)]),
         Curve("validation", [(0, 4.0), (40, 3.0)]),
     ],
-    Level("floor", 1.0),
+    ReferenceLine("floor", 1.0),
 )
 
 
@@ -36,7 +36,7 @@ def test_points_lie_where_their_values_are() -> None:
     training, validation = LOSS.lines
     assert coordinates(training["points"]) == [(52, 12), (156, 66), (260, 93), (468, 120)]
     assert coordinates(validation["points"]) == [(52, 12), (468, 66)]
-    assert LOSS.level_y == 174
+    assert LOSS.reference_y == 174
     assert (training["steps"], training["values"]) == ("0 10 20 40", "4 3 2.5 2")
     assert training["last"] == "2"
 
@@ -48,20 +48,20 @@ def test_a_single_point_stands_at_the_left_and_no_step_is_below_it() -> None:
 
 
 def test_a_level_far_above_the_curves_is_named_and_not_drawn() -> None:
-    low = Chart("KL", [Curve("", [(0, 0.0), (10, 1.0)])], Level("budget", 15.0))
-    high = Chart("KL", [Curve("", [(0, 0.0), (10, 5.0)])], Level("budget", 15.0))
-    assert not low.shows_level
+    low = Chart("KL", [Curve("", [(0, 0.0), (10, 1.0)])], ReferenceLine("budget", 15.0))
+    high = Chart("KL", [Curve("", [(0, 0.0), (10, 5.0)])], ReferenceLine("budget", 15.0))
+    assert not low.shows_reference
     assert low.y(1.0) == 12
-    assert high.shows_level
-    assert high.level_y == 12
+    assert high.shows_reference
+    assert high.reference_y == 12
     assert "budget 15" in render_to_string("training/_chart.html", {"chart": low})
 
 
 def test_many_points_are_thinned_to_the_extremes_of_each_stretch_and_both_ends() -> None:
     values = [(step, math.sin(step / 500)) for step in range(10_000)]
     values[7_777] = (7_777, 99.0)
-    kept = thinned(values)
-    assert len(kept) <= MOST_POINTS + 4
+    kept = downsample(values)
+    assert len(kept) <= MAX_POINTS + 4
     assert {values[0], values[7_777], values[-1]} <= set(kept)
     assert kept == sorted(kept)
 

@@ -107,7 +107,7 @@ def test_one_sees_the_projects_in_which_one_may_watch_runs(client: Client) -> No
     assert "Letters" not in page
     assert "Import prompts" in page
     # A reviewer reads; the button is an admin's.
-    assert "An admin of the project does this." in page
+    assert "Only an admin of the project can do this." in page
     assert text(client, reverse("training:loop", args=["mine"]))
     assert text(client, reverse("training:rounds", args=["mine"]))
     text(client, reverse("training:loop", args=["letters"]), status=403)
@@ -187,7 +187,7 @@ def test_a_round_is_begun_and_stopped_from_its_page(as_admin: Client) -> None:
     page = as_admin.post(reverse("training:begin_round", args=[project.slug]), follow=True).content.decode()
     assert "Round 1 has begun" in page
     assert "Stop the round" in page
-    assert "Begin a round now" not in page
+    assert "Start a round" not in page
     page = as_admin.post(reverse("training:stop_round", args=[project.slug]), follow=True).content.decode()
     assert "Stopped by ada." in page
     assert Round.objects.get().outcome == Round.Outcome.STOPPED
@@ -198,7 +198,7 @@ def test_where_no_round_can_begin_the_page_says_why(as_admin: Client) -> None:
     url = reverse("training:begin_round", args=[project.slug])
     page = as_admin.post(url, follow=True).content.decode()
     assert page.count("There is no policy to start from") == 2
-    assert "Begin a round now" not in page
+    assert "Start a round" not in page
     assert not Round.objects.exists()
 
 
@@ -209,7 +209,7 @@ def test_reviewers_read_the_rounds_and_change_nothing(client: Client) -> None:
     client.force_login(person)
     url = reverse("training:rounds", args=[project.slug])
     page = text(client, url)
-    assert "Begin a round now" not in page
+    assert "Start a round" not in page
     assert "Save" not in page
     assert client.post(url, settings_of()).status_code == 403
     for name in ("begin_round", "stop_round"):

@@ -88,7 +88,7 @@ def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client)
     _, reward, policy = tuned(project, freeze(project))
     client.force_login(admin())
     page = client.get(address(ann)).content.decode()
-    for part in (project.name, "taken out of 1 snapshot", "What this cannot undo", reward.name, policy.name):
+    for part in (project.name, "removed from 1 snapshot", "You cannot undo this.", reward.name, policy.name):
         assert part in page
     assert Annotation.objects.count() == 2
 
@@ -99,8 +99,8 @@ def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> N
     client.force_login(admin())
     chosen = {"projects": [project.slug], "name": "ann"}
     page = client.post(address(ann), chosen, follow=True).content.decode()
-    assert "1 answer by ann in Stories is deleted, and taken out of 1 snapshot." in page
-    assert "There is nothing to delete" in page
+    assert "1 answer by ann in Stories is deleted, and removed from 1 snapshot." in page
+    assert "Nothing to delete" in page
     assert [each.assignment.annotator for each in Annotation.objects.all()] == [bob]
     shown = client.get(ModelVersion.objects.get(pk=policy.pk).get_absolute_url()).content.decode()
     assert "At least 1 answer that it learned from was deleted since" in shown

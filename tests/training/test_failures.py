@@ -9,7 +9,7 @@ from tests.training.objects import make_policy, start
 from training import artifacts, jobs
 from training.execution.executor import execute
 from training.models import Run
-from training.reports.failure_hints import BEGIN_ANEW, PLAIN, advice
+from training.reports.failure_hints import CLONE_HINT, RESUME_HINT, failure_hint
 
 pytestmark = pytest.mark.django_db
 
@@ -19,30 +19,30 @@ pytestmark = pytest.mark.django_db
     [
         ("batch_size: 64 sequences of 1024 tokens at once need more memory than there is", "smaller"),
         ("The process of this run was killed by signal 9; if the machine ran out of memory, …", "smaller"),
-        ("The process of this run was killed by signal 11.", "log's last lines"),
+        ("The process of this run was killed by signal 11.", "last lines of the log"),
         ("/data/books.txt: no such file or folder; corpora that go by a name are stories", "Put it back"),
         ("the files of base (base-1) were changed: their hash differs from the stored one.", "backup"),
-        ("project: “letters” has no comparisons yet; let people answer some", "answer more tasks"),
-        ("folder/last/training.json: this training began with another corpus; begin anew", "begin anew"),
-        ("learning_rate: the loss became nan at step 12; lower it", "learning rate of a third"),
-        ("OSError: [Errno 28] No space left on device", "Make room"),
-        ("device: cuda is not available on this machine; choose cpu or auto", "auto"),
+        ("project: “letters” has no comparisons yet; let people answer some", "Collect more annotations"),
+        ("folder/last/training.json: this training began with another corpus; begin anew", "start over"),
+        ("learning_rate: the loss became nan at step 12; lower it", "third of the learning rate"),
+        ("OSError: [Errno 28] No space left on device", "Free space"),
+        ("device: cuda is not available on this machine; choose cpu or auto", "Automatic"),
     ],
 )
-def test_a_known_cause_has_its_advice(error: str, what_to_do: str) -> None:
+def test_a_known_cause_has_its_hint(error: str, what_to_do: str) -> None:
     run = Run(kind=Run.Kind.PRETRAIN, status=Run.Status.FAILED, error=error)
-    assert what_to_do in advice(run)
+    assert what_to_do in failure_hint(run)
 
 
 def test_an_unknown_cause_is_resumed_where_that_is_possible() -> None:
     run = Run(kind=Run.Kind.PRETRAIN, status=Run.Status.FAILED, error="Strange.", saved_step=3)
-    assert advice(run) == PLAIN
+    assert failure_hint(run) == RESUME_HINT
     run.saved_step = None
-    assert advice(run) == BEGIN_ANEW
+    assert failure_hint(run) == CLONE_HINT
 
 
 def test_what_did_not_fail_needs_none() -> None:
-    assert advice(Run(kind=Run.Kind.PRETRAIN, status=Run.Status.CANCELLED)) == ""
+    assert failure_hint(Run(kind=Run.Kind.PRETRAIN, status=Run.Status.CANCELLED)) == ""
 
 
 @pytest.mark.django_db(transaction=True)
@@ -53,7 +53,7 @@ def test_a_version_tampered_with_fails_the_run_that_was_to_use_it() -> None:
     run = start(Run.Kind.EVALUATE, policy="base", source="stories", stories=10, split="test", detached=True)
     assert not execute(run)
     assert "hash differs" in run.error
-    assert "backup" in advice(run)
+    assert "backup" in failure_hint(run)
 
 
 def test_the_last_words_of_a_crashed_process_stand_in_the_log_once() -> None:

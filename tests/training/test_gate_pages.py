@@ -30,13 +30,13 @@ def reviewer() -> User:
 def test_one_click_on_the_page_of_a_version_opens_its_gate(client: Client) -> None:
     _, _, new = two_versions()
     client.force_login(admin())
-    assert "Open the gate" in text(client, "version", new.name)
+    assert "Open gate" in text(client, "version", new.name)
     response = client.post(reverse("training:open_gate", args=[new.name]))
     gate = Gate.objects.get()
     assert response["Location"] == gate.get_absolute_url()
-    assert "Both versions are writing" in text(client, "gate", gate.pk)
+    assert "Samples are being generated" in text(client, "gate", gate.pk)
     card = text(client, "version", new.name)
-    assert "Open the gate" not in card
+    assert "Open gate" not in card
     assert gate.get_absolute_url() in card
 
 
@@ -59,14 +59,14 @@ def test_the_page_shows_how_it_stands_and_closes_it_when_looked_at(client: Clien
     assert fragment.status_code == 286  # htmx stops asking
     page = text(client, "gate", gate.pk)
     assert "People prefer new" in page
-    assert "Go on to promote new" in page
+    assert "Promote new…" in page
     assert "every 5s" not in page
 
 
 def test_asking_more_and_withdrawing_are_for_those_who_start_runs(client: Client) -> None:
     gate = opened()
     client.force_login(reviewer())
-    assert "Withdraw" not in text(client, "gate", gate.pk)
+    assert "Withdraw gate" not in text(client, "gate", gate.pk)
     for name in ("ask_more", "withdraw_gate"):
         assert client.post(reverse(f"training:{name}", args=[gate.pk])).status_code == 403
     client.force_login(User.objects.get(username="ada"))

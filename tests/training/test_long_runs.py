@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.training.objects import admin
 from training.models import Run
-from training.reports.curves import MOST_ROWS, drawn, read
+from training.reports.curves import MAX_ROWS, read_points, run_charts
 
 pytestmark = pytest.mark.django_db
 
@@ -50,9 +50,9 @@ def test_a_page_over_100_000_rows_takes_few_queries_few_rows_and_little_time(cli
         took = time.perf_counter() - began
     assert page.status_code == 200
     assert len(queries) <= 10
-    rows, every = read(run)
+    rows, every = read_points(run)
     assert every == 256
-    assert len(list(rows)) <= 2 * MOST_ROWS
+    assert len(list(rows)) <= 2 * MAX_ROWS
     assert "one step in 256" in page.content.decode()
     assert len(page.content) < 400_000
     # 0.1 to 0.25 s on two busy cores, so a bound that only another order of magnitude breaks.
@@ -61,7 +61,7 @@ def test_a_page_over_100_000_rows_takes_few_queries_few_rows_and_little_time(cli
 
 def test_the_ends_and_every_evaluation_are_drawn() -> None:
     run = long_run()
-    curves = {(chart.title, curve.name): curve for chart in drawn(run).charts for curve in chart.curves}
+    curves = {(chart.title, curve.name): curve for chart in run_charts(run).charts for curve in chart.curves}
     entropy = curves["Entropy, nats per token", ""].values
     assert (entropy[0][0], entropy[-1]) == (1, (STEPS, 1.0))
     held_out = curves["KL, nats per sequence", "held out"].values
@@ -72,24 +72,24 @@ def test_the_ends_and_every_evaluation_are_drawn() -> None:
 def test_what_is_drawn_of_the_past_stays_as_the_run_goes_on() -> None:
     """Otherwise the curves would flicker each time that a page polls."""
     early, late = (
-        [step for step, _ in read(long_run(steps=steps))[0]] for steps in (10_000, 10_300)
+        [step for step, _ in read_points(long_run(steps=steps))[0]] for steps in (10_000, 10_300)
     )  # fmt: skip
     assert set(early[:-1]) <= set(late)
 
 
 def test_many_evaluations_are_thinned_and_their_last_is_kept() -> None:
     run = long_run(steps=20_003, every=2)
-    steps = [step for step, values in read(run)[0] if "heldout/kl" in values]
-    assert len(steps) <= 2 * MOST_ROWS
+    steps = [step for step, values in read_points(run)[0] if "heldout/kl" in values]
+    assert len(steps) <= 2 * MAX_ROWS
     assert steps[-1] == 20_003
 
 
 def test_of_a_short_run_every_row_is_drawn() -> None:
-    rows, every = read(long_run(steps=MOST_ROWS))
+    rows, every = read_points(long_run(steps=MAX_ROWS))
     assert every == 1
-    assert [step for step, _ in rows] == list(range(1, MOST_ROWS + 1))
+    assert [step for step, _ in rows] == list(range(1, MAX_ROWS + 1))
 
 
 def test_a_run_without_rows_has_no_charts() -> None:
     run = Run.objects.create(kind=Run.Kind.FINETUNE)
-    assert drawn(run).charts == []
+    assert run_charts(run).charts == []

@@ -17,7 +17,7 @@ from training.execution.simulated_annotators import answer_open_tasks
 from training.execution.versions import load_reward
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.models import ModelVersion, Run
-from training.reports.task_priorities import ordering
+from training.reports.task_priorities import task_priorities
 from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.reward.acquisition import ACQUISITION_FUNCTIONS as IMPLEMENTED
 from training.rlhf.reward.acquisition import acquisition_scores
@@ -113,9 +113,9 @@ def test_the_share_of_the_project_or_of_the_run(share: int, count: int) -> None:
     assert project.tasks.filter(choice=Task.Choice.DISAGREEMENT).count() == count
     other = executed(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", share=100 - share)
     assert project.tasks.filter(choice=Task.Choice.DISAGREEMENT).count() == 12 - count
-    report = ordering(run if share else other)
+    report = task_priorities(run if share else other)
     assert report is not None
-    assert "none at random, so figures about people on these tasks will be biased" in report.text
+    assert "none at random, so quality metrics on these tasks are biased" in report.text
 
 
 def test_one_reward_model_alone_cannot_disagree() -> None:
@@ -132,7 +132,7 @@ def test_bad_input_is_named() -> None:
     make_project()
     make_reward("ensemble", members=2)
     for asked, says in (
-        (["--reward=ensemble"], "--project: “letters” has no waiting task that nobody has begun"),
+        (["--reward=ensemble"], "--project: “letters” has no open task that nobody has started"),
         (["--reward=nobody"], "--reward: there is no “nobody”; there are: ensemble"),
         (["--reward=ensemble", "--share=101"], "--share"),
         (["--reward=ensemble", "--by=length"], "--by"),
@@ -156,10 +156,10 @@ def test_the_api_queues_it_and_the_page_shows_what_it_did(client: Client) -> Non
     assert execute(run), run.error
     client.force_login(ada)
     page = client.get(run.get_absolute_url()).content.decode()
-    assert "24 waiting tasks put in order by disagreement: " in page
-    assert "side-chosen" in page
+    assert "24 open tasks prioritised by disagreement: " in page
+    assert "part-chosen" in page
     assert "style=" not in page
-    report = ordering(run)
+    report = task_priorities(run)
     assert report is not None
     picture = report.histogram
     assert sum(picture.chosen) + sum(picture.random) == 3

@@ -130,7 +130,7 @@ def test_an_admin_starts_a_finetune_from_the_django_admin(as_admin: Client) -> N
     make_policy()
     make_reward()
     url = reverse("admin:training_run_add") + "?kind=finetune"
-    assert "A version practises" in as_admin.get(url).content.decode()
+    assert "Tune a policy by policy gradient" in as_admin.get(url).content.decode()
     answer = as_admin.post(url, {"project": "letters", "policy": "base", "reward": "taste", "steps": "5"})
     run = Run.objects.get()
     assert answer.headers["Location"] == run.get_absolute_url()

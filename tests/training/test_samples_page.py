@@ -46,9 +46,9 @@ def test_what_is_wrong_is_said_beside_its_field(ada: Client) -> None:
 
 def test_what_is_missing_is_said(ada: Client) -> None:
     make_project()
-    assert "no model yet" in ada.get("/projects/stories/samples/").text
+    assert "no policy yet" in ada.get("/projects/stories/samples/").text
     make_policy("tiny")
-    assert "no prompts for training yet" in ada.get("/projects/stories/samples/").text
+    assert "no training prompts yet" in ada.get("/projects/stories/samples/").text
 
 
 def test_the_set_up_page_leads_there(ada: Client) -> None:

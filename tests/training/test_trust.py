@@ -8,7 +8,7 @@ from django.test import Client
 from tests.training.objects import admin, annotator, make_project
 from training.management.run_command import describe_result
 from training.models import Run
-from training.reports.reward_report import trust_in
+from training.reports.reward_report import reward_report
 
 pytestmark = pytest.mark.django_db
 
@@ -79,15 +79,15 @@ def page_of(client: Client, run: Run) -> str:
 
 def test_the_page_shows_people_strengths_and_both_curves(client: Client) -> None:
     page = page_of(client, finished())
-    assert "Trust in the annotators" in page
+    assert "<h2>Annotators</h2>" in page
     assert "&lt;b&gt;ben" in page
     assert "<b>ben" not in page
     assert page.index("ann <span") < page.index("&lt;b&gt;ben")
-    assert page.count("hardly counts") == 1
-    assert "Of strength 1" in page
-    assert "Reliability curve: 52% right where 55% sure" in page
+    assert page.count("low weight") == 1
+    assert "Preference strength 1" in page
+    assert "Calibration: 52% right at 55% confidence" in page
     assert "Learning curve: 60% from 70, 65% from 140, 71% from 280 comparisons" in page
-    assert "More sure than it is right: its confidence is off by 9.3 points" in page
+    assert "Overconfident: expected calibration error 9.3 points" in page
     assert "style=" not in page
 
 
@@ -95,23 +95,23 @@ def test_where_tasks_were_chosen_those_at_random_stand_first(client: Client) -> 
     beside = {"accuracy": 0.62, "low": 0.56, "high": 0.68, "comparisons": 115}
     run = finished(heldout_chosen=50, accuracy_of_all=beside)
     page = page_of(client, run)
-    assert page.index("This model, tasks at random") < page.index("This model, chosen tasks too")
-    named = dict(trust_in(run).accuracies)
-    assert named["This model, tasks at random"].count == 70
-    assert named["This model, chosen tasks too"].rate == 0.62
-    only = trust_in(finished(heldout_chosen=120))
-    assert next(name for name, _ in only.accuracies) == "This model, tasks chosen for being hard"
+    assert page.index("This model, random tasks") < page.index("This model, all tasks")
+    named = dict(reward_report(run).accuracy_rows)
+    assert named["This model, random tasks"].count == 70
+    assert named["This model, all tasks"].rate == 0.62
+    only = reward_report(finished(heldout_chosen=120))
+    assert next(name for name, _ in only.accuracy_rows) == "This model, tasks selected by score"
 
 
 def test_all_that_is_drawn_lies_in_the_picture() -> None:
-    for plot in trust_in(finished()).plots:
-        for bar in plot.bars:
+    for plot in reward_report(finished()).plots:
+        for bar in plot.error_bars:
             assert plot.plot["left"] <= bar["x"] <= plot.plot["right"]
             assert plot.plot["top"] <= bar["high"] <= bar["y"] <= bar["low"] <= plot.plot["bottom"]
         across = [x for x, _ in plot.x_ticks]
         assert across == sorted(across)
-    learning = trust_in(finished()).plots[1]
-    first, second, third = (bar["x"] for bar in learning.bars)
+    learning = reward_report(finished()).plots[1]
+    first, second, third = (bar["x"] for bar in learning.error_bars)
     assert second - first == pytest.approx(third - second, abs=0.2)
 
 
@@ -119,7 +119,7 @@ def test_the_command_tells_the_same_in_aligned_lines_and_no_lists() -> None:
     said = describe_result(finished())
     assert "This model            71%" in said
     assert "ann        51%          41 to 55%      77" in said
-    assert "More sure than it is right" in said
+    assert "Overconfident" in said
     assert "{" not in said
     assert "[" not in said
 
@@ -130,15 +130,16 @@ def test_people_of_a_project_go_by_their_names(client: Client) -> None:
         project=make_project(),
         annotators=[person(str(user.pk), reliability=0.9), person("999999", reliability=0.9)],
     )
-    assert [each.name for each in trust_in(run).people] == ["berta", "999999"]
+    assert [each.name for each in reward_report(run).annotators] == ["berta", "999999"]
 
 
 def test_what_was_not_measured_is_left_out(client: Client) -> None:
     run = finished(
         accuracy=None, longer_wins=None, calibration=None, learning_curve=[], by_strength=[], annotators=[]
     )
-    assert not trust_in(run)
-    assert "Trust in" not in page_of(client, run)
+    assert not reward_report(run)
+    assert "Accuracy and calibration" not in page_of(client, run)
+    assert "<h2>Annotators</h2>" not in page_of(client, run)
     assert "annotator" not in describe_result(run)
     unweighed = finished(annotators=[{"annotator": "ann", "heldout_accuracy": None}])
-    assert not trust_in(unweighed).weighed
+    assert not reward_report(unweighed).has_reliabilities

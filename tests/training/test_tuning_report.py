@@ -7,7 +7,7 @@ from django.test import Client
 
 from tests.training.objects import admin
 from training.models import Run
-from training.reports.tuning_report import lines, tuning_report
+from training.reports.tuning_report import terminal_lines, tuning_report
 
 pytestmark = pytest.mark.django_db
 
@@ -47,20 +47,20 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
 @pytest.mark.parametrize(
     ("stopped", "said", "is_warning"),
     [
-        ("steps", "It made all the steps that it was given: 40 of them.", False),
-        ("minutes", "Its time was up, after 40 steps.", False),
-        ("diverged", "The loss or its gradient became infinite, after 40 steps.", True),
+        ("steps", "Step limit reached: 40 steps.", False),
+        ("minutes", "Time limit reached, after 40 steps.", False),
+        ("diverged", "Diverged: the loss or its gradient became infinite, after 40 steps.", True),
         ("no better version in 3 evaluations", "No better version in 3 evaluations, after 40 steps.", True),
     ],
 )
 def test_every_end_is_a_sentence(stopped: str, said: str, is_warning: bool) -> None:
     report = tuning_report(tuned(stopped=stopped))
     assert report is not None
-    assert (report.ended, report.is_warning) == (said, is_warning)
+    assert (report.stop_reason, report.is_warning) == (said, is_warning)
 
 
 @pytest.mark.parametrize(
-    ("best_step", "said"), [(0, "as it was before"), (40, "The last version"), (20, "rolled back")]
+    ("best_step", "said"), [(0, "initial policy"), (40, "The last checkpoint"), (20, "Rolled back")]
 )
 def test_it_says_which_version_was_kept(best_step: int, said: str) -> None:
     report = tuning_report(tuned(best_step=best_step))
@@ -82,13 +82,13 @@ def test_changes_come_in_the_order_of_their_weight_with_their_ranges() -> None:
 
 
 def test_the_terminal_says_the_same() -> None:
-    said = "\n".join(lines(tuned()))
-    assert "It made all the steps" in said
-    assert "rolled back" in said
+    said = "\n".join(terminal_lines(tuned()))
+    assert "Step limit reached" in said
+    assert "Rolled back" in said
     assert "Win rate" in said
 
 
 def test_other_runs_have_no_such_report() -> None:
     run = Run.objects.create(kind=Run.Kind.EVALUATE)
     assert tuning_report(run) is None
-    assert lines(run) == []
+    assert terminal_lines(run) == []

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.training.objects import admin, make_policy, make_project, running
 from training import runs
 from training.models import LogLine, MetricPoint, Run, RunSample
-from training.reports.queue_position import waiting
+from training.reports.queue_position import queue_position
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def test_a_run_is_paused_and_taken_up_again_from_its_page(as_admin: Client) -> N
     assert "pausing at the next step" in page_of(as_admin, run)
     run.finish(Run.Status.PAUSED)
     page = page_of(as_admin, run)
-    assert "begins anew when it is resumed" in page
+    assert "it will start over when resumed" in page
     assert "every 2s" not in page
     as_admin.post(address("resume", run))
     run.refresh_from_db()
@@ -75,9 +75,9 @@ def test_a_queued_run_tells_its_place_in_the_queue(as_admin: Client) -> None:
     first, second, third = queued(), queued(), queued()
     running()
     a_worker_is_there()
-    places = [waiting(run) for run in (first, second, third)]
-    assert [place.before for place in places if place] == [0, 1, 2]
-    assert "2 runs before it in the queue, 1 run is being executed" in page_of(as_admin, third)
+    places = [queue_position(run) for run in (first, second, third)]
+    assert [place.runs_ahead for place in places if place] == [0, 1, 2]
+    assert "2 runs ahead in the queue, 1 run running" in page_of(as_admin, third)
     assert "next in the queue" in page_of(as_admin, first)
 
 
@@ -86,17 +86,17 @@ def test_a_resumed_run_waits_behind_those_that_were_there() -> None:
     first.finish(Run.Status.PAUSED)
     second = queued()
     runs.resume(first)
-    place, other = waiting(first), waiting(second)
+    place, other = queue_position(first), queue_position(second)
     assert place is not None
     assert other is not None
-    assert (place.before, other.before) == (1, 0)
+    assert (place.runs_ahead, other.runs_ahead) == (1, 0)
 
 
 def test_a_queue_without_a_worker_says_so(as_admin: Client) -> None:
     assert "no worker is running" in page_of(as_admin, queued())
 
 
-# -- Excerpts ---------------------------------------------------------------------------------------------
+# -- Samples ----------------------------------------------------------------------------------------------
 
 
 def writes(run: Run, *steps: int) -> None:
@@ -120,12 +120,12 @@ def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slide
     run = running()
     writes(run, 0)
     page = page_of(as_admin, run)
-    assert '<input type="hidden" id="place-of" name="of" value="1">' in page
+    assert '<input type="hidden" id="known-evaluations" name="of" value="1">' in page
     assert 'type="range"' not in page
     assert as_admin.get(address("run_samples", run, "?of=1")).status_code == 204
     writes(run, 10)
     grown = as_admin.get(address("run_samples", run, "?of=1")).content.decode()
-    assert 'id="excerpts"' in grown
+    assert 'id="samples"' in grown
     assert 'type="range"' in grown
 
 
@@ -193,7 +193,7 @@ def test_resources_are_shown_as_they_were_read(as_admin: Client) -> None:
         {"memory": 1.25e9, "peak_memory": 1.6e9, "machine_memory": 16e9, "cpu": 1.5, "cores": 2}
     )
     page = page_of(as_admin, run)
-    assert "1.2 GB, at most 1.6 GB of 16 GB" in page
+    assert "1.2 GB, peak 1.6 GB of 16 GB" in page
     assert "1.5 of 2 cores" in page
 
 
@@ -223,7 +223,7 @@ def test_the_kl_is_drawn_against_its_budget(as_admin: Client) -> None:
     )
     page = page_of(as_admin, run)
     assert "budget 3.5" in page
-    assert 'class="level"' in page
+    assert 'class="reference"' in page
 
 
 # -- The list ---------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_the_list_is_narrowed_by_kind_status_project_and_owner(client: Client) -
     assert shown(client, "?project=letters") == {of_project.pk}
     assert shown(client, "?mine=on&status=running") == {hers.pk}
     assert shown(client, "?kind=cake&project=none") == {hers.pk, queued_one.pk, of_project.pk}
-    assert "No such runs" in client.get(reverse("training:runs") + "?kind=dpo").content.decode()
+    assert "No matching runs" in client.get(reverse("training:runs") + "?kind=dpo").content.decode()
 
 
 def test_a_long_list_is_paged_and_keeps_its_filter(as_admin: Client) -> None:
@@ -258,7 +258,7 @@ def test_a_long_list_is_paged_and_keeps_its_filter(as_admin: Client) -> None:
     assert len(shown(as_admin, "?kind=dpo&page=2")) == 1
 
 
-# -- Notices ----------------------------------------------------------------------------------------------
+# -- Notifications ----------------------------------------------------------------------------------------
 
 
 def test_any_page_tells_its_owner_once_that_a_run_has_ended(client: Client) -> None:

@@ -174,7 +174,7 @@ def _by_project(rows: Iterable[Any]) -> dict[int, Any]:
 
 
 def _last_policies(projects: Sequence[int]) -> dict[int, list[ModelVersion]]:
-    mine = ModelVersion.objects.policies().filter(project__in=projects)
+    mine = ModelVersion.objects.policies().filter(project__in=projects).with_history()
     place = Window(RowNumber(), partition_by="project", order_by=F("pk").desc())
     last = mine.exclude(stage=ModelVersion.Stage.ARCHIVED).annotate(place=place)
     rows = last.filter(place__lte=LAST_VERSIONS).select_related("parent", "run__reward").order_by("-pk")

@@ -156,7 +156,7 @@ def require_prompts(form: forms.Form, project: Project) -> None:
         form.add_error(
             "project",
             f"“{project.slug}” has no prompts to train on; add some with `manage.py add_prompts "
-            f"{project.slug} --file FILE` or on its set-up page.",
+            f"{project.slug} --file FILE` or on its settings page.",
         )
 
 

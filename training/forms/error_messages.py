@@ -39,10 +39,10 @@ def page_message(message: str, form: RunForm) -> str:
         return f"“{field_label(form, name)}”" if name in form.fields else match[0]
 
     def command(match: re.Match[str]) -> str:
-        return f"a run “{FORMS[match[1]].kind.label}”" if match[1] in FORMS else "the project's set-up page"
+        return f"a run “{FORMS[match[1]].kind.label}”" if match[1] in FORMS else "the project's settings page"
 
     message = re.sub(
-        r"with `manage\.py add_prompts[^`]*`( or on its set-up page)?", "on its set-up page", message
+        r"with `manage\.py add_prompts[^`]*`( or on its settings page)?", "on its settings page", message
     )
     message = re.sub(r"`manage\.py (\w+)[^`]*`", command, message)
     slug = current_value(form, "project") if "project" in form.fields else None

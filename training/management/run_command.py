@@ -20,7 +20,7 @@ from training.management.options import add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 from training.models import Run
 from training.reports import evaluation_report, reward_report, task_priorities, tuning_report
-from training.reports.charts import figures
+from training.reports.charts import metric_rows
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HELPER_EXIT_DELAY = 3.0
@@ -138,12 +138,12 @@ def describe_result(run: Run) -> str:
     """A run's result as text: the version it made, and its metrics."""
     made = f" made {run.version.name}" if hasattr(run, "version") else ""
     lines = [f"{run}{made} in {run.seconds or 0:.0f} s"]
-    lines += [f"  {name:<24} {value}" for name, value in figures(run.metrics)]
+    lines += [f"  {name:<24} {value}" for name, value in metric_rows(run.metrics)]
     lines += [
-        *evaluation_report.lines(run),
-        *reward_report.lines(run),
-        *tuning_report.lines(run),
-        *task_priorities.lines(run),
+        *evaluation_report.terminal_lines(run),
+        *reward_report.terminal_lines(run),
+        *tuning_report.terminal_lines(run),
+        *task_priorities.terminal_lines(run),
     ]
     lines += [f"  Note: {note}" for note in run.metrics.get("notes", [])]
     return "\n".join(lines)

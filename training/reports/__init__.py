@@ -1,1 +1,1 @@
-"""What runs came to, as pages and commands show it. No torch."""
+"""Results of runs for pages and terminals: tables, sentences and charts. No torch."""

@@ -1,6 +1,6 @@
-"""Curves as SVG, drawn on the server. No script, no inline style: colours come from the style sheet.
+"""Line charts as SVG, drawn on the server. No script, no inline style: colours come from the style sheet.
 
-What the pointer reads off a picture stands in it as well: the steps and the values of all that is drawn.
+The SVG also carries the steps and values of every line, which a script reads off under the pointer.
 """
 
 import math
@@ -10,17 +10,19 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+from training.reports.number_format import format_number
+
 WIDTH, HEIGHT = 480, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 26
-MOST_POINTS = 240
-FEWEST_TO_SMOOTH = 40
+MAX_POINTS = 240
+MIN_POINTS_TO_SMOOTH = 40
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure over the steps of a run; `values` are (step, value), by step.
+    """One metric over the steps of a run; `values` are (step, value), sorted by step.
 
-    Of a noisy figure the running mean is drawn, and the values themselves faintly behind it.
+    A noisy metric is drawn as its running mean, with the values themselves faintly behind it.
     """
 
     name: str
@@ -29,32 +31,32 @@ class Curve:
 
     @property
     def last(self) -> str:
-        return number(self.values[-1][1])
+        return format_number(self.values[-1][1])
 
 
 @dataclass(frozen=True)
-class Level:
-    """A value that curves are read against: a budget, or where two are even."""
+class ReferenceLine:
+    """A value to compare curves with, such as a budget or a win rate of one half."""
 
     name: str
     value: float
 
     @property
     def text(self) -> str:
-        return f"{self.name} {number(self.value)}"
+        return f"{self.name} {format_number(self.value)}"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A titled picture of curves that share an axis. Template-ready: all coordinates are in the view box."""
+    """Curves that share an axis, under one title. Template-ready: all coordinates are in the view box."""
 
     title: str
     curves: Sequence[Curve]
-    level: Level | None = None
+    reference: ReferenceLine | None = None
 
     @property
     def name(self) -> str:
-        """The title as an id in the page."""
+        """The title as an HTML id."""
         return "-".join("".join(letter if letter.isalnum() else " " for letter in self.title.lower()).split())
 
     @property
@@ -80,8 +82,8 @@ class Chart:
     @cached_property
     def _range(self) -> tuple[float, float]:
         values = [value for curve in self.curves for _, value in curve.values]
-        if self.level is not None and self.shows_level:
-            values.append(self.level.value)
+        if self.reference is not None and self.shows_reference:
+            values.append(self.reference.value)
         low, high = min(values), max(values)
         if high - low < 1e-9:
             pad = abs(high) * 0.1 or 1.0
@@ -89,16 +91,16 @@ class Chart:
         return low, high
 
     @property
-    def shows_level(self) -> bool:
-        """Whether the level is drawn: a curve has come to a quarter of it. Else it would flatten them all."""
-        if self.level is None:
+    def shows_reference(self) -> bool:
+        """Whether the reference line is drawn: once a curve reaches a quarter of it."""
+        if self.reference is None:
             return False
-        return max(value for curve in self.curves for _, value in curve.values) >= self.level.value / 4
+        return max(value for curve in self.curves for _, value in curve.values) >= self.reference.value / 4
 
     @property
-    def level_y(self) -> float:
-        assert self.level is not None
-        return self.y(self.level.value)
+    def reference_y(self) -> float:
+        assert self.reference is not None
+        return self.y(self.reference.value)
 
     def x(self, step: float) -> float:
         low, high = self.steps
@@ -110,19 +112,19 @@ class Chart:
 
     @cached_property
     def lines(self) -> list[dict[str, object]]:
-        """Each curve as the `points` of a polyline, with what they say, and its last point and value."""
+        """Each curve as the `points` of a polyline, with its steps and values, and its last point."""
         return [self._line(curve) for curve in self.curves]
 
     def _line(self, curve: Curve) -> dict[str, object]:
-        drawn = thinned(curve.values)
+        points = downsample(curve.values)
         step, value = curve.values[-1]
-        mean = thinned(running_mean(curve.values)) if curve.is_noisy else []
+        mean = downsample(running_mean(curve.values)) if curve.is_noisy else []
         return {
             "name": curve.name,
-            "points": self._points(drawn),
+            "points": self._points(points),
             "mean": self._points(mean),
-            "steps": " ".join(str(step) for step, _ in drawn),
-            "values": " ".join(number(value) for _, value in drawn),
+            "steps": " ".join(str(step) for step, _ in points),
+            "values": " ".join(format_number(value) for _, value in points),
             "x": self.x(step),
             "y": self.y(value),
             "last": curve.last,
@@ -134,12 +136,12 @@ class Chart:
     @property
     def y_ticks(self) -> list[tuple[float, str]]:
         low, high = self._range
-        return [(self.y(tick), number(tick)) for tick in ticks(low, high, 4)]
+        return [(self.y(tick), format_number(tick)) for tick in ticks(low, high, 4)]
 
     @property
     def x_ticks(self) -> list[tuple[float, str]]:
         low, high = self.steps
-        return [(self.x(tick), number(tick)) for tick in ticks(low, high, 5) if tick == int(tick)]
+        return [(self.x(tick), format_number(tick)) for tick in ticks(low, high, 5) if tick == int(tick)]
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
@@ -150,59 +152,52 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [round(index * step, 12) for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def thinned(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """At most about `MOST_POINTS` of the values, in order: the lowest and the highest of each stretch, and
-    both ends."""
-    if len(values) <= MOST_POINTS:
+def downsample(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """At most about `MAX_POINTS` of the values, in order: the lowest and highest of each window, and both
+    ends."""
+    if len(values) <= MAX_POINTS:
         return values
-    size = math.ceil(2 * len(values) / MOST_POINTS)
+    size = math.ceil(2 * len(values) / MAX_POINTS)
     kept = {values[0], values[-1]}
     for start in range(0, len(values), size):
-        stretch = values[start : start + size]
-        kept |= {min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}
+        window = values[start : start + size]
+        kept |= {min(window, key=lambda point: point[1]), max(window, key=lambda point: point[1])}
     return sorted(kept)
 
 
 def running_mean(values: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """Each value as the mean of those around it, a tenth of all; none where there are few.
+    """Each value averaged over a window of a tenth of all values; empty for short curves.
 
-    At the beginning, where curves are steep, it reaches no farther to the right than to the left; at the end
-    it makes do with what there is.
+    At the start, where curves are steep, the window shrinks on both sides; at the end only on the right.
     """
-    if len(values) < FEWEST_TO_SMOOTH:
+    if len(values) < MIN_POINTS_TO_SMOOTH:
         return []
     sums = [0.0, *accumulate(value for _, value in values)]
-    reach = len(values) // 20
+    radius = len(values) // 20
     smooth = []
     for index, (step, _) in enumerate(values):
-        near = min(reach, index)
-        first, last = index - near, min(index + near, len(values) - 1)
+        left = min(radius, index)
+        first, last = index - left, min(index + left, len(values) - 1)
         smooth.append((step, (sums[last + 1] - sums[first]) / (last + 1 - first)))
     return smooth
 
 
-def number(value: float) -> str:
-    """A figure for an axis or a label: three or four digits that matter."""
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) < 0.001 or abs(value) >= 100_000:
-        return f"{value:.1e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-FIRST = (
+METRIC_ORDER = (
     "gold_accuracy", "accuracy", "longer_wins", "perplexity", "validation_loss", "bits_per_byte",
     "reward_before", "reward_after", "kl", "comparisons", "tasks",
 )  # fmt: skip
-"""The figures that people look for, in their order; the others follow by name."""
+"""The most important metrics in their order on a page; the others follow by name."""
 
 
-def figures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Named figures as people read them: single numbers only."""
+def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, value) of the metrics that are single numbers."""
     numbers = {
         name: value
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    order = sorted(numbers, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-    return [(name.replace("_", " ").replace("kl", "KL"), number(numbers[name])) for name in order]
+    order = sorted(
+        numbers,
+        key=lambda name: (METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER), name),
+    )
+    return [(name.replace("_", " ").replace("kl", "KL"), format_number(numbers[name])) for name in order]

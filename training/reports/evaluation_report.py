@@ -1,4 +1,4 @@
-"""What an evaluation of two versions found, as people read it: rows of a page, lines in a terminal."""
+"""The report of a head-to-head evaluation of two versions: tables of its page, lines for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,25 +6,26 @@ from typing import Any
 
 from training.forms.judges import PEOPLE
 from training.models import Run
-from training.reports.charts import figures
+from training.reports.charts import metric_rows
+from training.reports.number_format import pluralise
 
-WIDTH = 120
-"""Of the picture of an interval: from 0 to 100 %."""
+INTERVAL_WIDTH = 120
+"""Width of the plot of an interval, from 0 to 100 %."""
 
-TEXT_FIGURES = (
-    ("words", "Words", "mean of a completion"),
-    ("repetition", "Repetition", "words that stood in the completion before"),
-    ("repeated_4_grams", "Repeated phrases", "the same of four words in a row"),
-    ("distinct_1", "Distinct words", "different ones over all, in all completions together"),
-    ("distinct_2", "Distinct pairs", "the same of two words in a row"),
-    ("distinct_texts", "Distinct completions", "share that repeats no other"),
+TEXT_METRICS = (
+    ("words", "Words", "mean per completion"),
+    ("repetition", "Repetition", "share of words that repeat an earlier one"),
+    ("repeated_4_grams", "Repeated 4-grams", "share of four-word phrases that repeat"),
+    ("distinct_1", "Distinct words", "distinct-1 over all completions"),
+    ("distinct_2", "Distinct pairs", "distinct-2 over all completions"),
+    ("distinct_texts", "Distinct completions", "share that differ from all others"),
 )
-"""The figures of texts in the order in which they are shown: key, name, what it means."""
+"""Metrics of the completions in their order on the page: key, name, meaning."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A rate with its 95 % interval, in words and as coordinates of a picture."""
+    """A rate with its 95 % interval, as text and as coordinates of a plot."""
 
     rate: float
     low: float
@@ -41,24 +42,24 @@ class Interval:
 
     @property
     def range(self) -> str:
-        """The interval in words."""
+        """The interval as text."""
         return f"{100 * self.low:.0f} to {self.high:.0%}"
 
     @property
     def is_clear(self) -> bool:
-        """Whether one half lies outside."""
+        """Whether the interval excludes one half."""
         return not self.low <= 0.5 <= self.high
 
     @property
     def x(self) -> dict[str, float]:
-        """Where the ends, the rate and one half are drawn."""
-        places = {"low": self.low, "rate": self.rate, "high": self.high, "half": 0.5}
-        return {name: round(share * WIDTH, 1) for name, share in places.items()}
+        """The coordinates of the ends, the rate and one half."""
+        rates = {"low": self.low, "rate": self.rate, "high": self.high, "half": 0.5}
+        return {name: round(share * INTERVAL_WIDTH, 1) for name, share in rates.items()}
 
 
 @dataclass(frozen=True)
 class JudgeRow:
-    """What one judge said."""
+    """The results of one judge."""
 
     judge: str
     kind: str
@@ -75,14 +76,14 @@ class JudgeRow:
         """From a run's metrics."""
         won = Interval.of(row["won"])
         by_people = row["judge"] == PEOPLE
-        basis = counted(row["prompts"], "prompt")
+        basis = pluralise(row["prompts"], "prompt")
         if won is None:
             basis = "no answers"
         elif by_people:
-            answers = counted(won.count, "answer")
-            basis = f"{answers} by {counted(len(row['annotators']), 'person', 'people')} on {basis}"
-        remarks = [counted(row["ties"], "tie")] if row["ties"] else []
-        for key, what in (("all_bad", "both bad"), ("skipped", "skipped"), ("open", "still open")):
+            answers = pluralise(won.count, "answer")
+            basis = f"{answers} by {pluralise(len(row['annotators']), 'person', 'people')} on {basis}"
+        remarks = [pluralise(row["ties"], "tie")] if row["ties"] else []
+        for key, what in (("all_bad", "all bad"), ("skipped", "skipped"), ("open", "still open")):
             remarks += [f"{row[key]} {what}"] if row.get(key) else []
         return cls(
             judge=row["judge"],
@@ -97,36 +98,32 @@ class JudgeRow:
         )
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 prompt`, `2 prompts`, `2 people`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
 def judge_rows(run: Run) -> list[JudgeRow]:
     """A row for each judge of an evaluation."""
     return [JudgeRow.of(row) for row in run.metrics.get("judges", [])]
 
 
-def text_rows(run: Run) -> list[tuple[str, str, str, str]]:
-    """(name, what it means, ours, theirs) of the figures of texts."""
+def text_metric_rows(run: Run) -> list[tuple[str, str, str, str]]:
+    """(name, meaning, ours, theirs) of the metrics of the completions."""
     sides = run.metrics.get("texts", [])
     if len(sides) != 2:
         return []
     ours, theirs = sides
     return [
-        (name, meaning, shown(key, ours[key]), shown(key, theirs[key])) for key, name, meaning in TEXT_FIGURES
+        (name, meaning, format_text_metric(key, ours[key]), format_text_metric(key, theirs[key]))
+        for key, name, meaning in TEXT_METRICS
     ]
 
 
-def shown(key: str, value: float | None) -> str:
-    """Lengths as numbers, everything else as a share."""
+def format_text_metric(key: str, value: float | None) -> str:
+    """Lengths as numbers, everything else in percent."""
     if value is None:
         return "–"
     return f"{value:.1f}" if key == "words" else f"{value:.0%}"
 
 
 def best_of_rows(run: Run) -> tuple[list[str], list[tuple[str, ...]]]:
-    """What choosing the best of n came to: the heads of a table, and its rows."""
+    """The result of best-of-n sampling: the column headings of a table, and its rows."""
     curve = run.metrics.get("best_of", [])
     if not curve:
         return [], []
@@ -145,28 +142,28 @@ def best_of_rows(run: Run) -> tuple[list[str], list[tuple[str, ...]]]:
 
 
 def example_rows(run: Run) -> list[dict[str, Any]]:
-    """Pairs of completions with what each judge said: who won by it, and by what."""
+    """Pairs of completions with the verdict of each judge."""
     return [
-        {**example, "verdicts": [said(verdict) for verdict in example["verdicts"]]}
+        {**example, "verdicts": [verdict_row(verdict) for verdict in example["verdicts"]]}
         for example in run.metrics.get("examples", [])
         if "verdicts" in example
     ]
 
 
-def said(verdict: dict[str, Any]) -> dict[str, str]:
-    """One judge's word on one pair."""
+def verdict_row(verdict: dict[str, Any]) -> dict[str, str]:
+    """One judge's verdict on one pair: the winner, and the scores or answers."""
     points = verdict["points"]
     winner = "tie" if points == 0.5 else "ours" if points > 0.5 else "theirs"
     if verdict["judge"] == PEOPLE:
-        agreed, how = max(points, 1 - points), counted(verdict["answers"], "answer")
+        agreed, how = max(points, 1 - points), pluralise(verdict["answers"], "answer")
         how = how if agreed == 1 or winner == "tie" else f"{agreed:.0%} of {how}"
     else:
         how = f"{verdict['score']:z.2f} against {verdict['score_against']:z.2f}"
     return {"judge": verdict["judge"], "winner": winner, "how": how}
 
 
-def names(run: Run) -> tuple[str, str]:
-    """Who is compared, as people call them."""
+def compared_names(run: Run) -> tuple[str, str]:
+    """The names of the two sides."""
     ours = str(run.policy)
     if run.parameters.get("best_of", 1) > 1:
         ours = f"best of {run.parameters['best_of']} by {ours}"
@@ -174,25 +171,27 @@ def names(run: Run) -> tuple[str, str]:
 
 
 def next_step(run: Run) -> str:
-    """What to do once blind tasks are open; empty where none were opened."""
+    """What to do once blind tasks are open; empty if none were opened."""
     if not run.metrics.get("tasks") or run.project is None:
         return ""
     asked = f"--policy {run.policy} --against {run.parameters['against']} --project {run.project.slug}"
     return (
-        f"{counted(run.metrics['tasks'], 'blind task')} opened at {run.project.get_absolute_url()}; "
+        f"{pluralise(run.metrics['tasks'], 'blind task')} opened at {run.project.get_absolute_url()}; "
         f"once people have answered, see `manage.py evaluate {asked} --judge {PEOPLE}`."
     )
 
 
-def context(run: Run) -> dict[str, Any]:
-    """What the page shows of an evaluation that compared two versions."""
+def evaluation_context(run: Run) -> dict[str, Any]:
+    """The template context of an evaluation that compared two versions."""
     heads, rows = best_of_rows(run)
-    elsewhere = {"prompts", "tasks"}
+    shown_elsewhere = {"prompts", "tasks"}
     return {
-        "figures": figures({name: value for name, value in run.metrics.items() if name not in elsewhere}),
+        "metrics": metric_rows(
+            {name: value for name, value in run.metrics.items() if name not in shown_elsewhere}
+        ),
         "judges": judge_rows(run),
-        "names": names(run),
-        "texts": text_rows(run),
+        "names": compared_names(run),
+        "texts": text_metric_rows(run),
         "best_of_heads": heads,
         "best_of": rows,
         "pairs": example_rows(run),
@@ -200,21 +199,21 @@ def context(run: Run) -> dict[str, Any]:
     }
 
 
-def lines(run: Run) -> list[str]:
-    """The evaluation for a terminal; nothing for a run that compared no versions."""
+def terminal_lines(run: Run) -> list[str]:
+    """The report for a terminal; empty for a run that compared no versions."""
     judges = judge_rows(run)
     if not judges:
         return []
-    ours, theirs = names(run)
+    ours, theirs = compared_names(run)
     heads = ("judge", f"{ours} wins", "95 % interval", "on", "longer won", "agrees with people")
     found = [f"  {ours} against {theirs}"]
-    found += columns(
+    found += format_table(
         heads,
         [
             (
                 row.judge,
-                str(row.won or "–"),
-                row.won.range if row.won else "no answer yet",
+                str(row.win_rate or "–"),
+                row.win_rate.range if row.win_rate else "no answers yet",
                 f"{row.basis} ({row.remarks})" if row.remarks else row.basis,
                 f"{row.longer_win_rate} of {row.longer_win_rate.count}" if row.longer_win_rate else "–",
                 f"{row.agreement} ({row.agreement.range})" if row.agreement else "–",
@@ -222,10 +221,10 @@ def lines(run: Run) -> list[str]:
             for row in judges
         ],
     )
-    found += columns(
+    found += format_table(
         ("mean score by", ours, theirs), [(row.judge, *row.scores) for row in judges if row.scores]
     )
-    found += columns(
+    found += format_table(
         ("annotator", "answers", f"{ours} wins"),
         [
             (each["annotator"], str(each["answers"]), f"{each['rate']:.0%}")
@@ -233,13 +232,13 @@ def lines(run: Run) -> list[str]:
             for each in row.annotators
         ],
     )
-    found += columns(*best_of_rows(run))
-    found += columns(("texts", ours, theirs), [(name, a, b) for name, _, a, b in text_rows(run)])
+    found += format_table(*best_of_rows(run))
+    found += format_table(("texts", ours, theirs), [(name, a, b) for name, _, a, b in text_metric_rows(run)])
     return [*found, "", f"  {next_step(run)}"] if next_step(run) else found
 
 
-def columns(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows under their heads as lines with aligned columns, after an empty line; nothing without rows."""
+def format_table(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A table as lines with aligned columns, after an empty line; empty without rows."""
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]

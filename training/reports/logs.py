@@ -1,23 +1,23 @@
-"""The last lines of a run's log, as its page shows them."""
+"""The last lines of a run's log."""
 
 from dataclasses import dataclass
 
 from training.models import LogLine, Run
 
-TAIL = 200
-"""Lines that a page shows at once."""
+MAX_LINES = 200
+"""Lines that a page shows at most."""
 
 
 @dataclass(frozen=True)
-class Tail:
-    """Lines in the order in which they were said; `last` is where the next ones begin."""
+class LogTail:
+    """Lines in order; `last` is the id to continue after."""
 
     lines: list[LogLine]
     last: int
 
 
-def tail(run: Run, *, after: int = 0) -> Tail:
-    """The last lines of those said after the line `after`."""
-    latest = run.log.filter(pk__gt=after).order_by("-pk")[:TAIL]
+def log_tail(run: Run, *, after: int = 0) -> LogTail:
+    """The last lines among those after the line with the id `after`."""
+    latest = run.log.filter(pk__gt=after).order_by("-pk")[:MAX_LINES]
     lines = list(latest)[::-1]
-    return Tail(lines, last=lines[-1].pk if lines else after)
+    return LogTail(lines, last=lines[-1].pk if lines else after)

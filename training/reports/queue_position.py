@@ -1,4 +1,4 @@
-"""What a queued run waits for, as its page says it."""
+"""The position of a queued run in the queue."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,40 +8,40 @@ from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateW
 
 from training import runs
 from training.models import Run
+from training.reports.number_format import pluralise
 
-WORKER_SILENCE = timedelta(seconds=20)
-"""A worker that has not been heard of for so long is taken to be gone."""
+WORKER_TIMEOUT = timedelta(seconds=20)
+"""A worker whose last heartbeat is older counts as gone."""
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """How many runs are taken before this one, how many are being executed, and whether anybody will come."""
+class QueuePosition:
+    """How many queued runs come first, how many are running, and whether a worker is there."""
 
-    before: int
-    going: int
+    runs_ahead: int
+    running: int
     has_worker: bool
 
     @property
     def text(self) -> str:
-        """The same in a line."""
+        """The position in a sentence."""
         if not self.has_worker:
             return "no worker is running: start one with “manage.py worker”"
-        if self.before:
-            return f"{number_of(self.before, 'run')} before it in the queue{self._going}"
-        return f"next in the queue{self._going}"
+        if self.runs_ahead:
+            return f"{pluralise(self.runs_ahead, 'run')} ahead in the queue{self._running_text}"
+        return f"next in the queue{self._running_text}"
 
     @property
-    def _going(self) -> str:
-        if not self.going:
+    def _running_text(self) -> str:
+        if not self.running:
             return ""
-        return f", {number_of(self.going, 'run')} {'is' if self.going == 1 else 'are'} being executed"
+        return f", {pluralise(self.running, 'run')} running"
 
 
-def waiting(run: Run) -> Waiting | None:
-    """What a queued run waits for; None for one that does not wait for a worker.
+def queue_position(run: Run) -> QueuePosition | None:
+    """The position of a queued run; None for a run that does not wait for a worker.
 
-    Workers take jobs in the order in which they were put into the queue: a resumed run has a later one than
-    its number tells.
+    Workers take jobs in the order in which they were queued; the job of a resumed run is newer than the run.
     """
     if run.status != Run.Status.QUEUED or not run.detached:
         return None
@@ -51,15 +51,10 @@ def waiting(run: Run) -> Waiting | None:
     )
     order = list(jobs.order_by("-priority", "pk").values_list("queueing_lock", flat=True))
     own = runs.queueing_lock(run.pk)
-    return Waiting(
-        before=order.index(own) if own in order else len(order),
-        going=Run.objects.filter(status=Run.Status.RUNNING, detached=True).count(),
+    return QueuePosition(
+        runs_ahead=order.index(own) if own in order else len(order),
+        running=Run.objects.filter(status=Run.Status.RUNNING, detached=True).count(),
         has_worker=ProcrastinateWorker.objects.filter(
-            last_heartbeat__gte=timezone.now() - WORKER_SILENCE
+            last_heartbeat__gte=timezone.now() - WORKER_TIMEOUT
         ).exists(),
     )
-
-
-def number_of(count: int, what: str) -> str:
-    """“1 run”, “2 runs”."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,4 +1,4 @@
-"""How far to trust a reward model and the people it learned from: rows of a page, lines in a terminal."""
+"""The report of a reward model: its accuracy and calibration, and the reliability of its annotators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,26 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from training.models import Run
-from training.reports.charts import number
-from training.reports.evaluation_report import Interval, columns
+from training.reports.evaluation_report import Interval, format_table
 from training.reports.interval_plot import IntervalPlot, Point
+from training.reports.number_format import format_number
 
-MOST_LINES = 20
-"""People named in a terminal; a page names all."""
+MAX_ANNOTATORS = 20
+"""Annotators listed in a terminal; a page lists all."""
 
-HARDLY = 0.2
-"""The weight below which answers hardly count."""
+MIN_WEIGHT = 0.2
+"""Annotators with a lower weight are marked."""
 
-HOPELESS = 100.0
-"""The temperature above which every comparison is a coin's toss."""
+MAX_TEMPERATURE = 100.0
+"""Above this calibration temperature, confidence says nothing."""
 
-Named = tuple[str, Interval]
+NamedInterval = tuple[str, Interval]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Person:
-    """One annotator: how reliable, by what they answered in training, and how well the model foretells their
-    answers to prompts it never saw."""
+class AnnotatorRow:
+    """One annotator: their reliability, learned in training, and the accuracy of the model on their held-out
+    comparisons."""
 
     name: str
     reliability: Interval | None
@@ -34,122 +34,122 @@ class Person:
 
     @property
     def is_careless(self) -> bool:
-        """Whether their answers count less than a fifth of what those of a careful person count."""
-        return self.reliability is not None and 2 * self.reliability.rate - 1 < HARDLY
+        """Whether their annotations count less than a fifth of a reliable annotator's."""
+        return self.reliability is not None and 2 * self.reliability.rate - 1 < MIN_WEIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trust:
-    """Everything there is to show of one reward model; parts that were not measured are empty."""
+class RewardReport:
+    """The metrics of one reward model; those that were not measured are empty."""
 
-    people: list[Person] = field(default_factory=list)
-    accuracies: list[Named] = field(default_factory=list)  # of the model, and of what it must beat
-    strengths: list[Named] = field(default_factory=list)
+    annotators: list[AnnotatorRow] = field(default_factory=list)
+    accuracy_rows: list[NamedInterval] = field(default_factory=list)  # of the model, and of the baseline
+    accuracy_by_strength: list[NamedInterval] = field(default_factory=list)
     plots: list[IntervalPlot] = field(default_factory=list)
-    confidence: str = ""
+    calibration_summary: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.people or self.accuracies)
+        return bool(self.annotators or self.accuracy_rows)
 
     @property
-    def weighed(self) -> bool:
+    def has_reliabilities(self) -> bool:
         """Whether reliabilities were learned."""
-        return any(person.reliability for person in self.people)
+        return any(annotator.reliability for annotator in self.annotators)
 
 
-def trust_in(run: Run) -> Trust:
-    """What a run measured; nothing for a run of another kind."""
+def reward_report(run: Run) -> RewardReport:
+    """The report of a run; empty for other kinds of run."""
     found = run.metrics
     if run.kind != Run.Kind.TRAIN_REWARD or "annotators" not in found:
-        return Trust()
-    names = names_of(run)
-    people = [
-        Person(
+        return RewardReport()
+    names = annotator_names(run)
+    annotators = [
+        AnnotatorRow(
             name=names.get(row["annotator"], row["annotator"]),
-            reliability=interval(row, share="reliability"),
-            accuracy=interval(row, share="heldout_accuracy", prefix="heldout_"),
+            reliability=measured_interval(row, share="reliability"),
+            accuracy=measured_interval(row, share="heldout_accuracy", prefix="heldout_"),
         )
         for row in found["annotators"]
     ]
-    people.sort(key=lambda person: person.reliability.rate if person.reliability else 1.0)
-    return Trust(
-        people=people,
-        accuracies=accuracies(found),
-        strengths=strengths(found),
-        plots=[plot for plot in (reliability_curve(found), learning_curve(found)) if plot],
-        confidence=confidence(found),
+    annotators.sort(key=lambda annotator: annotator.reliability.rate if annotator.reliability else 1.0)
+    return RewardReport(
+        annotators=annotators,
+        accuracy_rows=accuracy_rows(found),
+        accuracy_by_strength=accuracy_by_strength(found),
+        plots=[plot for plot in (calibration_plot(found), learning_curve_plot(found)) if plot],
+        calibration_summary=calibration_summary(found),
     )
 
 
-def names_of(run: Run) -> dict[str, str]:
-    """The names of a project's annotators, who are numbers in its snapshots; those of a file have names."""
+def annotator_names(run: Run) -> dict[str, str]:
+    """User names by annotator id. Snapshots have ids, preference files have names already."""
     if run.project is None:
         return {}
     numbers = [row["annotator"] for row in run.metrics["annotators"] if row["annotator"].isdecimal()]
     return {str(user.pk): user.get_username() for user in User.objects.filter(pk__in=numbers)}
 
 
-def interval(row: Mapping[str, Any], *, share: str, prefix: str = "") -> Interval | None:
-    """A share in a row of metrics, if it was measured."""
+def measured_interval(row: Mapping[str, Any], *, share: str, prefix: str = "") -> Interval | None:
+    """A share with its interval in a row of metrics, if it was measured."""
     if row.get(share) is None:
         return None
     low, high, count = (row[f"{prefix}{name}"] for name in ("low", "high", "comparisons"))
     return Interval(rate=row[share], low=low, high=high, count=count)
 
 
-def accuracies(found: Mapping[str, Any]) -> list[Named]:
-    """Held-out accuracy of the model, and of preferring the longer text.
+def accuracy_rows(found: Mapping[str, Any]) -> list[NamedInterval]:
+    """Held-out accuracy of the model, and of a baseline that prefers the longer text.
 
-    Where tasks were chosen, those that came at random are what counts, and stand first.
+    If tasks were prioritised by score, the accuracy on random tasks comes first.
     """
     count, chosen = found["heldout_comparisons"], found.get("heldout_chosen", 0)
     asked = ""
     if chosen:
-        asked = ", tasks at random" if chosen < count else ", tasks chosen for being hard"
+        asked = ", random tasks" if chosen < count else ", tasks selected by score"
         count -= chosen if chosen < count else 0
     rows = []
     for name, share, ends in (
         ("This model", "accuracy", "interval"),
-        ("The longer text wins", "longer_wins", "longer_wins_interval"),
+        ("Baseline: longer text", "longer_wins", "longer_wins_interval"),
     ):
         if found.get(share) is not None and found.get(ends):
             low, high = found[ends]
             rows.append((name + asked, Interval(rate=found[share], low=low, high=high, count=count)))
-    if rows and (of_all := interval(found.get("accuracy_of_all") or {}, share="accuracy")):
-        rows.insert(1, ("This model, chosen tasks too", of_all))
+    if rows and (of_all := measured_interval(found.get("accuracy_of_all") or {}, share="accuracy")):
+        rows.insert(1, ("This model, all tasks", of_all))
     return rows
 
 
-def strengths(found: Mapping[str, Any]) -> list[Named]:
-    """Accuracy by how much better people found the one; nothing where nobody said."""
+def accuracy_by_strength(found: Mapping[str, Any]) -> list[NamedInterval]:
+    """Accuracy by how much better the preferred sample is; empty if annotators gave no strength."""
     rows = found.get("by_strength") or []
     if len(rows) < 2:
         return []
-    named = [(number(row["strength"]), interval(row, share="accuracy")) for row in rows]
+    named = [(format_number(row["strength"]), measured_interval(row, share="accuracy")) for row in rows]
     return [(name, found) for name, found in named if found]
 
 
-def reliability_curve(found: Mapping[str, Any]) -> IntervalPlot | None:
-    """How often the model was right, by how sure it was."""
+def calibration_plot(found: Mapping[str, Any]) -> IntervalPlot | None:
+    """Accuracy by confidence, on held-out comparisons."""
     if not found.get("calibration"):
         return None
     bins = found["calibration"]["bins"]
     points = [
         Point(each["predicted"], each["observed"], each["low"], each["high"], each["count"]) for each in bins
     ]
-    said = ", ".join(f"{point.share:.0%} right where {point.x:.0%} sure" for point in points)
+    summary = ", ".join(f"{point.share:.0%} right at {point.x:.0%} confidence" for point in points)
     return IntervalPlot(
-        title="Reliability curve",
-        across="how sure it was",
-        up="right, held out",
-        summary=f"Reliability curve: {said}",
+        title="Calibration",
+        x_label="confidence",
+        y_label="accuracy, held out",
+        summary=f"Calibration: {summary}",
         points=points,
         diagonal=True,
     )
 
 
-def learning_curve(found: Mapping[str, Any]) -> IntervalPlot | None:
-    """Held-out accuracy by the number of comparisons learned from."""
+def learning_curve_plot(found: Mapping[str, Any]) -> IntervalPlot | None:
+    """Held-out accuracy by the number of training comparisons."""
     rows = found.get("learning_curve") or []
     points = [
         Point(row["comparisons"], row["accuracy"], row["low"], row["high"], found["heldout_comparisons"])
@@ -158,60 +158,66 @@ def learning_curve(found: Mapping[str, Any]) -> IntervalPlot | None:
     ]
     if len(points) < 2:
         return None
-    said = ", ".join(f"{point.share:.0%} from {point.x:,}" for point in points)
+    summary = ", ".join(f"{point.share:.0%} from {point.x:,}" for point in points)
     return IntervalPlot(
         title="Learning curve",
-        across="comparisons learned from",
-        up="accuracy, held out",
-        summary=f"Learning curve: {said} comparisons",
+        x_label="training comparisons",
+        y_label="accuracy, held out",
+        summary=f"Learning curve: {summary} comparisons",
         points=points,
-        doubling=True,
+        log_x=True,
     )
 
 
-def confidence(found: Mapping[str, Any]) -> str:
-    """What the temperature says, in a sentence."""
+def calibration_summary(found: Mapping[str, Any]) -> str:
+    """The calibration error, and that after temperature scaling, in a sentence."""
     if not found.get("calibration"):
         return ""
     temperature, before, after = (
         found["calibration"][name] for name in ("temperature", "ece_before", "ece_after")
     )
-    if temperature > HOPELESS:
-        return "No more often right where it is surer: its confidence says nothing."
-    off = f"its confidence is off by {100 * before:.1f} points on average"
+    if temperature > MAX_TEMPERATURE:
+        return "Not calibrated: it is not more accurate where it is more confident."
+    error = f"expected calibration error {100 * before:.1f} points"
     if 0.9 <= temperature <= 1.1:
-        return f"About as sure as it is right: {off}."
-    how = "More sure than it is right" if temperature > 1 else "Less sure than it is right"
-    rest = "" if after is None else f", by {100 * after:.1f} with differences divided by {temperature:.2f}"
-    return f"{how}: {off}{rest}."
+        return f"Well calibrated: {error}."
+    how = "Overconfident" if temperature > 1 else "Underconfident"
+    rest = "" if after is None else f", {100 * after:.1f} after temperature scaling by {temperature:.2f}"
+    return f"{how}: {error}{rest}."
 
 
-def lines(run: Run) -> list[str]:
-    """The same for a terminal."""
-    trust = trust_in(run)
-    if not trust:
+def terminal_lines(run: Run) -> list[str]:
+    """The report for a terminal."""
+    report = reward_report(run)
+    if not report:
         return []
     found = []
-    if trust.accuracies:
-        rows = [(name, *shown(each)) for name, each in (*trust.accuracies, *by_strength(trust))]
-        found += columns(("held-out comparisons", "accuracy", "95 % interval", "of"), rows)
-    if trust.people:
+    if report.accuracy_rows:
+        rows = [
+            (name, *format_interval(each)) for name, each in (*report.accuracy_rows, *strength_rows(report))
+        ]
+        found += format_table(("held-out comparisons", "accuracy", "95 % interval", "of"), rows)
+    if report.annotators:
         heads = ("annotator", "reliability", "95 % interval", "of", "accuracy", "95 % interval", "of")
-        people = trust.people[:MOST_LINES]
-        found += columns(
-            heads, [(each.name, *shown(each.reliability), *shown(each.accuracy)) for each in people]
+        annotators = report.annotators[:MAX_ANNOTATORS]
+        found += format_table(
+            heads,
+            [
+                (each.name, *format_interval(each.reliability), *format_interval(each.accuracy))
+                for each in annotators
+            ],
         )
-        if more := len(trust.people) - len(people):
-            found.append(f"  and {more} more, as reliable as the last of these or more so")
-    for plot in trust.plots[1:] if trust.confidence else trust.plots:
+        if more := len(report.annotators) - len(annotators):
+            found.append(f"  and {more} more, at least as reliable")
+    for plot in report.plots[1:] if report.calibration_summary else report.plots:
         found += ["", f"  {plot.summary}."]
-    return found + (["", f"  {trust.confidence}"] if trust.confidence else [])
+    return found + (["", f"  {report.calibration_summary}"] if report.calibration_summary else [])
 
 
-def by_strength(trust: Trust) -> list[Named]:
-    """Strengths as rows beside the others."""
-    return [(f"of strength {name}", each) for name, each in trust.strengths]
+def strength_rows(report: RewardReport) -> list[NamedInterval]:
+    """Accuracy by strength as rows of the table."""
+    return [(f"preference strength {name}", each) for name, each in report.accuracy_by_strength]
 
 
-def shown(found: Interval | None) -> tuple[str, str, str]:
+def format_interval(found: Interval | None) -> tuple[str, str, str]:
     return (str(found), found.range, str(found.count)) if found else ("–", "", "")

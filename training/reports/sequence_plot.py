@@ -1,14 +1,14 @@
-"""A win rate with its interval after each observation, as SVG drawn on the server: template-ready
-coordinates."""
+"""A win rate with its confidence sequence as SVG, drawn on the server: template-ready coordinates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.reports.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, number, ticks
+from training.reports.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, ticks
+from training.reports.number_format import format_number
 
 HEIGHT = 240
-MOST_SLICES = 60
-"""Vertical slices of the picture that say their figures under the pointer."""
+MAX_SLICES = 60
+"""Vertical slices of the plot that have a tooltip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,9 @@ class SequencePlot:
     rates: Sequence[float]
     lows: Sequence[float]
     highs: Sequence[float]
-    most: int
+    max_count: int
     names: tuple[str, str]
-    """Whose win rate it is, and over whom."""
+    """The version whose win rate it is, and the one it is compared with."""
 
     @property
     def width(self) -> int:
@@ -29,7 +29,7 @@ class SequencePlot:
 
     @property
     def height(self) -> int:
-        return HEIGHT + 14  # room for the name of the axis
+        return HEIGHT + 14  # room for the axis label
 
     @property
     def plot(self) -> dict[str, int]:
@@ -38,35 +38,35 @@ class SequencePlot:
 
     @property
     def summary(self) -> str:
-        """The picture in words."""
+        """The text alternative for screen readers."""
         return (
             f"{self.names[0]}'s win rate over {self.names[1]} after each of {len(self.rates)} prompts: "
-            f"{self.said(len(self.rates))}"
+            f"{self.describe(len(self.rates))}"
         )
 
-    def said(self, count: int) -> str:
-        """The figures after so many observations, in words."""
+    def describe(self, count: int) -> str:
+        """The rate and its interval after `count` observations."""
         rate, low, high = (each[count - 1] for each in (self.rates, self.lows, self.highs))
         return f"{rate:.0%}, from {low:.0%} to {high:.0%}"
 
     def x(self, count: float) -> float:
-        return round(LEFT + count / max(self.most, len(self.rates), 1) * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + count / max(self.max_count, len(self.rates), 1) * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, rate: float) -> float:
         return round(HEIGHT - BOTTOM - rate * (HEIGHT - TOP - BOTTOM), 1)
 
     @property
-    def half(self) -> float:
-        """Where nobody prefers either."""
+    def even_y(self) -> float:
+        """The y coordinate of a win rate of one half."""
         return self.y(0.5)
 
     @property
     def band(self) -> str:
-        """The points of a polygon; before the first observation everything is possible."""
+        """The points of a polygon; before the first observation it covers everything."""
         highs, lows = [1.0, *self.highs], [0.0, *self.lows]
-        there = [(self.x(count), self.y(high)) for count, high in enumerate(highs)]
-        back = [(self.x(count), self.y(low)) for count, low in enumerate(lows)][::-1]
-        return " ".join(f"{x},{y}" for x, y in [*there, *back])
+        upper = [(self.x(count), self.y(high)) for count, high in enumerate(highs)]
+        lower = [(self.x(count), self.y(low)) for count, low in enumerate(lows)][::-1]
+        return " ".join(f"{x},{y}" for x, y in [*upper, *lower])
 
     @property
     def line(self) -> str:
@@ -79,14 +79,14 @@ class SequencePlot:
 
     @property
     def slices(self) -> list[dict[str, object]]:
-        """Where the pointer learns what the figures were after so many prompts."""
-        every = -(-len(self.rates) // MOST_SLICES)
+        """Rectangles with a tooltip: the rate and its interval after so many prompts."""
+        every = -(-len(self.rates) // MAX_SLICES)
         counts = range(len(self.rates), 0, -every)
         return [
             {
                 "x": self.x(max(count - every, 0)),
                 "width": round(self.x(count) - self.x(max(count - every, 0)), 1),
-                "label": f"After {count} prompt{'' if count == 1 else 's'}: {self.said(count)}",
+                "label": f"After {count} prompt{'' if count == 1 else 's'}: {self.describe(count)}",
             }
             for count in counts
         ]
@@ -97,4 +97,6 @@ class SequencePlot:
 
     @property
     def x_ticks(self) -> list[tuple[float, str]]:
-        return [(self.x(tick), number(tick)) for tick in ticks(0, max(self.most, len(self.rates)), 5)]
+        return [
+            (self.x(tick), format_number(tick)) for tick in ticks(0, max(self.max_count, len(self.rates)), 5)
+        ]

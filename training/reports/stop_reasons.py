@@ -1,21 +1,21 @@
-"""Why a run other than a tuning stopped; tunings tell more, in `training.reports.tuning_report`."""
+"""The stop reason of runs other than tunings, whose own is in `training.reports.tuning_report`."""
 
 from training.models import Run
 
-WORDS = {
-    "steps": "It made all the steps that it was given.",
-    "tokens": "It read all the tokens that it was given.",
-    "minutes": "Its time was up.",
-    "patience": "It got no better on what it does not learn from, so it was ended early.",
+SENTENCES = {
+    "steps": "Step limit reached.",
+    "tokens": "Token limit reached.",
+    "minutes": "Time limit reached.",
+    "patience": "Stopped early: no improvement on held-out data.",
 }
 
 
-def ending(run: Run) -> str:
-    """Why it stopped and what was kept, in a sentence or two; empty where there is nothing to say."""
+def stop_reason(run: Run) -> str:
+    """Why it stopped, and which checkpoint was kept; empty if there is nothing to say."""
     if run.metrics.get("tuning"):
         return ""
-    said = WORDS.get(run.metrics.get("stopped", ""), "")
+    text = SENTENCES.get(run.metrics.get("stopped", ""), "")
     best = run.metrics.get("best_step")
-    if said and best:
-        said += f" The version of step {best:,} was the best and was kept."
-    return said
+    if text and best:
+        text += f" The best checkpoint, of step {best:,}, was kept."
+    return text

@@ -1,1 +1,1 @@
-"""Pages of training."""
+"""Pages of runs, versions, gates, rounds and dashboards."""

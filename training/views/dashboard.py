@@ -1,4 +1,4 @@
-"""Pages that show where the loop stands: of all projects, and of one."""
+"""The dashboard of all projects, and the dashboard of one."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,22 @@ from training.dashboard.next_step import NextStep, next_step
 from training.dashboard.project_status import ProjectStatus, project_statuses
 from training.models import Decision, Round
 
-OFTEN, SELDOM = 5, 60
-"""Seconds after which a page looks again: while something is at work, and else."""
-LAST_ROUNDS = 3
+ACTIVE_INTERVAL, IDLE_INTERVAL = 5, 60
+"""Seconds between refreshes of a page: while a run is active, and otherwise."""
+MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Row:
-    """A project as its reader sees it."""
+class ProjectRow:
+    """A project with its next step, for one reader."""
 
     at: ProjectStatus
     step: NextStep
-    may_follow: bool
-    """Whether they may take the next step."""
+    may_act: bool
+    """Whether the reader may take the next step."""
 
     @classmethod
-    def of(cls, at: ProjectStatus, request: UserRequest) -> "Row":
+    def of(cls, at: ProjectStatus, request: UserRequest) -> "ProjectRow":
         step = next_step(at)
         return cls(at, step, not step.permission or may(request.user, step.permission, at.project))
 
@@ -39,9 +39,9 @@ class Row:
         return Sparkline(self.at.tally.by_day)
 
 
-def pause_of(rows: list[Row]) -> int:
-    """How long the page waits until it looks again, in seconds."""
-    return OFTEN if any(row.at.active for row in rows) else SELDOM
+def refresh_interval(rows: list[ProjectRow]) -> int:
+    """Seconds until the page refreshes."""
+    return ACTIVE_INTERVAL if any(row.at.active for row in rows) else IDLE_INTERVAL
 
 
 # /dashboard/
@@ -51,11 +51,13 @@ def pause_of(rows: list[Row]) -> int:
 @right_required("training.view_run", somewhere=True)
 @never_cache
 def dashboard(request: UserRequest) -> HttpResponse:
-    """Where the loop stands in every project one may see; those in which people are at work come first."""
+    """The status of every visible project; active ones with the most recent answers come first."""
     found = project_statuses(list(Project.objects.allowed(request.user, "training.view_run")))
     found.sort(key=lambda at: (not at.project.is_active, -sum(at.tally.by_day), at.project.name))
-    rows = [Row.of(at, request) for at in found]
-    return render(request, "training/dashboard/dashboard.html", {"rows": rows, "every": pause_of(rows)})
+    rows = [ProjectRow.of(at, request) for at in found]
+    return render(
+        request, "training/dashboard/dashboard.html", {"rows": rows, "interval": refresh_interval(rows)}
+    )
 
 
 # /projects/<slug>/
@@ -64,26 +66,26 @@ def dashboard(request: UserRequest) -> HttpResponse:
 @require_GET
 @signed_in
 @never_cache
-def loop(request: UserRequest, slug: str) -> HttpResponse:
-    """One project's loop: what is there at each of its stages, and what to do next."""
+def project_dashboard(request: UserRequest, slug: str) -> HttpResponse:
+    """The dashboard of a project: the status of its stages, and the next step."""
     project = allowed_project(request.user, slug, "training.view_run")
     (at,) = project_statuses([project])
-    row = Row.of(at, request)
+    row = ProjectRow.of(at, request)
     decisions = Decision.objects.filter(project=project).select_related("version", "by")
     context = {
         "project": project,
         "row": row,
         "at": at,
-        "every": pause_of([row]),
+        "interval": refresh_interval([row]),
         "answers": answers_by_day(at.tally),
-        "rounds": last_rounds(project)[:LAST_ROUNDS],
+        "rounds": last_rounds(project)[:MAX_ROUNDS],
         "decision": decisions.first(),
     }
     return render(request, "training/dashboard/project.html", context)
 
 
 def last_rounds(project: Project) -> QuerySet[Round]:
-    """A project's rounds with what they made, newest first."""
+    """A project's rounds with their versions, newest first."""
     made = Round.objects.filter(project=project).select_related(
         "train_reward__version", "finetune__version", "started_by"
     )

@@ -1,5 +1,4 @@
-"""Pages of gates: how a candidate does against the version in production, by people who do not know which is
-which."""
+"""Pages of gates: blind comparisons of a candidate with the version in production."""
 
 from typing import Any
 
@@ -35,15 +34,15 @@ VIEW, START = "training.view_modelversion", "training.add_run"
 @signed_in
 @never_cache
 def gate(request: UserRequest, pk: int) -> HttpResponse:
-    """How it stands, what is still asked, and how it was decided."""
+    """The evidence so far, what is missing, and the outcome."""
     return render(request, "training/gates/gate.html", gate_context(request, visible_gate(request, pk)))
 
 
 @require_GET
 @signed_in
 @never_cache
-def gate_figures(request: UserRequest, pk: int) -> HttpResponse:
-    """The part of the page that changes; polled until the gate is closed."""
+def gate_evidence(request: UserRequest, pk: int) -> HttpResponse:
+    """The part of the page that changes; polled until the gate closes."""
     context = gate_context(request, visible_gate(request, pk))
     status = 200 if context["gate"].outcome == Gate.Outcome.OPEN else STOP_POLLING
     return render(request, "training/gates/_evidence.html", context, status=status)
@@ -52,7 +51,7 @@ def gate_figures(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 @signed_in
 def ask_more(request: UserRequest, pk: int) -> HttpResponse:
-    """Compare on more prompts."""
+    """Add prompts to compare on."""
     found = changeable_gate(request, pk)
     try:
         gates.ask_more(found, by=request.user)
@@ -64,12 +63,12 @@ def ask_more(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 @signed_in
 def withdraw_gate(request: UserRequest, pk: int) -> HttpResponse:
-    """Stop asking."""
+    """Withdraw the gate: no more tasks are given out."""
     found = changeable_gate(request, pk)
     if gates.withdraw(found):
-        messages.success(request, "Withdrawn: nobody is asked any more. What was answered is kept.")
+        messages.success(request, "Gate withdrawn. Its answers are kept.")
     else:
-        messages.error(request, "The gate was closed already.")
+        messages.error(request, "The gate is already closed.")
     return redirect(found)
 
 
@@ -79,7 +78,7 @@ def withdraw_gate(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 @signed_in
 def open_gate(request: UserRequest, name: str) -> HttpResponse:
-    """Compare a version with the one in production; `project` says where, if it belongs to none yet."""
+    """Open a gate for a version; `project` names the project if the version has none yet."""
     version = get_object_or_404(ModelVersion.objects.visible_to(request.user), name=name)
     project = version.project or allowed_project(request.user, request.POST.get("project", ""), START)
     if not may(request.user, START, project):
@@ -93,7 +92,7 @@ def open_gate(request: UserRequest, name: str) -> HttpResponse:
 
 
 def visible_gate(request: UserRequest, pk: int) -> Gate:
-    """The gate, looked at; 404 for those who may not see the versions of its project."""
+    """The gate, with its outcome up to date; 404 for people who may not see the versions of its project."""
     projects = Project.objects.allowed(request.user, VIEW)
     related = ("project", "candidate__generator", "against__generator", "run", "opened_by")
     return gates.close_if_decided(
@@ -102,7 +101,7 @@ def visible_gate(request: UserRequest, pk: int) -> Gate:
 
 
 def changeable_gate(request: UserRequest, pk: int) -> Gate:
-    """The same for those who may start runs in its project; raises PermissionDenied for others."""
+    """The same for people who may start runs in its project; raises PermissionDenied for others."""
     found = visible_gate(request, pk)
     if not may(request.user, START, found.project):
         raise PermissionDenied
@@ -110,8 +109,8 @@ def changeable_gate(request: UserRequest, pk: int) -> Gate:
 
 
 def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
-    figures = evidence_of(found)
-    sequence = figures.sequence
+    current_evidence = evidence_of(found)
+    sequence = current_evidence.sequence
     ours, theirs = generators_of(found)
     plot = SequencePlot(
         rates=sequence.rates.tolist(),
@@ -126,8 +125,8 @@ def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
         "gate": found,
         "project": found.project,
         "is_open": is_open,
-        "evidence": figures,
-        "plot": plot if figures.compared else None,
+        "evidence": current_evidence,
+        "plot": plot if current_evidence.compared else None,
         "annotators": answers_by_annotator(found),
         "asking": found.run is not None and found.run.is_active,
         "run_ended_badly": is_open and found.run is not None and found.run.status in Run.ENDED_EARLY,
@@ -137,30 +136,32 @@ def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
         "may_review": may(request.user, "labeling.review", found.project),
         "may_promote": may(request.user, "training.promote_modelversion", found.project),
         "can_ask_more": is_current and gates.can_ask_more(found),
-        "sentence": summarise(found, figures),
-        "step": next_step(found, figures, is_current=is_current),
+        "sentence": summarise(found, current_evidence),
+        "step": next_step(found, current_evidence, is_current=is_current),
         "answers": f"{reverse('training:answers', args=[found.project.slug])}?"
         + urlencode({"first": ours.name, "second": theirs.name, "split": "heldout"}),
     }
 
 
-def next_step(found: Gate, figures: Evidence, *, is_current: bool) -> str:
-    """What happens next, or what to do."""
+def next_step(found: Gate, current_evidence: Evidence, *, is_current: bool) -> str:
+    """What happens next, or what to do, in a sentence."""
     if not is_current:
-        return f"{found.against} is no longer in production: the candidate needs a gate against what is."
+        return f"{found.against} is no longer in production: the candidate needs a new gate."
     if found.outcome != Gate.Outcome.OPEN:
-        return NEXT[Gate.Outcome(found.outcome)].format(candidate=found.candidate, against=found.against)
+        return NEXT_STEPS[Gate.Outcome(found.outcome)].format(
+            candidate=found.candidate, against=found.against
+        )
     if found.run is not None and found.run.is_active:
-        return "Both versions are writing. Annotators find the tasks when the run is done."
-    if figures.waiting:
-        tasks = "1 task is" if figures.waiting == 1 else f"{figures.waiting} tasks are"
-        return f"{tasks} not answered by as many people as it takes."
+        return "Samples are being generated. The tasks open when the run has finished."
+    if current_evidence.waiting:
+        tasks = "1 task does" if current_evidence.waiting == 1 else f"{current_evidence.waiting} tasks do"
+        return f"{tasks} not have enough answers yet."
     return ""
 
 
-NEXT = {
+NEXT_STEPS = {
     Gate.Outcome.MET: "{candidate} can be promoted.",
-    Gate.Outcome.REFUSED: "{against} stays in production, unless somebody gives a reason to promote without.",
-    Gate.Outcome.UNDECIDED: "More prompts may tell; or somebody gives a reason to promote without.",
-    Gate.Outcome.WITHDRAWN: "What was answered is kept, and counts if the two are compared again.",
+    Gate.Outcome.REFUSED: "{against} stays in production, unless an admin overrides the gate with a reason.",
+    Gate.Outcome.UNDECIDED: "Add prompts, or let an admin override the gate with a reason.",
+    Gate.Outcome.WITHDRAWN: "Its answers are kept, and count if the two versions are compared again.",
 }

@@ -1,4 +1,4 @@
-"""The page on which a project's versions stand in order of what people prefer."""
+"""The leaderboard of a project: its versions ranked by people's preferences."""
 
 from typing import Any
 
@@ -22,13 +22,15 @@ from training.reports.evaluation_report import Interval
 @signed_in
 @never_cache
 def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
-    """Everybody whose samples were compared, the strongest first, and each against each."""
+    """All generators whose samples were compared, strongest first, and the win rates of each pair."""
     project = allowed_project(request.user, slug, "training.view_modelversion")
     found = standings(project)
     generators = [row.generator for row in found.rows]
     versions = {
         version.generator_id: version
-        for version in ModelVersion.objects.visible_to(request.user).filter(generator__in=generators)
+        for version in ModelVersion.objects.visible_to(request.user)
+        .with_history()
+        .filter(generator__in=generators)
     }
     context = {
         "project": project,
@@ -52,7 +54,7 @@ def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
 def matrix(
     project: Project, found: Standings, generators: list[Generator], *, linked: bool
 ) -> list[tuple[Generator, list[dict[str, Any] | None]]]:
-    """A row for each generator with how it does against each; None against itself and whom it never met."""
+    """A row for each generator with its win rate over each other; None where the two were never compared."""
     return [
         (first, [cell(project, found, first, second, linked=linked) for second in generators])
         for first in generators
@@ -62,11 +64,11 @@ def matrix(
 def cell(
     project: Project, found: Standings, first: Generator, second: Generator, *, linked: bool
 ) -> dict[str, Any] | None:
-    """One pair, with the address of the answers behind it for those who may read them."""
+    """One pair, with a link to its answers for people who may read them."""
     meeting = found.meetings.get((first.pk, second.pk))
     if meeting is None:
         return None
-    asked = urlencode({"first": first.name, "second": second.name})
+    query = urlencode({"first": first.name, "second": second.name})
     return {
         "first": first,
         "second": second,
@@ -74,5 +76,5 @@ def cell(
         "comparisons": meeting.comparisons,
         "prompts": meeting.prompts,
         "lead": "ahead" if meeting.share.low > 0.5 else "behind" if meeting.share.high < 0.5 else "",
-        "url": f"{reverse('training:answers', args=[project.slug])}?{asked}" if linked else "",
+        "url": f"{reverse('training:answers', args=[project.slug])}?{query}" if linked else "",
     }

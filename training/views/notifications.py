@@ -1,4 +1,4 @@
-"""What every page tells a person of their runs: that one has ended."""
+"""Notifications on every page: a run of one's own has finished or failed."""
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -8,12 +8,12 @@ from django.views.decorators.http import require_GET, require_POST
 from labeling.access import UserRequest, signed_in
 from training import notifications
 from training.models import Run
-from training.reports.failure_hints import advice
-from training.reports.results import result
+from training.reports.failure_hints import failure_hint
+from training.reports.results import key_result
 from training.views.runs import STOP_POLLING
 
-MOST = 3
-"""Notices on a page at once."""
+MAX_NOTIFICATIONS = 3
+"""Notifications on a page at once."""
 
 # /notices/
 
@@ -21,23 +21,23 @@ MOST = 3
 @require_GET
 @signed_in
 @never_cache
-def news(request: UserRequest) -> HttpResponse:
-    """The runs of one's own that ended unseen. Polled by every page as long as one of them may end."""
-    ended = [(run, result(run), advice(run)) for run in notifications.unseen_runs(request.user)[:MOST]]
-    waits = bool(ended) or Run.objects.active().filter(owner=request.user).exists()
-    status = 200 if waits else STOP_POLLING
+def notifications_list(request: UserRequest) -> HttpResponse:
+    """A person's own runs that ended unseen. Every page polls this while one of their runs is active."""
+    ended = unseen_runs(request)
+    is_polled = bool(ended) or Run.objects.active().filter(owner=request.user).exists()
+    status = 200 if is_polled else STOP_POLLING
     return render(request, "training/_notifications.html", {"ended": ended}, status=status)
 
 
 @require_POST
 @signed_in
 def seen(request: UserRequest, pk: int) -> HttpResponse:
-    """Put a notice away."""
+    """Close a notification."""
     notifications.mark_seen(get_object_or_404(Run, pk=pk, owner=request.user), request.user)
-    return news_after(request)
+    return render(request, "training/_notifications.html", {"ended": unseen_runs(request)})
 
 
-def news_after(request: UserRequest) -> HttpResponse:
-    """What remains to be told."""
-    ended = [(run, result(run), advice(run)) for run in notifications.unseen_runs(request.user)[:MOST]]
-    return render(request, "training/_notifications.html", {"ended": ended})
+def unseen_runs(request: UserRequest) -> list[tuple[Run, str, str]]:
+    """The newest unseen runs, each with its key result and what to do if it failed."""
+    runs = notifications.unseen_runs(request.user)[:MAX_NOTIFICATIONS]
+    return [(run, key_result(run), failure_hint(run)) for run in runs]

@@ -1,4 +1,4 @@
-"""Pages from versions to the answers behind them and back, and the one on which answers are deleted."""
+"""Provenance pages: snapshots, the answers in them and the versions trained on them; deletion of answers."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ from training import provenance
 from training.models import Gate, ModelVersion, Run
 from training.provenance.answers import AnswerFilter, answer_rows, tasks_to_come
 
-PAGE = 50
-MOST_PEOPLE = 200
+PAGE_SIZE = 50
+MAX_PEOPLE = 200
 
 # /snapshots/<pk>/
 
@@ -32,21 +32,21 @@ MOST_PEOPLE = 200
 @signed_in
 @never_cache
 def snapshot(request: UserRequest, pk: int) -> HttpResponse:
-    """A snapshot: what is in it, who gave the answers, which versions learned from it, and every answer."""
+    """A snapshot: its content, its annotators, the runs that used it, and all its answers."""
     snapshots = PreferenceSnapshot.objects.select_related("project").defer("content")
     found = get_object_or_404(snapshots, pk=pk)
     allowed_project(request.user, found.project.slug, "labeling.review")
     rows = SnapshotAnswer.objects.filter(snapshot=found).order_by()
     people = rows.values_list("annotation__assignment__annotator__username").annotate(answers=Count("pk"))
     versions = rows.values_list("annotation__guidelines__version").annotate(answers=Count("pk"))
-    learned = Run.objects.visible_to(request.user).filter(snapshot=found).select_related("version")
+    runs = Run.objects.visible_to(request.user).filter(snapshot=found).select_related("version")
     context = {
         "snapshot": found,
         "project": found.project,
-        "people": people.order_by("-answers", "annotation__assignment__annotator__username")[:MOST_PEOPLE],
+        "people": people.order_by("-answers", "annotation__assignment__annotator__username")[:MAX_PEOPLE],
         "guidelines": versions.order_by("annotation__guidelines__version"),
-        "runs": learned.order_by("pk"),
-        **_listed(request, found.project, Annotation.objects.filter(snapshots=found)),
+        "runs": runs.order_by("pk"),
+        **_answer_list_context(request, found.project, Annotation.objects.filter(snapshots=found)),
     }
     return render(
         request, "training/provenance/snapshot.html", context, status=422 if context["form"].errors else 200
@@ -60,20 +60,20 @@ def snapshot(request: UserRequest, pk: int) -> HttpResponse:
 @signed_in
 @never_cache
 def answers(request: UserRequest, slug: str) -> HttpResponse:
-    """A project's answers, or those that a figure was counted from."""
+    """The answers of a project, or those that a metric was computed from."""
     project = allowed_project(request.user, slug, "labeling.review")
     counting = Annotation.objects.of(project).counting()
     if request.GET.get("second"):
-        # Comparisons are counted from what is learned from: gold and repeats tell of the annotator.
+        # Win rates use the answers that are trained on: not those to gold tasks and repeats.
         counting = counting.learned_from()
-    context = {"project": project, **_listed(request, project, counting)}
+    context = {"project": project, **_answer_list_context(request, project, counting)}
     return render(
         request, "training/provenance/answers.html", context, status=422 if context["form"].errors else 200
     )
 
 
-def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -> dict[str, Any]:
-    """One page of the answers that the address asks for; none where it asks for what cannot be."""
+def _answer_list_context(request: UserRequest, project: Project, found: AnnotationQuerySet) -> dict[str, Any]:
+    """The context of one page of the filtered answers; empty if the filter is invalid."""
     form = AnswerFilter(request.GET, project=project)
     first = second = ""
     if form.is_valid():
@@ -82,7 +82,7 @@ def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -
     else:
         found = found.none()
     related = ("assignment__project", "assignment__annotator", "assignment__task__prompt")
-    page = Paginator(found.select_related(*related).prefetch_related("judgements"), PAGE).get_page(
+    page = Paginator(found.select_related(*related).prefetch_related("judgements"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
     query = request.GET.copy()
@@ -104,7 +104,7 @@ def _listed(request: UserRequest, project: Project, found: AnnotationQuerySet) -
 @signed_in
 @never_cache
 def answer(request: UserRequest, pk: int) -> HttpResponse:
-    """One answer, and what it shaped. `?show=` shows it to somebody who may still be given the task."""
+    """One answer, and what it was used in. `?show=` shows it to people who may still get the task."""
     related = (
         *("assignment__project", "assignment__annotator", "assignment__task__prompt", "guidelines"),
         "assignment__task__adjudication__assignment__annotator",
@@ -122,7 +122,7 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         "task": task,
         "is_hidden": coming and "show" not in request.GET,
         "prompt": render_text(task.prompt.text, project),
-        "said": summarize_answer(found.answer),
+        "summary": summarize_answer(found.answer),
         "samples": [
             {
                 "sample": sample,
@@ -138,25 +138,25 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         .counting()
         .exclude(assignment=assignment)
         .count(),
-        "last_word": getattr(task, "adjudication", None),
-        **_shaped(request.user, found),
+        "final_decision": getattr(task, "adjudication", None),
+        **_influence_context(request.user, found),
     }
     return render(request, "training/provenance/answer.html", context)
 
 
-def _shaped(user: User, annotation: Annotation) -> dict[str, Any]:
-    """What an answer shaped, as far as this person may see it, and how many versions they may not."""
-    shaped = provenance.influence_of(annotation)
-    runs = set(Run.objects.visible_to(user).filter(pk__in=[run.pk for run in shaped.runs]))
-    all_versions = [*shaped.versions, *shaped.descendants]
+def _influence_context(user: User, annotation: Annotation) -> dict[str, Any]:
+    """What an answer was used in, as far as this person may see it, and the number of other versions."""
+    influence = provenance.influence_of(annotation)
+    runs = set(Run.objects.visible_to(user).filter(pk__in=[run.pk for run in influence.runs]))
+    all_versions = [*influence.versions, *influence.descendants]
     seen = set(ModelVersion.objects.visible_to(user).filter(pk__in=[each.pk for each in all_versions]))
     return {
-        "shaped": shaped,
-        "runs": [run for run in shaped.runs if run in runs],
-        "versions": [version for version in shaped.versions if version in seen],
-        "descendants": [version for version in shaped.descendants if version in seen],
+        "influence": influence,
+        "runs": [run for run in influence.runs if run in runs],
+        "versions": [version for version in influence.versions if version in seen],
+        "descendants": [version for version in influence.descendants if version in seen],
         "unseen": len(all_versions) - len(seen),
-        "gates": [gate for gate in shaped.gates if gate.outcome != Gate.Outcome.WITHDRAWN],
+        "gates": [gate for gate in influence.gates if gate.outcome != Gate.Outcome.WITHDRAWN],
     }
 
 
@@ -166,8 +166,8 @@ def _shaped(user: User, annotation: Annotation) -> dict[str, Any]:
 @require_http_methods(["GET", "POST"])
 @signed_in
 @never_cache
-def erase(request: UserRequest, pk: int) -> HttpResponse:
-    """Delete what somebody answered: first what that would do, then, the name typed, it is done."""
+def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
+    """Delete a person's answers: first the consequences are shown; typing the name confirms."""
     person = get_object_or_404(User, pk=pk)
     if not deletion.may_erase(request.user, person):
         raise PermissionDenied
@@ -183,7 +183,7 @@ def erase(request: UserRequest, pk: int) -> HttpResponse:
             problem = f"Type the user name, {person.get_username()}, to confirm."
         else:
             gone = provenance.delete_answers(person, projects=chosen, by=request.user)
-            messages.success(request, _told(person, chosen, gone))
+            messages.success(request, _deletion_message(person, chosen, gone))
             return redirect("training:erase", pk)
     touched = provenance.affected_by(person, mine)
     visible = ModelVersion.objects.visible_to(request.user)
@@ -199,12 +199,12 @@ def erase(request: UserRequest, pk: int) -> HttpResponse:
     return render(request, "training/provenance/delete_answers.html", context, status=422 if problem else 200)
 
 
-def _told(person: User, projects: list[Project], gone: deletion.Extent) -> str:
+def _deletion_message(person: User, projects: list[Project], gone: deletion.Extent) -> str:
     where = ", ".join(project.name for project in projects)
     s = "" if gone.answers == 1 else "s"
     line = (
         f"{gone.answers} answer{s} by {person.get_username()} in {where} {'is' if not s else 'are'} deleted"
     )
     if gone.snapshots:
-        line += f", and taken out of {gone.snapshots} snapshot{'' if gone.snapshots == 1 else 's'}"
+        line += f", and removed from {gone.snapshots} snapshot{'' if gone.snapshots == 1 else 's'}"
     return f"{line}."

@@ -1,4 +1,4 @@
-"""What a run tells of itself beside its progress: its log, its metrics as a table, what its model writes."""
+"""Records of a run: its log, its samples during training, and its metrics as CSV."""
 
 import csv
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, signed_in
 from training.models import Run
-from training.reports.logs import tail
-from training.reports.samples import excerpts
+from training.reports.logs import log_tail
+from training.reports.samples import sample_history
 from training.views.runs import STOP_POLLING
 
-NOTHING_NEW = 204
+NO_CONTENT = 204
 
 
 # /runs/<id>/log/
@@ -25,16 +25,16 @@ NOTHING_NEW = 204
 @signed_in
 @never_cache
 def log(request: UserRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
-    """The lines after `?after=` for the page, which polls for them; without it all of them, as plain text."""
+    """The lines after `?after=`, for which the page polls; without it the full log as plain text."""
     run = get_object_or_404(Run.objects.visible_to(request.user), pk=pk)
     if "after" not in request.GET:
         response = StreamingHttpResponse(log_lines(run), content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = f'inline; filename="run-{run.pk}.log"'
         return response
-    found = tail(run, after=number(request, "after"))
+    found = log_tail(run, after=whole_number_parameter(request, "after"))
     if not found.lines and run.is_active:
-        return HttpResponse(status=NOTHING_NEW)
-    # The line that polls is replaced by the new ones, with another at their end as long as there may be more.
+        return HttpResponse(status=NO_CONTENT)
+    # The element that polls is replaced by the new lines, followed by another one while the run is active.
     context = {"run": run, "log": found}
     return render(request, "training/_log_lines.html", context, status=200 if run.is_active else STOP_POLLING)
 
@@ -51,23 +51,23 @@ def log_lines(run: Run) -> Iterator[str]:
 @require_GET
 @signed_in
 @never_cache
-def run_excerpts(request: UserRequest, pk: int) -> HttpResponse:
-    """What the model wrote at the evaluation `?place=`, the last by default.
+def run_samples(request: UserRequest, pk: int) -> HttpResponse:
+    """The samples of the evaluation `?place=` (default: the last).
 
-    The page asks with `?of=` how many evaluations it knows: nothing is sent while there are no more, and who
-    looks at the last goes on to the new last.
+    `?of=` is the number of evaluations that the page has: nothing is sent while there are no more, and a page
+    that shows the last one moves on to the new last one.
     """
     run = get_object_or_404(Run.objects.visible_to(request.user), pk=pk)
-    place = number(request, "place") if "place" in request.GET else None
-    known = number(request, "of") if "of" in request.GET else None
-    if known is not None and place is not None and place >= known - 1:
-        place = None
-    found = excerpts(run, place=place)
+    index = whole_number_parameter(request, "place") if "place" in request.GET else None
+    known = whole_number_parameter(request, "of") if "of" in request.GET else None
+    if known is not None and index is not None and index >= known - 1:
+        index = None
+    found = sample_history(run, index=index)
     if found is None or known == len(found.steps):
-        status = NOTHING_NEW if run.is_active else STOP_POLLING
+        status = NO_CONTENT if run.is_active else STOP_POLLING
         return HttpResponse(status=status, headers={"HX-Reswap": "none"})
     template = "training/_samples.html" if known is not None else "training/_sample_pairs.html"
-    return render(request, template, {"run": run, "excerpts": found})
+    return render(request, template, {"run": run, "samples": found})
 
 
 # /runs/<id>/points/
@@ -76,22 +76,22 @@ def run_excerpts(request: UserRequest, pk: int) -> HttpResponse:
 @require_GET
 @signed_in
 def points(request: UserRequest, pk: int) -> StreamingHttpResponse:
-    """Every metric of every step as CSV, a column each; empty where a step did not measure it."""
+    """All metrics as CSV: a row for each step, a column for each metric, empty if it was not measured."""
     run = get_object_or_404(Run.objects.visible_to(request.user), pk=pk)
-    response = StreamingHttpResponse(rows_of(run), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(csv_rows(run), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
     return response
 
 
 class Echo:
-    """A file that hands back what is written, for the writer of CSV."""
+    """A file-like object that returns what is written, for the CSV writer."""
 
     def write(self, line: str) -> str:
         return line
 
 
-def rows_of(run: Run) -> Iterator[str]:
-    """The lines of the table, the names first."""
+def csv_rows(run: Run) -> Iterator[str]:
+    """The lines of the table, column names first."""
     with connection.cursor() as cursor:
         cursor.execute(
             'SELECT DISTINCT jsonb_object_keys("values") AS name FROM training_point WHERE run_id = %s'
@@ -106,9 +106,9 @@ def rows_of(run: Run) -> Iterator[str]:
         yield writer.writerow([step, *("" if values.get(name) is None else values[name] for name in names)])
 
 
-def number(request: UserRequest, name: str) -> int:
-    """A whole number of the address; 404 for anything else."""
-    given = request.GET[name]
-    if not given.isascii() or not given.isdecimal() or len(given) > 18:
+def whole_number_parameter(request: UserRequest, name: str) -> int:
+    """A whole number in the query string; 404 for anything else."""
+    value = request.GET[name]
+    if not value.isascii() or not value.isdecimal() or len(value) > 18:
         raise Http404
-    return int(given)
+    return int(value)

@@ -1,4 +1,4 @@
-"""The page on which a model is let write for a project."""
+"""The page that generates samples for a project."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -9,20 +9,20 @@ from labeling.access import UserRequest, allowed_project, signed_in
 from training import runs
 from training.forms.language_model import SampleForm
 from training.models import ModelVersion, Run
-from training.views.runs import run_context
+from training.views.runs import progress_context
 
-SHOWN_AT_ONCE = ("policy", "tasks", "temperature", "max_new_tokens")
-"""What the page of samples asks; the rest is folded."""
+VISIBLE_FIELDS = ("policy", "tasks", "temperature", "max_new_tokens")
+"""Fields that are always visible; the others are folded."""
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in
-def samples(request: UserRequest, slug: str) -> HttpResponse:
-    """Let a model version write for a project's prompts, and see how far it is."""
+def generate_samples(request: UserRequest, slug: str) -> HttpResponse:
+    """Generate samples for a project's prompts with a policy, and follow the run."""
     project = allowed_project(request.user, slug, "training.add_run")
-    seen = ModelVersion.objects.visible_to(request.user).policies()
-    newest = ModelVersion.objects.production(project) or seen.first()
-    # The project is that of the address, whatever is posted.
+    visible_policies = ModelVersion.objects.visible_to(request.user).policies()
+    newest = ModelVersion.objects.production(project) or visible_policies.first()
+    # The project is the one in the URL, whatever is posted.
     data = request.POST.dict() | {"project": slug} if request.method == "POST" else None
     form = SampleForm(data, user=request.user, initial={"policy": newest.name if newest else None})
     if data is not None and form.is_valid():
@@ -33,10 +33,10 @@ def samples(request: UserRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "form": form,
-        "shown": [form[name] for name in SHOWN_AT_ONCE],
-        "folded": [field for field in form if field.name not in {*SHOWN_AT_ONCE, "project"}],
+        "visible_fields": [form[name] for name in VISIBLE_FIELDS],
+        "folded_fields": [field for field in form if field.name not in {*VISIBLE_FIELDS, "project"}],
         "prompts": project.prompts.filter(split="train").count(),
         "newest": newest,
-        **(run_context(latest, request) if latest else {}),
+        **(progress_context(latest, request) if latest else {}),
     }
     return render(request, "training/generate_samples.html", context, status=422 if form.errors else 200)

@@ -22,13 +22,13 @@ from training.registry.agreement import annotator_agreement
 from training.registry.lineage import Node, lineage
 from training.registry.lineage_layout import layout
 from training.registry.win_rates import headline_metric, win_rates
-from training.reports.charts import figures
+from training.reports.charts import metric_rows
 from training.reports.parameters import parameters
-from training.reports.reward_report import trust_in
+from training.reports.reward_report import reward_report
 from training.reports.tuning_report import tuning_report
 
-PAGE = 30
-SHOWN_SAMPLES = 6
+PAGE_SIZE = 30
+MAX_SAMPLES = 6
 
 PROMOTE = "training.promote_modelversion"
 
@@ -36,7 +36,7 @@ Stage = ModelVersion.Stage
 
 
 class VersionFilter(forms.Form):
-    """Which versions the list shows."""
+    """The filter of the list of versions."""
 
     project = forms.ModelChoiceField(
         Project.objects.none(), to_field_name="slug", required=False, empty_label="All projects"
@@ -48,7 +48,7 @@ class VersionFilter(forms.Form):
     stage = forms.ChoiceField(
         required=False,
         choices=[
-            ("", "All but archived"), ("production", "In production"), ("candidate", "Candidates"),
+            ("", "All except archived"), ("production", "In production"), ("candidate", "Candidates"),
             ("archived", "Archived"), ("all", "All"),
         ],
     )  # fmt: skip
@@ -58,37 +58,37 @@ class VersionFilter(forms.Form):
         projects = Project.objects.allowed(request.user, "training.view_modelversion")
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
 
-    def chosen(self, versions: ModelVersionQuerySet) -> ModelVersionQuerySet:
-        """Those that were asked for; an answer that makes no sense asks for nothing."""
+    def apply(self, versions: ModelVersionQuerySet) -> ModelVersionQuerySet:
+        """The versions that match; unknown values are ignored."""
         self.is_valid()
-        asked = self.cleaned_data
-        if asked.get("project"):
-            versions = versions.filter(project=asked["project"])
-        if asked.get("kind"):
-            versions = versions.filter(kind=asked["kind"])
-        if not asked.get("stage"):
+        selected = self.cleaned_data
+        if selected.get("project"):
+            versions = versions.filter(project=selected["project"])
+        if selected.get("kind"):
+            versions = versions.filter(kind=selected["kind"])
+        if not selected.get("stage"):
             return versions.exclude(stage=Stage.ARCHIVED)
-        return versions if asked["stage"] == "all" else versions.filter(stage=asked["stage"])
+        return versions if selected["stage"] == "all" else versions.filter(stage=selected["stage"])
 
 
 class DecisionForm(forms.Form):
-    """Why something is decided."""
+    """The reason of a decision."""
 
     reason = forms.CharField(
-        required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}), label="Why"
+        required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}), label="Reason"
     )
 
 
 class PromotionForm(DecisionForm):
-    """Where a version is promoted, and whether without its gate."""
+    """The project in which a version is promoted, and whether its gate is overridden."""
 
     project = forms.ModelChoiceField(
         Project.objects.none(),
         to_field_name="slug",
         empty_label=None,
-        error_messages={"required": "Say in which project.", "invalid_choice": "Choose one of the projects."},
+        error_messages={"required": "Select a project.", "invalid_choice": "Select one of the projects."},
     )
-    without_gate = forms.BooleanField(required=False, label="Its gate is not met: promote it all the same")
+    without_gate = forms.BooleanField(required=False, label="Override the gate, which is not met")
 
     def __init__(self, *args: Any, version: ModelVersion, request: UserRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -112,10 +112,10 @@ def version_list(request: UserRequest) -> HttpResponse:
     form = VersionFilter(request.GET, request=request)
     visible = ModelVersion.objects.visible_to(request.user)
     found = form.chosen(visible).with_history().select_related("project", "parent", "run")
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     versions = list(page)
     rates = win_rates(versions)
-    withdrawn = provenance.count_deleted_by_version(versions)
+    deleted = provenance.count_deleted_by_version(versions)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -126,7 +126,7 @@ def version_list(request: UserRequest) -> HttpResponse:
                 "version": version,
                 "score": headline_metric(version),
                 "rates": rates[version.pk][:1],
-                "withdrawn": withdrawn.get(version.pk, 0),
+                "deleted": deleted.get(version.pk, 0),
             }
             for version in versions
         ],
@@ -142,15 +142,15 @@ def version_list(request: UserRequest) -> HttpResponse:
 @require_GET
 @signed_in
 def version(request: UserRequest, name: str) -> HttpResponse:
-    """One version: how it came to be, how good it is, and what was decided about it."""
+    """One version: its provenance, its metrics, and the decisions about it."""
     return version_page(request, version_or_404(request, name))
 
 
 @require_GET
 @signed_in
 def agreement(request: UserRequest, name: str) -> HttpResponse:
-    """How far the people agreed whose answers are behind a version: a part of its page, fetched on its own as
-    it takes longer than the rest."""
+    """The agreement of the annotators whose answers a version learned from: a part of its page that is loaded
+    separately, because it takes longer."""
     found = annotator_agreement(version_or_404(request, name))
     return render(request, "training/versions/_agreement.html", {"agreement": found})
 
@@ -159,7 +159,7 @@ def agreement(request: UserRequest, name: str) -> HttpResponse:
 @signed_in
 def promote(request: UserRequest, name: str) -> HttpResponse:
     """Put a version into production."""
-    found = to_decide_about(request, name)
+    found = version_to_decide(request, name)
     form = PromotionForm(request.POST, version=found, request=request)
 
     def decide() -> Decision:
@@ -171,16 +171,16 @@ def promote(request: UserRequest, name: str) -> HttpResponse:
             without_gate=form.cleaned_data.get("without_gate", False),
         )
 
-    return decided(request, found, "promote", form, decide)
+    return decision_response(request, found, "promote", form, decide)
 
 
 @require_POST
 @signed_in
 def archive(request: UserRequest, name: str) -> HttpResponse:
-    """Put a version away."""
-    found = to_decide_about(request, name)
+    """Archive a version."""
+    found = version_to_decide(request, name)
     form = DecisionForm(request.POST)
-    return decided(
+    return decision_response(
         request,
         found,
         "archive",
@@ -192,10 +192,10 @@ def archive(request: UserRequest, name: str) -> HttpResponse:
 @require_POST
 @signed_in
 def restore(request: UserRequest, name: str) -> HttpResponse:
-    """Take a version out of the archive."""
-    found = to_decide_about(request, name)
+    """Restore a version from the archive."""
+    found = version_to_decide(request, name)
     form = DecisionForm(request.POST)
-    return decided(
+    return decision_response(
         request,
         found,
         "restore",
@@ -210,7 +210,7 @@ def restore(request: UserRequest, name: str) -> HttpResponse:
 @require_POST
 @signed_in
 def roll_back(request: UserRequest, slug: str) -> HttpResponse:
-    """Put the version before back into production: the policy, or with `kind=reward` the reward model."""
+    """Put the previous version back into production: the policy, or with `kind=reward` the reward model."""
     project = allowed_project(request.user, slug, PROMOTE)
     kind = ModelVersion.Kind.REWARD if request.POST.get("kind") == "reward" else ModelVersion.Kind.POLICY
     current = ModelVersion.objects.production(project, kind)
@@ -222,10 +222,10 @@ def roll_back(request: UserRequest, slug: str) -> HttpResponse:
 
     if current is None:
         messages.error(
-            request, f"Nothing is in production in “{project}”: there is nothing to roll back from."
+            request, f"No version is in production in “{project}”, so there is nothing to roll back."
         )
         return redirect("training:versions")
-    return decided(request, current, "roll_back", form, decide)
+    return decision_response(request, current, "roll_back", form, decide)
 
 
 # /lineage/
@@ -234,14 +234,14 @@ def roll_back(request: UserRequest, slug: str) -> HttpResponse:
 @require_GET
 @right_required("training.view_modelversion", somewhere=True)
 def lineage_page(request: UserRequest) -> HttpResponse:
-    """Where versions come from, from corpus to production; `?project=` those of one project."""
+    """The lineage graph, from corpora to production; with `?project=` that of one project."""
     projects = Project.objects.allowed(request.user, "training.view_modelversion")
     slug = request.GET.get("project", "")
     project = get_object_or_404(projects, slug=slug) if slug else None
     graph = lineage(request.user, project)
     allowed = Project.objects.allowed(request.user, "labeling.review")
     snapshots = set(PreferenceSnapshot.objects.filter(project__in=allowed).values_list("pk", flat=True))
-    urls = {key: url_of(node, snapshots) for key, node in graph.nodes.items()}
+    urls = {key: node_url(node, snapshots) for key, node in graph.nodes.items()}
     before: dict[str, list[str]] = {}
     for edge in graph.edges:
         before.setdefault(edge.result, []).append(graph.nodes[edge.origin].name)
@@ -261,15 +261,15 @@ def lineage_page(request: UserRequest) -> HttpResponse:
     return render(request, "training/versions/lineage.html", context)
 
 
-def url_of(node: Node, snapshots: Container[int]) -> str:
-    """Where a box of the picture leads: to a version, to a snapshot whose answers one may see, or nowhere."""
+def node_url(node: Node, snapshots: Container[int]) -> str:
+    """The link of a node: to a version, to a snapshot whose answers one may see, or empty."""
     if node.version:
         return reverse("training:version", args=[node.name])
     return reverse("training:snapshot", args=[node.snapshot]) if node.snapshot in snapshots else ""
 
 
 def version_or_404(request: UserRequest, name: str) -> ModelVersion:
-    """A version that the person may look at, with what its page shows of it."""
+    """A visible version, with the related rows that its page shows."""
     related = (
         "project",
         "parent",
@@ -284,8 +284,8 @@ def version_or_404(request: UserRequest, name: str) -> ModelVersion:
     return get_object_or_404(versions, name=name)
 
 
-def to_decide_about(request: UserRequest, name: str) -> ModelVersion:
-    """A version about which the person may decide; raises PermissionDenied for others."""
+def version_to_decide(request: UserRequest, name: str) -> ModelVersion:
+    """A version that the person may decide about; raises PermissionDenied for others."""
     found = version_or_404(request, name)
     if not may_decide(request, found):
         raise PermissionDenied
@@ -293,18 +293,18 @@ def to_decide_about(request: UserRequest, name: str) -> ModelVersion:
 
 
 def may_decide(request: UserRequest, version: ModelVersion) -> bool:
-    """Whether the person may decide about a version: in its project; where it has none, on the whole site."""
+    """Whether the person may decide about a version: in its project, or on the whole site if it has none."""
     return may(request.user, PROMOTE, version.project)
 
 
-def decided(
+def decision_response(
     request: UserRequest,
     version: ModelVersion,
     action: str,
     form: DecisionForm,
     decide: Callable[[], Decision],
 ) -> HttpResponse:
-    """Decide, or show the page again with what was typed and what is in the way."""
+    """Decide, or show the page again with the form and its errors."""
     if form.is_valid():
         try:
             decision = decide()
@@ -313,13 +313,17 @@ def decided(
         else:
             messages.success(request, f"{decision}.")
             return redirect(decision.version)
-    return version_page(request, version_or_404(request, version.name), tried=action, form=form)
+    return version_page(request, version_or_404(request, version.name), submitted_action=action, form=form)
 
 
 def version_page(
-    request: UserRequest, version: ModelVersion, *, tried: str = "", form: DecisionForm | None = None
+    request: UserRequest,
+    version: ModelVersion,
+    *,
+    submitted_action: str = "",
+    form: DecisionForm | None = None,
 ) -> HttpResponse:
-    """The page; after a decision that was refused with its form."""
+    """The page of a version; after a refused decision with its form."""
     run = version.run
     visible = ModelVersion.objects.visible_to(request.user)
     related = [pk for pk in (version.parent_id, run.reward_id if run else None) if pk]
@@ -327,34 +331,38 @@ def version_page(
     context = {
         "version": version,
         "score": headline_metric(version),
-        "seen": set(visible.filter(pk__in=related).values_list("pk", flat=True)),
+        "visible_ids": set(visible.filter(pk__in=related).values_list("pk", flat=True)),
         "may_see_run": run is not None and may(request.user, "training.view_run", run.project),
         "may_start": may(request.user, "training.add_run", version.project),
         "parameters": parameters(run) if run else None,
-        "figures": figures(version.metrics),
+        "metrics": metric_rows(version.metrics),
         "tuning": tuning_report(run) if run else None,
-        "trust": trust_in(run) if run else None,
+        "reward_report": reward_report(run) if run else None,
         "rates": win_rates([version])[version.pk],
         "examples": examples,
         "side_by_side": bool(examples) and examples[0].get("against") is not None,
-        "samples": samples_of(request, version),
+        "samples": latest_samples(request, version),
         "children": visible.filter(parent=version).order_by("-pk"),
         "tuned_against_it": visible.filter(run__reward=version, run__kind=Run.Kind.FINETUNE).order_by("-pk"),
         "decisions": version.decisions.select_related("by", "project", "replaced", "gate"),
         "replaced_by": version.replaced_by.select_related("by", "version", "project"),
-        "behind": provenance.find_sources(version),
+        "training_data": provenance.find_sources(version),
         **gates.gate_cards_context(version, request.user),
-        **(choices(request, version, tried=tried, form=form) if may_decide(request, version) else {}),
+        **(
+            decision_forms(request, version, submitted_action=submitted_action, form=form)
+            if may_decide(request, version)
+            else {}
+        ),
     }
     return render(request, "training/versions/version.html", context, status=422 if form is not None else 200)
 
 
-def choices(
-    request: UserRequest, version: ModelVersion, *, tried: str, form: DecisionForm | None
+def decision_forms(
+    request: UserRequest, version: ModelVersion, *, submitted_action: str, form: DecisionForm | None
 ) -> dict[str, Any]:
-    """The decisions that can be made about a version now, each with its form."""
+    """The decisions that are possible now, each with its form."""
     kind = ModelVersion.Kind(version.kind)
-    found: dict[str, Any] = {"tried": tried}
+    found: dict[str, Any] = {"submitted_action": submitted_action}
     if version.stage == Stage.CANDIDATE:
         promotion = PromotionForm(version=version, request=request)
         if promotion.fields["project"].queryset.exists():  # type: ignore[attr-defined]
@@ -372,12 +380,12 @@ def choices(
         "roll_back": "rolling_back",
     }
     if form is not None:
-        found[names[tried]] = form
+        found[names[submitted_action]] = form
     return found
 
 
-def samples_of(request: UserRequest, version: ModelVersion) -> list[Sample]:
-    """The last samples it wrote for people, in projects that this person may look into."""
+def latest_samples(request: UserRequest, version: ModelVersion) -> list[Sample]:
+    """The latest samples of a version that annotators get, in projects that this person may see."""
     projects = Project.objects.allowed(request.user, "training.view_modelversion")
     samples = Sample.objects.filter(generator__model_version=version, prompt__project__in=projects)
-    return list(samples.select_related("prompt").order_by("-pk")[:SHOWN_SAMPLES])
+    return list(samples.select_related("prompt").order_by("-pk")[:MAX_SAMPLES])
