@@ -43,18 +43,19 @@ def test_values_are_read_off_the_curves_and_excerpts_are_stepped_through(page: P
     with page.expect_response("**/progress/"):
         pass
     expect(kl.locator(".step")).to_have_text("step 1")
-    # One evaluation has no others to step to; those that follow come by themselves.
-    expect(page.get_by_text("text 0")).to_be_visible()
+    # One evaluation has no others to step to; those that follow come by themselves. Exact: the log's heading
+    # ends in "text", and the time of the line below it may begin with "0".
+    expect(page.get_by_text("text 0", exact=True)).to_be_visible()
     expect(page.get_by_label("Evaluation")).to_have_count(0)
     with page.expect_response("**/samples/**"):
         pass
     RunSample.objects.bulk_create(
         RunSample(run=run, step=step, position=0, prompt="Once", text=f"text {step}") for step in (50, 100)
     )
-    expect(page.get_by_text("text 100")).to_be_visible()
+    expect(page.get_by_text("text 100", exact=True)).to_be_visible()
     page.get_by_label("Evaluation").focus()
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_text("text 50")).to_be_visible()
+    expect(page.get_by_text("text 50", exact=True)).to_be_visible()
     other.finish(Run.Status.FAILED, error="Out of memory.")
     page.reload()
     expect(page.locator(".notice")).to_contain_text("failed")

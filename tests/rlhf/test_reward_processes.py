@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.rlhf.words import rankings, ratings, taught
+from tests.rlhf.words import LEARNING_RATE, rankings, ratings, taught
 from tests.two_processes import in_two_processes
 from training.gpt.training_loop import Hooks
 
@@ -36,6 +36,16 @@ class Trains:
         return told, (raw[0] - raw[1]).tolist(), result.accuracy
 
 
+def tolerance(steps: int, *, scores: bool) -> float:
+    """How far apart, relatively, two trainings may be after so many steps.
+
+    In a batch of pairs the gradient of the head's bias is 0, except for rounding. Adam divides it by its own
+    size, so each step moves the bias by up to the learning rate, up in one training and down in the other.
+    This does not affect pairs, but it affects scores, which have a deviation of 1.
+    """
+    return 2e-3 + (2 * LEARNING_RATE * steps if scores else 0)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -51,12 +61,14 @@ def test_the_steps_are_those_of_one_process(options: dict[str, Any]) -> None:
     assert not isinstance(first, str), first
     assert not isinstance(second, str), second
     assert len(first[0]) == len(whole) > 4
-    for ours, theirs in zip(first[0], whole, strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-5)
-    assert first[1] == pytest.approx(gap, rel=2e-3, abs=1e-4)
+    scores = "scores" in options.get("loss", "")
+    for number, (ours, theirs) in enumerate(zip(first[0], whole, strict=True)):
+        assert ours == pytest.approx(theirs, rel=tolerance(number, scores=scores), abs=1e-5)
+    close = pytest.approx(gap, rel=tolerance(len(whole), scores=scores), abs=1e-4)
+    assert first[1] == close
     assert first[2] == pytest.approx(accuracy)
     assert second[0] == [], "only the first process tells"
-    assert second[1] == pytest.approx(gap, rel=2e-3, abs=1e-4)
+    assert second[1] == close
 
 
 @pytest.mark.parametrize(("how", "then"), [("fsdp", "alone"), ("ddp", "fsdp")])

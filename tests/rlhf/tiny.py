@@ -7,6 +7,7 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
 LETTERS = "abcdefgh"
+WIDTH = 32
 
 
 def tiny_policy(*, seed: int = 0, context: int = 32) -> tuple[GPT, Tokenizer]:
@@ -15,7 +16,7 @@ def tiny_policy(*, seed: int = 0, context: int = 32) -> tuple[GPT, Tokenizer]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = ModelConfig(
-            vocab_size=tokenizer.vocab_size, context=context, layers=2, heads=2, width=32, tied=False
+            vocab_size=tokenizer.vocab_size, context=context, layers=2, heads=2, width=WIDTH, tied=False
         )
         return GPT(config).eval(), tokenizer
 

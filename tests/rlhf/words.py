@@ -9,6 +9,9 @@ from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
+LEARNING_RATE = 3e-3
+"""What `taught` trains with, unless it is told otherwise."""
+
 
 def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
     return [completion.count("a") - completion.count("h") for completion in completions]
@@ -60,7 +63,7 @@ def taught(
     """A tiny reward model, a second or two in training."""
     policy, tokenizer = tiny_policy(context=context)
     given = ("folder", "hooks", "reference_samples")
-    config: dict[str, Any] = {"epochs": 4, "heldout": 0.2, "learning_rate": 3e-3, "patience": 0}
+    config: dict[str, Any] = {"epochs": 4, "heldout": 0.2, "learning_rate": LEARNING_RATE, "patience": 0}
     config |= {name: value for name, value in options.items() if name not in given}
     return train_reward_model(
         trunk=policy,
