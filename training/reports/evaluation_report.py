@@ -63,7 +63,7 @@ class JudgeRow:
 
     judge: str
     kind: str
-    won: Interval | None
+    win_rate: Interval | None
     basis: str
     scores: tuple[str, str] | None
     longer_win_rate: Interval | None
@@ -74,13 +74,13 @@ class JudgeRow:
     @classmethod
     def of(cls, row: dict[str, Any]) -> "JudgeRow":
         """From a run's metrics."""
-        won = Interval.of(row["won"])
+        win_rate = Interval.of(row["won"])
         by_people = row["judge"] == PEOPLE
         basis = pluralise(row["prompts"], "prompt")
-        if won is None:
+        if win_rate is None:
             basis = "no answers"
         elif by_people:
-            answers = pluralise(won.count, "answer")
+            answers = pluralise(win_rate.count, "answer")
             basis = f"{answers} by {pluralise(len(row['annotators']), 'person', 'people')} on {basis}"
         remarks = [pluralise(row["ties"], "tie")] if row["ties"] else []
         for key, what in (("all_bad", "all bad"), ("skipped", "skipped"), ("open", "still open")):
@@ -88,7 +88,7 @@ class JudgeRow:
         return cls(
             judge=row["judge"],
             kind="blind comparisons" if by_people else row["kind"],
-            won=won,
+            win_rate=win_rate,
             basis=basis,
             scores=None if by_people else (f"{row['score']:z.2f}", f"{row['score_against']:z.2f}"),
             longer_win_rate=Interval.of(row["longer_won"]),
@@ -205,7 +205,7 @@ def terminal_lines(run: Run) -> list[str]:
     if not judges:
         return []
     ours, theirs = compared_names(run)
-    heads = ("judge", f"{ours} wins", "95 % interval", "on", "longer won", "agrees with people")
+    heads = ("judge", f"{ours} wins", "95 % interval", "on", "longer wins", "agrees with people")
     found = [f"  {ours} against {theirs}"]
     found += format_table(
         heads,
