@@ -116,7 +116,7 @@ def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
         rates=sequence.rates.tolist(),
         lows=sequence.lows.tolist(),
         highs=sequence.highs.tolist(),
-        most=found.max_prompts,
+        max_count=found.max_prompts,
         names=(ours.name, theirs.name),
     )
     is_open = found.outcome == Gate.Outcome.OPEN

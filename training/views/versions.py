@@ -111,7 +111,7 @@ def version_list(request: UserRequest) -> HttpResponse:
     """The versions, newest first."""
     form = VersionFilter(request.GET, request=request)
     visible = ModelVersion.objects.visible_to(request.user)
-    found = form.chosen(visible).with_history().select_related("project", "parent", "run")
+    found = form.apply(visible).with_history().select_related("project", "parent", "run")
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     versions = list(page)
     rates = win_rates(versions)
