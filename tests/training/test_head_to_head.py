@@ -291,7 +291,7 @@ def test_the_best_of_several_completions_is_compared() -> None:
     assert curve[-1]["reward"] == pytest.approx(row(run, "taste")["score"], rel=1e-5)
     assert [each["reward"] for each in curve] == sorted(each["reward"] for each in curve)
     assert set(curve[0]["judges"]) == {"taste", "story-reward-function"}
-    assert "taste chose what it judges here" in run.metrics["notes"][0]
+    assert "taste selected the completions that it judges" in run.metrics["notes"][0]
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Executing runs: one module per kind. The only package that imports both Django and torch."""
+"""Executing runs: one module per kind of run. The only package that imports both Django and torch."""

@@ -1,4 +1,4 @@
-"""One attempt at a run: its heartbeat, what it tells of itself, and the cues to stop."""
+"""One attempt to execute a run: heartbeat, progress, metrics, samples, log and requests to stop."""
 
 import re
 import socket
@@ -22,14 +22,14 @@ from training.models import HEARTBEAT_INTERVAL, LogLine, MetricPoint, Run, RunSa
 
 FLUSH_SECONDS = 0.5
 MAX_LOGGED_METRICS = 4
-"""Of an evaluation in a line of the log; all of them stand in the curves."""
+"""Metrics of an evaluation in a line of the log; the curves show all of them."""
 
 Observer = Callable[[float, str, dict[str, float]], None]
-"""Called as a run goes on with its progress (0 to 1), what it is doing, and the latest metrics."""
+"""Called during a run with its progress (0 to 1), a status message, and the latest metrics."""
 
 
 class StopReason(Enum):
-    """Why an attempt has to stop before its end."""
+    """Why an attempt has to stop early."""
 
     CANCELLED = "cancelled"
     PAUSED = "paused"
@@ -37,18 +37,18 @@ class StopReason(Enum):
     LOST = "lost"
 
 
-class Stopped(Exception):  # noqa: N818 -- a cue, not an error
-    """Raised where an attempt that was told to stop has nothing more to do."""
+class Stopped(Exception):  # noqa: N818 -- control flow, not an error
+    """Raised to end an attempt that was asked to stop."""
 
 
 def no_observer(progress: float, message: str, metrics: dict[str, float]) -> None:
-    """Watch nothing."""
+    """Ignore the progress."""
 
 
 class Attempt:
-    """A context in which a run is executed. A thread beats its heart and hears that it should stop.
+    """A context in which a run is executed. A thread sends its heartbeat and receives requests to stop.
 
-    The training code gets its `callbacks`; everything else about runs stays out of it.
+    Training code only sees the `callbacks`; it knows nothing about runs.
     """
 
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
@@ -75,19 +75,18 @@ class Attempt:
         self._ended.set()
         self._thread.join()
         self._log.__exit__(kind, error, trace)
-        # By the row alone: a last heartbeat that found the run ended may have taken this attempt for lost.
+        # Decided by the row alone: a late heartbeat may have found the run ended and set LOST.
         if self.run.pk is None or self.run.attempts != self._number or self.run.status == Run.Status.RUNNING:
-            return  # the row is gone, or another attempt's
-        status, said = self.run.status, end_message(self.run)
-        failed = status == Run.Status.FAILED
-        self._log.add(said, level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
-        with suppress(DatabaseError):  # what came of the run is in its row, and matters more
+            return  # the row was deleted, or belongs to another attempt
+        failed = self.run.status == Run.Status.FAILED
+        self._log.add(end_message(self.run), level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
+        with suppress(DatabaseError):  # the result is in the run's row already
             self._log.write()
             self.run.record_resources(self._usage.read())
 
     @property
     def callbacks(self) -> Hooks:
-        """What a training is given to tell of itself and to ask."""
+        """The callbacks for the training code."""
         return Hooks(
             on_step=self.on_step,
             should_stop=self.should_stop,
@@ -97,22 +96,22 @@ class Attempt:
         )
 
     def stop(self, reason: StopReason) -> None:
-        """Ask the attempt to stop at its next step; the first reason stands."""
+        """Ask the attempt to stop at its next step; the first reason is kept."""
         self.reason = self.reason or reason
 
     def should_stop(self) -> bool:
-        """Whether to stop. Raises Stopped where the run is no longer this attempt's: it must save nothing."""
+        """Whether to stop. Raises Stopped if the attempt was lost, as it must not save anything."""
         if self.reason is StopReason.LOST:
             raise Stopped
         return self.reason is not None
 
     def check(self) -> None:
-        """Raise Stopped if the attempt was told to stop."""
+        """Raise Stopped if the attempt was asked to stop."""
         if self.should_stop():
             raise Stopped
 
     def report(self, message: str, *, progress: float | None = None) -> None:
-        """Show what is being done, and how far the run is; the log gets a line at each new stage."""
+        """Report the status message and progress. Each new stage (message without numbers) is logged."""
         self._message = message
         stage = re.sub(r"\d+", "", message)
         if stage != self._stage:
@@ -123,7 +122,7 @@ class Attempt:
         self.observer(self._progress, message, {})
 
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
-        """Keep one step's metrics (a row per step) and show them."""
+        """Record the metrics of a step, and report them."""
         self._progress, self._message = progress, f"step {step}"
         self._points.append(MetricPoint(run=self.run, step=step, values=json_safe(metrics)))
         if line := format_evaluation(metrics):
@@ -133,7 +132,7 @@ class Attempt:
         self.observer(progress, self._message, metrics)
 
     def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
-        """Keep what the model writes at a step; what an earlier attempt kept of the step is replaced."""
+        """Record the samples of a step, replacing those of an earlier attempt."""
         RunSample.objects.bulk_create(
             [
                 RunSample(run=self.run, step=step, position=position, **json_safe(asdict(each)))
@@ -146,22 +145,21 @@ class Attempt:
 
     @contextmanager
     def saving(self, step: int) -> Iterator[None]:
-        """Around the writing of the state at `step` into the run's folder, from which the next can go on.
+        """Wraps the saving of the state at `step` into the run's folder.
 
-        The metrics up to it are written first: a state without them would leave a gap in the curves.
+        Metrics are flushed first: a saved state without them would leave a gap in the curves.
         """
         self.flush()
         yield
         self.run.record_saved_step(step)
 
     def on_resume(self, step: int) -> None:
-        """The training goes on from the state at `step`."""
+        """The training continues from the state at `step`."""
         self.run.rewind_to(step)
-        self.report(f"goes on from step {step}")
+        self.report(f"resuming from step {step}")
 
     def flush(self) -> None:
-        """Write the metrics and log lines that are not yet in the database. A second row for a step replaces
-        the first."""
+        """Write pending metrics and log lines to the database. A second row for a step replaces the first."""
         self._log.write()
         rows = {point.step: point for point in self._points}
         MetricPoint.objects.bulk_create(
@@ -179,7 +177,7 @@ class Attempt:
                     self.run.record_resources(self._usage.read())
                     self._log.write()
                 except DatabaseError:
-                    # The database may come back before anyone takes this run to be dead.
+                    # The database may be back before this run is considered dead.
                     connection.close()
                     failing_since = failing_since or time.monotonic()
                     if time.monotonic() - failing_since > 60:
@@ -187,55 +185,55 @@ class Attempt:
                     continue
                 failing_since = None
                 if not alive:
-                    mine = Run.objects.filter(pk=self.run.pk, attempt=self.run.attempt).first()
-                    if mine is None:
+                    current = Run.objects.filter(pk=self.run.pk, attempt=self.run.attempt).first()
+                    if current is None:
                         # A lost attempt has nothing to beat for; one told to stop beats on while it winds up.
                         self.stop(StopReason.LOST)
                         return
-                    self.stop(StopReason.CANCELLED if mine.cancel_requested else StopReason.PAUSED)
+                    self.stop(StopReason.CANCELLED if current.cancel_requested else StopReason.PAUSED)
         finally:
             connection.close()
 
 
 class HelperAttempt(Attempt):
-    """What the code of a run gets in a process that only helps: what is shown and kept is the first one's."""
+    """The attempt of a helper process: only the first process reports and records."""
 
     def report(self, message: str, *, progress: float | None = None) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def on_step(self, step: int, progress: float, metrics: dict[str, float]) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def on_resume(self, step: int) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     @contextmanager
     def saving(self, step: int) -> Iterator[None]:  # noqa: ARG002
-        """Keep nothing."""
+        """Do nothing."""
         yield
 
 
 def format_evaluation(metrics: dict[str, float]) -> str:
-    """What an evaluation among the metrics of a step found, in a line; empty where there was none."""
-    found = [
+    """The evaluation among the metrics of a step in one line; empty if there is none."""
+    parts = [
         f"{name.removeprefix('heldout/').replace('_', ' ')} {value:.4g}"
         for name, value in metrics.items()
         if name.startswith(("heldout/", "validation_")) or name == "perplexity"
     ]
-    whose = "held out, " if any(name.startswith("heldout/") for name in metrics) else ""
-    return whose + ", ".join(found[:MAX_LOGGED_METRICS]) if found else ""
+    prefix = "held out, " if any(name.startswith("heldout/") for name in metrics) else ""
+    return prefix + ", ".join(parts[:MAX_LOGGED_METRICS]) if parts else ""
 
 
 def end_message(run: Run) -> str:
-    """How an attempt ended, as the last line of its log."""
+    """The last line of an attempt's log: how it ended."""
     match run.status:
         case Run.Status.FAILED:
             return f"Failed: {run.error}"
         case Run.Status.QUEUED:
-            return "Interrupted; given back to the queue."
+            return "Interrupted and returned to the queue."
         case Run.Status.PAUSED if run.saved_step is not None:
-            return f"Paused, its state saved at step {run.saved_step}."
+            return f"Paused; state saved at step {run.saved_step}."
     return f"{run.get_status_display().capitalize()} after {run.elapsed}."

@@ -1,4 +1,4 @@
-"""Which code a process executes, so that a run can say by what it was made."""
+"""The version of the code that a process executes, recorded with its runs."""
 
 import hashlib
 import subprocess
@@ -10,9 +10,9 @@ from django.conf import settings
 
 @cache
 def code_version() -> str:
-    """The commit that is checked out; where files differ from it, or there is none, a hash of the sources.
+    """The checked-out commit, with a hash of the sources if files differ from it or there is no repository.
 
-    Read once per process: what is imported stays what it was.
+    Read once per process, as imported modules do not change.
     """
     commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", "*.py")
     if commit is None:
@@ -21,7 +21,7 @@ def code_version() -> str:
 
 
 def sources_hash() -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over all modules of the site, by their names."""
+    """The first 12 hexadecimal digits of a SHA-256 over the names and contents of the site's modules."""
     total = hashlib.sha256()
     root = Path(settings.BASE_DIR)
     for package in ("feedback_site", "labeling", "training"):
@@ -32,7 +32,7 @@ def sources_hash() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the site's folder; None where there is no git, or no repository of its own."""
+    """The output of a git command in the site's folder; None without git or a repository."""
     try:
         if not (Path(settings.BASE_DIR) / ".git").exists():
             return None

@@ -1,4 +1,4 @@
-"""Pairs of completions and what the judges say of them: the rows and examples that an evaluation keeps."""
+"""Metrics of a head-to-head comparison: a row per judge, example pairs, and the best-of-n curve."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ MAX_EXAMPLES = 8
 
 @dataclass(frozen=True)
 class Pairs:
-    """A completion of each version, prompt by prompt; a prompt may come more than once."""
+    """A completion by each of two versions per prompt; prompts may repeat."""
 
     prompts: Sequence[str] = ()
     ours: Sequence[str] = ()
     theirs: Sequence[str] = ()
 
     def win_rate(self, scorer: Scorer) -> WinRate:
-        """How often ours beats theirs, by the scorer."""
+        """The win rate of ours over theirs by the scorer."""
         return win_rate(scorer, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs)
 
     def longer_win_rate(self, points: Sequence[float]) -> RateEstimate | None:
-        """How often the longer one won."""
+        """The share of pairs in which the longer completion won."""
         return longer_win_rate(
             points, prompts=self.prompts, completions_a=self.ours, completions_b=self.theirs
         )
 
 
 def scorer_row(name: str, found: WinRate, written: Pairs, agreed: RateEstimate | None) -> dict[str, Any]:
-    """What a scorer says, and how often people say the same."""
+    """The metrics of a scorer as a judge, with its agreement with people."""
     return {
         "judge": name,
         "kind": "reward function" if name == STORY_REWARD_FUNCTION else "reward model",
@@ -50,28 +50,28 @@ def scorer_row(name: str, found: WinRate, written: Pairs, agreed: RateEstimate |
 
 def best_of_curve(
     prompts: Sequence[str],
-    drawn: Sequence[Sequence[str]],
+    candidates: Sequence[Sequence[str]],
     chooser: Scorer,
     judges: Mapping[str, Scorer],
 ) -> list[dict[str, Any]]:
-    """What choosing the best of n comes to, n = 1, 2, 4, ...: its KL, the chooser's score, each judge's."""
+    """The best-of-n curve for n = 1, 2, 4, …: KL, mean score by the chooser, and mean score by each judge."""
 
     def scores(scorer: Scorer) -> list[list[float]]:
-        flat = [(prompt, text) for prompt, texts in zip(prompts, drawn, strict=True) for text in texts]
+        flat = [(prompt, text) for prompt, texts in zip(prompts, candidates, strict=True) for text in texts]
         found = iter(scorer([prompt for prompt, _ in flat], [text for _, text in flat]))
-        return [[next(found) for _ in texts] for texts in drawn]
+        return [[next(found) for _ in texts] for texts in candidates]
 
     rewards = scores(chooser)
     golds = {name: scores(scorer) for name, scorer in judges.items()}
     curve = []
-    for n in powers_of_two(len(drawn[0])):
+    for n in powers_of_two(len(candidates[0])):
         by_judge = {name: best_of_n(rewards, gold, n=n) for name, gold in golds.items()}
-        any_of_them = next(iter(by_judge.values()))
+        first = next(iter(by_judge.values()))
         curve.append(
             {
                 "n": n,
-                "kl": any_of_them.kl,
-                "reward": any_of_them.reward,
+                "kl": first.kl,
+                "reward": first.reward,
                 "judges": {name: each.gold for name, each in by_judge.items()},
             }
         )
@@ -79,7 +79,7 @@ def best_of_curve(
 
 
 def share_as_json(found: RateEstimate | None) -> dict[str, Any] | None:
-    """A share as it is kept."""
+    """A share as JSON-serialisable metrics."""
     if found is None:
         return None
     low, high = found.interval
@@ -87,7 +87,7 @@ def share_as_json(found: RateEstimate | None) -> dict[str, Any] | None:
 
 
 def points_by_pair(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
-    """People's points for each different pair, by the place of its first answer."""
+    """People's points for each distinct pair, by the index of its first answer."""
     places: dict[tuple[str, str, str], int] = {}
     points: dict[int, list[float]] = defaultdict(list)
     rows = zip(asked.prompts, asked.ours, asked.theirs, strict=True)
@@ -103,21 +103,21 @@ def examples(
     written: Pairs,
     fresh: Mapping[str, WinRate],
 ) -> list[dict[str, Any]]:
-    """The first pairs, those that people answered before others, with what each judge said of them."""
+    """The first pairs with the verdict of each judge; pairs that people judged come first."""
     found = []
     for place, points in by_people.items():
-        said = {"judge": PEOPLE, "points": fmean(points), "answers": len(points)}
-        found.append(example(asked, place, [said, *scorer_verdicts(on_asked, place)]))
+        verdict = {"judge": PEOPLE, "points": fmean(points), "answers": len(points)}
+        found.append(example(asked, place, [verdict, *scorer_verdicts(on_asked, place)]))
     found += [example(written, place, scorer_verdicts(fresh, place)) for place in range(len(written.prompts))]
     return found[:MAX_EXAMPLES]
 
 
-def example(pairs: Pairs, place: int, said: list[dict[str, Any]]) -> dict[str, Any]:
+def example(pairs: Pairs, place: int, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "prompt": pairs.prompts[place],
         "completion": pairs.ours[place],
         "against": pairs.theirs[place],
-        "verdicts": said,
+        "verdicts": verdicts,
     }
 
 

@@ -1,4 +1,4 @@
-"""The config dataclasses of a run, from its stored parameters."""
+"""Config dataclasses from the stored parameters of a run."""
 
 import dataclasses
 from typing import TypeVar
@@ -9,6 +9,6 @@ Config = TypeVar("Config")
 
 
 def config_of(kind: type[Config], run: Run) -> Config:
-    """The dataclass `kind` filled from the run's parameters, where it names them."""
+    """An instance of the dataclass `kind`, filled from the run's parameters of the same names."""
     names = {option.name for option in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in run.parameters.items() if name in names})

@@ -1,4 +1,4 @@
-"""The corpora of this site: prepared once in `HONE_HOME/corpora`, for every run that reads them."""
+"""The site's corpora: prepared once in `HONE_HOME/corpora`, and shared by all runs."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from training.models import Run
 
 
 def corpora_folder() -> Path:
-    """Where prepared corpora lie, and in `raw` the data sets that go by a name."""
+    """The folder of prepared corpora, with the downloaded data sets in `raw`."""
     return Path(settings.CORPORA)
 
 
 def prepare_corpus(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> Prepared:
-    """The run's corpus, split and tokenised; with a vocabulary of its own unless a tokenizer is given."""
+    """The run's corpus, split and tokenised; a tokenizer is trained on it unless one is given."""
     return prepare(
         config_of(CorpusConfig, run),
         tokenizer or config_of(TokenizerConfig, run),
@@ -29,7 +29,7 @@ def prepare_corpus(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = Non
 
 
 def tokenize_split(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: str) -> TokenizedSplit:
-    """One split of the run's corpus, or all of it, in the tokens of a policy."""
+    """One split of the run's corpus, or all of it, tokenised for a policy."""
     return tokenize(
         config_of(CorpusConfig, run),
         tokenizer,
@@ -40,6 +40,6 @@ def tokenize_split(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: st
 
 
 def report_progress(attempt: Attempt, what: str, share: float) -> None:
-    """Show how far a preparation is; raises Stopped, which ends it, if the attempt was told to stop."""
+    """Report the progress of the preparation. Raises Stopped if the attempt was asked to stop."""
     attempt.check()
     attempt.report(what, progress=share)

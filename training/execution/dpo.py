@@ -1,4 +1,4 @@
-"""Tune a policy on people's comparisons directly."""
+"""Tune a policy directly on comparisons (DPO)."""
 
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ from training.rlhf.tuning.heldout_evaluation import TuningResult
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """The same watch as the policy gradient's; the best version is the one kept."""
+    """Tune, and keep the best checkpoint by the same evaluation as the policy gradient."""
     result, tokenizer, count = tune(run, attempt, folder)
     attempt.check()
     return tuning_result(run, result, tokenizer, folder, comparisons=count)
 
 
 def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
-    """What a process does beside the one that executes the run: its share of the tuning."""
+    """Take part in the tuning in a helper process."""
     tune(run, attempt, folder)
 
 
 def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer, int]:
-    """What the tuning came to, the policy's tokenizer, and the number of comparisons."""
+    """The result of the tuning, the policy's tokenizer, and the number of comparisons."""
     assert run.project is not None
     assert run.policy is not None
     attempt.report("collecting the comparisons")

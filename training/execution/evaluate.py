@@ -1,4 +1,4 @@
-"""Measure a policy: perplexity on a corpus, win rate over another version."""
+"""Evaluate a policy: perplexity on a corpus, win rate against another version."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from training.models import Run
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
-    """Whatever of the two was asked for."""
+    """Evaluate on the corpus and against the other version, as far as they are given."""
     metrics: dict[str, Any] = on_corpus(run, attempt) if run.parameters["source"] else {}
     if not run.parameters["against"]:
         return RunResult(metrics=metrics)
@@ -33,7 +33,7 @@ def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     split = tokenize_split(run, attempt, tokenizer, part=run.parameters["split"])
     attempt.check()
     attempt.report(f"{split.documents} documents")
-    figures = evaluate(
+    metrics = evaluate(
         model.to(device),
         split,
         stride=config_of(EvaluationConfig, run).stride,
@@ -41,4 +41,4 @@ def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
         precision=choose_precision(hardware.precision, device),
         should_stop=attempt.should_stop,
     )
-    return {**figures, "documents": split.documents}
+    return {**metrics, "documents": split.documents}

@@ -1,4 +1,4 @@
-"""Execute a run from its beginning to its end, whatever its kind: the one path behind all three doors."""
+"""Execute a run of any kind from beginning to end, for commands and the worker alike."""
 
 import logging
 from collections.abc import Callable
@@ -23,7 +23,7 @@ OnAttempt = Callable[[Attempt], object]
 
 
 def executor_for(kind: str) -> Executor:
-    """The `execute(run, attempt, folder)` of the module named as the kind of run."""
+    """The `execute(run, attempt, folder)` of the module named after the kind of run."""
     execute: Executor = import_module(f"training.execution.{kind}").execute
     return execute
 
@@ -34,17 +34,17 @@ def supports_torchrun(kind: str) -> bool:
 
 
 def execute_as_helper(helping: HelperAttempt) -> None:
-    """Do the share of a process that torchrun started beside the one that executes the run."""
+    """Help to execute a run in a process that torchrun started besides the first."""
     run = helping.run
     import_module(f"training.execution.{run.kind}").execute_as_helper(run, helping, run.folder)
 
 
 def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt = lambda _: None) -> bool:
-    """Execute a queued run, and the runs that follow from it if this process is theirs.
+    """Execute a queued run, and a run that follows from it unless that is detached.
 
-    It works in the run's folder, and goes on from the state that an earlier attempt left there.
-    `on_attempt` receives the attempt before the work begins, to be told of signals. What came of the run
-    stands in its row: True if it succeeded, False if it did not or was another process's.
+    It works in the run's folder, and continues from the state that an earlier attempt saved there.
+    `on_attempt` receives the attempt before the work begins, so that signals can stop it. The result is
+    written to the run's row. Returns True if the run succeeded, False if not or if another process has it.
     """
     if not run.begin(code_version=code_version()):
         return False
@@ -63,14 +63,14 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
             attempt.flush()
             run.finish(Run.Status.FAILED, error=str(error))
             if not run.detached and run.saved_step is None and not run.points.exists():
-                # Refused before it began, and the person at the terminal is told: nothing worth a row.
+                # Invalid input, which the command reports: the row is not worth keeping.
                 run.delete()
         except MemoryError:
             run.finish(Run.Status.FAILED, error="Out of memory: try a smaller batch_size or preset.")
         except Exception as error:
             logger.exception("%s failed", run)
             run.finish(Run.Status.FAILED, error=f"{type(error).__name__}: {error}")
-    # By the row alone: a last heartbeat that found the run ended may have taken this attempt for lost.
+    # Decided by the row alone: a late heartbeat may have found the run ended and set LOST.
     if not run.is_active and not run.is_resumable:
         run.remove_folder()
     if following is not None and not following.detached:
@@ -79,7 +79,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
 
 
 def end_stopped_attempt(run: Run, attempt: Attempt) -> None:
-    """End an attempt that was told to stop."""
+    """End an attempt that was asked to stop."""
     if attempt.reason is not StopReason.LOST:
         attempt.flush()
     run.refresh_from_db(fields=["cancel_requested"])
@@ -92,7 +92,7 @@ def end_stopped_attempt(run: Run, attempt: Attempt) -> None:
 
 
 def save_result(run: Run, outcome: RunResult) -> Run | None:
-    """Write all that the run leaves, at once or not at all; returns the run that follows, if one does."""
+    """Save the result of a run in one transaction; returns the run that follows, if any."""
     place = digest = ""
     metrics = json_safe(outcome.metrics)
     name = run.parameters.get("name", "")
@@ -124,7 +124,7 @@ def save_result(run: Run, outcome: RunResult) -> Run | None:
 
 
 def start_sampling(run: Run, version: ModelVersion | None) -> Run | None:
-    """The sampling run that `tasks` asks for, so that the new version goes back to the people."""
+    """Start the sampling run that the parameter `tasks` asks for, to open tasks with the new version."""
     if version is None or version.kind != ModelVersion.Kind.POLICY or not run.parameters.get("tasks"):
         return None
     form = runs.form_for(

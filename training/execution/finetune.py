@@ -1,4 +1,4 @@
-"""Tune a policy against a reward model."""
+"""Tune a policy against a reward model (policy gradient)."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from training.rlhf.tuning.policy_gradient import finetune
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """The policy gradient with its control loop; the best version inside the KL budget is the one kept."""
+    """Tune, and keep the best checkpoint within the KL budget."""
     result, tokenizer = tune(run, attempt, folder)
     attempt.check()
     return tuning_result(run, result, tokenizer, folder)
 
 
 def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
-    """What a process does beside the one that executes the run: its share of the tuning."""
+    """Take part in the tuning in a helper process."""
     tune(run, attempt, folder)
 
 
 def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer]:
-    """What the tuning came to, and the policy's tokenizer; the state to go on from is in `folder`."""
+    """The result of the tuning, and the policy's tokenizer. The state to resume from is saved in `folder`."""
     project, version, reward = run.project, run.policy, run.reward
     assert project is not None
     assert version is not None

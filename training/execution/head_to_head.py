@@ -1,4 +1,4 @@
-"""Two versions against each other: what both write to held-out prompts, judged by scorers and by people."""
+"""Head-to-head evaluation: completions of two versions on held-out prompts, judged by scorers and people."""
 
 import dataclasses
 from collections import defaultdict
@@ -34,12 +34,12 @@ from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, agreement_r
 from training.rlhf.scorers import Scorer
 
 SEED_OFFSET = 1_000_003
-"""From one version's seed to the other's."""
+"""The difference between the seeds of the two versions."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Who is compared with whom, and where."""
+    """The two versions that are compared, and the project."""
 
     project: Project
     policy: ModelVersion
@@ -47,24 +47,24 @@ class Contest:
 
     @property
     def generators(self) -> tuple[Generator, Generator]:
-        """The two as writers of samples."""
+        """The generators of the two versions."""
         assert self.policy.generator is not None
         assert self.opponent.generator is not None
         return self.policy.generator, self.opponent.generator
 
 
 def execute(run: Run, attempt: Attempt) -> RunResult:
-    """Let both versions write where that is wanted, ask the judges, and open tasks for people.
+    """Generate completions with both versions if needed, judge them, and open tasks for people.
 
     People's answers are those to all blind tasks of the two versions in the project, whichever run opened
-    them; each scorer also says how often it agrees with them, on the very texts that they read.
+    them. The agreement of a scorer with people is measured on the texts that the people read.
     """
     assert run.policy is not None
     assert run.project is not None
     contest = Contest(run.project, run.policy, ModelVersion.objects.get(name=run.parameters["against"]))
     judges = parse_judges(run.parameters["judge"])
     scorers = {name: load_scorer(name) for name in judges if name != PEOPLE}
-    wanted, most = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
+    wanted, scored = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
 
     answers = list(preferences_between(contest.project, *contest.generators)) if PEOPLE in judges else []
     if not answers and not scorers and not wanted:
@@ -74,32 +74,34 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
         if wanted
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
-    prompts = list(heldout[: max(wanted, most)])
+    prompts = list(heldout[: max(wanted, scored)])
     texts = [prompt.text for prompt in prompts]
     sampling, rival_sampling = sampling_configs(run, contest)
-    drawn = write_completions(
+    candidates = write_completions(
         run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"]
     )
     attempt.report("", progress=0.35)
     against = write_completions(run, attempt, contest.opponent, texts, rival_sampling)
     attempt.report("", progress=0.7)
     chooser = load_scorer(run.reward.name) if run.reward else None
-    ours = choose_best(chooser, texts, drawn) if chooser else [text for (text,) in drawn]
+    ours = choose_best(chooser, texts, candidates) if chooser else [text for (text,) in candidates]
     written = Pairs(texts, ours, [text for (text,) in against])
     opened = differing_completions(contest, prompts, written)[:wanted]
     if wanted and not opened:
-        raise InputError("tasks: both versions wrote the same to every prompt; there is nothing to compare.")
+        raise InputError(
+            "tasks: both versions wrote the same text to every prompt, so there is nothing to compare."
+        )
 
     metrics = judge_completions(attempt, contest, judges, scorers, answers=answers, written=written)
     metrics["notes"] = independence_notes(contest.policy, run.reward, scorers)
     if chooser:
-        metrics["best_of"] = best_of_curve(texts, drawn, chooser, scorers)
+        metrics["best_of"] = best_of_curve(texts, candidates, chooser, scorers)
     if wanted:
         metrics["tasks"] = len(opened)
     if len(opened) < wanted:
         metrics["notes"].append(
-            f"{len(opened)} tasks were opened, not {wanted}: each takes a held-out prompt of its own, to "
-            "which the versions wrote different texts. Evaluating again opens more."
+            f"{len(opened)} tasks were opened instead of {wanted}: each needs another held-out prompt to "
+            "which the versions wrote different texts. Evaluate again to open more."
         )
     return RunResult(
         metrics=metrics,
@@ -121,7 +123,7 @@ def judge_completions(
     answers: Sequence[Preference],
     written: Pairs,
 ) -> dict[str, Any]:
-    """What each judge says: scorers of what was written now, people of what they were asked."""
+    """The metrics of each judge: scorers judge the new completions, people those in their tasks."""
     asked = Pairs(
         [each.prompt for each in answers], [each.first for each in answers], [each.second for each in answers]
     )
@@ -131,7 +133,7 @@ def judge_completions(
     on_asked: dict[str, WinRate] = {}
     for name in judges:
         attempt.check()
-        attempt.report(f"{name} judges")
+        attempt.report(f"judging by {name}")
         if name == PEOPLE:
             rows.append(people_row(contest, answers, asked))
             continue
@@ -151,18 +153,18 @@ def judge_completions(
 
 
 def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingConfig]:
-    """How either version writes: alike, and drawn independently.
+    """The sampling configs of the two versions: equal except for independent seeds.
 
-    From the same random numbers, two versions that differ little would write the same to most prompts, and
-    the rest would say how the one changed the other's texts, not which writes the better ones. Tasks that
-    are opened later, on prompts that had their turn, get other samples.
+    With the same seed, two similar versions would write the same text to most prompts, and the others would
+    show how one changed the other's texts rather than which one is better. The seed also depends on the
+    number of existing tasks, so that later tasks get new samples.
     """
     sampling = config_of(SamplingConfig, run)
     if sampling.seed < 0:
         return sampling, sampling
-    had = standing(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
+    existing = standing(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
     ours, theirs = (
-        dataclasses.replace(sampling, seed=sampling.seed + had + shift) for shift in (0, SEED_OFFSET)
+        dataclasses.replace(sampling, seed=sampling.seed + existing + shift) for shift in (0, SEED_OFFSET)
     )
     return ours, theirs
 
@@ -176,11 +178,11 @@ def write_completions(
     *,
     samples: int = 1,
 ) -> list[list[str]]:
-    """So many completions of each prompt."""
+    """`samples` completions of each prompt by a version."""
     if not prompts:
         return []
     attempt.check()
-    attempt.report(f"{version.name} writes")
+    attempt.report(f"sampling {version.name}")
     model, tokenizer = load_generator(version, config_of(HardwareConfig, run))
     written = complete(
         model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
@@ -192,7 +194,7 @@ def write_completions(
 def differing_completions(
     contest: Contest, prompts: Sequence[Prompt], written: Pairs
 ) -> list[tuple[Prompt, Mapping[Generator, str]]]:
-    """The prompts to which the versions wrote different texts, with those: equal ones ask nothing."""
+    """The prompts with different completions, and those completions; equal ones cannot be compared."""
     ours, theirs = contest.generators
     return [
         (prompt, {ours: a, theirs: b})
@@ -202,21 +204,21 @@ def differing_completions(
 
 
 def no_answers_message(contest: Contest) -> str:
-    """What is missing before people's win rate can be told."""
+    """Why there is no win rate by people yet, and what to do."""
     found = standing(contest.project, *contest.generators)
     if not found.tasks:
         return (
-            f"judge: nobody was asked yet whether {contest.policy} or {contest.opponent} is better; "
-            "open blind tasks with --tasks N."
+            f"judge: there are no blind tasks that compare {contest.policy} with {contest.opponent} yet; "
+            "open some with --tasks N."
         )
     return (
-        f"judge: none of the {found.tasks} blind tasks has an answer that compares yet; people find them at "
+        f"judge: none of the {found.tasks} blind tasks has a comparison yet; people find them at "
         f"{contest.project.get_absolute_url()}"
     )
 
 
 def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) -> dict[str, Any]:
-    """What people say; the interval is over prompts, as several answers to one are not independent."""
+    """The metrics of people as a judge. The interval is clustered by prompt."""
     points = [each.points for each in answers]
     by_annotator: dict[str, list[float]] = defaultdict(list)
     for each in answers:
@@ -239,20 +241,20 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
 def independence_notes(
     policy: ModelVersion, chooser: ModelVersion | None, judges: Iterable[str]
 ) -> list[str]:
-    """A sentence for each judge that had a hand in the texts it judges."""
-    aims = tuned_against(policy)
+    """A note for each judge that influenced the texts it judges."""
+    targets = tuned_against(policy)
     return [
-        f"{policy} was tuned against {name}: that {name} prefers it shows that the tuning worked, not that "
-        "the texts are better. Ask people, or another judge."
-        if name in aims
-        else f"{name} chose what it judges here. Ask people, or another judge."
+        f"{policy} was tuned against {name}: a win by {name} shows that the tuning worked, not that the "
+        "texts are better. Ask people, or use another judge."
+        if name in targets
+        else f"{name} selected the completions that it judges. Ask people, or use another judge."
         for name in judges
-        if name in aims or (chooser is not None and name == chooser.name)
+        if name in targets or (chooser is not None and name == chooser.name)
     ]
 
 
 def tuned_against(version: ModelVersion) -> set[str]:
-    """The reward models that the version, or one it descends from, was tuned against."""
+    """The names of the reward models that the version or one of its ancestors was tuned against."""
     names = set()
     ancestor: ModelVersion | None = version
     while ancestor is not None:

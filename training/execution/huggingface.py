@@ -1,4 +1,4 @@
-"""Policies from Hugging Face folders, and policies into them."""
+"""Import policies from Hugging Face folders, and export policies to them."""
 
 import tempfile
 from pathlib import Path
@@ -14,9 +14,9 @@ from training.models import ModelVersion
 
 
 def import_policy(folder: Path, *, name: str, context: int = 0) -> ModelVersion:
-    """Make a policy of the model in a folder. No run made it: its metrics say where it came from.
+    """Create a policy version from the model in a folder. Its metrics record where it came from.
 
-    Raises InputError naming the file that cannot be used; then nothing is left behind.
+    Raises InputError naming the file that cannot be used, and leaves nothing behind.
     """
     model, tokenizer, origin = import_folder(folder, context=context)
     with tempfile.TemporaryDirectory(prefix="hone-import-") as temporary:
@@ -41,9 +41,9 @@ def import_policy(folder: Path, *, name: str, context: int = 0) -> ModelVersion:
 
 
 def export_policy(version: ModelVersion, folder: Path, config: ExportConfig) -> str:
-    """Write a policy as a folder that `transformers` reads; returns the family it became.
+    """Write a policy as a folder that `transformers` can load; returns its model family.
 
-    Raises InputError if the folder is not empty, or no family has the policy's layout.
+    Raises InputError if the folder is not empty, or no family has the policy's architecture.
     """
     model, tokenizer = load_policy(version)
     return export_folder(folder, model, tokenizer, config)

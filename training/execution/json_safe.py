@@ -1,14 +1,14 @@
-"""Values as PostgreSQL keeps them in text and JSON."""
+"""Values that PostgreSQL can store as text and JSON."""
 
 import math
 from typing import Any
 
 
 def json_safe(value: Any) -> Any:
-    """The same value, lists and dicts all through, with what the database refuses mended.
+    """The value, recursively, without what the database cannot store.
 
-    Floats keep seven digits, about the precision they were computed in; infinities and NaN, which JSON lacks,
-    become None. NUL, which a byte-level vocabulary lets a model write, is taken out of text.
+    Floats are rounded to seven digits, about the precision they were computed in. Infinities and NaN become
+    None. NUL characters, which models with byte-level tokenizers can write, are removed from text.
     """
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Order a project's waiting tasks by how much their answers would teach a reward model."""
+"""Prioritise a project's open tasks by how much a reward model would learn from their answers."""
 
 import math
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from training.rlhf.reward.reward_model import BaseRewardModel
 
 TASKS_AT_ONCE = 256
 FIRST_PART = 10
-"""One of so many parts of the order is shown as what is asked first."""
+"""The first tenth of the order is compared with the rest."""
 
 BINS = 20
-"""Of the picture of usefulness."""
+"""Bins of the histogram of acquisition scores."""
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
-    """Score all that waits, mix what is chosen with what comes at random, and give out in that order."""
+    """Score all open tasks, mix the best with random ones, and store the order."""
     project, reward = run.project, run.reward
     assert project is not None
     assert reward is not None
@@ -38,11 +38,11 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     judge = load_reward(reward)
     if by == Task.Choice.DISAGREEMENT and judge.members == 1:
         raise InputError(
-            f"reward: “{reward}” is a single model, and nobody is there to disagree with it; train one with "
+            f"reward: “{reward}” is a single model, which has no disagreement; train an ensemble with "
             f"`manage.py train_reward --members 4`, or choose --by {Task.Choice.CLOSENESS}."
         )
     useful = score_tasks(run, attempt, project, judge, by=by)
-    # What somebody has begun while it was scored keeps its place.
+    # Tasks that somebody began in the meantime keep their place.
     waiting = [task for task in orderable(project).values_list("pk", flat=True) if task in useful]
     values = [useful[task] for task in waiting]
     order = [
@@ -60,7 +60,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
 def score_tasks(
     run: Run, attempt: Attempt, project: Project, judge: BaseRewardModel, *, by: str
 ) -> dict[int, float]:
-    """How useful each task is, by its id."""
+    """The acquisition score of each task, by its id."""
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
     judge = judge.to(device)
@@ -84,14 +84,14 @@ def score_tasks(
 
 
 def task_draw(task: int) -> float:
-    """The number that decides whether a task may be chosen: the task's own, however often it is ordered, so
-    that those which come at random are a fair sample of all."""
+    """The draw that decides whether a task is ordered at random: fixed for each task, so that the random ones
+    remain a fair sample of all."""
     return hash_fraction(f"task {task}", seed=0)
 
 
 def order_metrics(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
-    """What the order came to: how many tasks are chosen, and how useful those are that are asked first: once
-    all are asked, the chosen were no better than the others."""
+    """The metrics of an order: the numbers of chosen and random tasks, and histograms of the acquisition
+    scores of the first tasks and the rest."""
     begins = math.ceil(len(order) / FIRST_PART)
     sides: dict[str, list[float]] = {"chosen": [], "random": [], "later": []}
     for place, each in enumerate(order):
@@ -114,7 +114,7 @@ def order_metrics(order: Sequence[Placed], useful: dict[int, float]) -> dict[str
 
 
 def histogram(values: Sequence[float], *, low: float, width: float) -> list[int]:
-    """How many of the values fall into each of the bars."""
+    """The number of values in each bin."""
     found = [0] * BINS
     for value in values:
         found[min(BINS - 1, int((value - low) / width))] += 1

@@ -18,16 +18,16 @@ from training.models import ModelVersion, Run
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """Corpus to splits to tokens to a model; the best version by validation loss is the one kept."""
+    """Prepare the corpus, train, and keep the best checkpoint by validation loss."""
     try:
         return learn(run, attempt, folder)
     except InputError as error:
-        # Beyond the reading, the training knows only "the corpus"; the person gave it a name.
+        # The training code calls it "corpus"; show the name that was given instead.
         raise InputError(str(error).replace("corpus: ", f"{run.parameters['source']}: ", 1)) from error
 
 
 def learn(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """What `execute` does."""
+    """Train, and generate example completions."""
     prepared, result = train(run, attempt, folder)
     attempt.check()
     model, tokenizer = load_checkpoint(folder / "model")
@@ -46,12 +46,12 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> RunResult:
 
 
 def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
-    """What a process does beside the one that executes the run: its share of the training."""
+    """Take part in the training in a helper process."""
     train(run, attempt, folder)
 
 
 def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainResult]:
-    """The corpus, prepared, and what a training on it came to; its files are in `folder`."""
+    """The prepared corpus, and the result of training on it. The model is saved in `folder`."""
     model = tokenizer = None
     if run.policy is not None:
         attempt.report("loading the policy")

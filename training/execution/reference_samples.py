@@ -1,4 +1,4 @@
-"""What the reference policy writes: the texts that give a reward its scale."""
+"""Samples of the reference policy, which set the scale of a reward model."""
 
 from itertools import cycle, islice
 
@@ -16,15 +16,16 @@ MAX_NEW_TOKENS = 64  # tokens of a sample that is written for this
 def reference_samples(
     run: Run, policy: GPT, tokenizer: Tokenizer, prompts: list[str], *, seed: int
 ) -> list[tuple[str, str]]:
-    """Prompts and completions by the run's policy: what it had written in the project, and as much as is
-    missing from enough, written now to these prompts."""
-    there = stored_samples(run)
-    return there + generate_samples(policy, tokenizer, prompts, count=TARGET_SAMPLES - len(there), seed=seed)
+    """Prompts and completions by the run's policy: the stored ones, and new ones up to the target."""
+    stored = stored_samples(run)
+    return stored + generate_samples(
+        policy, tokenizer, prompts, count=TARGET_SAMPLES - len(stored), seed=seed
+    )
 
 
 def stored_samples(run: Run) -> list[tuple[str, str]]:
-    """What the policy had written to the project's prompts, held-out ones apart, when the run was started:
-    resumed, it has the same."""
+    """The policy's samples for the project's training prompts when the run was created, so that a resumed run
+    gets the same ones."""
     if run.project is None or run.policy is None:
         return []
     samples = (
@@ -43,7 +44,7 @@ def stored_samples(run: Run) -> list[tuple[str, str]]:
 def generate_samples(
     policy: GPT, tokenizer: Tokenizer, prompts: list[str], *, count: int, seed: int
 ) -> list[tuple[str, str]]:
-    """So many samples, to those of the prompts that leave room for one; none where none is missing."""
+    """`count` new samples for those of the prompts that leave room in the context."""
     if count <= 0:
         return []
     context = policy.config.context

@@ -1,4 +1,4 @@
-"""What a process uses of its machine, as the page of its run shows it."""
+"""Resource usage of a process: memory, processor and GPU, as the run's page shows it."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import torch
 
 
 class Usage:
-    """Reads what this process uses; each reading of the processor is since the one before."""
+    """Reads the usage of this process; processor time is measured since the previous reading."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -22,8 +22,8 @@ class Usage:
 
     def read(self) -> dict[str, Any]:
         """`memory`, `peak_memory` and `machine_memory` in bytes, `cpu` in cores (1.5: one and a half of
-        `cores` were busy), `threads`; with a GPU its name as `device`, and `gpu_memory`, `gpu_peak_memory`
-        and `gpu_machine_memory` in bytes."""
+        `cores` were busy), and `threads`; with a GPU also its name as `device`, and `gpu_memory`,
+        `gpu_peak_memory` and `gpu_machine_memory` in bytes."""
         with self._process.oneshot():
             memory, threads = self._process.memory_info().rss, self._process.num_threads()
         self._peak = max(self._peak, memory, peak_memory())
@@ -38,13 +38,13 @@ class Usage:
 
 
 def peak_memory() -> int:
-    """The most that this process has held in memory at once, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    """The peak memory of this process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def machine_memory() -> int:
-    """The memory there is in bytes: the machine's, or what its container may use of it."""
+    """The memory of the machine in bytes, or the limit of its container."""
     total: int = psutil.virtual_memory().total
     for path in ("memory.max", "memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
@@ -53,21 +53,21 @@ def machine_memory() -> int:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def gpu() -> dict[str, Any]:
-    """What PyTorch holds of the GPU; empty where this process uses none."""
+    """PyTorch's use of the GPU; empty if this process uses none."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return {}
     device = torch.cuda.current_device()
-    known = torch.cuda.get_device_properties(device)
+    properties = torch.cuda.get_device_properties(device)
     return {
-        "device": known.name,
+        "device": properties.name,
         "gpu_memory": torch.cuda.memory_reserved(device),
         "gpu_peak_memory": torch.cuda.max_memory_reserved(device),
-        "gpu_machine_memory": known.total_memory,
+        "gpu_machine_memory": properties.total_memory,
     }

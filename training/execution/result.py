@@ -1,4 +1,4 @@
-"""What an executor gives back: figures, and the files of a new version if it made one."""
+"""The result of executing a run: metrics, and the files of a new version if it made one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from training.models import ModelVersion
 
 @dataclass(frozen=True, kw_only=True)
 class NewVersion:
-    """Files in a local folder that are to become a model version."""
+    """A local folder with the files of a new model version."""
 
     folder: Path
     kind: ModelVersion.Kind
@@ -20,7 +20,7 @@ class NewVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """The result of a run. `record` writes the rows it leaves, in the transaction that ends the run."""
+    """The result of a run. `record` writes further rows in the transaction that ends the run."""
 
     metrics: dict[str, Any]
     version: NewVersion | None = None

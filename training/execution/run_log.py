@@ -1,4 +1,4 @@
-"""The log of a run: what it says of its stages, what the code warns of, and how it ended."""
+"""The log of a run: its stages, log messages and warnings of the code, and how it ended."""
 
 import logging
 import threading
@@ -13,16 +13,16 @@ from training.models import LogLine, Run
 
 LOGGERS = ("training", "py.warnings")
 MAX_LINES = 1_000
-"""Of one attempt: what repeats itself for hours must not fill the database."""
+"""Lines of one attempt: repeated messages must not fill the database."""
 
 MAX_LINE_LENGTH = 20_000
-"""Characters of a line; of a longer one, such as a deep traceback, the end is kept."""
+"""Characters of a line; only the end of a longer one, such as a deep traceback, is kept."""
 
 
 class RunLog(logging.Handler):
-    """While open, collects what the loggers of training and Python's warnings say, beside its own lines.
+    """Collects messages of the training loggers and Python warnings while open, besides its own lines.
 
-    Lines wait in memory until `write`, which any thread may call.
+    Lines are kept in memory until `write`, which any thread may call.
     """
 
     def __init__(self, run: Run) -> None:
@@ -46,21 +46,24 @@ class RunLog(logging.Handler):
         logging.captureWarnings(capture=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take in what was logged, a traceback included."""
+        """Add a log record, including its traceback."""
         level = LogLine.Level.INFO
         if record.levelno >= logging.WARNING:
             level = LogLine.Level.ERROR if record.levelno >= logging.ERROR else LogLine.Level.WARNING
         self.add(self.format(record).strip(), level=level)
 
     def add(self, text: str, *, level: LogLine.Level = LogLine.Level.INFO) -> None:
-        """Say a line."""
+        """Add a line."""
         with self._adding:
             self._count += 1
-            # What went wrong is worth a line however much was said before.
+            # Errors are kept even above the limit.
             if level != LogLine.Level.ERROR and self._count >= MAX_LINES:
                 if self._count > MAX_LINES:
                     return
-                text, level = "More was said than is kept; the rest is left out.", LogLine.Level.WARNING
+                text, level = (
+                    "The log has reached its limit; further lines are left out.",
+                    LogLine.Level.WARNING,
+                )
             self._lines.append(
                 LogLine(
                     run=self.run,
@@ -72,7 +75,7 @@ class RunLog(logging.Handler):
             )
 
     def write(self) -> None:
-        """Write the lines that are not yet in the database; if it is away, they wait on."""
+        """Write pending lines to the database; they are kept if that fails."""
         with self._writing:
             with self._adding:
                 lines, self._lines = self._lines, []

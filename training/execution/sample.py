@@ -1,4 +1,4 @@
-"""Let a policy write for a project's prompts, and open tasks with what it wrote."""
+"""Generate samples for a project's prompts with a policy, and open tasks with them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from training.gpt.generation.generate import complete
 from training.models import Run
 
 EXTRA_SAMPLES = 2
-"""Samples written beyond those a task needs, so that it seldom shows the same text twice."""
+"""Extra samples per task, so that it rarely shows the same text twice."""
 
 PROMPTS_AT_ONCE = 32
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
-    """One task for each of the prompts that have had the fewest, in an order drawn by chance."""
+    """Open one task for each of the prompts with the fewest tasks, in random order."""
     project, policy = run.project, run.policy
     assert project is not None
     assert policy is not None
@@ -69,12 +69,12 @@ def select_prompts(project: Project, *, count: int) -> list[Prompt]:
 
 
 def with_seed_offset(sampling: SamplingConfig, offset: int) -> SamplingConfig:
-    """The same sampling with a seed of its own for each batch; unseeded stays unseeded."""
+    """The sampling config with a different seed for each batch; a negative seed stays."""
     return dataclasses.replace(sampling, seed=sampling.seed + offset) if sampling.seed >= 0 else sampling
 
 
 def distinct_texts(texts: Sequence[str], *, count: int) -> list[str]:
-    """`count` of the texts, each once as long as there are enough different ones, in the order written."""
+    """`count` of the texts in order, with repeats only if there are too few distinct ones."""
     texts = json_safe(texts)
     distinct = list(dict.fromkeys(texts))
     repeats = iter(texts)

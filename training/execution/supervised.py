@@ -1,4 +1,4 @@
-"""Tune a policy to write as demonstrations do: what people wrote or liked, a file's, or its own best."""
+"""Fine-tune a policy on demonstrations: people's texts or favourites, a file, or its own best completions."""
 
 import json
 from collections.abc import Callable
@@ -40,19 +40,19 @@ PROMPTS_AT_ONCE = 32
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """The same watch as the policy gradient's; the best version is the one kept."""
+    """Tune, and keep the best checkpoint by the same evaluation as the policy gradient."""
     result, tokenizer, count = tune(run, attempt, folder)
     attempt.check()
     return tuning_result(run, result, tokenizer, folder, demonstrations=count)
 
 
 def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
-    """What a process does beside the one that executes the run: its share of the tuning."""
+    """Take part in the tuning in a helper process."""
     tune(run, attempt, folder)
 
 
 def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokenizer, int]:
-    """What the tuning came to, the policy's tokenizer, and the number of demonstrations."""
+    """The result of the tuning, the policy's tokenizer, and the number of demonstrations."""
     assert run.project is not None
     assert run.policy is not None
     with processes() as group:
@@ -71,7 +71,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             demonstrations = people_demonstrations(run, group)
         attempt.check()
         attempt.report(f"{len(demonstrations)} demonstrations")
-        watched: dict[str, Any] = vars(judges)
+        scorers: dict[str, Any] = vars(judges)
         result = supervised(
             policy=policy,
             tokenizer=tokenizer,
@@ -82,13 +82,13 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
             hooks=attempt.callbacks,
-            **watched,
+            **scorers,
         )
         return result, tokenizer, len(demonstrations)
 
 
 def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
-    """What people wrote, where the project asks them to rewrite; else what they liked best."""
+    """The texts people wrote in a project where they rewrite; else the completions they ranked best."""
     snapshot = training_snapshot(run, group)
     if snapshot.project.kind.compares:
         found = demonstrations_from_rankings(load_feedback(run)[0])
@@ -106,8 +106,8 @@ def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
 def cached_demonstrations(
     path: Path, *, group: Group, write: Callable[[], list[Demonstration]]
 ) -> list[Demonstration]:
-    """What the first process writes, kept in a file: a resumed run learns from the same demonstrations, and
-    does not write them again."""
+    """The demonstrations that the first process generates, cached in a file, so that a resumed run uses the
+    same ones."""
 
     def keep() -> bool:
         if not path.is_file():
@@ -124,7 +124,7 @@ def cached_demonstrations(
 def best_of_n_demonstrations(
     run: Run, attempt: Attempt, policy: GPT, tokenizer: Tokenizer, judges: EvaluationScorers
 ) -> list[Demonstration]:
-    """The best completion of each training prompt among several of the policy's own."""
+    """The best of several own completions of the policy for each training prompt."""
     assert run.project is not None
     assert judges.scorer is not None
     prompts = prompt_texts(run.project, "train")[: run.parameters["prompts"]]
@@ -133,7 +133,7 @@ def best_of_n_demonstrations(
     found = []
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
         some = prompts[first : first + PROMPTS_AT_ONCE]
-        attempt.report(f"writes to prompt {first} of {len(prompts)}")
+        attempt.report(f"sampling, prompt {first} of {len(prompts)}")
         texts = complete(
             policy,
             tokenizer,

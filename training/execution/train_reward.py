@@ -1,4 +1,4 @@
-"""Train a reward model from a project's annotations, or from a file of preferences."""
+"""Train a reward model on a project's annotations, or on a file of preferences."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
@@ -27,16 +27,16 @@ Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
-    """Freeze the comparisons, train on them, measure on the prompts held back."""
+    """Freeze a snapshot of the comparisons, train on it, and evaluate on held-out comparisons."""
     result = train(run, attempt, folder)
     attempt.check()
     metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
     if run.snapshot is not None:
         metrics = without_deleted_annotators(metrics, run.snapshot)
-    if taste := run.parameters.get("gold"):
-        attempt.report("asking the taste")
+    if gold := run.parameters.get("gold"):
+        attempt.report(f"comparing with {gold}")
         metrics["gold_accuracy"] = agreement_with(
-            result.model.score, load_scorer(taste), at_random(result.heldout)
+            result.model.score, load_scorer(gold), at_random(result.heldout)
         )
     result.model.save(folder / "model")
     return RunResult(
@@ -47,16 +47,16 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
 
 
 def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
-    """What a process does beside the one that executes the run: its share of the training."""
+    """Take part in the training in a helper process."""
     train(run, attempt, folder)
 
 
 def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
-    """What the training came to; the state to go on from is in `folder`."""
+    """The result of the training. The state to resume from is saved in `folder`."""
     policy = run.policy
     assert policy is not None
     attempt.report("collecting the comparisons")
-    # One group for everything: the others must not read before the first has frozen.
+    # One group for everything: the other processes must not read before the first has frozen the snapshot.
     with processes() as group:
         if group.told(lambda: freeze_snapshot(run)):
             run.refresh_from_db(fields=["snapshot"])
@@ -67,7 +67,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
         config = config_of(RewardConfig, run)
         samples: list[tuple[str, str]] = []
         if group.is_first:
-            attempt.report("the policy writes samples for the reward's scale")
+            attempt.report("sampling the policy for the reward's scale")
             prompts = [pair.prompt for pair in comparisons] + [rating.prompt for rating in ratings]
             samples = reference_samples(run, trunk, tokenizer, list(dict.fromkeys(prompts)), seed=config.seed)
             attempt.check()
@@ -97,9 +97,9 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
 
 
 def freeze_snapshot(run: Run) -> bool:
-    """Give the run a snapshot of its project's answers, if it has a project; whether it has.
+    """Give the run a snapshot of its project's answers; False if it has no project.
 
-    It is the run's from now on: resumed, it learns from the same answers, whatever has come since.
+    A run that has a snapshot keeps it: a resumed run is trained on the same answers.
     """
     if run.project is None:
         return False
@@ -110,7 +110,7 @@ def freeze_snapshot(run: Run) -> bool:
 
 
 def load_feedback(run: Run) -> tuple[list[Comparison], list[Rating]]:
-    """What the run learns from: its snapshot's answers to prompts that are not held out, or a file."""
+    """The run's training data: its snapshot's answers to training prompts, or its file of preferences."""
     if run.snapshot is None:
         return read_preferences(run.parameters["preferences"])
     comparisons = [from_row(Comparison, row) for row in training_rows(run.snapshot.comparisons())]
@@ -124,9 +124,9 @@ def load_feedback(run: Run) -> tuple[list[Comparison], list[Rating]]:
     return comparisons, ratings
 
 
-def agreement_with(scorer: Scorer, taste: Scorer, comparisons: list[Comparison]) -> float | None:
-    """Share of the comparisons that the scorer orders as the taste does, noise apart; equal scores are half
-    right. None where the taste prefers nothing."""
+def agreement_with(scorer: Scorer, gold: Scorer, comparisons: list[Comparison]) -> float | None:
+    """The share of comparisons that the scorer orders as the gold scorer does; equal scores count half. None
+    if the gold scorer has no preferences."""
     prompts = [pair.prompt for pair in comparisons]
     chosen, rejected = [pair.chosen for pair in comparisons], [pair.rejected for pair in comparisons]
     gaps = [
@@ -134,7 +134,7 @@ def agreement_with(scorer: Scorer, taste: Scorer, comparisons: list[Comparison])
             better - worse
             for better, worse in zip(judge(prompts, chosen), judge(prompts, rejected), strict=True)
         ]
-        for judge in (scorer, taste)
+        for judge in (scorer, gold)
     ]
     points = [
         0.5 if ours == 0 else float((ours > 0) == (theirs > 0))
@@ -145,11 +145,11 @@ def agreement_with(scorer: Scorer, taste: Scorer, comparisons: list[Comparison])
 
 
 def training_rows(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those of the frozen rows whose prompts are not held out."""
+    """The frozen rows of training prompts."""
     return (row for row in rows if row["split"] == "train")
 
 
 def from_row(kind: type[Learned], row: dict[str, Any]) -> Learned:
-    """A frozen row as it is learned from; what the dataclass has no field for is left out."""
+    """An instance of `kind` from a frozen row; keys without a field are ignored."""
     names = {field.name for field in fields(kind)}
     return kind(**{name: value for name, value in row.items() if name in names})

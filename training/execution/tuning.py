@@ -1,4 +1,4 @@
-"""What all tunings of a policy share: who judges them, what they learn from, and how they report."""
+"""Shared by all tunings of a policy: scorers for evaluation, the training snapshot, and the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MAX_EXAMPLES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationScorers:
-    """Who measures the held-out completions of a tuning that does not learn from a reward model."""
+    """The scorers that evaluate held-out completions during DPO and supervised fine-tuning."""
 
     scorer: Scorer | None
     gold: Scorer | None
@@ -31,7 +31,7 @@ class EvaluationScorers:
 
 
 def evaluation_scorers(run: Run) -> EvaluationScorers:
-    """The reward model and the taste that the run names, where it does."""
+    """The scorers of the run's reward model and gold scorer, if given."""
     gold = run.parameters.get("gold")
     reward = load_reward(run.reward).to(choose_device(run.parameters["device"])) if run.reward else None
     return EvaluationScorers(
@@ -42,9 +42,9 @@ def evaluation_scorers(run: Run) -> EvaluationScorers:
 
 
 def training_snapshot(run: Run, group: Group) -> PreferenceSnapshot:
-    """The answers that the run learns from: the snapshot that it names, or one of what there is now.
+    """The snapshot that the run is trained on: the one it names, or a new one of the answers so far.
 
-    The first process freezes, and the others read what it froze.
+    The first process freezes it, and the others read it.
     """
 
     def choose() -> bool:
@@ -68,7 +68,7 @@ def prompt_texts(project: Project, split: str) -> list[str]:
 def tuning_result(
     run: Run, result: TuningResult, tokenizer: Tokenizer, folder: Path, **metrics: Any
 ) -> RunResult:
-    """The best version, and a report that is the same for every tuning."""
+    """Save the best policy, and build the run's result with the metrics common to all tunings."""
     save_checkpoint(folder / "model", result.policy, tokenizer)
     return RunResult(
         metrics={
@@ -89,7 +89,7 @@ def tuning_result(
 
 
 def examples(result: TuningResult) -> list[dict[str, Any]]:
-    """What the policy wrote to held-out prompts before and after, with its scores."""
+    """Completions of held-out prompts before and after the tuning, with their scores."""
     before, after = result.before, result.after
     judge = next((name for name in ("gold", "reward") if name in after.each), None)
     unscored: Sequence[float | None] = [None] * len(after.completions)

@@ -1,4 +1,4 @@
-"""Model versions as the things they are in memory: policies, reward models, tastes."""
+"""Load the models of versions: policies, reward models and scorers."""
 
 from training import artifacts
 from training.forms.judges import STORY_REWARD_FUNCTION, canonical_scorer_name
@@ -13,26 +13,26 @@ from training.rlhf.scorers import Scorer, story_reward_function
 
 
 def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
-    """The model and the tokenizer of a policy version, its files' hash checked."""
+    """The model and tokenizer of a policy version. Checks the hash of its files."""
     with artifacts.local_folder(version) as folder:
         return load_checkpoint(folder)
 
 
 def load_generator(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
-    """A policy version that is only to write: where it does so fastest, its weights as short as may be."""
+    """A policy version for generation only, on the chosen device and in its precision."""
     device = choose_device(hardware.device)
     model, tokenizer = load_policy(version)
     return model.to(device, choose_precision(hardware.precision, device)), tokenizer
 
 
 def load_reward(version: ModelVersion) -> RewardModel | Ensemble:
-    """The reward model of a version, or its ensemble of them, its files' hash checked."""
+    """The reward model or ensemble of a version. Checks the hash of its files."""
     with artifacts.local_folder(version) as folder:
         return load_reward_model(folder)
 
 
 def load_scorer(name: str) -> Scorer:
-    """A scorer by name: the built-in taste for stories, or a reward model."""
+    """A scorer by name: the built-in reward function for stories, or a reward model."""
     if canonical_scorer_name(name) == STORY_REWARD_FUNCTION:
         return story_reward_function
     return load_reward(ModelVersion.objects.rewards().get(name=name)).score
