@@ -189,7 +189,7 @@ def test_what_cannot_be_answered_is_said_in_one_line() -> None:
     [
         ({"judge": "nobody"}, "--judge: there is no reward model “nobody”"),
         ({"judge": "taste,nobody"}, "--judge: there is no reward model “nobody”"),
-        ({"judge": ","}, "--judge: say who decides"),
+        ({"judge": ","}, "--judge: name a judge"),
         ({"judge": "taste", "tasks": "3"}, "--tasks: .*name people in --judge"),
         ({"judge": "people", "against": "other"}, "--against: people compare two versions"),
     ],

@@ -139,7 +139,7 @@ def test_supervised_learns_from_an_earlier_snapshot_of_what_people_wrote() -> No
 
 def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
     asking("rewrite", samples=1)
-    with pytest.raises(CommandError, match="nobody wrote an answer in “letters” yet") as refused:
+    with pytest.raises(CommandError, match="“letters” has no demonstrations yet") as refused:
         call_command("supervised", project="letters", policy="base")
     assert "\n" not in str(refused.value)
 
@@ -147,7 +147,7 @@ def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
 @pytest.mark.parametrize("command", ["train_reward", "dpo"])
 def test_what_compares_is_not_learned_from_rewritings(command: str) -> None:
     asking("rewrite", samples=1)
-    with pytest.raises(CommandError, match=r"--project: people rewrite .* supervised --project letters"):
+    with pytest.raises(CommandError, match=r"--project: “letters” collects rewrites.* supervised --project letters"):
         call_command(command, "--project=letters", "--policy=base")
     assert not Run.objects.exclude(kind=Run.Kind.SAMPLE).exists()
 
@@ -155,7 +155,7 @@ def test_what_compares_is_not_learned_from_rewritings(command: str) -> None:
 def test_people_who_rewrite_are_no_judges() -> None:
     asking("rewrite", samples=1)
     make_policy("other", seed=1)
-    with pytest.raises(CommandError, match="--project: people rewrite in “letters”, which compares nothing"):
+    with pytest.raises(CommandError, match="--project: “letters” collects rewrites, not comparisons"):
         call_command(
             "evaluate", "--policy=other", "--against=base", "--project=letters", "--judge=people", "--tasks=2"
         )

@@ -134,8 +134,8 @@ def require_comparisons(form: forms.Form, project: Project) -> None:
     if not project.kind.compares:
         form.add_error(
             "project",
-            f"people rewrite in “{project.slug}”, which compares nothing; `manage.py supervised --project "
-            f"{project.slug}` learns from what they write.",
+            f"“{project.slug}” collects rewrites, not comparisons; `manage.py supervised --project "
+            f"{project.slug}` trains on them.",
         )
 
 
@@ -144,9 +144,9 @@ def require_annotations(form: forms.Form, project: Project) -> None:
     annotations = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
     if not form.errors and not annotations.exists():
         missing = (
-            f"“{project.slug}” has no comparisons yet; let people answer some of its tasks first."
+            f"“{project.slug}” has no comparisons yet; let annotators answer some of its tasks first."
             if project.kind.compares
-            else f"nobody wrote an answer in “{project.slug}” yet; let people answer some of its tasks."
+            else f"“{project.slug}” has no demonstrations yet; let annotators answer some of its tasks first."
         )
         form.add_error("project", missing)
 

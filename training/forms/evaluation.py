@@ -103,11 +103,11 @@ class EvaluateForm(RunForm):
     def missing_fields(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Fields that were left empty, each with an error that says what to enter."""
         if not cleaned["source"] and not cleaned["against"]:
-            yield "source", "say what to measure: a corpus (--source) or another version (--against)."
+            yield "source", "name what to measure: a corpus (--source) or another version (--against)."
         if cleaned["against"]:
-            for name, what in (("project", "whose held-out prompts to use"), ("judge", "who decides")):
+            for name, what in (("project", "project with held-out prompts"), ("judge", "judge")):
                 if not cleaned[name]:
-                    yield name, f"say {what}."
+                    yield name, f"name a {what}."
             project = cleaned["project"]
             if project and not project.prompts.filter(split="heldout").exists():
                 yield "project", f"“{project.slug}” has no held-out prompts."
@@ -116,16 +116,16 @@ class EvaluateForm(RunForm):
         if cleaned["best_of"] > 1 and not cleaned["against"]:
             yield "against", "name the version to compare with; it may be --policy itself."
         if cleaned["reward"] and cleaned["best_of"] == 1:
-            yield "best_of", "say among how many completions the reward model picks (2 or more)."
+            yield "best_of", "give the number of completions that the reward model picks from (2 or more)."
 
     def conflicting_fields(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Fields that conflict with others, each with an error that says what to do."""
         people = PEOPLE in parse_judges(cleaned["judge"])
         if cleaned["tasks"] and not people:
-            yield "tasks", f"blind tasks are for people to answer: name {PEOPLE} in --judge as well."
+            yield "tasks", f"people answer blind tasks: name {PEOPLE} in --judge as well."
         if people and cleaned["project"] and not cleaned["project"].kind.compares:
-            yield "project", f"people rewrite in “{cleaned['project'].slug}”, which compares nothing."
+            yield "project", f"“{cleaned['project'].slug}” collects rewrites, not comparisons."
         if people and cleaned["policy"] == cleaned["against"]:
-            yield "against", "people compare two versions: name another one than --policy."
+            yield "against", "people compare two versions: name one that is not --policy."
         if people and cleaned["best_of"] > 1:
             yield "best_of", f"{PEOPLE} judge single completions: leave out one of the two."

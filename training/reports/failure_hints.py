@@ -40,7 +40,8 @@ CAUSES = (
         "version.",
     ),
     Cause(
-        r"no comparisons yet|nobody preferred anything|nobody wrote an answer|no comparison prefers|"
+        r"no (comparisons|demonstrations) yet|nobody preferred anything|nobody wrote an answer|"
+        r"no comparison prefers|"
         r"answers? no more|collect more answers",
         "There is too little data. Collect more annotations in the project, then clone it.",
     ),

@@ -245,13 +245,13 @@ def lineage_page(request: UserRequest) -> HttpResponse:
     before: dict[str, list[str]] = {}
     for edge in graph.edges:
         before.setdefault(edge.result, []).append(graph.nodes[edge.origin].name)
-    drawn = layout(graph)
+    graph_layout = layout(graph)
     context = {
         "project": project,
         "projects": projects,
         "graph": graph,
-        "picture": drawn,
-        "boxes": [(box, urls[box.node.key]) for box in drawn.boxes],
+        "layout": graph_layout,
+        "boxes": [(box, urls[box.node.key]) for box in graph_layout.boxes],
         "lines": [
             (node, urls[key], ", ".join(before.get(key, [])))
             for key, node in reversed(graph.nodes.items())
