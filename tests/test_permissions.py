@@ -54,7 +54,7 @@ from tests.permission_table import (
     Row,
     of_the_admin,
 )
-from tests.training.lineages import made
+from tests.training.lineage_factories import make_version
 from training.models import Gate, ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
@@ -88,9 +88,9 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     held = claimed(owner, project)
     snapshot = freeze(project)
     slug = project.slug
-    version = made(f"{slug}-1", kind=Run.Kind.FINETUNE, project=project, snapshot=snapshot)
+    version = make_version(f"{slug}-1", kind=Run.Kind.FINETUNE, project=project, snapshot=snapshot)
     ModelVersion.objects.filter(pk=version.pk).update(stage=ModelVersion.Stage.PRODUCTION)
-    candidate = made(f"{slug}-2", kind=Run.Kind.FINETUNE, project=project, policy=version)
+    candidate = make_version(f"{slug}-2", kind=Run.Kind.FINETUNE, project=project, policy=version)
     gate = Gate.objects.create(project=project, candidate=candidate, against=version, max_prompts=100)
     run = Run.objects.create(kind=Run.Kind.SAMPLE, project=project, policy=version)
     gold = control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)

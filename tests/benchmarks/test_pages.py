@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.training.objects import admin
+from tests.training.factories import admin
 from tests.training.test_long_runs import STEPS, long_run
 from training.models import Run
 

@@ -10,7 +10,7 @@ from labeling.models import Annotation, Task
 from tests.e2e.conftest import sign_in
 from tests.e2e.controls import start_run
 from tests.processes import eventually, worker
-from tests.training.objects import admin, annotator
+from tests.training.factories import admin, annotator
 from training.gpt.corpus import stories
 from training.models import Decision, Gate, ModelVersion
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import sign_in
 from tests.e2e.controls import start_run
 from tests.processes import eventually, worker
-from tests.training.objects import admin, make_policy, make_project, make_reward
+from tests.training.factories import admin, make_policy, make_project, make_reward
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 

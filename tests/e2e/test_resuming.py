@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import sign_in
 from tests.processes import eventually, worker
-from tests.training.objects import admin, start
+from tests.training.factories import admin, queue_run
 from training.models import ModelVersion, Run
 
 pytestmark = [
@@ -21,7 +21,7 @@ def test_a_cancelled_training_is_resumed_from_its_page_and_watched_to_its_end(
     page: Page, tmp_path: Path
 ) -> None:
     sign_in(page, admin())
-    run = start(
+    run = queue_run(
         Run.Kind.PRETRAIN,
         detached=True,
         name="again",

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from labeling.models import Project
 from tests.e2e.conftest import sign_in
-from tests.training.objects import admin, make_policy, make_project, make_reward, start
+from tests.training.factories import admin, make_policy, make_project, make_reward, queue_run
 from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -19,7 +19,7 @@ def with_versions(slug: str) -> Project:
     project = make_project(slug)
     versions = [make_policy(f"{slug}-policy"), make_reward(f"{slug}-taste")]
     ModelVersion.objects.filter(pk__in=[each.pk for each in versions]).update(project=project)
-    run = start("finetune", project=slug, policy=f"{slug}-policy", reward=f"{slug}-taste")
+    run = queue_run("finetune", project=slug, policy=f"{slug}-policy", reward=f"{slug}-taste")
     Run.objects.filter(pk=run.pk).update(
         status=Run.Status.SUCCEEDED, started_at=run.created_at, spent=timedelta(minutes=1)
     )

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import sign_in
-from tests.training.objects import admin, make_policy, make_project
+from tests.training.factories import admin, make_policy, make_project
 from training.models import ModelVersion
 from training.registry import decisions
 

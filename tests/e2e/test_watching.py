@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import sign_in
-from tests.training.objects import admin
+from tests.training.factories import admin
 from training.models import LogLine, MetricPoint, Run, RunSample
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from tests.training.objects import admin
+from tests.training.factories import admin
 
 
 @pytest.fixture(autouse=True)

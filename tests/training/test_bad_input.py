@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from labeling.models import Project
-from tests.training.objects import make_policy, make_project, make_reward
+from tests.training.factories import make_policy, make_project, make_reward
 from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]

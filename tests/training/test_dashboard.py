@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from labeling.models import Membership, Project
 from tests.labeling.objects import annotator
-from tests.training.objects import make_project
+from tests.training.factories import make_project
 from tests.training.test_rounds import ended, policy, ready
 from training import rounds
 from training.models import Automation, Gate, ModelVersion, Round, Run

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from labeling.models import Project
-from tests.training.objects import ObjectStore, admin, make_policy, make_project, make_reward
+from tests.training.factories import ObjectStore, admin, make_policy, make_project, make_reward
 from training import artifacts
 from training.artifacts import artifact_storage
 from training.models import Decision, Gate, ModelVersion, Run
@@ -144,7 +144,7 @@ def test_an_added_or_a_missing_file_is_found(project: Project, ada: User) -> Non
 
 
 def test_files_in_an_object_store_are_checked_where_they_lie(settings: Settings) -> None:
-    elsewhere = {"BACKEND": "tests.training.objects.ObjectStore"}
+    elsewhere = {"BACKEND": "tests.training.factories.ObjectStore"}
     settings.STORAGES = {**settings.STORAGES, "artifacts": elsewhere}
     base = make_policy()
     artifacts.verify(base)

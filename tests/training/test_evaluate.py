@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.training.objects import LETTERS, executed, make_policy
+from tests.training.factories import LETTERS, execute_run, make_policy
 from training.models import Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -24,7 +24,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def measured(corpus: Path, **options: object) -> dict[str, float]:
-    run = executed(
+    run = execute_run(
         Run.Kind.EVALUATE, policy="base", source=str(corpus), documents="line", split="all", **options
     )
     metrics: dict[str, float] = run.metrics

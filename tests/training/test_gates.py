@@ -11,7 +11,7 @@ from labeling.prompts import add_prompts
 from labeling.quality.adjudication import settle
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import admin, annotator
-from tests.training.objects import make_policy, make_project
+from tests.training.factories import make_policy, make_project
 from training.execution.executor import execute
 from training.models import Gate, ModelVersion, Run
 from training.registry import gates

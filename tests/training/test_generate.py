@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.training.objects import LETTERS, letter_model, make_policy
+from tests.training.factories import LETTERS, letter_model, make_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.generation.generate import complete
 

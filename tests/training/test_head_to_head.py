@@ -11,7 +11,15 @@ from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project, Sample, Task
 from labeling.preferences import freeze
-from tests.training.objects import admin, annotator, executed, make_policy, make_project, make_reward, start
+from tests.training.factories import (
+    admin,
+    annotator,
+    execute_run,
+    make_policy,
+    make_project,
+    make_reward,
+    queue_run,
+)
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 
@@ -27,13 +35,13 @@ def two_versions() -> Project:
 
 def compared(**options: Any) -> Run:
     asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
-    return executed(Run.Kind.EVALUATE, **asked | options)
+    return execute_run(Run.Kind.EVALUATE, **asked | options)
 
 
 def refused(**options: Any) -> str:
     """Why the evaluation failed."""
     asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
-    run = start(Run.Kind.EVALUATE, detached=True, **asked | options)
+    run = queue_run(Run.Kind.EVALUATE, detached=True, **asked | options)
     assert not execute(run)
     run.refresh_from_db()
     return run.error
@@ -167,7 +175,7 @@ def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
     assert snapshot.count == 6
     assert snapshot.rating_count == (12 if feedback == "score" else 0)
     for kind in (Run.Kind.TRAIN_REWARD, Run.Kind.DPO, Run.Kind.SUPERVISED):
-        run = start(kind, detached=True, project="letters", policy="base", name="learner")
+        run = queue_run(kind, detached=True, project="letters", policy="base", name="learner")
         assert not execute(run)
         run.refresh_from_db()
         assert "no comparisons yet" in run.error

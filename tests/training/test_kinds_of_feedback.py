@@ -11,7 +11,7 @@ from labeling.feedback import Answer
 from labeling.models import Judgement, Project
 from labeling.preferences import comparisons, freeze, json_line
 from tests.labeling.objects import claimed
-from tests.training.objects import annotator, executed, make_policy, make_project
+from tests.training.factories import annotator, execute_run, make_policy, make_project
 from tests.training.test_reward_runs import likes_a
 from training.execution.simulated_annotators import answer_open_tasks
 from training.gpt.errors import InputError
@@ -30,7 +30,7 @@ def asking(kind: str, *, samples: int = 2, tasks: int = 20, **settings: Any) -> 
     project = make_project()
     Project.objects.update(feedback=kind, samples_per_task=samples, **settings)
     project.refresh_from_db()
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=tasks, max_new_tokens=6, seed=0)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=tasks, max_new_tokens=6, seed=0)
     return project
 
 
@@ -70,7 +70,7 @@ def test_simulated_people_cannot_rewrite() -> None:
 )
 def test_the_loss_is_what_the_kind_is_for(kind: str, samples: int, loss: str) -> None:
     answered(kind, samples=samples)
-    run = executed(Run.Kind.TRAIN_REWARD, **QUICK)
+    run = execute_run(Run.Kind.TRAIN_REWARD, **QUICK)
     assert run.parameters["loss"] == loss
     assert ("score_correlation" in run.metrics) == (loss == "auto")
     assert bool(run.metrics["comparisons"]) == (samples > 1)
@@ -78,14 +78,14 @@ def test_the_loss_is_what_the_kind_is_for(kind: str, samples: int, loss: str) ->
 
 def test_a_loss_that_was_asked_for_stays() -> None:
     answered("score", samples=3)
-    run = executed(Run.Kind.TRAIN_REWARD, loss="scores+pairs", **QUICK)
+    run = execute_run(Run.Kind.TRAIN_REWARD, loss="scores+pairs", **QUICK)
     assert run.parameters["loss"] == "scores+pairs"
     assert run.metrics["ratings"] == 60
 
 
 def test_a_model_learns_from_graded_pairs_how_much_better_one_is(tmp_path: Path) -> None:
     project = answered("pair")
-    graded = executed(Run.Kind.TRAIN_REWARD, name="graded", **QUICK)
+    graded = execute_run(Run.Kind.TRAIN_REWARD, name="graded", **QUICK)
     assert {row["strength"] for row in graded.metrics["by_strength"]} <= MARGINS
     rows = list(comparisons(project))
     assert {row["margin"] for row in rows if not row["tie"]} <= MARGINS
@@ -95,7 +95,7 @@ def test_a_model_learns_from_graded_pairs_how_much_better_one_is(tmp_path: Path)
     without.write_bytes(b"".join(json_line({**row, "margin": 0.0}) for row in rows))
     asked = {name: value for name, value in QUICK.items() if name != "project"}
     same, other = (
-        executed(Run.Kind.TRAIN_REWARD, preferences=str(file), **asked) for file in (with_margins, without)
+        execute_run(Run.Kind.TRAIN_REWARD, preferences=str(file), **asked) for file in (with_margins, without)
     )
     losses = [first_losses(run) for run in (graded, same, other)]
     assert losses[0] == pytest.approx(losses[1])
@@ -119,7 +119,7 @@ def rewritten(*, tasks: int = 20) -> Project:
 def test_supervised_learns_what_people_wrote() -> None:
     project = rewritten()
     asked = {**QUICK, "epochs": 6, "max_new_tokens": 6, "evaluate_every": 20, "heldout_prompts": 6}
-    run = executed(Run.Kind.SUPERVISED, **asked)
+    run = execute_run(Run.Kind.SUPERVISED, **asked)
     assert run.metrics["demonstrations"] == 20
     assert run.snapshot == freeze(project)
     rows = {row["measure"]: row for row in run.metrics["tuning"]["changes"]}
@@ -130,10 +130,10 @@ def test_supervised_learns_what_people_wrote() -> None:
 def test_supervised_learns_from_an_earlier_snapshot_of_what_people_wrote() -> None:
     project = rewritten(tasks=8)
     early = freeze(project)
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=6)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=6)
     ann = annotator("ben")
     queue.submit(claimed(ann, project), Answer(text="aab"), client_key="k")
-    run = executed(Run.Kind.SUPERVISED, snapshot=early.hash[:10], max_new_tokens=6, **QUICK)
+    run = execute_run(Run.Kind.SUPERVISED, snapshot=early.hash[:10], max_new_tokens=6, **QUICK)
     assert run.metrics["demonstrations"] == 8
 
 
@@ -147,7 +147,9 @@ def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
 @pytest.mark.parametrize("command", ["train_reward", "dpo"])
 def test_what_compares_is_not_learned_from_rewritings(command: str) -> None:
     asking("rewrite", samples=1)
-    with pytest.raises(CommandError, match=r"--project: “letters” collects rewrites.* supervised --project letters"):
+    with pytest.raises(
+        CommandError, match=r"--project: “letters” collects rewrites.* supervised --project letters"
+    ):
         call_command(command, "--project=letters", "--policy=base")
     assert not Run.objects.exclude(kind=Run.Kind.SAMPLE).exists()
 

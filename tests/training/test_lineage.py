@@ -7,8 +7,8 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling.models import Membership, PreferenceSnapshot, Project
-from tests.training.lineages import made, tuned
-from tests.training.objects import admin, annotator, make_project
+from tests.training.factories import admin, annotator, make_project
+from tests.training.lineage_factories import make_tuned_versions, make_version
 from training.models import ModelVersion, Run
 from training.registry.lineage import Lineage, lineage
 from training.registry.lineage_layout import BOX_HEIGHT, BOX_WIDTH, Box, Layout, layout
@@ -38,7 +38,7 @@ def box(drawn: Layout, name: str) -> Box:
 def test_it_leads_from_corpus_and_answers_to_the_policy(
     project: Project, snapshot: PreferenceSnapshot
 ) -> None:
-    base, _, _ = tuned(project, snapshot)
+    base, _, _ = make_tuned_versions(project, snapshot)
     Run.objects.filter(version=base).update(parameters={"source": "/corpora/tales.txt"})
     assert edges(lineage(admin())) == {
         ("tales.txt", "base", "text"),
@@ -52,8 +52,8 @@ def test_it_leads_from_corpus_and_answers_to_the_policy(
 def test_the_way_to_production_leaves_out_what_had_no_hand_in_it(
     project: Project, snapshot: PreferenceSnapshot
 ) -> None:
-    base, reward, better = tuned(project, snapshot)
-    made("other", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward)
+    base, reward, better = make_tuned_versions(project, snapshot)
+    make_version("other", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward)
     ModelVersion.objects.filter(pk=better.pk).update(stage="production")
     graph = lineage(admin())
     way = {graph.nodes[key].name for key in graph.production_ancestors}
@@ -66,13 +66,13 @@ def test_the_way_to_production_leaves_out_what_had_no_hand_in_it(
 def test_what_comes_of_something_stands_below_it_and_no_boxes_touch(
     project: Project, snapshot: PreferenceSnapshot
 ) -> None:
-    policy = made("base")
+    policy = make_version("base")
     for number in range(6):
-        reward = made(
+        reward = make_version(
             f"taste-{number}", kind=Run.Kind.TRAIN_REWARD, project=project, policy=policy, snapshot=snapshot
         )
-        made(f"branch-{number}", kind=Run.Kind.DPO, project=project, policy=policy, snapshot=snapshot)
-        policy = made(
+        make_version(f"branch-{number}", kind=Run.Kind.DPO, project=project, policy=policy, snapshot=snapshot)
+        policy = make_version(
             f"tuned-{number}", kind=Run.Kind.FINETUNE, project=project, policy=policy, reward=reward
         )
     graph = lineage(admin())
@@ -91,8 +91,8 @@ def test_what_comes_of_something_stands_below_it_and_no_boxes_touch(
 def test_one_projects_picture_has_what_its_versions_come_from_and_nothing_else(
     project: Project, snapshot: PreferenceSnapshot
 ) -> None:
-    tuned(project, snapshot)
-    made("elsewhere", project=make_project("digits"))
+    make_tuned_versions(project, snapshot)
+    make_version("elsewhere", project=make_project("digits"))
     names = {node.name for node in lineage(admin(), project).nodes.values()}
     assert names == {"base", "taste", "better", "412 comparisons"}
 
@@ -101,9 +101,9 @@ def test_of_many_versions_the_newest_are_drawn_with_all_that_they_come_from(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.registry.lineage.MAX_VERSIONS", 3)
-    base = made("base", project=project)
+    base = make_version("base", project=project)
     for number in range(5):
-        made(f"branch-{number}", kind=Run.Kind.DPO, project=project, policy=base)
+        make_version(f"branch-{number}", kind=Run.Kind.DPO, project=project, policy=base)
     graph = lineage(admin(), project)
     assert {node.name for node in graph.nodes.values()} == {"base", "branch-2", "branch-3", "branch-4"}
     assert graph.omitted == 2
@@ -112,9 +112,9 @@ def test_of_many_versions_the_newest_are_drawn_with_all_that_they_come_from(
 def test_the_page_shows_only_projects_one_may_look_into(
     client: Client, project: Project, snapshot: PreferenceSnapshot
 ) -> None:
-    tuned(project, snapshot)
+    make_tuned_versions(project, snapshot)
     Project.objects.filter(pk=project.pk).update(everybody=False)
-    made("elsewhere", project=make_project("digits"))
+    make_version("elsewhere", project=make_project("digits"))
     client.force_login(admin())
     page = client.get(reverse("training:lineage")).content.decode()
     assert "elsewhere" in page

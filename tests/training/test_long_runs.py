@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.training.objects import admin
+from tests.training.factories import admin
 from training.models import Run
 from training.reports.curves import MAX_ROWS, read_points, run_charts
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from labeling.models import Annotation, Project, Task
-from tests.training.objects import QUICK_PRETRAIN
+from tests.training.factories import QUICK_PRETRAIN
 from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]

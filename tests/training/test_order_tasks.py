@@ -10,7 +10,15 @@ from rest_framework.test import APIClient
 
 from labeling.models import Project, Task
 from tests.labeling.objects import claimed
-from tests.training.objects import admin, annotator, executed, make_policy, make_project, make_reward, start
+from tests.training.factories import (
+    admin,
+    annotator,
+    execute_run,
+    make_policy,
+    make_project,
+    make_reward,
+    queue_run,
+)
 from training.execution.attempt import StopReason
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
@@ -29,7 +37,7 @@ def waiting_tasks(count: int = 20) -> Project:
     """A project in which so many tasks wait."""
     project = make_project(train=64)
     make_policy()
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=count, max_new_tokens=6)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=count, max_new_tokens=6)
     return project
 
 
@@ -61,7 +69,7 @@ def test_the_command_orders_and_says_what_it_did() -> None:
 def test_what_is_kept_is_what_the_reward_model_makes_of_the_samples() -> None:
     project = waiting_tasks(5)
     reward = make_reward("ensemble", members=3)
-    executed(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", by="closeness", share=100)
+    execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", by="closeness", share=100)
     judge = load_reward(reward)
     for task in ordered(project):
         texts = [sample.text for sample in task.samples.all()]
@@ -76,7 +84,7 @@ def test_people_get_the_tasks_in_the_order_and_what_they_have_begun_is_not_moved
     project = waiting_tasks()
     make_reward("ensemble", members=2)
     begun = claimed(annotator("ann"), project).task
-    run = executed(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
+    run = execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
     assert run.metrics["tasks"] == 19
     begun.refresh_from_db()
     assert (begun.priority, begun.choice) == (0, Task.Choice.RANDOM)
@@ -97,9 +105,9 @@ def test_ordering_again_keeps_who_comes_at_random() -> None:
     project = waiting_tasks(30)
     make_reward("one", members=2)
     make_reward("two", members=2)
-    executed(Run.Kind.ORDER_TASKS, project="letters", reward="one")
+    execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="one")
     at_random = [task.pk for task in ordered(project) if task.choice == Task.Choice.RANDOM]
-    executed(Run.Kind.ORDER_TASKS, project="letters", reward="two", by="closeness")
+    execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="two", by="closeness")
     assert [task.pk for task in ordered(project) if task.choice == Task.Choice.RANDOM] == at_random
 
 
@@ -108,10 +116,10 @@ def test_the_share_of_the_project_or_of_the_run(share: int, count: int) -> None:
     project = waiting_tasks(12)
     make_reward("ensemble", members=2)
     Project.objects.update(chosen_percent=share)
-    run = executed(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
+    run = execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
     assert run.parameters["share"] == share
     assert project.tasks.filter(choice=Task.Choice.DISAGREEMENT).count() == count
-    other = executed(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", share=100 - share)
+    other = execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", share=100 - share)
     assert project.tasks.filter(choice=Task.Choice.DISAGREEMENT).count() == 12 - count
     report = task_priorities(run if share else other)
     assert report is not None
@@ -124,7 +132,7 @@ def test_one_reward_model_alone_cannot_disagree() -> None:
     with pytest.raises(CommandError, match=r"reward: “single” is a single model.*--members 4"):
         call_command("order_tasks", "--project=letters", "--reward=single")
     assert {task.priority for task in ordered(project)} == {0}
-    executed(Run.Kind.ORDER_TASKS, project="letters", reward="single", by="closeness")
+    execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="single", by="closeness")
     assert {task.priority for task in ordered(project)} == set(range(1, 6))
 
 
@@ -179,6 +187,6 @@ def test_what_may_be_asked_is_what_is_measured() -> None:
 def test_a_cancelled_order_moves_nothing() -> None:
     project = waiting_tasks(5)
     make_reward("ensemble", members=2)
-    run = start(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
+    run = queue_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
     assert not execute(run, on_attempt=lambda attempt: attempt.stop(StopReason.CANCELLED))
     assert {task.priority for task in ordered(project)} == {0}

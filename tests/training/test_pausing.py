@@ -9,7 +9,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from tests.processes import eventually
-from tests.training.objects import QUICK_PRETRAIN, admin, annotator, start
+from tests.training.factories import QUICK_PRETRAIN, admin, annotator, queue_run
 from training import runs
 from training.execution.attempt import Attempt, StopReason
 from training.execution.executor import end_stopped_attempt, execute
@@ -71,7 +71,7 @@ def test_the_dead_attempt_of_a_run_that_was_to_be_paused_is_paused() -> None:
 
 def test_a_run_paused_on_its_way_goes_on_from_there() -> None:
     asked: dict[str, Any] = QUICK_PRETRAIN | {"steps": 8, "evaluate_every": 4, "name": "slow", "context": 32}
-    run = start(Run.Kind.PRETRAIN, **asked)
+    run = queue_run(Run.Kind.PRETRAIN, **asked)
 
     def observe(progress: float, message: str, metrics: dict[str, float]) -> None:
         if message == "step 3":

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.gpt.corpora import shared, write
-from tests.training.objects import executed, make_policy
+from tests.training.factories import execute_run, make_policy
 from training.models import Run
 
 
@@ -93,7 +93,7 @@ def test_a_run_finds_what_was_prepared(tmp_path: Path) -> None:
     (folder,) = Path(settings.CORPORA).iterdir()
     before = folder.stat().st_mtime_ns
     options: dict[str, Any] = {"context": 16, "batch_size": 4, "steps": 2, "minutes": 0}
-    run = executed(Run.Kind.PRETRAIN, source=str(path), vocab_size=300, name="lines", **options)
+    run = execute_run(Run.Kind.PRETRAIN, source=str(path), vocab_size=300, name="lines", **options)
     assert run.metrics["documents"] == 200
     assert list(Path(settings.CORPORA).iterdir()) == [folder]
     assert folder.stat().st_mtime_ns == before
@@ -106,5 +106,5 @@ def test_a_policy_is_evaluated_on_the_published_test_split(tmp_path: Path) -> No
     for name, text in (("train", "abcd\n" * 30), ("valid", "efgh\n"), ("test", "aceg\nbdfh\nabab\n")):
         write(tmp_path / "set" / f"{name}.txt", text)
     for part, count in (("test", 3), ("validation", 1), ("all", 34)):
-        run = executed(Run.Kind.EVALUATE, policy="base", source=str(tmp_path / "set"), split=part)
+        run = execute_run(Run.Kind.EVALUATE, policy="base", source=str(tmp_path / "set"), split=part)
         assert run.metrics["documents"] == count

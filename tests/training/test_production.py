@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from tests.training.objects import admin, make_policy, make_project, make_reward
+from tests.training.factories import admin, make_policy, make_project, make_reward
 from training.models import ModelVersion
 from training.registry import decisions
 from training.runs import form_for

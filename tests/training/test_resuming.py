@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.processes import environment, eventually
-from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, start
+from tests.training.factories import QUICK_PRETRAIN, execute_run, make_policy, queue_run
 from training import artifacts, runs
 from training.execution.attempt import Attempt, StopReason
 from training.execution.executor import execute
@@ -83,8 +83,8 @@ def options(parameters: dict[str, Any]) -> list[str]:
 
 
 def test_a_cancelled_run_goes_on_to_the_very_model_it_would_have_made() -> None:
-    whole = executed(Run.Kind.PRETRAIN, name="whole", **QUICK)
-    run = stopped_at(start(Run.Kind.PRETRAIN, name="halves", **QUICK), 5)
+    whole = execute_run(Run.Kind.PRETRAIN, name="whole", **QUICK)
+    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="halves", **QUICK), 5)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 5
     assert [step for step, _ in curve(run)] == [0, 1, 2, 3, 4, 5]
@@ -98,7 +98,7 @@ def test_a_cancelled_run_goes_on_to_the_very_model_it_would_have_made() -> None:
 
 def test_an_interrupted_run_of_a_worker_goes_back_to_the_queue_with_its_state() -> None:
     run = stopped_at(
-        start(Run.Kind.PRETRAIN, name="later", detached=True, **QUICK), 3, reason=StopReason.INTERRUPTED
+        queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **QUICK), 3, reason=StopReason.INTERRUPTED
     )
     assert run.status == Run.Status.QUEUED
     assert run.saved_step == 3
@@ -109,7 +109,7 @@ def test_an_interrupted_run_of_a_worker_goes_back_to_the_queue_with_its_state() 
 
 
 def test_metrics_measured_after_the_saved_state_are_dropped_and_measured_again() -> None:
-    run = stopped_at(start(Run.Kind.PRETRAIN, name="small", **QUICK), 5)
+    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5)
     run.points.create(step=9, values={"loss": 99.0})  # as after a kill between two saves
     runs.resume(run, detached=False)
     assert execute(run), run.error
@@ -117,13 +117,13 @@ def test_metrics_measured_after_the_saved_state_are_dropped_and_measured_again()
 
 
 def test_an_attempt_that_lost_its_run_saves_nothing_more() -> None:
-    run = stopped_at(start(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=StopReason.LOST)
+    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=StopReason.LOST)
     assert run.saved_step is None
     assert not (run.folder / "last").exists()
 
 
 def test_a_run_whose_model_could_not_be_stored_needs_no_second_training() -> None:
-    run = start(Run.Kind.PRETRAIN, name="taken", **QUICK)
+    run = queue_run(Run.Kind.PRETRAIN, name="taken", **QUICK)
     make_policy("taken")
     assert not execute(run)
     assert run.status == Run.Status.FAILED
@@ -135,11 +135,11 @@ def test_a_run_whose_model_could_not_be_stored_needs_no_second_training() -> Non
 
 
 def test_what_keeps_no_state_leaves_no_folder_and_cannot_be_resumed() -> None:
-    run = start(Run.Kind.EVALUATE, policy=make_policy().name, source="stories", stories=10)
+    run = queue_run(Run.Kind.EVALUATE, policy=make_policy().name, source="stories", stories=10)
     runs.cancel(run)
     with pytest.raises(runs.NotResumable, match="left no state"):
         runs.resume(run)
-    failed = start(
+    failed = queue_run(
         Run.Kind.EVALUATE, policy="base", source="stories", stories=10, split="test", detached=True
     )
     artifacts.discard(ModelVersion.objects.get().artifact)
@@ -200,6 +200,6 @@ def test_a_killed_command_is_found_and_resumed_by_another(tmp_path: Path) -> Non
     run.refresh_from_db()
     assert run.status == Run.Status.SUCCEEDED
     assert [step for step, _ in curve(run)] == list(range(21))
-    whole = executed(Run.Kind.PRETRAIN, **asked | {"name": "whole"})
+    whole = execute_run(Run.Kind.PRETRAIN, **asked | {"name": "whole"})
     assert curve(run) == curve(whole)
     assert list(Path(settings.RUN_FOLDERS).iterdir()) == []

@@ -11,7 +11,7 @@ from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project
 from tests.labeling.objects import claimed
-from tests.training.objects import annotator, executed, make_policy, make_project, start
+from tests.training.factories import annotator, execute_run, make_policy, make_project, queue_run
 from tests.training.test_resuming import artifact_of, curve, stopped_at
 from tests.training.test_torchrun import options, torchrun
 from training import runs
@@ -33,7 +33,7 @@ def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
 
 def tasks_in(project: Project) -> int:
     make_policy()
-    run = executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=20, max_new_tokens=6)
+    run = execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=20, max_new_tokens=6)
     opened: int = run.metrics["tasks"]
     return opened
 
@@ -63,12 +63,12 @@ def scored() -> Project:
 
 def test_a_cancelled_run_goes_on_to_the_very_model_though_more_was_answered() -> None:
     project = ranked()
-    whole = executed(Run.Kind.TRAIN_REWARD, name="whole", **QUICK)
-    run = stopped_at(start(Run.Kind.TRAIN_REWARD, name="halves", **QUICK), 2)
+    whole = execute_run(Run.Kind.TRAIN_REWARD, name="whole", **QUICK)
+    run = stopped_at(queue_run(Run.Kind.TRAIN_REWARD, name="halves", **QUICK), 2)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 2
     assert run.snapshot == whole.snapshot
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=3, max_new_tokens=6)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=3, max_new_tokens=6)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     runs.resume(run, detached=False)
     assert execute(run), run.error
@@ -81,7 +81,7 @@ def test_scores_are_learned_by_the_weights_of_their_criteria() -> None:
     scored()
     asked = QUICK | {"loss": "scores+pairs", "epochs": 20}
     for name, criteria in (("likes", "overall=1"), ("shortens", "short=1")):
-        run = executed(Run.Kind.TRAIN_REWARD, name=name, criteria=criteria, **asked)
+        run = execute_run(Run.Kind.TRAIN_REWARD, name=name, criteria=criteria, **asked)
         assert run.metrics["ratings"] == 60
         assert "score_correlation" in run.metrics
     short, long = (
@@ -97,7 +97,7 @@ def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_fe
 ) -> None:
     monkeypatch.setattr(reference_samples, "TARGET_SAMPLES", enough)
     project = ranked()
-    run = executed(Run.Kind.TRAIN_REWARD, **QUICK)
+    run = execute_run(Run.Kind.TRAIN_REWARD, **QUICK)
     samples = reference_samples.stored_samples(run)
     assert len(samples) < project.tasks.count() * 10
     if enough == 1:
@@ -106,7 +106,7 @@ def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_fe
 
 def test_an_ensemble_is_stored_and_loaded_whole() -> None:
     ranked()
-    executed(Run.Kind.TRAIN_REWARD, name="three", members=3, ensemble="models", **QUICK)
+    execute_run(Run.Kind.TRAIN_REWARD, name="three", members=3, ensemble="models", **QUICK)
     version = ModelVersion.objects.get(name="three")
     assert load_reward(version).members == 3
 
@@ -134,7 +134,7 @@ def test_two_processes_make_one_reward_model_with_the_losses_of_one(tmp_path: Pa
     assert process.returncode == 0, said
     two = ModelVersion.objects.get(name="two").run
     assert two is not None
-    one = executed(Run.Kind.TRAIN_REWARD, name="one", **QUICK)
+    one = execute_run(Run.Kind.TRAIN_REWARD, name="one", **QUICK)
     assert two.snapshot == one.snapshot
     for (step, ours), (also, theirs) in zip(curve(two), curve(one), strict=True):
         assert step == also

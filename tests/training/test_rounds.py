@@ -8,7 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 from labeling.feedback import Answer
 from labeling.models import Project
 from tests.labeling.objects import admin, annotator, make_tasks, says
-from tests.training.objects import make_project
+from tests.training.factories import make_project
 from training import rounds, runs
 from training.models import Automation, ModelVersion, Round, Run
 

@@ -4,14 +4,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.training.objects import annotator, make_policy, make_project, make_reward, running, start
+from tests.training.factories import annotator, begin_run, make_policy, make_project, make_reward, queue_run
 from training.models import MetricPoint, ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
 
 
 def ended_early(*, saved_step: int | None) -> Run:
-    run = running()
+    run = begin_run()
     if saved_step is not None:
         run.record_saved_step(saved_step)
     run.finish(Run.Status.CANCELLED)
@@ -19,7 +19,7 @@ def ended_early(*, saved_step: int | None) -> Run:
 
 
 def test_a_running_run_is_polled_and_shows_its_curves(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     run.record_heartbeat(progress=0.25, message="step 2")
     MetricPoint.objects.bulk_create(
         MetricPoint(run=run, step=step, values={"kl": step * 0.5}) for step in (1, 2)
@@ -34,7 +34,7 @@ def test_a_running_run_is_polled_and_shows_its_curves(as_admin: Client) -> None:
 
 
 def test_an_ended_run_stops_the_polling(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     run.finish(Run.Status.FAILED, error="Out of memory: try a smaller batch_size.")
     page = as_admin.get(run.get_absolute_url()).content.decode()
     assert "every 2s" not in page
@@ -43,7 +43,7 @@ def test_an_ended_run_stops_the_polling(as_admin: Client) -> None:
 
 
 def test_text_of_models_is_escaped(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     example = {
         "prompt": "<b>", "completion": "<script>x", "against": "<i>", "score": 1.0, "score_against": 0.0
     }  # fmt: skip
@@ -54,7 +54,7 @@ def test_text_of_models_is_escaped(as_admin: Client) -> None:
 
 
 def test_cancelling_asks_the_run_to_stop(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     as_admin.post(reverse("training:cancel", args=[run.pk]))
     run.refresh_from_db()
     assert run.cancel_requested
@@ -62,7 +62,7 @@ def test_cancelling_asks_the_run_to_stop(as_admin: Client) -> None:
 
 
 def test_cancelling_by_get_is_refused(as_admin: Client) -> None:
-    assert as_admin.get(reverse("training:cancel", args=[running().pk])).status_code == 405
+    assert as_admin.get(reverse("training:cancel", args=[begin_run().pk])).status_code == 405
 
 
 def test_a_run_that_left_a_state_is_resumed_from_its_page(as_admin: Client) -> None:
@@ -103,7 +103,7 @@ def test_runs_are_resumed_from_the_list_in_the_django_admin(as_admin: Client) ->
 
 def test_annotators_see_no_runs_and_do_not_learn_which_there_are(client: Client) -> None:
     client.force_login(annotator())
-    run = running()
+    run = begin_run()
     assert client.get(reverse("training:runs")).status_code == 403
     for name in ("run", "progress", "log", "run_samples", "points"):
         assert client.get(reverse(f"training:{name}", args=[run.pk])).status_code == 404
@@ -120,7 +120,7 @@ def test_the_list_shows_runs_with_few_queries(
 ) -> None:
     project, policy = make_project(), make_policy()
     for _ in range(20):
-        running(project=project, policy=policy)
+        begin_run(project=project, policy=policy)
     with django_assert_max_num_queries(8):  # type: ignore[operator]
         assert as_admin.get(reverse("training:runs")).status_code == 200
 
@@ -159,7 +159,7 @@ def test_the_form_says_what_is_missing_and_starts_nothing(as_admin: Client) -> N
 def test_every_kind_of_run_has_a_form_and_every_admin_page_loads(as_admin: Client) -> None:
     make_policy()
     make_reward()
-    start(Run.Kind.PRETRAIN, detached=True)
+    queue_run(Run.Kind.PRETRAIN, detached=True)
     for kind in Run.Kind:
         assert as_admin.get(reverse("admin:training_run_add") + f"?kind={kind}").status_code == 200
     for name in ("run_changelist", "modelversion_changelist"):

@@ -4,7 +4,7 @@ import pytest
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from tests.training.objects import admin, annotator, make_policy, make_project, make_reward
+from tests.training.factories import admin, annotator, make_policy, make_project, make_reward
 from training.models import ModelVersion, Run
 
 pytestmark = pytest.mark.django_db

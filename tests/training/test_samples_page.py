@@ -3,7 +3,7 @@ from django.test import Client
 
 from labeling.prompts import add_prompts
 from tests.labeling.objects import admin, annotator, make_project
-from tests.training.objects import make_policy
+from tests.training.factories import make_policy
 from training.models import Run
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,14 @@ import pytest
 
 from labeling.models import Sample, Task
 from labeling.preferences import freeze
-from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, make_project, make_reward, start
+from tests.training.factories import (
+    QUICK_PRETRAIN,
+    execute_run,
+    make_policy,
+    make_project,
+    make_reward,
+    queue_run,
+)
 from training import artifacts, runs
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
@@ -29,13 +36,13 @@ def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
 
 def answered(project_slug: str = "letters") -> None:
     """Tasks in the project, sampled from `base` and ranked by people who like the letter a."""
-    run = executed(Run.Kind.SAMPLE, project=project_slug, policy="base", tasks=20, max_new_tokens=6)
+    run = execute_run(Run.Kind.SAMPLE, project=project_slug, policy="base", tasks=20, max_new_tokens=6)
     assert run.project is not None
     answer_open_tasks(run.project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
 
 
 def test_pretraining_makes_a_policy_that_can_be_loaded_and_a_row_of_metrics_a_step() -> None:
-    run = executed(Run.Kind.PRETRAIN, name="small", **QUICK_PRETRAIN)
+    run = execute_run(Run.Kind.PRETRAIN, name="small", **QUICK_PRETRAIN)
     version = ModelVersion.objects.get(name="small")
     assert version.run == run
     assert version.generator is not None
@@ -51,7 +58,7 @@ def test_a_policy_is_trained_further_with_its_own_tokenizer(tmp_path: Path) -> N
     file = tmp_path / "letters.txt"
     file.write_text("abcdefgh\n" * 300 + "hgfedcba\n" * 300)
     corpus = {"source": str(file), "documents": "line", "context": 8, "holdout": "tail"}
-    run = executed(Run.Kind.PRETRAIN, policy="base", **QUICK_STEPS, **corpus)
+    run = execute_run(Run.Kind.PRETRAIN, policy="base", **QUICK_STEPS, **corpus)
     child = ModelVersion.objects.get(run=run)
     assert child.name == "base-2"
     assert child.parent == parent
@@ -65,7 +72,7 @@ def test_a_policy_is_trained_further_with_its_own_tokenizer(tmp_path: Path) -> N
 
 def test_pretraining_with_tasks_opens_them_in_the_project_when_it_is_done() -> None:
     project = make_project()
-    executed(Run.Kind.PRETRAIN, name="small", project=project.slug, tasks=5, **QUICK_PRETRAIN)
+    execute_run(Run.Kind.PRETRAIN, name="small", project=project.slug, tasks=5, **QUICK_PRETRAIN)
     assert project.tasks.count() == 5
     assert Sample.objects.filter(generator__name="small").count() == 15
 
@@ -73,7 +80,7 @@ def test_pretraining_with_tasks_opens_them_in_the_project_when_it_is_done() -> N
 def test_sampling_opens_a_task_for_each_prompt_with_as_many_samples_as_the_project_asks() -> None:
     project = make_project()
     make_policy()
-    run = executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=10, max_new_tokens=5)
+    run = execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=10, max_new_tokens=5)
     assert run.metrics == {"tasks": 10, "samples": 30}
     assert {task.samples.count() for task in Task.objects.all()} == {3}
     assert {task.prompt.split for task in Task.objects.all()} == {"train"}
@@ -83,7 +90,7 @@ def test_sampling_turns_to_the_prompts_that_have_had_the_fewest_tasks() -> None:
     project = make_project(train=8)
     make_policy()
     for _ in range(2):
-        executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=3)
+        execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=3)
     assert Task.objects.values("prompt").distinct().count() == 8
 
 
@@ -91,7 +98,7 @@ def test_a_reward_model_learns_a_taste_from_answers_and_names_its_snapshot() -> 
     project = make_project()
     make_policy()
     answered()
-    run = executed(Run.Kind.TRAIN_REWARD, project=project.slug, policy="base", name="judge", epochs=10)
+    run = execute_run(Run.Kind.TRAIN_REWARD, project=project.slug, policy="base", name="judge", epochs=10)
     assert run.snapshot == freeze(project)
     assert run.metrics["comparisons"] == run.snapshot.count
     version = ModelVersion.objects.get(name="judge")
@@ -108,7 +115,7 @@ def test_a_reward_model_learns_from_a_file(tmp_path: Path) -> None:
     ]
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    run = executed(Run.Kind.TRAIN_REWARD, preferences=str(file), policy="base", name="judge", epochs=4)
+    run = execute_run(Run.Kind.TRAIN_REWARD, preferences=str(file), policy="base", name="judge", epochs=4)
     assert run.metrics["accuracy"] == 1.0
 
 
@@ -116,7 +123,7 @@ def test_finetuning_makes_a_child_of_the_policy() -> None:
     project = make_project()
     make_policy()
     make_reward()
-    run = executed(
+    run = execute_run(
         Run.Kind.FINETUNE,
         project=project.slug,
         policy="base",
@@ -138,7 +145,7 @@ def test_evaluating_compares_two_versions_on_heldout_prompts() -> None:
     make_policy()
     make_policy("other")
     make_reward()
-    run = executed(
+    run = execute_run(
         Run.Kind.EVALUATE,
         policy="other",
         against="base",
@@ -155,13 +162,13 @@ def test_evaluating_on_a_corpus_gives_perplexity(tmp_path: Path) -> None:
     make_policy()
     file = tmp_path / "letters.txt"
     file.write_text("abcdefgh\n" * 50)
-    run = executed(Run.Kind.EVALUATE, policy="base", source=str(file), split="all")
+    run = execute_run(Run.Kind.EVALUATE, policy="base", source=str(file), split="all")
     assert run.metrics["perplexity"] > 1
     assert run.metrics["documents"] == 50
 
 
 def test_a_cancelled_run_leaves_no_version() -> None:
-    run = start(Run.Kind.PRETRAIN, name="small", **QUICK_PRETRAIN | {"steps": 100_000})
+    run = queue_run(Run.Kind.PRETRAIN, name="small", **QUICK_PRETRAIN | {"steps": 100_000})
 
     def cancel_when_it_moves(progress: float, message: str, metrics: dict[str, float]) -> None:
         if metrics:
@@ -179,7 +186,7 @@ def test_a_tampered_artifact_is_refused() -> None:
     version = make_policy()
     path = Path(artifacts.artifact_storage().path(version.artifact)) / "config.json"
     path.write_text(path.read_text() + " ")
-    run = start(Run.Kind.SAMPLE, project=project.slug, policy="base", detached=True)
+    run = queue_run(Run.Kind.SAMPLE, project=project.slug, policy="base", detached=True)
     assert not execute(run)
     run.refresh_from_db()
     assert run.status == Run.Status.FAILED
@@ -189,6 +196,6 @@ def test_a_tampered_artifact_is_refused() -> None:
 def test_an_executed_run_cannot_be_executed_again() -> None:
     make_project()
     make_policy()
-    run = executed(Run.Kind.SAMPLE, project="letters", policy="base", tasks=2, max_new_tokens=3)
+    run = execute_run(Run.Kind.SAMPLE, project="letters", policy="base", tasks=2, max_new_tokens=3)
     assert not execute(Run.objects.get(pk=run.pk))
     assert Task.objects.count() == 2

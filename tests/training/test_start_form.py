@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling.models import Membership, Project
-from tests.training.objects import admin, make_policy, make_project, make_reward, start
+from tests.training.factories import admin, make_policy, make_project, make_reward, queue_run
 from training.forms import FORMS
 from training.forms.presets import presets_for
 from training.forms.start_page import FOLDED_GROUPS, GROUPS, StartPage
@@ -138,7 +138,7 @@ def test_a_clone_has_the_settings_of_its_run_under_a_name_of_its_own(as_admin: C
     make_project()
     make_policy()
     make_reward()
-    run = start(
+    run = queue_run(
         "finetune", project="letters", policy="base", reward="taste", steps=7, name="warm", kl_in="loss"
     )
     page = form_page(as_admin, clone=run.pk)
@@ -156,7 +156,7 @@ def test_a_clone_says_what_is_not_there_any_more(as_admin: Client) -> None:
     make_project()
     make_policy()
     make_reward()
-    run = start("finetune", project="letters", policy="base", reward="taste")
+    run = queue_run("finetune", project="letters", policy="base", reward="taste")
     Run.objects.update(parameters=run.parameters | {"reward": "gone"})
     page = form_page(as_admin, clone=run.pk)
     assert f"{run} used gone, which no longer exists" in page
@@ -250,5 +250,5 @@ def test_the_former_names_of_presets_and_of_the_reward_function_are_accepted(as_
     make_policy()
     make_reward()
     assert typed(form_page(as_admin, kind="finetune", preset="try"), "steps") == "20"
-    run = start("finetune", project="letters", policy="base", reward="taste", gold="story-taste")
+    run = queue_run("finetune", project="letters", policy="base", reward="taste", gold="story-taste")
     assert run.parameters["gold"] == "story-reward-function"

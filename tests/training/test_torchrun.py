@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.processes import environment, eventually
-from tests.training.objects import QUICK_PRETRAIN, executed
+from tests.training.factories import QUICK_PRETRAIN, execute_run
 from training import runs
 from training.execution.executor import execute
 from training.management.run_command import check_processes
@@ -71,7 +71,7 @@ def test_two_processes_make_one_version_with_the_losses_of_one_process(tmp_path:
     assert process.returncode == 0, said
     assert out.count("made two") == 1
     two = Run.objects.get()
-    one = executed(Run.Kind.PRETRAIN, name="one", **QUICK)
+    one = execute_run(Run.Kind.PRETRAIN, name="one", **QUICK)
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert [version.name for version in ModelVersion.objects.all()] == ["one", "two"]
     assert not two.folder.exists()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.training.objects import admin
+from tests.training.factories import admin
 from training.models import Run
 from training.reports.tuning_report import terminal_lines, tuning_report
 

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from labeling.models import Project
 from labeling.preferences import freeze
-from tests.training.objects import executed, make_policy, make_project, make_reward, start
+from tests.training.factories import execute_run, make_policy, make_project, make_reward, queue_run
 from tests.training.test_resuming import artifact_of, curve, stopped_at
 from tests.training.test_stages import likes_a
 from training import runs
@@ -36,7 +36,7 @@ def project() -> Project:
     project = make_project()
     make_policy()
     make_reward()
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=20, max_new_tokens=6)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=20, max_new_tokens=6)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     return project
 
@@ -51,10 +51,10 @@ def test_all_tunings_leave_the_same_report(project: Project) -> None:
     finetune = {"steps": 2, "prompts_per_step": 4}
     del_batch = {name: value for name, value in QUICK.items() if name != "batch_size"}
     made = [
-        executed(Run.Kind.FINETUNE, reward="taste", **del_batch, **finetune),
-        executed(Run.Kind.DPO, reward="taste", **QUICK),
+        execute_run(Run.Kind.FINETUNE, reward="taste", **del_batch, **finetune),
+        execute_run(Run.Kind.DPO, reward="taste", **QUICK),
         # Of so few texts any may be the best: without patience it goes on to the end.
-        executed(Run.Kind.SUPERVISED, reward="taste", patience=0, **QUICK),
+        execute_run(Run.Kind.SUPERVISED, reward="taste", patience=0, **QUICK),
     ]
     for run in made:
         report = run.metrics["tuning"]
@@ -76,10 +76,10 @@ def test_all_tunings_leave_the_same_report(project: Project) -> None:
 
 def test_dpo_learns_from_an_earlier_snapshot_by_its_hash(project: Project) -> None:
     early = freeze(project)
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     assert freeze(project) != early
-    run = executed(Run.Kind.DPO, snapshot=early.hash[:12], **QUICK)
+    run = execute_run(Run.Kind.DPO, snapshot=early.hash[:12], **QUICK)
     assert run.snapshot == early
     assert run.parameters["snapshot"] == early.hash
     assert run.metrics["tuning"]["chosen_by"] == "preference"
@@ -91,7 +91,7 @@ def test_dpo_learns_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     rows = [{"prompt": f"{a}{b}", "chosen": "aaa", "rejected": "hhh"} for a in "abcdefgh" for b in "abcdefgh"]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = executed(Run.Kind.DPO, preferences=str(file), epochs=2, **QUICK)
+    run = execute_run(Run.Kind.DPO, preferences=str(file), epochs=2, **QUICK)
     assert run.snapshot is None
     assert run.metrics["comparisons"] == 64
     rows_of = {row["measure"]: row for row in run.metrics["tuning"]["changes"]}
@@ -104,7 +104,7 @@ def test_supervised_learns_from_a_file_of_demonstrations(tmp_path: Path) -> None
     make_policy()
     file = tmp_path / "d.jsonl"
     file.write_text("".join(json.dumps({"prompt": a, "completion": "bad"}) + "\n" for a in "abcdefgh" * 8))
-    run = executed(Run.Kind.SUPERVISED, demonstrations=str(file), epochs=4, **QUICK)
+    run = execute_run(Run.Kind.SUPERVISED, demonstrations=str(file), epochs=4, **QUICK)
     assert run.metrics["demonstrations"] == 64
     rows = {row["measure"]: row for row in run.metrics["tuning"]["changes"]}
     assert rows["likelihood"]["after"] > rows["likelihood"]["before"] + 0.5
@@ -112,11 +112,11 @@ def test_supervised_learns_from_a_file_of_demonstrations(tmp_path: Path) -> None
 
 def test_supervised_learns_from_the_best_of_its_own_samples(project: Project) -> None:
     asked = {"reward": "taste", "best_of": 4, "prompts": 20, "epochs": 3, **QUICK}
-    run = stopped_at(start(Run.Kind.SUPERVISED, **asked), 3)
+    run = stopped_at(queue_run(Run.Kind.SUPERVISED, **asked), 3)
     assert len((run.folder / "demonstrations.jsonl").read_text().splitlines()) == 20
     runs.resume(run, detached=False)
     assert execute(run), run.error
-    whole = executed(Run.Kind.SUPERVISED, **asked)
+    whole = execute_run(Run.Kind.SUPERVISED, **asked)
     assert steady(run) == steady(whole)
     assert artifact_of(run) == artifact_of(whole)
 
@@ -126,12 +126,12 @@ def test_a_cancelled_tuning_goes_on_to_the_very_version_it_would_have_made(
     kind: Run.Kind, project: Project
 ) -> None:
     asked = {"epochs": 2, **QUICK}
-    whole = executed(kind, **asked)
-    run = stopped_at(start(kind, **asked), 3)
+    whole = execute_run(kind, **asked)
+    run = stopped_at(queue_run(kind, **asked), 3)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 3
     # Answers that come meanwhile change nothing.
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     runs.resume(run, detached=False)
     assert execute(run), run.error

@@ -7,7 +7,7 @@ import pytest
 
 from labeling import preferences
 from labeling.models import Project, SnapshotAnswer
-from tests.training.objects import executed, make_policy, make_project
+from tests.training.factories import execute_run, make_policy, make_project
 from training import rounds
 from training.execution.executor import execute
 from training.execution.simulated_annotators import answer_open_tasks
@@ -26,7 +26,7 @@ def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
 
 def more_answers(project: Project, *, policy: str = "base") -> None:
     """Tasks of a policy's samples, answered."""
-    executed(Run.Kind.SAMPLE, project=project.slug, policy=policy, tasks=6, max_new_tokens=6)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy=policy, tasks=6, max_new_tokens=6)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(count=1, noise=0.0))
 
 

@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labeling.models import Membership, Project
-from tests.training.lineages import made
-from tests.training.objects import admin, annotator, make_policy, make_project, make_reward
+from tests.training.factories import admin, annotator, make_policy, make_project, make_reward
+from tests.training.lineage_factories import make_version
 from training.artifacts import artifact_storage
 from training.models import Decision, Gate, ModelVersion, Run
 from training.registry import decisions
@@ -50,9 +50,9 @@ def names_in(client: Client, **query: str) -> list[str]:
 
 
 def tuned(project: Project) -> ModelVersion:
-    base = made("base", project=project)
-    reward = made("taste", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base)
-    version = made(
+    base = make_version("base", project=project)
+    reward = make_version("taste", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base)
+    version = make_version(
         "better", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward, metrics=TUNING
     )
     asked = {"seed": 7, "reward": "taste", "steps": 20, "source": ""}
@@ -127,7 +127,7 @@ def test_the_list_takes_few_queries(
     as_admin: Client, project: Project, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(20):
-        made(f"version-{number}", project=project)
+        make_version(f"version-{number}", project=project)
     with django_assert_max_num_queries(14):
         assert len(names_in(as_admin)) == 20
 
@@ -210,8 +210,8 @@ def test_reviewers_look_and_do_not_decide(client: Client, project: Project) -> N
 def test_versions_of_other_projects_are_not_named(client: Client, project: Project) -> None:
     closed = make_project("digits")
     Project.objects.filter(pk=closed.pk).update(everybody=False)
-    hidden = made("hidden", project=closed)
-    child = made("child", kind=Run.Kind.DPO, project=project, policy=hidden)
+    hidden = make_version("hidden", project=closed)
+    child = make_version("child", kind=Run.Kind.DPO, project=project, policy=hidden)
     client.force_login(admin())
     page = page_of(client, child)
     assert "a version of another project" in page

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.training.objects import admin, make_policy, make_project, running
+from tests.training.factories import admin, begin_run, make_policy, make_project
 from training import runs
 from training.models import LogLine, MetricPoint, Run, RunSample
 from training.reports.queue_position import queue_position
@@ -30,7 +30,7 @@ def address(name: str, run: Run, query: str = "") -> str:
 
 
 def test_a_run_is_paused_and_taken_up_again_from_its_page(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     assert address("pause", run) in page_of(as_admin, run)
     as_admin.post(address("pause", run))
     assert "pausing at the next step" in page_of(as_admin, run)
@@ -44,12 +44,12 @@ def test_a_run_is_paused_and_taken_up_again_from_its_page(as_admin: Client) -> N
 
 
 def test_every_run_can_be_cloned(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     assert f"{reverse('admin:training_run_add')}?clone={run.pk}" in page_of(as_admin, run)
 
 
 def test_a_failed_run_says_why_and_what_to_do(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     run.finish(Run.Status.FAILED, error="/data/stories: no such file or folder on this machine.")
     page = page_of(as_admin, run)
     assert "/data/stories: no such file or folder" in page
@@ -73,7 +73,7 @@ def a_worker_is_there() -> None:
 
 def test_a_queued_run_tells_its_place_in_the_queue(as_admin: Client) -> None:
     first, second, third = queued(), queued(), queued()
-    running()
+    begin_run()
     a_worker_is_there()
     places = [queue_position(run) for run in (first, second, third)]
     assert [place.runs_ahead for place in places if place] == [0, 1, 2]
@@ -82,7 +82,7 @@ def test_a_queued_run_tells_its_place_in_the_queue(as_admin: Client) -> None:
 
 
 def test_a_resumed_run_waits_behind_those_that_were_there() -> None:
-    first = running()
+    first = begin_run()
     first.finish(Run.Status.PAUSED)
     second = queued()
     runs.resume(first)
@@ -108,7 +108,7 @@ def writes(run: Run, *steps: int) -> None:
 
 
 def test_what_a_model_writes_is_shown_first_and_now(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     writes(run, 0, 10, 20)
     page = page_of(as_admin, run)
     assert "prompt 1" in page
@@ -117,7 +117,7 @@ def test_what_a_model_writes_is_shown_first_and_now(as_admin: Client) -> None:
 
 
 def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slider(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     writes(run, 0)
     page = page_of(as_admin, run)
     assert '<input type="hidden" id="known-evaluations" name="of" value="1">' in page
@@ -130,7 +130,7 @@ def test_the_section_knows_how_many_evaluations_it_shows_before_there_is_a_slide
 
 
 def test_the_slider_shows_any_evaluation(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     writes(run, 0, 10, 20)
     shown = as_admin.get(address("run_samples", run, "?place=1")).content.decode()
     assert "text 10" in shown
@@ -141,7 +141,7 @@ def test_the_slider_shows_any_evaluation(as_admin: Client) -> None:
 def test_the_section_follows_new_evaluations_unless_somebody_looks_at_an_earlier_one(
     as_admin: Client,
 ) -> None:
-    run = running()
+    run = begin_run()
     writes(run, 0, 10)
     assert as_admin.get(address("run_samples", run, "?place=1&of=2")).status_code == 204
     writes(run, 20)
@@ -156,7 +156,7 @@ def test_the_section_follows_new_evaluations_unless_somebody_looks_at_an_earlier
 
 
 def test_new_log_lines_come_by_polling_until_the_run_has_ended(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     first = LogLine.objects.create(run=run, attempt=1, text="loading <the> policy")
     page = page_of(as_admin, run)
     assert "loading &lt;the&gt; policy" in page
@@ -175,7 +175,7 @@ def test_new_log_lines_come_by_polling_until_the_run_has_ended(as_admin: Client)
 
 
 def test_the_whole_log_is_text(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     LogLine.objects.bulk_create(LogLine(run=run, attempt=1, text=f"line {number}") for number in range(300))
     answer = as_admin.get(address("log", run))
     lines = b"".join(answer.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ def test_the_whole_log_is_text(as_admin: Client) -> None:
 
 
 def test_resources_are_shown_as_they_were_read(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     run.record_resources(
         {"memory": 1.25e9, "peak_memory": 1.6e9, "machine_memory": 16e9, "cpu": 1.5, "cores": 2}
     )
@@ -198,7 +198,7 @@ def test_resources_are_shown_as_they_were_read(as_admin: Client) -> None:
 
 
 def test_all_metrics_come_as_csv(as_admin: Client) -> None:
-    run = running()
+    run = begin_run()
     MetricPoint.objects.create(run=run, step=1, values={"kl": 0.5, "score": None})
     MetricPoint.objects.create(run=run, step=2, values={"kl": 1.5, "heldout/kl": 1.25})
     answer = as_admin.get(address("points", run))
@@ -211,13 +211,13 @@ def test_all_metrics_come_as_csv(as_admin: Client) -> None:
 
 
 def test_what_differs_from_the_defaults_stands_apart(as_admin: Client) -> None:
-    run = running(parameters={"kl_budget": 3.5, "evaluate_every": 10})
+    run = begin_run(parameters={"kl_budget": 3.5, "evaluate_every": 10})
     page = page_of(as_admin, run)
     assert page.index("3.5") < page.index("1 default<")
 
 
 def test_the_kl_is_drawn_against_its_budget(as_admin: Client) -> None:
-    run = running(parameters={"kl_budget": 3.5})
+    run = begin_run(parameters={"kl_budget": 3.5})
     MetricPoint.objects.bulk_create(
         MetricPoint(run=run, step=step, values={"kl": float(step)}) for step in (1, 2)
     )
@@ -238,9 +238,9 @@ def test_the_list_is_narrowed_by_kind_status_project_and_owner(client: Client) -
     ada = admin()
     client.force_login(ada)
     project = make_project()
-    hers = running(owner=ada)
+    hers = begin_run(owner=ada)
     queued_one = queued()
-    of_project = running(project=project, policy=make_policy())
+    of_project = begin_run(project=project, policy=make_policy())
     assert shown(client, "") == {hers.pk, queued_one.pk, of_project.pk}
     assert shown(client, "?kind=pretrain") == {queued_one.pk}
     assert shown(client, "?status=queued") == {queued_one.pk}
@@ -266,7 +266,7 @@ def test_any_page_tells_its_owner_once_that_a_run_has_ended(client: Client) -> N
     client.force_login(ada)
     news = reverse("training:notices")
     assert client.get(news).status_code == 286
-    run, others = running(owner=ada), running(owner=admin("bob"))
+    run, others = begin_run(owner=ada), begin_run(owner=admin("bob"))
     others.finish(Run.Status.SUCCEEDED)
     assert client.get(news).status_code == 200
     assert str(run) not in client.get(news).content.decode()
@@ -282,7 +282,7 @@ def test_any_page_tells_its_owner_once_that_a_run_has_ended(client: Client) -> N
 def test_who_looks_at_the_runs_page_needs_no_notice(client: Client) -> None:
     ada = admin()
     client.force_login(ada)
-    run = running(owner=ada)
+    run = begin_run(owner=ada)
     run.finish(Run.Status.SUCCEEDED)
     client.get(run.get_absolute_url())
     assert client.get(reverse("training:notices")).status_code == 286
@@ -291,7 +291,7 @@ def test_who_looks_at_the_runs_page_needs_no_notice(client: Client) -> None:
 def test_an_old_end_is_no_news(client: Client) -> None:
     ada = admin()
     client.force_login(ada)
-    run = running(owner=ada)
+    run = begin_run(owner=ada)
     run.finish(Run.Status.SUCCEEDED)
     Run.objects.filter(pk=run.pk).update(finished_at=timezone.now() - timedelta(days=3))
     assert client.get(reverse("training:notices")).status_code == 286

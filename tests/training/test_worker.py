@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from tests.processes import eventually, worker
-from tests.training.objects import QUICK_PRETRAIN, start
+from tests.training.factories import QUICK_PRETRAIN, queue_run
 from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
@@ -42,7 +42,7 @@ def children_executing(run: Run) -> list[int]:
 
 
 def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
     with worker(tmp_path) as first:
         assert eventually(lambda: has_saved(run))
         first.kill()
@@ -66,7 +66,7 @@ def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path
 
 @pytest.mark.slow
 def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_path: Path) -> None:
-    run = start(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
     with worker(tmp_path) as first:
         assert eventually(lambda: has_saved(run))
         first.kill()
@@ -86,7 +86,7 @@ def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_pa
 
 
 def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> None:
-    run = start(Run.Kind.PRETRAIN, name="later", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **ABOUT_TEN_SECONDS)
     with worker(tmp_path) as process:
         assert eventually(lambda: is_moving(run))
         process.terminate()
@@ -99,7 +99,7 @@ def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> 
 
 
 def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
-    run = start(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
+    run = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
     with worker(tmp_path):
         assert eventually(lambda: is_moving(run))
         (child,) = children_executing(run)

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.training.objects import admin, make_policy, make_project, make_reward, start
+from tests.training.factories import admin, make_policy, make_project, make_reward, queue_run
 from training.duration_estimates import Estimate, estimate, format_estimate
 from training.forms import FORMS
 from training.models import Run
@@ -26,7 +26,7 @@ def there() -> None:
 
 def ended(kind: str, *, seconds: float, metrics: dict[str, Any] | None = None, **asked: Any) -> Run:
     """A run that took so long."""
-    run = start(kind, **asked)
+    run = queue_run(kind, **asked)
     Run.objects.filter(pk=run.pk).update(
         status="succeeded", started_at=run.created_at, spent=timedelta(seconds=seconds), metrics=metrics or {}
     )
@@ -150,7 +150,7 @@ def test_seconds_are_as_precise_as_an_estimate() -> None:
 def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) -> None:
     client.force_login(admin())
     ended("finetune", seconds=240, **FINETUNE)
-    start("finetune", detached=True, **FINETUNE)
+    queue_run("finetune", detached=True, **FINETUNE)
     page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE}).content.decode()
     assert "About 4 min on this machine (3 min to 6 min), based on 1 similar run." in page
     assert "1 other run going or waiting." in page

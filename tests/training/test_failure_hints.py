@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from tests.training.objects import make_policy, start
+from tests.training.factories import make_policy, queue_run
 from training import artifacts, jobs
 from training.execution.executor import execute
 from training.models import Run
@@ -50,7 +50,9 @@ def test_a_version_tampered_with_fails_the_run_that_was_to_use_it() -> None:
     version = make_policy()
     storage = artifacts.artifact_storage()
     storage.delete(f"{version.artifact}/config.json")
-    run = start(Run.Kind.EVALUATE, policy="base", source="stories", stories=10, split="test", detached=True)
+    run = queue_run(
+        Run.Kind.EVALUATE, policy="base", source="stories", stories=10, split="test", detached=True
+    )
     assert not execute(run)
     assert "hash differs" in run.error
     assert "backup" in failure_hint(run)

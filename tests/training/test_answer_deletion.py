@@ -12,7 +12,7 @@ from labeling.feedback import Answer
 from labeling.models import Annotation, Membership, Project, Task
 from labeling.preferences import freeze
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
-from tests.training.lineages import made, tuned
+from tests.training.lineage_factories import make_tuned_versions, make_version
 from training import provenance
 from training.models import ModelVersion, Run
 
@@ -36,7 +36,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
     rows: list[dict[str, Any]] = [{"annotator": str(each.pk), "reliability": 0.9} for each in (ann, bob)]
     said = [{"annotator": each.get_username(), "answers": 3, "rate": 0.5} for each in (ann, bob)]
     judges: list[dict[str, Any]] = [{"judge": "people", "won": None, "annotators": said}, {"judge": "taste"}]
-    reward = made("taste", kind=Run.Kind.TRAIN_REWARD, project=project, metrics={"annotators": rows})
+    reward = make_version("taste", kind=Run.Kind.TRAIN_REWARD, project=project, metrics={"annotators": rows})
     evaluation = Run.objects.create(
         kind=Run.Kind.EVALUATE, project=project, status=Run.Status.SUCCEEDED, metrics={"judges": judges}
     )
@@ -85,7 +85,7 @@ def address(person: User) -> str:
 
 def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client) -> None:
     project, (ann, _) = answered_by("ann", "bob")
-    _, reward, policy = tuned(project, freeze(project))
+    _, reward, policy = make_tuned_versions(project, freeze(project))
     client.force_login(admin())
     page = client.get(address(ann)).content.decode()
     for part in (project.name, "removed from 1 snapshot", "You cannot undo this.", reward.name, policy.name):
@@ -95,7 +95,7 @@ def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client)
 
 def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> None:
     project, (ann, bob) = answered_by("ann", "bob")
-    _, _, policy = tuned(project, freeze(project))
+    _, _, policy = make_tuned_versions(project, freeze(project))
     client.force_login(admin())
     chosen = {"projects": [project.slug], "name": "ann"}
     page = client.post(address(ann), chosen, follow=True).content.decode()

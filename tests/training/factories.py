@@ -1,4 +1,4 @@
-"""Plain objects that the training tests start from: real files, real rows, small enough to be quick."""
+"""Factories for the training tests: real files and rows, small enough to be quick."""
 
 import tempfile
 from pathlib import Path
@@ -32,7 +32,7 @@ QUICK_PRETRAIN: dict[str, Any] = {
     "steps": 4,
     "minutes": 0,
 }
-"""A pretraining of a second or two."""
+"""Options of a pretraining that takes a second or two."""
 
 
 class ObjectStore(Storage):
@@ -69,7 +69,7 @@ def annotator(name: str = "ann") -> User:
 
 def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) -> Project:
     """A project whose prompts are short strings of letters."""
-    # Chance gives nobody a gold task or a repeat here.
+    # Without randomly inserted gold tasks and repeats.
     project = Project.objects.create(
         slug=slug, name=slug.title(), samples_per_task=3, gold_percent=0, repeat_percent=0
     )
@@ -110,23 +110,23 @@ def make_reward(name: str = "taste", *, members: int = 1) -> ModelVersion:
     )
 
 
-def start(kind: str, *, detached: bool = False, **parameters: Any) -> Run:
-    """A queued run, its parameters validated."""
+def queue_run(kind: str, *, detached: bool = False, **parameters: Any) -> Run:
+    """Create a queued run with validated parameters."""
     form = runs.form_for(kind, parameters)
     assert form.is_valid(), form.errors
     return runs.start(form, detached=detached)
 
 
-def running(**fields: object) -> Run:
-    """A fine-tune that has begun; nobody executes it."""
+def begin_run(**fields: object) -> Run:
+    """Begin a fine-tune that nobody executes."""
     run = Run.objects.create(kind=Run.Kind.FINETUNE, **fields)
     run.begin()
     return run
 
 
-def executed(kind: str, **parameters: Any) -> Run:
-    """A run executed in this process, which must succeed."""
-    run = start(kind, **parameters)
+def execute_run(kind: str, **parameters: Any) -> Run:
+    """Execute a run in this process; it must succeed."""
+    run = queue_run(kind, **parameters)
     assert execute(run), run.error
     run.refresh_from_db()
     return run

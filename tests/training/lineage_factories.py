@@ -1,4 +1,4 @@
-"""Versions and runs as rows alone, without files: for tests of what came from what."""
+"""Factories for versions and runs without files, for tests of provenance and lineage."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from labeling.models import PreferenceSnapshot, Project
 from training.models import ModelVersion, Run
 
 
-def made(
+def make_version(
     name: str,
     *,
     kind: str = Run.Kind.PRETRAIN,
@@ -16,7 +16,7 @@ def made(
     snapshot: PreferenceSnapshot | None = None,
     **fields: Any,
 ) -> ModelVersion:
-    """A version, and the run that made it from these."""
+    """Create a version, and the run that made it from the given rows."""
     run = Run.objects.create(
         kind=kind,
         status=Run.Status.SUCCEEDED,
@@ -39,9 +39,13 @@ def made(
     )
 
 
-def tuned(project: Project, snapshot: PreferenceSnapshot) -> tuple[ModelVersion, ModelVersion, ModelVersion]:
-    """The loop once around: a base, a reward model from a snapshot, and a policy tuned against it."""
-    base = made("base")
-    reward = made("taste", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=snapshot)
-    policy = made("better", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward)
+def make_tuned_versions(
+    project: Project, snapshot: PreferenceSnapshot
+) -> tuple[ModelVersion, ModelVersion, ModelVersion]:
+    """A base policy, a reward model trained on a snapshot, and a policy tuned against it."""
+    base = make_version("base")
+    reward = make_version(
+        "taste", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=snapshot
+    )
+    policy = make_version("better", kind=Run.Kind.FINETUNE, project=project, policy=base, reward=reward)
     return base, reward, policy

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.training.objects import admin, annotator, make_project
+from tests.training.factories import admin, annotator, make_project
 from training.management.run_command import describe_result
 from training.models import Run
 from training.reports.reward_report import reward_report

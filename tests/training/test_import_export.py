@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from labeling.models import Sample
 from tests.gpt import published
-from tests.training.objects import executed, make_policy, make_project, make_reward
+from tests.training.factories import execute_run, make_policy, make_project, make_reward
 from training import artifacts
 from training.execution.versions import load_policy
 from training.models import ModelVersion, Run
@@ -74,13 +74,13 @@ def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     imported(tmp_path, "--name", "little")
     project = make_project(train=8, heldout=4)
     assert said_by("generate", "The cat", "--policy", "little", "--max-new-tokens", "4").startswith("The cat")
-    executed(Run.Kind.SAMPLE, project=project.slug, policy="little", tasks=2, max_new_tokens=4)
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="little", tasks=2, max_new_tokens=4)
     assert Sample.objects.filter(generator__name="little").count() == 6
     pairs = tmp_path / "pairs.jsonl"
     row = {"chosen": " cat", "rejected": " mat"}
     pairs.write_text("".join(json.dumps({"prompt": f"the {place}", **row}) + "\n" for place in range(20)))
-    executed(Run.Kind.TRAIN_REWARD, preferences=str(pairs), policy="little", name="judge", epochs=1)
-    executed(
+    execute_run(Run.Kind.TRAIN_REWARD, preferences=str(pairs), policy="little", name="judge", epochs=1)
+    execute_run(
         Run.Kind.FINETUNE,
         project=project.slug,
         policy="little",
@@ -93,7 +93,7 @@ def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     )
     text = tmp_path / "text.txt"
     text.write_text("The cat sat on the mat.\n\nAnd so did I.\n\n" * 5)
-    run = executed(Run.Kind.EVALUATE, policy="tuned", source=str(text), split="all")
+    run = execute_run(Run.Kind.EVALUATE, policy="tuned", source=str(text), split="all")
     assert run.metrics["perplexity"] > 1
     # The tokens that end, begin and pad a text have come all the way.
     _, before = load_policy(ModelVersion.objects.get(name="little"))

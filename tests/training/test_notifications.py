@@ -19,7 +19,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django.models import ProcrastinateJob
 from pytest_django import Settings
 
-from tests.training.objects import admin, annotator, make_policy, make_project
+from tests.training.factories import admin, annotator, make_policy, make_project
 from training import jobs, notifications, runs
 from training.models import ModelVersion, Run
 

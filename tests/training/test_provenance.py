@@ -15,7 +15,7 @@ from labeling.preferences import freeze
 from labeling.prompts import add_prompts
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import admin, annotator, answered, make_project, make_tasks, says
-from tests.training.lineages import made, tuned
+from tests.training.lineage_factories import make_tuned_versions, make_version
 from training import provenance
 from training.models import Gate, Run
 
@@ -45,8 +45,8 @@ def reviewer(project: Project) -> User:
 def test_behind_a_policy_stand_the_answers_of_the_reward_model_it_was_tuned_against() -> None:
     project = answered_project()
     snapshot = freeze(project)
-    _, reward, policy = tuned(project, snapshot)
-    later = made("best", kind=Run.Kind.SUPERVISED, project=project, policy=policy)
+    _, reward, policy = make_tuned_versions(project, snapshot)
+    later = make_version("best", kind=Run.Kind.SUPERVISED, project=project, policy=policy)
     for version in (reward, policy, later):
         [source] = provenance.find_sources(version).sources
         assert (source.version, source.snapshot) == (reward, snapshot)
@@ -54,9 +54,9 @@ def test_behind_a_policy_stand_the_answers_of_the_reward_model_it_was_tuned_agai
 
 
 def test_behind_a_version_from_text_alone_stands_nothing_and_a_file_is_named() -> None:
-    base = made("base")
+    base = make_version("base")
     assert provenance.find_sources(base).sources == []
-    reward = made("taste", kind=Run.Kind.TRAIN_REWARD, policy=base)
+    reward = make_version("taste", kind=Run.Kind.TRAIN_REWARD, policy=base)
     assert reward.run is not None
     Run.objects.filter(pk=reward.run.pk).update(parameters={"preferences": "/data/said.jsonl"})
     assert provenance.find_sources(reward).files == [(reward, "said.jsonl")]
@@ -65,10 +65,10 @@ def test_behind_a_version_from_text_alone_stands_nothing_and_a_file_is_named() -
 def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of_them() -> None:
     project = answered_project()
     snapshot = freeze(project)
-    _, reward, policy = tuned(project, snapshot)
+    _, reward, policy = make_tuned_versions(project, snapshot)
     failed = Run.objects.create(kind=Run.Kind.DPO, status=Run.Status.FAILED, snapshot=snapshot)
-    later = made("best", kind=Run.Kind.DPO, project=project, policy=policy)
-    made("elsewhere")
+    later = make_version("best", kind=Run.Kind.DPO, project=project, policy=policy)
+    make_version("elsewhere")
     shaped = provenance.influence_of(Annotation.objects.all()[0])
     assert shaped.snapshots == [snapshot]
     assert shaped.runs == [reward.run, failed]
@@ -86,11 +86,13 @@ def test_an_answer_that_nothing_learned_from_shaped_nothing() -> None:
 
 def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -> None:
     project = answered_project()
-    base, reward, policy = tuned(project, freeze(project))
+    base, reward, policy = make_tuned_versions(project, freeze(project))
     assert provenance.count_deleted(policy) == 0
     provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
-    anew = made("taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=freeze(project))
-    again = made(
+    anew = make_version(
+        "taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=freeze(project)
+    )
+    again = make_version(
         "taste-3",
         kind=Run.Kind.TRAIN_REWARD,
         project=project,
@@ -104,7 +106,7 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
 
 def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     project = answered_project()
-    versions = tuned(project, freeze(project))
+    versions = make_tuned_versions(project, freeze(project))
     provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
     with django_assert_num_queries(2):
         provenance.count_deleted_by_version(versions)
@@ -116,7 +118,7 @@ def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: Djan
 def test_the_page_of_a_snapshot_leads_to_its_answers_and_to_what_learned_from_them(client: Client) -> None:
     project = answered_project()
     snapshot = freeze(project)
-    tuned(project, snapshot)
+    make_tuned_versions(project, snapshot)
     client.force_login(reviewer(project))
     address = reverse("training:snapshot", args=[snapshot.pk])
     page = client.get(address).content.decode()
@@ -197,7 +199,7 @@ def test_the_page_of_an_answer_shows_it_with_its_versions_and_what_it_shaped(cli
     project.revise_guidelines("Be kind.")
     make_tasks(project)
     first = answered(annotator(), project, RANKED)
-    _, reward, policy = tuned(project, freeze(project))
+    _, reward, policy = make_tuned_versions(project, freeze(project))
     second = queue.revise(first.assignment, Answer(ranks=(1, 1, 1), comment="Hard"), client_key="again")
     client.force_login(reviewer(project))
     page = client.get(reverse("training:answer", args=[first.pk])).content.decode()
@@ -227,7 +229,7 @@ def test_an_answer_to_a_task_that_the_reader_may_still_be_given_is_hidden(client
 
 def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> None:
     project = make_project(samples_per_task=2)
-    versions = [made(name, project=project) for name in ("new", "old")]
+    versions = [make_version(name, project=project) for name in ("new", "old")]
     gate = Gate.objects.create(project=project, candidate=versions[0], against=versions[1], max_prompts=10)
     [prompt] = add_prompts(project, ["Once"], "heldout")
     texts = {version.generator: f" {version.name}" for version in versions if version.generator}
@@ -238,8 +240,8 @@ def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> No
 
 def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(client: Client) -> None:
     project, closed = answered_project(), make_project("closed", everybody=False)
-    _, _, policy = tuned(project, freeze(project))
-    made("their-secret", kind=Run.Kind.DPO, project=closed, policy=policy)
+    _, _, policy = make_tuned_versions(project, freeze(project))
+    make_version("their-secret", kind=Run.Kind.DPO, project=closed, policy=policy)
     client.force_login(reviewer(project))
     page = client.get(reverse("training:answer", args=[Annotation.objects.all()[0].pk])).content.decode()
     assert "their-secret" not in page

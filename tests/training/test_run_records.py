@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.training.objects import QUICK_PRETRAIN, executed, make_policy, make_project, make_reward, start
+from tests.training.factories import (
+    QUICK_PRETRAIN,
+    execute_run,
+    make_policy,
+    make_project,
+    make_reward,
+    queue_run,
+)
 from training import artifacts
 from training.execution import run_log
 from training.execution.attempt import Attempt, StopReason
@@ -29,7 +36,7 @@ def lines(run: Run) -> list[tuple[str, str]]:
 
 
 def test_a_pretraining_shows_what_it_writes_and_says_what_it_does() -> None:
-    run = executed(Run.Kind.PRETRAIN, **QUICK)
+    run = execute_run(Run.Kind.PRETRAIN, **QUICK)
     shown = list(run.samples.values_list("step", "position"))
     assert sorted(shown) == [(step, position) for step in (0, 2, 4) for position in range(3)]
     prompts = run.samples.filter(step=0).order_by("position").values_list("prompt", flat=True)
@@ -53,7 +60,7 @@ def test_a_fine_tune_shows_its_held_out_completions_with_their_scores() -> None:
     make_project(heldout=6)
     make_policy()
     make_reward()
-    run = executed(
+    run = execute_run(
         Run.Kind.FINETUNE, name="tuned", project="letters", policy="base", reward="taste", steps=2, minutes=0,
         evaluate_every=1, prompts_per_step=2, samples_per_prompt=2, max_new_tokens=4,
     )  # fmt: skip
@@ -67,7 +74,7 @@ def test_a_fine_tune_shows_its_held_out_completions_with_their_scores() -> None:
 
 
 def test_warnings_and_what_training_logs_stand_in_the_log() -> None:
-    with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
+    with attempt_at(queue_run(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         logging.getLogger("training.elsewhere").warning("odd: %s", 3)
         logging.getLogger("other").warning("not ours")
         with warnings.catch_warnings():
@@ -84,7 +91,7 @@ def test_warnings_and_what_training_logs_stand_in_the_log() -> None:
 
 
 def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
-    with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
+    with attempt_at(queue_run(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         for done in range(5):
             attempt.report(f"prompt {done} of 5")
         attempt.report("measuring")
@@ -94,7 +101,7 @@ def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
 
 def test_an_endless_log_is_cut_but_keeps_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_log, "MAX_LINES", 5)
-    with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
+    with attempt_at(queue_run(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         for number in range(20):
             logging.getLogger("training").warning("again %s", number)
         attempt.run.finish(Run.Status.FAILED, error="Enough.")
@@ -108,7 +115,7 @@ def test_a_crash_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch
     def refuse(*arguments: object, **named: object) -> None:
         raise ZeroDivisionError("by design")
 
-    run = start(Run.Kind.PRETRAIN, detached=True, **QUICK)
+    run = queue_run(Run.Kind.PRETRAIN, detached=True, **QUICK)
     monkeypatch.setattr(artifacts, "store", refuse)
     assert not execute(run)
     errors = [text for level, text in lines(run) if level == "error"]
@@ -117,7 +124,7 @@ def test_a_crash_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_lost_attempt_says_nothing_more() -> None:
-    with attempt_at(start(Run.Kind.PRETRAIN, **QUICK)) as attempt:
+    with attempt_at(queue_run(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         attempt.stop(StopReason.LOST)
         logging.getLogger("training").warning("too late")
     assert lines(attempt.run) == []
