@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from tests.rlhf.offline_objects import HELDOUT, likes_a, tuned
 from tests.rlhf.test_exact_optimum import BETA, logprobs_of, problem, rows_of
-from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tiny_offline import HELDOUT, likes_a, tuned
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons

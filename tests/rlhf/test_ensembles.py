@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.rlhf.words import rankings, taught
+from tests.rlhf.letter_feedback import rankings, taught
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
 from training.rlhf.reward.batching import bootstrap_counts

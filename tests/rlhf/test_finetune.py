@@ -4,8 +4,8 @@ import itertools
 import pytest
 import torch
 
-from tests.rlhf.tiny import tiny_policy
-from tests.rlhf.tuning import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
+from tests.rlhf.tiny_finetune import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.reward_model import RewardModel

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.rlhf.tiny import tiny_policy
-from tests.rlhf.tuning import tune
+from tests.rlhf.tiny_finetune import tune
+from tests.rlhf.tiny_policy import tiny_policy
 from tests.two_processes import in_two_processes
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.reward_model import RewardModel

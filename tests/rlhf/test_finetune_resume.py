@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.gpt.mouse import Log, in_a_process
-from tests.rlhf.tiny import tiny_policy
-from tests.rlhf.tuning import tune
+from tests.rlhf.tiny_finetune import tune
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.reward_model import RewardModel

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.rlhf.tiny import tiny_policy
-from tests.rlhf.words import rankings
+from tests.rlhf.letter_feedback import rankings
+from tests.rlhf.tiny_policy import tiny_policy
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.learning_curve import learning_curve

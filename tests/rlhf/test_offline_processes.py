@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.rlhf.offline_objects import Curve, tuned
+from tests.rlhf.tiny_offline import Curve, tuned
 from tests.two_processes import in_two_processes
 
 

@@ -6,7 +6,7 @@ import torch
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
-from training.rlhf.feedback.rankings import Ranking, choices, rebuild_rankings
+from training.rlhf.feedback.rankings import Ranking, plackett_luce_choices, rebuild_rankings
 from training.rlhf.feedback.splits import Feedback
 from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss
 from training.rlhf.reward.loss_terms import RankingTerm
@@ -16,7 +16,7 @@ RANKS = [(1, 2), (2, 1), (1, 1), (1, 2, 3, 4), (3, 1, 2), (1, 1, 2), (2, 1, 2, 1
 
 def loss_of(rewards: list[float], ranks: tuple[int, ...]) -> float:
     """By the tensors that training uses."""
-    made = choices(ranks)
+    made = plackett_luce_choices(ranks)
     first = torch.tensor([[item in choice.first for item in range(len(ranks))] for choice in made])
     among = torch.tensor([[item in choice.among for item in range(len(ranks))] for choice in made])
     repeated = torch.tensor(rewards, dtype=torch.float64)[None, :, None].expand(len(made), -1, 1)
@@ -74,7 +74,7 @@ def test_no_gradient_flows_through_texts_that_are_not_among_the_choices() -> Non
 
 def test_too_many_ties_are_refused_with_what_to_do() -> None:
     with pytest.raises(InputError, match=r"12 completions tie in one ranking.*use the loss pairs"):
-        choices((1,) * 12)
+        plackett_luce_choices((1,) * 12)
 
 
 @pytest.mark.parametrize("ranks", [(1, 2, 3), (2, 1, 2, 3), (1, 1, 1)])
@@ -128,12 +128,12 @@ def test_a_ranking_weighs_as_much_as_a_pair_however_long_it_is() -> None:
         Ranking("p", "1", "", list("abcd"), (1, 2, 3, 4)),
         Ranking("p", "2", "ann", list("abc"), (1, 1, 2)),
     ]
-    texts = {text for each in Feedback(rankings=rankings).all for text in each.texts}
+    texts = {text for each in Feedback(rankings=rankings).examples for text in each.texts}
     index = {text: place for place, text in enumerate(sorted(texts))}
     lessons = RankingTerm(
         rankings, index, trust=lambda name: 0.5 if name else 1.0, device=torch.device("cpu")
     )
-    counts = [len(choices(ranking.ranks)) for ranking in rankings]
+    counts = [len(plackett_luce_choices(ranking.ranks)) for ranking in rankings]
     first, second = lessons.weight[: counts[0]], lessons.weight[counts[0] :]
     assert (first.sum().item(), second.sum().item()) == pytest.approx((1, 0.5))
     rewards = torch.tensor([0.3, -1.2, 2.0, 0.7], dtype=torch.float64)[:, None]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.rlhf.tiny import LETTERS, tiny_policy
+from tests.rlhf.tiny_policy import LETTERS, tiny_policy
 from training.rlhf.config import RewardConfig, SimulatedAnnotatorsConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.feedback.simulated_annotators import simulated_annotators

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.errors import InputError
 from training.rlhf.reward.reward_model import RewardModel, load_reward_model

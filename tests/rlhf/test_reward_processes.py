@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.rlhf.words import LEARNING_RATE, rankings, ratings, taught
+from tests.rlhf.letter_feedback import LEARNING_RATE, rankings, ratings, taught
 from tests.two_processes import in_two_processes
 from training.gpt.training_loop import Hooks
 

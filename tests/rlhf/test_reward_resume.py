@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.gpt.mouse import in_a_process
-from tests.rlhf.words import rankings, ratings, taught
+from tests.rlhf.letter_feedback import rankings, ratings, taught
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.reward.trainer import RewardResult

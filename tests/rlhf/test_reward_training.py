@@ -3,8 +3,8 @@ import random
 import pytest
 import torch
 
-from tests.rlhf.tiny import tiny_policy
-from tests.rlhf.words import rankings, ratings, taught
+from tests.rlhf.letter_feedback import rankings, ratings, taught
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Hooks
 from training.rlhf.config import RewardConfig

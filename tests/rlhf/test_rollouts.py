@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.model import GPT
 from training.rlhf.tuning.rollouts import (

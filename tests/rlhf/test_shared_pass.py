@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.rlhf.tiny import WIDTH, tiny_policy
+from tests.rlhf.tiny_policy import WIDTH, tiny_policy
 from tests.rounding import rounding
 from training.gpt.config import SamplingConfig
 from training.gpt.model import GPT

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.rlhf.offline_objects import Curve, tuned
-from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tiny_offline import Curve, tuned
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig, SupervisedConfig
 from training.rlhf.feedback.demonstrations import (

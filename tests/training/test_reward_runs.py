@@ -114,10 +114,10 @@ def test_an_ensemble_is_stored_and_loaded_whole() -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (["--criteria=kind"], "--criteria: “kind” is no weight"),
+        (["--criteria=kind"], "--criteria: “kind” is not a weight"),
         (["--members=0"], "--members"),
-        (["--loss=scores"], "loss: scores needs scores, and nothing was scored"),
-        (["--criteria=kind=1"], "criteria: nothing was scored"),
+        (["--loss=scores"], "loss: scores needs scores, and there are none"),
+        (["--criteria=kind=1"], "criteria: there are no scores"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_by_the_option(asked: list[str], says: str) -> None:

@@ -18,7 +18,7 @@ from training.provenance import without_deleted_annotators
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preference_files import read_preferences
-from training.rlhf.feedback.preferences import Comparison, Rating, at_random
+from training.rlhf.feedback.preferences import Comparison, Rating, from_random_tasks
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
 from training.rlhf.scorers import Scorer
@@ -36,7 +36,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     if gold := run.parameters.get("gold"):
         attempt.report(f"comparing with {gold}")
         metrics["gold_accuracy"] = agreement_with(
-            result.model.score, load_scorer(gold), at_random(result.heldout)
+            result.model.score, load_scorer(gold), from_random_tasks(result.heldout)
         )
     result.model.save(folder / "model")
     return RunResult(

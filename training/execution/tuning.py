@@ -77,7 +77,7 @@ def tuning_result(
             "stopped": result.stopped,
             "notes": result.notes,
             "tuning": {
-                "chosen_by": result.after.chosen_by,
+                "chosen_by": result.after.selection_measure,
                 "prompts": len(result.heldout_prompts),
                 "changes": measure_changes(result.before, result.after),
             },

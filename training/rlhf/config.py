@@ -1,4 +1,4 @@
-"""Every choice that learning from preferences leaves open. Imports no torch: web forms read it."""
+"""All options of reward models and tuning. Torch-free: web forms read it."""
 
 from dataclasses import dataclass
 
@@ -7,83 +7,85 @@ from training.gpt.errors import InputError
 from training.rlhf.feedback.score_weights import parse_weights
 
 AUTO = "auto"
-"""The choice of what suits the rest."""
+"""The choice that depends on the other options and the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
-    """How a reward model is trained from what people said."""
+    """How a reward model is trained on human feedback."""
 
     loss: str = option(
         AUTO,
-        "what is learned (pairs: which text is better, Bradley-Terry; ranking: the order, Plackett-Luce;"
-        " scores: the scores themselves, by regression; scores+pairs: both; auto: what the project's kind of"
-        " feedback is for, which is pairs, or scores where no two were given side by side)",
+        "training objective (pairs: Bradley-Terry; ranking: Plackett-Luce; scores: regression on scores;"
+        " scores+pairs: both; auto: pairs, or scores if there is nothing to compare)",
         choices=(AUTO, "pairs", "ranking", "scores", "scores+pairs"),
     )
     criteria: str = option(
         "",
-        "weights of what was scored, such as overall=1,kindness=0.5 (empty: the overall score alone)",
+        "weights of the criteria, such as overall=1,kindness=0.5 (empty: the overall score only)",
     )
-    trunk: str = option("full", "train the whole transformer, or the head alone", choices=("full", "frozen"))
-    members: int = option(1, "reward models that judge together, an ensemble", minimum=1, maximum=64)
+    trunk: str = option("full", "train the full transformer, or the head only", choices=("full", "frozen"))
+    members: int = option(1, "ensemble members", minimum=1, maximum=64)
     ensemble: str = option(
         "heads",
-        "what the members of an ensemble are: heads on one trunk, or whole models",
+        "type of ensemble: several heads on one trunk, or several full models",
         choices=("heads", "models"),
     )
     reliability: bool = option(
-        False, "learn how reliable each annotator is, so that careless ones count less"
+        False, "estimate the reliability of each annotator and weight their answers by it"
     )
-    epochs: int = option(0, "passes over the comparisons (0: usual for the trunk)", minimum=0)
+    epochs: int = option(0, "passes over the comparisons (0: default for the trunk)", minimum=0)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
-    batch_size: int = option(32, "texts read in one step; those of one prompt stay together", minimum=1)
+    batch_size: int = option(32, "texts in each step; the texts of one prompt stay together", minimum=1)
     accumulate: int = option(
-        1, "pieces that a batch is computed in: saves memory, changes nothing else", minimum=1
+        1, "gradient accumulation: micro-batches in each batch; saves memory, same result", minimum=1
     )
     learning_rate: float = option(
-        0.0, "peak learning rate, annealed to 0 (0: usual for the trunk)", minimum=0.0
+        0.0, "peak learning rate, annealed to 0 (0: default for the trunk)", minimum=0.0
     )
-    weight_decay: float = option(0.1, "AdamW's weight decay, on matrices", minimum=0.0)
+    weight_decay: float = option(0.1, "AdamW weight decay of matrices", minimum=0.0)
     heldout: float = option(
-        0.1, "share of the prompts kept back to measure accuracy", minimum=0.0, maximum=0.9
+        0.1, "fraction of the prompts held out to measure accuracy", minimum=0.0, maximum=0.9
     )
     learning_curve: int = option(
         0,
-        "train again on a half, a quarter, and so on, of the prompts, so many times, to show what more bring"
-        " (three nearly double the time)",
+        "points of a learning curve: train again on 1/2, 1/4, … of the prompts, to show whether more feedback"
+        " would help (three points nearly double the time)",
         minimum=0,
         maximum=10,
     )
     evaluate_every: int = option(
-        0, "steps between measurements on the held-out prompts (0: ten in all)", minimum=0
+        0, "steps between evaluations on the held-out prompts (0: ten evaluations in total)", minimum=0
     )
     patience: int = option(
         5,
-        "stop after so many measurements without a lower held-out loss, and go back to the lowest (0: never)",
+        "stop after this many evaluations without a lower held-out loss (0: never); keep the best weights",
         minimum=0,
     )
-    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
+    save_every: float = option(
+        1.0, "minutes between saved training states, from which a run can resume", minimum=0.0
+    )
     precision: str = option(
-        "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
+        "auto", "number format (auto: bf16 if it is fast on the device)", choices=("auto", "fp32", "bf16")
     )
     device: str = option(
-        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
+        "auto",
+        "device to compute on (auto: a GPU if there is one)",
+        choices=("auto", "cpu", "cuda"),
     )
     parallel: str = option(
         "auto",
-        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
-        " auto: ddp)",
+        "parallelism under torchrun (ddp: each process holds the full model; fsdp: a shard of it; auto: ddp)",
         choices=("auto", "ddp", "fsdp"),
     )
-    seed: int = option(0, "decides the split, the heads' first weights and the order", minimum=0)
+    seed: int = option(0, "random seed of the split, the initial heads and the order", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
         parse_weights(self.criteria)
         if self.members > 1 and self.ensemble == "models" and self.trunk == "frozen":
             raise InputError(
-                "ensemble: models on a frozen trunk would differ in their heads alone; choose heads"
+                "ensemble: models on a frozen trunk would differ in their heads only; choose heads"
             )
 
 
@@ -91,67 +93,74 @@ class RewardConfig:
 class FinetuneConfig:
     """How a policy is tuned against a reward model. KL is in nats per sequence throughout.
 
-    The defaults are those of a small model in the demo; they hold for one of 124M parameters too, whose
-    learning rate, left at 0, is 1/36 of it. What memory it wants, `accumulate` saves.
+    The defaults suit small models and models of 124M parameters; the default learning rate depends on the
+    width. Raise `accumulate` if memory is short.
     """
 
     estimator: str = option(
         "rloo",
-        "how a sample's advantage is estimated (rloo: against the other samples of its prompt; reinforce:"
-        " against earlier batches; grpo: against its group's mean; ppo: by a value network)",
+        "advantage estimator, by its baseline (rloo: the other samples of the prompt; reinforce: earlier"
+        " batches; grpo: the mean of the group; ppo: a value network)",
         choices=("rloo", "reinforce", "grpo", "ppo"),
     )
-    steps: int = option(100, "batches of rollouts", minimum=1)
+    steps: int = option(100, "training steps: batches of rollouts", minimum=1)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
-    prompts_per_step: int = option(16, "different prompts in each step, over all processes", minimum=1)
-    samples_per_prompt: int = option(4, "completions of each prompt in a step", minimum=1)
-    max_new_tokens: int = option(64, "longest completion in tokens", minimum=1)
-    temperature: float = option(1.0, "of sampling, and of every log-probability", minimum=0.01)
+    prompts_per_step: int = option(16, "prompts in each step, over all processes", minimum=1)
+    samples_per_prompt: int = option(4, "completions per prompt in each step", minimum=1)
+    max_new_tokens: int = option(64, "maximum completion length in tokens", minimum=1)
+    temperature: float = option(
+        1.0, "sampling temperature, also used for all log-probabilities", minimum=0.01
+    )
     accumulate: int = option(
-        1, "pieces that a batch is sampled and learned in: saves memory, takes longer", minimum=1
+        1, "gradient accumulation: micro-batches in each batch; saves memory, takes longer", minimum=1
     )
     learning_rate: float = option(
-        0.0, "peak learning rate, falling linearly to 0 (0: usual for the model's width)", minimum=0.0
+        0.0, "peak learning rate, decaying linearly to 0 (0: default for the model's width)", minimum=0.0
     )
-    clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
+    clip: float = option(1.0, "maximum gradient norm (0: no clipping)", minimum=0.0)
     kl_in: str = option(
         "reward",
-        "where the KL is paid (reward: by k1, with a baseline; loss: by k2, with its own gradient)",
+        "where the KL penalty is applied (reward: k1 estimator; loss: k2 estimator with its own gradient)",
         choices=("reward", "loss"),
     )
-    kl_coefficient: float = option(0.15, "price of a nat, to begin with", minimum=0.0)
-    kl_target: float = option(6.0, "KL that the coefficient steers to", minimum=0.01)
+    kl_coefficient: float = option(0.15, "initial KL coefficient", minimum=0.0)
+    kl_target: float = option(
+        6.0, "target KL in nats per sequence, which the coefficient adapts to", minimum=0.01
+    )
     kl_horizon: float = option(
-        10_000.0, "sequences over which the coefficient adapts (0: it stays fixed)", minimum=0.0
+        10_000.0, "sequences over which the coefficient adapts (0: fixed coefficient)", minimum=0.0
     )
     ensemble: str = option(
         "mean",
-        "what counts of a reward model with several members (cautious: the mean less the variance)",
+        "aggregation of the ensemble members' rewards (cautious: mean minus variance)",
         choices=("mean", "minimum", "cautious"),
     )
     missing_eos_penalty: float = option(
-        1.0, "taken off the reward of a completion without an end", minimum=0.0
+        1.0, "subtracted from the reward of a completion without an end of text", minimum=0.0
     )
     epochs: int = option(0, "updates from each batch (0: 4 for ppo, 1 for the others)", minimum=0)
     ratio_clip: float = option(
-        0.2, "from the second update on, how far a token's probability may move", minimum=0.0
+        0.2, "clip range of the probability ratio, from the second update of a batch on", minimum=0.0
     )
     grpo_divisor: str = option(
         "constant",
-        "what grpo divides by (constant: nothing that biases it; published: the group's deviation and each"
-        " completion's length)",
+        "divisor of grpo (constant: no bias; published: the deviation of the group and the length of each"
+        " completion)",
         choices=("constant", "published"),
     )
-    gae_decay: float = option(0.95, "ppo: how much later surprises count (lambda)", minimum=0.0, maximum=1.0)
-    value_clip: float = option(0.2, "ppo: how far a value may move in one step", minimum=0.0)
-    value_learning_rate: float = option(0.0, "ppo: of the value network (0: as the policy's)", minimum=0.0)
+    gae_decay: float = option(
+        0.95, "ppo: lambda of generalised advantage estimation", minimum=0.0, maximum=1.0
+    )
+    value_clip: float = option(0.2, "ppo: clip range of the values", minimum=0.0)
+    value_learning_rate: float = option(
+        0.0, "ppo: learning rate of the value network (0: as the policy)", minimum=0.0
+    )
     parallel: str = option(
         "auto",
-        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
-        " auto: ddp)",
+        "parallelism under torchrun (ddp: each process holds the full model; fsdp: a shard of it; auto: ddp)",
         choices=("auto", "ddp", "fsdp"),
     )
-    seed: int = option(0, "decides the order of the prompts and the sampling", minimum=0)
+    seed: int = option(0, "random seed of the prompt order and the sampling", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -172,69 +181,70 @@ class FinetuneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStoppingConfig:
-    """How a tuning is watched on held-out prompts: which version is kept, and when it is ended early.
+    """Held-out evaluation of a tuning: how often, which checkpoint is kept, and when to stop early.
 
-    The signs of over-optimisation are read from means over several evaluations, and count once they exceed
-    their limit by more than chance explains. A limit of 0 turns its sign off.
+    Signs of over-optimisation are measured as means over several evaluations, and count once they exceed
+    their limit significantly. A limit of 0 turns its sign off.
     """
 
     evaluate_every: int = option(10, "steps between evaluations on held-out prompts", minimum=1)
-    heldout_prompts: int = option(64, "held-out prompts in each evaluation, at most", minimum=1)
+    heldout_prompts: int = option(64, "maximum number of held-out prompts in each evaluation", minimum=1)
     kl_budget: float = option(
-        15.0, "largest KL that the version kept may have, in nats per sequence (0: any)", minimum=0.0
+        15.0, "maximum KL of the checkpoint kept, in nats per sequence (0: any)", minimum=0.0
     )
-    patience: int = option(0, "stop after so many evaluations without a new best (0: never)", minimum=0)
+    patience: int = option(0, "stop after this many evaluations without improvement (0: never)", minimum=0)
     stop_window: int = option(
-        3, "evaluations whose mean is watched for signs of over-optimisation (0: none is)", minimum=0
+        3, "evaluations averaged to detect over-optimisation (0: no detection)", minimum=0
     )
-    stop_certainty: float = option(
-        3.0, "standard errors by which a sign must exceed its limit to stop the tuning", minimum=0.0
-    )
+    stop_certainty: float = option(3.0, "standard errors by which a sign must exceed its limit", minimum=0.0)
     win_rate_limit: float = option(
-        0.05, "stop when the held-out win rate fell by this much while the reward rose", minimum=0.0
+        0.05, "stop when the held-out win rate falls by this much while the reward rises", minimum=0.0
     )
     disagreement_limit: float = option(
-        2.0, "stop when the ensemble disagrees so many times as much as at first", minimum=0.0
+        2.0, "stop when the ensemble disagreement grows by this factor", minimum=0.0
     )
     length_limit: float = option(
-        2.0, "stop when completions are so many times as long, or as short, as at first", minimum=0.0
+        2.0, "stop when the completion length grows or shrinks by this factor", minimum=0.0
     )
     repetition_limit: float = option(
-        0.2, "stop when the share of words said before rose by this much", minimum=0.0
+        0.2, "stop when the fraction of repeated words rises by this much", minimum=0.0
     )
-    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
+    save_every: float = option(
+        1.0, "minutes between saved training states, from which a run can resume", minimum=0.0
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
         for name in ("disagreement_limit", "length_limit"):
             if 0 < getattr(self, name) <= 1:
                 raise InputError(
-                    f"{name}: {getattr(self, name):g} times as much is no growth; give more "
-                    "than 1, or 0 to turn the sign off"
+                    f"{name}: a factor of {getattr(self, name):g} is no growth; give more than 1, "
+                    "or 0 to turn it off"
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OfflineConfig:
-    """How a policy is tuned on texts that are there: what `dpo` and `supervised` have in common."""
+    """How a policy is tuned on existing texts: the options that `dpo` and `supervised` share."""
 
     epochs: float = option(3.0, "passes over the data", minimum=0.01)
     minutes: float = option(0.0, "time budget (0: no limit)", minimum=0.0)
     batch_size: int = option(32, "comparisons or demonstrations in each step, over all processes", minimum=1)
-    accumulate: int = option(1, "pieces that a batch is learned in: saves memory, takes longer", minimum=1)
-    learning_rate: float = option(
-        0.0, "peak learning rate, falling linearly to 0 (0: usual for the model's width)", minimum=0.0
+    accumulate: int = option(
+        1, "gradient accumulation: micro-batches in each batch; saves memory, takes longer", minimum=1
     )
-    clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
-    heldout: float = option(0.1, "share of the prompts kept back to measure on", minimum=0.0, maximum=0.9)
-    max_new_tokens: int = option(64, "longest completion in an evaluation, in tokens", minimum=1)
+    learning_rate: float = option(
+        0.0, "peak learning rate, decaying linearly to 0 (0: default for the model's width)", minimum=0.0
+    )
+    clip: float = option(1.0, "maximum gradient norm (0: no clipping)", minimum=0.0)
+    heldout: float = option(0.1, "fraction of the prompts held out for evaluation", minimum=0.0, maximum=0.9)
+    max_new_tokens: int = option(64, "maximum completion length in evaluations, in tokens", minimum=1)
     parallel: str = option(
         "auto",
-        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
-        " auto: ddp)",
+        "parallelism under torchrun (ddp: each process holds the full model; fsdp: a shard of it; auto: ddp)",
         choices=("auto", "ddp", "fsdp"),
     )
-    seed: int = option(0, "decides the split, the order and the samples of evaluations", minimum=0)
+    seed: int = option(0, "random seed of the split, the order and the evaluation samples", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -246,49 +256,47 @@ class OfflineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DpoConfig(OfflineConfig):
-    """How a policy is tuned on comparisons directly, without a reward model."""
+    """Direct preference optimisation: tuning on comparisons without a reward model."""
 
-    beta: float = option(0.15, "price of a nat of KL: what kl_coefficient is to finetune", minimum=1e-4)
+    beta: float = option(0.15, "KL coefficient, as kl_coefficient of finetune", minimum=1e-4)
     label_smoothing: float = option(
-        0.0, "share of the comparisons taken to say the opposite of what was meant", minimum=0.0, maximum=0.49
+        0.0, "assumed fraction of comparisons with the wrong label", minimum=0.0, maximum=0.49
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedConfig(OfflineConfig):
-    """How a policy is tuned to write as demonstrations do."""
+    """Supervised fine-tuning on demonstrations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedEarlyStoppingConfig(EarlyStoppingConfig):
-    """The same control for texts that are meant to be copied, however far they are from what was written.
+    """The defaults for supervised fine-tuning, where the policy is meant to move far from the reference.
 
-    So there is no KL budget, and no sign says that the policy's texts have changed too much; instead the
-    tuning ends when the held-out demonstrations become less likely.
+    There is no KL budget and no detection of over-optimisation; tuning stops when the held-out demonstrations
+    become less likely.
     """
 
     kl_budget: float = option(
-        0.0, "largest KL that the version kept may have, in nats per sequence (0: any)", minimum=0.0
+        0.0, "maximum KL of the checkpoint kept, in nats per sequence (0: any)", minimum=0.0
     )
-    patience: int = option(3, "stop after so many evaluations without a new best (0: never)", minimum=0)
+    patience: int = option(3, "stop after this many evaluations without improvement (0: never)", minimum=0)
     stop_window: int = option(
-        0, "evaluations whose mean is watched for signs of over-optimisation (0: none is)", minimum=0
+        0, "evaluations averaged to detect over-optimisation (0: no detection)", minimum=0
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedAnnotatorsConfig:
-    """Simulated people who share one taste."""
+    """Simulated annotators with one reward function."""
 
-    count: int = option(3, "how many", minimum=1)
+    count: int = option(3, "number of annotators", minimum=1)
     noise: float = option(
-        0.5, "temperature of their choices, in standard deviations of the taste (0: exact)", minimum=0.0
+        0.5, "temperature of their choices, in standard deviations of the reward (0: exact)", minimum=0.0
     )
-    tie_margin: float = option(0.1, "what is closer than this, in the same unit, is a tie", minimum=0.0)
-    careless: float = option(
-        0.0, "share of them who answer at random, whatever they are shown", minimum=0.0, maximum=1.0
-    )
-    seed: int = option(0, "decides their noise", minimum=0)
+    tie_margin: float = option(0.1, "differences below this, in the same unit, are ties", minimum=0.0)
+    careless: float = option(0.0, "fraction of annotators who answer at random", minimum=0.0, maximum=1.0)
+    seed: int = option(0, "random seed of their noise", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)

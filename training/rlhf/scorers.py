@@ -1,4 +1,4 @@
-"""Tastes: what a completion is worth. Torch-free; a reward model's `score` is one too."""
+"""Reward functions: the value of a completion. Torch-free; a reward model's `score` is one too."""
 
 import re
 from collections.abc import Sequence
@@ -8,30 +8,29 @@ from training.gpt.corpus import stories
 
 
 class Scorer(Protocol):
-    """Gives each completion of its prompt a number; more is better."""
+    """A reward function: a number for each completion of its prompt; higher is better."""
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str], /) -> list[float]: ...
 
 
 def story_reward_function(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
-    """The built-in taste: somebody is kind, it ends well, and no word is said twice.
+    """The built-in reward function: stories are kind, end well and do not repeat words.
 
-    Kindness and ending count alike, repetition (the share of words that stood earlier in the completion)
-    less, but enough to choose between two stories that are alike in both. Centred and scaled so that stories
-    straight from the corpus have mean 0 and deviation 1.
+    Kindness and ending count alike, repetition (the fraction of words that occurred earlier in the
+    completion) half as much. Scaled to mean 0 and deviation 1 on stories of the corpus.
     """
-    del prompts  # what was given is not the writer's merit
-    return [_story_score(completion) for completion in completions]
+    del prompts  # only the completion is rewarded
+    return [_story_reward(completion) for completion in completions]
 
 
-def _story_score(text: str) -> float:
+def _story_reward(text: str) -> float:
     reading = stories.read(text)
     # Mean and deviation of repetition in the corpus, both measured; those of the other two are 0 and 1.
-    surplus = (repetition(text) - 0.190) / 0.076
-    return (reading.kindness + reading.ending - 0.5 * surplus) / 1.5
+    excess = (repetition_rate(text) - 0.190) / 0.076
+    return (reading.kindness + reading.ending - 0.5 * excess) / 1.5
 
 
-def repetition(text: str) -> float:
-    """RateEstimate of the words of a text that stood in it before; 1 for a text without words."""
+def repetition_rate(text: str) -> float:
+    """The fraction of a text's words that occurred earlier in it; 1 for a text without words."""
     words = re.findall(r"\w+", text.lower())
     return 1 - len(set(words)) / len(words) if words else 1.0

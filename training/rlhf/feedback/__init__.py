@@ -1,1 +1,1 @@
-"""What people said, from every source, in the forms that are learned from. Torch-free."""
+"""Human feedback: comparisons, rankings, ratings and demonstrations from every source. Torch-free."""

@@ -1,8 +1,4 @@
-"""Demonstrations: texts to be copied. Torch-free.
-
-They are read from a file, or found among what people ranked: the completions that nobody in their ranking
-was preferred to.
-"""
+"""Demonstrations for supervised fine-tuning, from a file or from the best of each ranking. Torch-free."""
 
 import math
 from collections import defaultdict
@@ -26,8 +22,8 @@ class Demonstration:
     weight: float = 1.0
 
     @property
-    def unit(self) -> str:
-        """What may not be torn apart by a split: the prompt, if there is one."""
+    def split_key(self) -> str:
+        """Demonstrations with equal keys stay in one split: the prompt, if there is one."""
         return self.prompt or self.completion
 
     @property
@@ -37,20 +33,19 @@ class Demonstration:
 
 
 def demonstrations_from_rankings(comparisons: Iterable[Comparison]) -> list[Demonstration]:
-    """Of each ranking, what was preferred to something and nothing was preferred to.
+    """The best completions of each ranking: preferred to another one, and no other one preferred to them.
 
-    Several of one ranking share its weight, so that every ranking counts alike. A ranking of ties alone has
-    no best, and gives nothing.
+    Several of one ranking share its weight of 1. A ranking that has only ties gives none.
     """
     rankings: dict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
     for number, pair in enumerate(comparisons):
         rankings[pair.prompt, pair.group or f"#{number}", pair.annotator].append(pair)
-    found = []
+    demonstrations = []
     for (prompt, _, _), pairs in rankings.items():
         beaten = {pair.rejected for pair in pairs if not pair.tie}
         best = dict.fromkeys(pair.chosen for pair in pairs if not pair.tie and pair.chosen not in beaten)
-        found += [Demonstration(prompt, completion, 1 / len(best)) for completion in best]
-    return found
+        demonstrations += [Demonstration(prompt, completion, 1 / len(best)) for completion in best]
+    return demonstrations
 
 
 def read_demonstrations(path: str | Path) -> list[Demonstration]:
@@ -59,10 +54,10 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
     Each line is an object with the strings `completion` and, optionally, `prompt`, and a `weight` above 0.
     Raises InputError that names the file and the line.
     """
-    return read_json_lines(path, _demonstration, what="demonstration", example=_EXAMPLE)
+    return read_json_lines(path, _parse_demonstration, what="demonstration", example=_EXAMPLE)
 
 
-def _demonstration(row: Any) -> Demonstration:
+def _parse_demonstration(row: Any) -> Demonstration:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
     if "completion" not in row:
@@ -72,7 +67,7 @@ def _demonstration(row: Any) -> Demonstration:
         if not isinstance(text, str):
             raise ValueError(f'"{name}" is not a string; write plain text there.')
     if not completion:
-        raise ValueError('"completion" is empty; write the text to be copied.')
+        raise ValueError('"completion" is empty; write the text to learn.')
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
         raise ValueError('"weight" is not a number above 0; write one, or leave it out.')
     return Demonstration(prompt, completion, float(weight))

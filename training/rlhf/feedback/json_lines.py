@@ -1,4 +1,4 @@
-"""JSON Lines files, gzipped or not, with the line named in every complaint. Torch-free."""
+"""JSON Lines files, gzipped or not; errors name the line. Torch-free."""
 
 import gzip
 import json
@@ -13,10 +13,10 @@ Row = TypeVar("Row")
 
 
 def read_json_lines(path: str | Path, parse: Callable[[Any], Row], *, what: str, example: str) -> list[Row]:
-    """What `parse` makes of the object on each line; blank lines are skipped.
+    """`parse` of the object on each line; blank lines are skipped.
 
-    `parse` raises ValueError for an object it cannot take. Raises InputError that names the file, and the
-    line if one is wrong; `what` a line holds, and an `example` of one, say how to mend it.
+    `parse` raises ValueError for an invalid object. Raises InputError that names the file and the line; its
+    message uses `what` a line holds and an `example` of one.
     """
     path = Path(path).expanduser()
     try:

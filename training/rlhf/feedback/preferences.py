@@ -1,6 +1,6 @@
-"""Comparisons: the one form in which every kind of feedback reaches the reward model.
+"""Comparisons and ratings: the forms in which feedback reaches training. Torch-free.
 
-Torch-free. A ranking becomes all its pairs. Files of them are read in `preference_files`.
+A ranking becomes all its pairs. Files are read in `preference_files`.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ from typing import Protocol, TypeVar
 from training.gpt.errors import InputError
 
 RANDOM = "random"
-"""Why a task was asked that nothing but chance brought."""
+"""The `choice` of tasks that were picked at random."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One completion chosen over another for the same prompt, or (`tie`) neither over the other.
+    """One completion chosen over another for the same prompt, or (`tie`) neither preferred.
 
-    The text judged is `prompt + completion`: a completion carries its own leading space. `margin` is how much
-    better, in units of reward. `group` names the ranking the pair came from, so that a ranking of K, which
-    gives K(K-1)/2 pairs, weighs no more than one pair does. `choice` is why the task was asked: what was
-    chosen for being hard says little about the others.
+    The text judged is `prompt + completion`: a completion carries its own leading space. `margin` says how
+    much better, in units of reward. `group` names the ranking a pair came from, so that a ranking of K, which
+    gives K(K-1)/2 pairs, weighs as much as one pair. `choice` says why the task was picked: tasks picked
+    because they are hard are not representative of the others.
     """
 
     prompt: str
@@ -36,8 +36,8 @@ class Comparison:
     choice: str = RANDOM
 
     @property
-    def unit(self) -> str:
-        """What may not be torn apart, neither by the split nor by a batch: the prompt, if there is one."""
+    def split_key(self) -> str:
+        """Comparisons with equal keys stay in one split and one batch: the prompt, if there is one."""
         return self.prompt or self.group or self.chosen
 
     @property
@@ -48,10 +48,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rating:
-    """What one annotator said of one completion by itself: a score from 0 to 1, overall and by criterion.
+    """One annotator's score of one completion: from 0 to 1, overall and by criterion.
 
-    `group` names the answer it came from: the ratings of one prompt, group and annotator were given side by
-    side, and can be compared.
+    `group` names the annotation it came from: ratings of one prompt, group and annotator were given side by
+    side and can be compared.
     """
 
     prompt: str
@@ -63,8 +63,8 @@ class Rating:
     choice: str = RANDOM
 
     @property
-    def unit(self) -> str:
-        """As a comparison's."""
+    def split_key(self) -> str:
+        """As for a comparison."""
         return self.prompt or self.group or self.completion
 
     @property
@@ -74,11 +74,11 @@ class Rating:
 
 
 class TrainingExample(Protocol):
-    """Whatever is learned from texts: a comparison, a rating, a demonstration."""
+    """A comparison, a rating or a demonstration."""
 
     @property
-    def unit(self) -> str:
-        """What may not be torn apart."""
+    def split_key(self) -> str:
+        """Examples with equal keys stay in one split."""
         ...
 
     @property
@@ -119,39 +119,43 @@ def ranking_to_comparisons(
     return pairs
 
 
-def at_random(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Those of tasks that came at random, on which figures about people's taste are unbiased; all of them
-    where none did."""
+def from_random_tasks(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons of randomly picked tasks, on which metrics are unbiased; all comparisons if there are
+    none."""
     return [pair for pair in comparisons if pair.choice == RANDOM] or list(comparisons)
 
 
 def split_by_prompt(
-    said: Iterable[Example], *, heldout: float, seed: int
+    examples: Iterable[Example], *, heldout: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """(train, held out) of what people said: about the share `heldout` of the prompts, chosen by hash,
-    so that a prompt stays on its side as more is said.
+    """(train, held out): about the fraction `heldout` of the prompts is held out, chosen by hash, so that a
+    prompt stays in its split as more examples arrive.
 
-    What has no prompt is split by group or by text, and what shares a text with the held-out side is left out
-    of training: nothing held out is ever seen.
+    Examples without a prompt are split by group or text. Training examples that share a text with the
+    held-out split are left out: no held-out text is ever trained on.
     """
-    said = list(said)
-    shares = {unit: hash_fraction(unit, seed) for unit in {each.unit for each in said}}
-    if heldout <= 0 or len(shares) < 2:
-        return said, []
-    # At least one unit on each side, however few there are.
-    first, *_, last = sorted(shares.values())
+    examples = list(examples)
+    fractions = {key: hash_fraction(key, seed) for key in {example.split_key for example in examples}}
+    if heldout <= 0 or len(fractions) < 2:
+        return examples, []
+    # At least one prompt in each split, however few there are.
+    first, *_, last = sorted(fractions.values())
     limit = min(max(heldout, math.nextafter(first, 1.0)), last)
-    kept_back = [each for each in said if shares[each.unit] < limit]
-    seen = {text for each in kept_back for text in each.texts}
-    train = [each for each in said if shares[each.unit] >= limit and seen.isdisjoint(each.texts)]
+    heldout_examples = [each for each in examples if fractions[each.split_key] < limit]
+    heldout_texts = {text for each in heldout_examples for text in each.texts}
+    train = [
+        each
+        for each in examples
+        if fractions[each.split_key] >= limit and heldout_texts.isdisjoint(each.texts)
+    ]
     if not train:
         raise InputError(
             "preferences: every pair shares a text with a held-out one; give pairs a prompt, or more texts."
         )
-    return train, kept_back
+    return train, heldout_examples
 
 
-def hash_fraction(unit: str, seed: int) -> float:
-    """A number in [0, 1) that depends on nothing but the unit and the seed."""
-    digest = hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
+def hash_fraction(key: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the key and the seed only."""
+    digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48

@@ -1,9 +1,9 @@
-"""Rankings, rebuilt from their pairs, as the choices they are made of (Plackett 1975, Luce 1959). Torch-free.
+"""Rankings, rebuilt from their pairs, as Plackett-Luce choices (Plackett 1975, Luce 1959). Torch-free.
 
-A ranking is made by choosing the best of all, then the best of what is left, and so on. Items that tie were
-put in some order that is not known: the log-likelihood is its mean over all their orders. So a tie of two is
-half of each direction, as between two texts alone, and each member of a tied group of g is chosen from each
-subset of the group together with everything that ranks below it.
+A ranking is a sequence of choices: the best of all items, then the best of the rest, and so on. The order of
+tied items is unknown, so the log-likelihood is the mean over all their orders. A tie of two counts half in
+each direction, as in a comparison; each item of a tied group is chosen from each subset of the group together
+with everything that ranks below it.
 """
 
 import math
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison
 
-MAX_TIED = 10  # a group of g has 2^g subsets
+MAX_TIED = 10  # a tied group of g has 2^g subsets
 
 
 class Choice(NamedTuple):
-    """One of `first` was taken from `among`, each as likely as the other; items are places in the ranking."""
+    """One of `first`, all equally likely, was chosen from `among`; items are indices into the ranking."""
 
     first: tuple[int, ...]
     among: tuple[int, ...]
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """One person's order of completions to one prompt: ranks from 1 for the best, equal ones tied."""
+    """One annotator's ranking of completions of one prompt: 1 is best, equal ranks are ties."""
 
     prompt: str
     group: str
@@ -37,8 +37,8 @@ class Ranking(NamedTuple):
     ranks: tuple[int, ...]
 
     @property
-    def unit(self) -> str:
-        """As a comparison's."""
+    def split_key(self) -> str:
+        """As for a comparison."""
         return self.prompt or self.group
 
     @property
@@ -48,12 +48,12 @@ class Ranking(NamedTuple):
 
 
 @cache
-def choices(ranks: tuple[int, ...]) -> tuple[Choice, ...]:
-    """The choices that a ranking is made of, with their weights in the sum that is its loss:
-    log sum over `among` of exp r, less the mean of r over `first`.
+def plackett_luce_choices(ranks: tuple[int, ...]) -> tuple[Choice, ...]:
+    """The choices a ranking consists of, with their weights in its loss. The loss of a choice is the log of
+    the sum over `among` of exp r, minus the mean of r over `first`.
 
-    Choices from one item alone, which cost nothing, are left out. Raises InputError for more tied items than
-    can be taken in all orders.
+    Choices from a single item have no loss and are left out. Raises InputError for more than MAX_TIED tied
+    items.
     """
     found = []
     for rank in sorted(set(ranks)):
@@ -72,9 +72,10 @@ def choices(ranks: tuple[int, ...]) -> tuple[Choice, ...]:
 
 
 def rebuild_rankings(comparisons: Iterable[Comparison]) -> tuple[list[Ranking], list[Comparison]]:
-    """Rankings of three or more whose pairs are all there and agree, and the comparisons that make none.
+    """(rankings, rest): groups of three or more completions with a complete, consistent set of pairs become
+    rankings; all other comparisons are the rest.
 
-    Two completions are a pair and stay one, with its margin; a ranking has no use for margins.
+    A group of two completions stays a comparison and keeps its margin; rankings have no margins.
     """
     answers: defaultdict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
     rest = []

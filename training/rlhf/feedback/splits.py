@@ -1,4 +1,4 @@
-"""What a reward model is to learn, of all that people said: pairs, rankings and scores. Torch-free."""
+"""Training and held-out splits of feedback, in the form that the loss needs. Torch-free."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from training.rlhf.feedback.score_weights import apply_weights, parse_weights, r
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """LossTerm of each kind. A ranking is not among the pairs, unless the loss is of pairs alone."""
+    """Training examples by kind. The pairs of a ranking are in `pairs` only if the loss is `pairs`."""
 
     pairs: Sequence[Comparison] = ()
     rankings: Sequence[Ranking] = ()
     ratings: Sequence[Rating] = ()
 
     @property
-    def teaches(self) -> bool:
-        """Whether any of it prefers one text to another."""
+    def has_preference(self) -> bool:
+        """Whether any example prefers one text to another."""
         return (
             any(not pair.tie and pair.chosen != pair.rejected for pair in self.pairs)
             or any(len(set(ranking.ranks)) > 1 for ranking in self.rankings)
@@ -29,22 +29,22 @@ class Feedback:
         )
 
     @property
-    def all(self) -> Iterator[Comparison | Ranking | Rating]:
-        """LossTerm of all kinds."""
+    def examples(self) -> Iterator[Comparison | Ranking | Rating]:
+        """Examples of all kinds."""
         return chain(self.pairs, self.rankings, self.ratings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeedbackSplits:
-    """Feedback to train on and feedback held out, no prompt on both sides; and what people said on each."""
+    """Feedback for training and feedback held out, no prompt in both, and all comparisons of each split."""
 
     train: Feedback
     heldout: Feedback
-    comparisons: list[Comparison] = field(default_factory=list)  # of the training side
+    comparisons: list[Comparison] = field(default_factory=list)  # of the training split
     heldout_comparisons: list[Comparison] = field(default_factory=list)
 
 
-def choose(
+def split_feedback(
     comparisons: Iterable[Comparison],
     ratings: Iterable[Rating],
     *,
@@ -53,58 +53,61 @@ def choose(
     heldout: float,
     seed: int,
 ) -> FeedbackSplits:
-    """Split what people said by prompt, and take from each side what the loss learns from.
+    """Split feedback by prompt, and select from each split what the loss learns from.
 
-    The loss `auto` is `pairs`, and `scores` where there are scores and none to compare. With weights of
-    `criteria`, ratings are compared by their weighted score, and so are those that were given without
-    comparisons; otherwise comparisons stand as they are. Raises InputError where the loss has nothing to
-    learn from.
+    The loss `auto` is `scores` if there are ratings and nothing to compare, else `pairs`. With weights in
+    `criteria`, ratings given side by side are compared by their weighted scores; without, only those that
+    have no comparisons of their own are. Raises InputError if the loss has nothing to learn from.
     """
     comparisons, ratings = list(comparisons), list(ratings)
     weights = parse_weights(criteria)
     if weights and not ratings:
-        raise InputError("criteria: nothing was scored, so there is nothing to weigh; leave it out")
+        raise InputError("criteria: there are no scores to weight; leave it out")
     ratings = apply_weights(ratings, weights)
-    comparisons = _compared(comparisons, ratings, anew=bool(weights))
+    comparisons = _add_rating_comparisons(comparisons, ratings, replace=bool(weights))
     if loss == AUTO:
         loss = "scores" if ratings and not comparisons else "pairs"
-    said: list[Comparison | Rating] = [*comparisons, *ratings]
-    train, kept_back = split_by_prompt(said, heldout=heldout, seed=seed)
-    sides = FeedbackSplits(
-        train=_lessons(train, loss),
-        heldout=_lessons(kept_back, loss),
-        comparisons=_comparisons(train),
-        heldout_comparisons=_comparisons(kept_back),
+    examples: list[Comparison | Rating] = [*comparisons, *ratings]
+    train, kept_back = split_by_prompt(examples, heldout=heldout, seed=seed)
+    splits = FeedbackSplits(
+        train=_feedback_for_loss(train, loss),
+        heldout=_feedback_for_loss(kept_back, loss),
+        comparisons=_comparisons_in(train),
+        heldout_comparisons=_comparisons_in(kept_back),
     )
-    if not sides.train.teaches:
+    if not splits.train.has_preference:
         if "scores" in loss and not ratings:
-            raise InputError(f"loss: {loss} needs scores, and nothing was scored; choose pairs or ranking")
+            raise InputError(f"loss: {loss} needs scores, and there are none; choose pairs or ranking")
         raise InputError("preferences: no comparison prefers one text to another; collect more answers")
-    return sides
+    return splits
 
 
-def _compared(comparisons: list[Comparison], ratings: list[Rating], *, anew: bool) -> list[Comparison]:
-    """The comparisons, where the answers that ratings come from are compared by those ratings: all of them
-    `anew`, else those that were not compared."""
+def _add_rating_comparisons(
+    comparisons: list[Comparison], ratings: list[Rating], *, replace: bool
+) -> list[Comparison]:
+    """The comparisons together with those that the ratings give.
+
+    Where an answer has both, those of the ratings count if `replace`, else the others.
+    """
     from_ratings = ratings_to_comparisons(ratings)
-    rated = {_answer(pair) for pair in from_ratings}
-    if anew:
-        return [pair for pair in comparisons if _answer(pair) not in rated] + from_ratings
-    there = {_answer(pair) for pair in comparisons}
-    return comparisons + [pair for pair in from_ratings if _answer(pair) not in there]
+    if replace:
+        rated = {_answer_key(pair) for pair in from_ratings}
+        return [pair for pair in comparisons if _answer_key(pair) not in rated] + from_ratings
+    compared = {_answer_key(pair) for pair in comparisons}
+    return comparisons + [pair for pair in from_ratings if _answer_key(pair) not in compared]
 
 
-def _answer(pair: Comparison) -> tuple[str, str, str]:
+def _answer_key(pair: Comparison) -> tuple[str, str, str]:
     return pair.prompt, pair.group, pair.annotator
 
 
-def _comparisons(said: Iterable[Comparison | Rating]) -> list[Comparison]:
-    return [each for each in said if isinstance(each, Comparison)]
+def _comparisons_in(examples: Iterable[Comparison | Rating]) -> list[Comparison]:
+    return [each for each in examples if isinstance(each, Comparison)]
 
 
-def _lessons(said: Sequence[Comparison | Rating], loss: str) -> Feedback:
-    pairs = _comparisons(said)
-    ratings = [each for each in said if isinstance(each, Rating)]
+def _feedback_for_loss(examples: Sequence[Comparison | Rating], loss: str) -> Feedback:
+    pairs = _comparisons_in(examples)
+    ratings = [each for each in examples if isinstance(each, Rating)]
     if loss == "pairs":
         return Feedback(pairs=pairs)
     if loss == "ranking":

@@ -31,7 +31,7 @@ def accuracy(differences: Sequence[float], comparisons: Sequence[Comparison]) ->
     """The share ordered as annotators did. The interval respects that comparisons of one prompt depend on
     each other (see `estimate_rate`)."""
     ordered = [
-        (win_points(difference, 0.0), pair.unit)
+        (win_points(difference, 0.0), pair.split_key)
         for difference, pair in zip(differences, comparisons, strict=True)
         if not pair.tie
     ]

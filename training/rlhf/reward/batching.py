@@ -40,7 +40,7 @@ class FeedbackBatches:
         like: "FeedbackBatches | None" = None,
     ) -> None:
         """`like` is the training side, on whose scale held-out scores are."""
-        texts = list(dict.fromkeys(text for lesson in feedback.all for text in lesson.texts))
+        texts = list(dict.fromkeys(text for lesson in feedback.examples for text in lesson.texts))
         index = {text: place for place, text in enumerate(texts)}
         self.rows = judge.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
         self.device = device
@@ -57,12 +57,12 @@ class FeedbackBatches:
             self.scores = Scores(feedback.ratings, index, trust=trust, like=scale, device=device)
             self.kinds["scores"] = self.scores
         texts_of: defaultdict[str, set[int]] = defaultdict(set)
-        for lesson in feedback.all:
-            texts_of[lesson.unit].update(index[text] for text in lesson.texts)
+        for lesson in feedback.examples:
+            texts_of[lesson.split_key].update(index[text] for text in lesson.texts)
         self.texts = [sorted(places) for places in texts_of.values()]  # U
         self.length = [max(len(self.rows[place]) for place in places) for places in self.texts]  # U
         numbers = {unit: number for number, unit in enumerate(texts_of)}
-        self.unit = {
+        self.split_key = {
             kind: torch.tensor([numbers[unit] for unit in lessons.units], device=device)
             for kind, lessons in self.kinds.items()
         }
@@ -133,7 +133,7 @@ class FeedbackBatches:
             if len(which):
                 weight = lessons.weight[which, None]
                 if copies is not None:
-                    weight = weight * copies[self.unit[kind][which]]
+                    weight = weight * copies[self.split_key[kind][which]]
                 losses = lessons.losses(rewards, which)
                 loss = loss + (weight * losses).sum(dim=0).mean() / divisors[kind]
         return loss

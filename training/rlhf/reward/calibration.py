@@ -40,7 +40,7 @@ def calibration(differences: Sequence[float], comparisons: Sequence[Comparison])
     fitted to the other half, and the other way round, for one fitted to what it is measured on flatters.
     `bins` is the reliability curve at T = 1.
     """
-    kept = [(gap, pair.unit) for gap, pair in zip(differences, comparisons, strict=True) if not pair.tie]
+    kept = [(gap, pair.split_key) for gap, pair in zip(differences, comparisons, strict=True) if not pair.tie]
     if len(kept) < 2 * MIN_BIN_SIZE:
         return None
     gaps = [gap for gap, _ in kept]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.rlhf.feedback.preferences import RANDOM, Comparison, at_random
+from training.rlhf.feedback.preferences import RANDOM, Comparison, from_random_tasks
 from training.rlhf.feedback.splits import FeedbackSplits
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.reward.accuracy import (
@@ -55,7 +55,7 @@ def report(
         chosen, rejected = (trained[[index[pair.texts[side]] for pair in pairs]] for side in (0, 1))
         return chosen - rejected
 
-    pairs = at_random(everything)
+    pairs = from_random_tasks(everything)
     difference = gaps(pairs)
     differences = difference.tolist()
     if len(pairs) < len(everything):

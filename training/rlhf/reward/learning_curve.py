@@ -32,8 +32,8 @@ def learning_curve(
     the smaller ones. It ends early, without the parts that are left, where it is told to stop and where a
     part has nothing to learn from; there is no curve where nothing was held out.
     """
-    kept_back = {pair.unit for pair in full.heldout}
-    units = {pair.unit for pair in comparisons} | {rating.unit for rating in ratings}
+    kept_back = {pair.split_key for pair in full.heldout}
+    units = {pair.split_key for pair in comparisons} | {rating.split_key for rating in ratings}
     order = sorted(units - kept_back, key=lambda unit: hash_fraction(unit, ORDER))
     rows = [_row(full)]
     if not kept_back:
@@ -48,8 +48,8 @@ def learning_curve(
             part = train_reward_model(
                 trunk=trunk,
                 tokenizer=tokenizer,
-                comparisons=[pair for pair in comparisons if pair.unit in some],
-                ratings=[rating for rating in ratings if rating.unit in some],
+                comparisons=[pair for pair in comparisons if pair.split_key in some],
+                ratings=[rating for rating in ratings if rating.split_key in some],
                 config=config,
                 hooks=Hooks(should_stop=should_stop),
             )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.feedback.preferences import Comparison, Rating
-from training.rlhf.feedback.rankings import Ranking, choices
+from training.rlhf.feedback.rankings import Ranking, plackett_luce_choices
 from training.rlhf.losses import bradley_terry_loss, plackett_luce_loss, score_loss
 
 Index = Mapping[tuple[str, str], int]
@@ -41,7 +41,7 @@ class Pairs:
     def __init__(
         self, pairs: Sequence[Comparison], index: Index, *, trust: AnnotatorWeight, device: torch.device
     ) -> None:
-        self.units = [pair.unit for pair in pairs]
+        self.units = [pair.split_key for pair in pairs]
         self.chosen, self.rejected = (
             torch.tensor([index[pair.texts[side]] for pair in pairs], device=device) for side in (0, 1)
         )
@@ -79,7 +79,7 @@ class RankingTerm:
         items, first, among, weights = [], [], [], []
         self.units = []
         for ranking in rankings:
-            made = choices(ranking.ranks)
+            made = plackett_luce_choices(ranking.ranks)
             total = sum(choice.weight for choice in made)
             places = [index[text] for text in ranking.texts]
             for choice in made:
@@ -87,7 +87,7 @@ class RankingTerm:
                 first.append([item in choice.first for item in range(most)])
                 among.append([item in choice.among for item in range(most)])
                 weights.append(trust(ranking.annotator) * choice.weight / total)
-                self.units.append(ranking.unit)
+                self.units.append(ranking.split_key)
         self.items = torch.tensor(items, device=device)  # [S, K], as the next two
         self.first = torch.tensor(first, device=device)
         self.among = torch.tensor(among, device=device)
@@ -113,7 +113,7 @@ class Scores:
         device: torch.device,
     ) -> None:
         """`like` is the training side, on whose scale held-out scores are."""
-        self.units = [rating.unit for rating in ratings]
+        self.units = [rating.split_key for rating in ratings]
         scores = torch.tensor([[rating.score] for rating in ratings], device=device)
         self.mean: Tensor = like.mean if like else scores.mean()
         self.deviation: Tensor = like.deviation if like else scores.std(correction=0).clamp_min(1e-6)

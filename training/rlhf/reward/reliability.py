@@ -178,8 +178,8 @@ def _folds(pairs: Sequence[Comparison], seed: int) -> Tensor:
     rng = random.Random(seed)
     keys: dict[tuple[str, str], int] = {}
     for pair in pairs:
-        keys.setdefault((pair.unit, pair.annotator), rng.randrange(FOLDS))
-    return torch.tensor([keys[pair.unit, pair.annotator] for pair in pairs])
+        keys.setdefault((pair.split_key, pair.annotator), rng.randrange(FOLDS))
+    return torch.tensor([keys[pair.split_key, pair.annotator] for pair in pairs])
 
 
 class _Texts:

@@ -19,7 +19,7 @@ from training.gpt.training_loop import Hooks, Limits, Stage, run_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating
-from training.rlhf.feedback.splits import FeedbackSplits, choose
+from training.rlhf.feedback.splits import FeedbackSplits, split_feedback
 from training.rlhf.reward.batching import FeedbackBatches
 from training.rlhf.reward.evaluation import report
 from training.rlhf.reward.learner import RewardLearner
@@ -86,7 +86,7 @@ def train_reward_model(
     each measurement `heldout/loss` and `heldout/accuracy`. Raises InputError when there is nothing to learn
     from, and when the tokenizer does not know most of what people read.
     """
-    sides = choose(
+    sides = split_feedback(
         comparisons,
         ratings,
         loss=config.loss,
@@ -98,14 +98,14 @@ def train_reward_model(
     with processes() as group, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         stage = _RewardStage(trunk, tokenizer, sides, config, device=device, group=group)
         steps = stage.learners[0].steps
-        texts = list(dict.fromkeys(text for each in sides.train.all for text in each.texts))
+        texts = list(dict.fromkeys(text for each in sides.train.examples for text in each.texts))
         some = texts[:: math.ceil(len(texts) / MAX_NORMALISATION_TEXTS)]
         notes = tokenizer_coverage(stage.learners[0].model, *zip(*some, strict=True)).check(
             "the texts judged", option="policy"
         )
         state = None
         if folder is not None:
-            said = repr([*sides.train.all, *sides.heldout.all]).encode()
+            said = repr([*sides.train.examples, *sides.heldout.examples]).encode()
             inputs = {
                 "set of preferences": blake2b(said, digest_size=16).hexdigest(),
                 "policy": module_digest(trunk),

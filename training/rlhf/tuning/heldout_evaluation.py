@@ -16,7 +16,7 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.kl import k1
-from training.rlhf.scorers import Scorer, repetition
+from training.rlhf.scorers import Scorer, repetition_rate
 from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
 from training.rlhf.tuning.rollouts import Rollouts, sample, sequence_logprobs
 
@@ -112,7 +112,9 @@ class HeldoutEvaluator:
             kl = k1(logprobs=rollouts.generation.logprobs, reference_logprobs=expected).sum(dim=1)
             each["kl"] += kl.tolist()
             each["length"] += [float(len(new)) for new in rollouts.completions]
-            each["repetition"] += [repetition(text) if text.strip() else 0.0 for text in rollouts.texts[1]]
+            each["repetition"] += [
+                repetition_rate(text) if text.strip() else 0.0 for text in rollouts.texts[1]
+            ]
             each["ended"] += rollouts.generation.ended.float().tolist()
             texts.append(rollouts.texts)
         scores = self._scores(texts)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.rlhf.tiny import LETTERS, tiny_policy
-from tests.rlhf.tuning import share_of_a, stage, tune
+from tests.rlhf.tiny_finetune import share_of_a, stage, tune
+from tests.rlhf.tiny_policy import LETTERS, tiny_policy
 from training.gpt.config import SamplingConfig, TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.rlhf.words import rankings, ratings, taught
-from training.rlhf.feedback.preferences import Comparison, at_random
+from tests.rlhf.letter_feedback import rankings, ratings, taught
+from training.rlhf.feedback.preferences import Comparison, from_random_tasks
 from training.rlhf.feedback.score_weights import ratings_to_comparisons
 
 
@@ -31,7 +31,7 @@ def test_accuracy_is_that_on_random_tasks_and_that_of_all_stands_beside_it() -> 
     assert of_all["accuracy"] < result.accuracy - 0.1
     chosen = result.metrics["heldout_chosen"]
     assert 0 < chosen < result.metrics["heldout_comparisons"]
-    measured = at_random(result.heldout)
+    measured = from_random_tasks(result.heldout)
     assert len(measured) == len(result.heldout) - chosen
     scored = result.model.score
     right = [
@@ -53,7 +53,7 @@ def test_nothing_stands_beside_it_where_all_came_at_random_or_all_were_chosen() 
         assert "accuracy_of_all" not in result.metrics
         held_out = result.metrics["heldout_comparisons"]
         assert result.metrics["heldout_chosen"] == (held_out if expected is None else expected)
-        assert at_random(result.heldout) == result.heldout
+        assert from_random_tasks(result.heldout) == result.heldout
 
 
 def test_scores_that_are_compared_keep_why_their_task_was_asked() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.rlhf.tiny import tiny_policy
+from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer

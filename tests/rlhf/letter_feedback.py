@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from tests.rlhf.tiny import LETTERS, tiny_policy
+from tests.rlhf.tiny_policy import LETTERS, tiny_policy
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
 from training.rlhf.reward.trainer import RewardResult, train_reward_model

@@ -4,7 +4,7 @@ import pytest
 
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
-from training.rlhf.feedback.splits import FeedbackSplits, choose
+from training.rlhf.feedback.splits import FeedbackSplits, split_feedback
 
 RANKED = [
     pair
@@ -21,7 +21,7 @@ RATED = [
 
 
 def of(loss: str, *, criteria: str = "", ratings: list[Rating] = RATED) -> FeedbackSplits:
-    return choose([*RANKED, *LOOSE], ratings, loss=loss, criteria=criteria, heldout=0.0, seed=0)
+    return split_feedback([*RANKED, *LOOSE], ratings, loss=loss, criteria=criteria, heldout=0.0, seed=0)
 
 
 def test_pairs_take_every_comparison_and_those_of_ratings_that_were_not_compared() -> None:
@@ -46,21 +46,21 @@ def test_scores_are_taken_alone_or_with_the_pairs() -> None:
 
 def test_a_comparison_that_came_from_scores_is_not_taken_twice() -> None:
     compared = [*RANKED, *LOOSE, Comparison("p", "b", "a", group="p-2")]
-    sides = choose(compared, RATED, loss="pairs", criteria="", heldout=0.0, seed=0)
+    sides = split_feedback(compared, RATED, loss="pairs", criteria="", heldout=0.0, seed=0)
     assert len(sides.train.pairs) == 8
 
 
 def test_weights_of_criteria_compare_anew() -> None:
     compared = [*RANKED, Comparison("p", "b", "a", group="p-2")]
-    sides = choose(compared, RATED, loss="pairs", criteria="kind=1", heldout=0.0, seed=0)
+    sides = split_feedback(compared, RATED, loss="pairs", criteria="kind=1", heldout=0.0, seed=0)
     assert Comparison("p", "a", "b", group="p-2") in sides.train.pairs
     assert Comparison("p", "b", "a", group="p-2") not in sides.train.pairs
     assert len(sides.train.pairs) == 7
 
 
 def test_each_side_has_lessons_of_its_own_prompts_only() -> None:
-    sides = choose([*RANKED, *LOOSE], RATED, loss="scores+pairs", criteria="", heldout=0.5, seed=1)
-    prompts = [{each.unit for each in side.all} for side in (sides.train, sides.heldout)]
+    sides = split_feedback([*RANKED, *LOOSE], RATED, loss="scores+pairs", criteria="", heldout=0.5, seed=1)
+    prompts = [{each.split_key for each in side.examples} for side in (sides.train, sides.heldout)]
     assert prompts[0].isdisjoint(prompts[1])
     assert prompts[0] | prompts[1] == {"p", "q"}
 
@@ -71,7 +71,7 @@ def test_each_side_has_lessons_of_its_own_prompts_only() -> None:
         ([], [], "pairs", "preferences: no comparison prefers"),
         ([Comparison("p", "a", "b", tie=True)], [], "pairs", "preferences: no comparison prefers"),
         ([Comparison("p", "a", "a")], [], "pairs", "preferences: no comparison prefers"),
-        (LOOSE, [], "scores", "loss: scores needs scores, and nothing was scored"),
+        (LOOSE, [], "scores", "loss: scores needs scores, and there are none"),
         ([], RATED[:1], "scores", "preferences: no comparison prefers"),
     ],
 )
@@ -79,9 +79,9 @@ def test_what_teaches_nothing_is_refused(
     comparisons: list[Comparison], ratings: list[Rating], loss: str, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        choose(comparisons, ratings, loss=loss, criteria="", heldout=0.0, seed=0)
+        split_feedback(comparisons, ratings, loss=loss, criteria="", heldout=0.0, seed=0)
 
 
 def test_weights_without_scores_are_refused() -> None:
-    with pytest.raises(InputError, match="criteria: nothing was scored"):
+    with pytest.raises(InputError, match="criteria: there are no scores"):
         of("pairs", criteria="kind=1", ratings=[])

@@ -93,8 +93,8 @@ def test_what_was_to_come_at_random_still_does_when_the_rest_is_ordered_again() 
     left = sorted(place.task for place in first[100:])
     again, _ = drawn(400, seed=1)
     second = mixed_task_order([again[task] for task in left], draws=[draws[task] for task in left], share=0.5)
-    at_random = [place.task for place in first[100:] if not place.chosen]
-    assert [left[place.task] for place in second if not place.chosen] == at_random
+    from_random_tasks = [place.task for place in first[100:] if not place.chosen]
+    assert [left[place.task] for place in second if not place.chosen] == from_random_tasks
 
 
 def test_there_may_be_nothing_to_order() -> None:

@@ -172,5 +172,5 @@ def test_it_goes_on_from_its_values_as_if_it_had_never_stopped(at: int) -> None:
 
 @pytest.mark.parametrize("name", ["length_limit", "disagreement_limit"])
 def test_a_limit_that_everything_exceeds_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"^{name}: 0.5 times as much is no growth"):
+    with pytest.raises(InputError, match=f"^{name}: a factor of 0.5 is no growth"):
         EarlyStoppingConfig(**{name: 0.5})  # type: ignore[arg-type]

@@ -3,7 +3,7 @@ from statistics import fmean, pstdev
 import pytest
 
 from training.gpt.corpus.stories import opening, write_stories
-from training.rlhf.scorers import repetition, story_reward_function
+from training.rlhf.scorers import repetition_rate, story_reward_function
 
 BEST = " There he met a tired postman and helped him home, and at last he sang under the stars."
 UNKIND = " There he met a tired postman and mocked him, and at last he sang under the stars."
@@ -17,7 +17,7 @@ def test_kind_beats_unkind_and_a_good_end_beats_a_bad_one() -> None:
 
 def test_repetition_costs() -> None:
     again = BEST + " He sang and sang and sang under the stars, under the stars."
-    assert repetition(again) > repetition(BEST)
+    assert repetition_rate(again) > repetition_rate(BEST)
     assert story_reward_function([""], [again]) < story_reward_function([""], [BEST])
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.rlhf.tiny import LETTERS, tiny_policy
-from tests.rlhf.words import taught
+from tests.rlhf.letter_feedback import taught
+from tests.rlhf.tiny_policy import LETTERS, tiny_policy
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer

@@ -18,12 +18,12 @@ def test_weights_are_read_from_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kind", "“kind” is no weight"),
-        ("kind=much", "“kind=much” is no weight"),
-        ("=1", "“=1” is no weight"),
-        ("kind=-1", "is no weight"),
-        ("kind=inf", "is no weight"),
-        ("kind=1,kind=2", "“kind” is there twice"),
+        ("kind", "“kind” is not a weight"),
+        ("kind=much", "“kind=much” is not a weight"),
+        ("=1", "“=1” is not a weight"),
+        ("kind=-1", "is not a weight"),
+        ("kind=inf", "is not a weight"),
+        ("kind=1,kind=2", "“kind” occurs twice"),
         ("kind=0", "all weights are 0"),
     ],
 )
