@@ -118,7 +118,7 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
     released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
     if released:
-        kept += f" {released} task{'s' if released > 1 else ''}went back to the queue."
+        kept += f" {released} task{'s' if released > 1 else ''} went back to the queue."
     messages.success(request, f"{found.get_username()} can no longer sign in. {kept}")
     return redirect("labeling:person", pk)
 

@@ -54,8 +54,8 @@ export class Lease {
     const urgent = left <= Math.min(URGENT_S, this.seconds / 3);
     this.line.classList.toggle("urgent", urgent);
     this.button.hidden = !urgent;
-    this.text.textContent = left ? `Reserved for ${formatTime(left, urgent)}` : "Reservation expired: others may get this task";
-    if (urgent && !this.isUrgent) this.onResult({ urgent: `Reserved for ${formatTime(left, urgent)}` });
+    this.text.textContent = left ? `Reserved: ${formatTime(left, urgent)}` : "Reservation expired: others may get this task";
+    if (urgent && !this.isUrgent) this.onResult({ urgent: `Reserved: ${formatTime(left, urgent)}` });
     this.isUrgent = urgent;
   }
 }

@@ -26,9 +26,9 @@ def renewed() -> bool:
 def test_it_says_for_how_long_the_task_is_held(page: Page) -> None:
     page.clock.install()
     open_task(page, "rank", lease_minutes=12)
-    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved: 12 min")
     page.clock.fast_forward("05:00")
-    expect(page.locator(".lease")).to_have_text("Reserved for 7 min")
+    expect(page.locator(".lease")).to_have_text("Reserved: 7 min")
     expect(page.get_by_role("button", name="Keep working")).to_be_hidden()
 
 
@@ -39,7 +39,7 @@ def test_it_is_renewed_while_the_page_is_in_use(page: Page) -> None:
     page.clock.fast_forward("05:00")
     page.mouse.move(300, 300)
     page.clock.run_for(2000)
-    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved: 12 min")
     assert renewed()
 
 
@@ -48,9 +48,9 @@ def test_it_is_not_renewed_for_a_page_that_is_left_alone(page: Page) -> None:
     open_task(page, "rank", lease_minutes=12)
     nearly_over()
     page.clock.fast_forward("10:30")
-    expect(page.locator(".held")).to_contain_text("Reserved for 1:30")
+    expect(page.locator(".held")).to_contain_text("Reserved: 1:30")
     assert not renewed()
-    expect(page.locator("#announcement")).to_contain_text("Reserved for")
+    expect(page.locator("#announcement")).to_contain_text("Reserved:")
 
 
 def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
@@ -61,7 +61,7 @@ def test_in_the_last_minutes_it_can_be_kept(page: Page) -> None:
     keep = page.get_by_role("button", name="Keep working")
     keep.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".lease")).to_have_text("Reserved for 12 min")
+    expect(page.locator(".lease")).to_have_text("Reserved: 12 min")
     expect(keep).to_be_hidden()
     assert renewed()
 
