@@ -82,21 +82,21 @@ def estimate(form: RunForm) -> Estimate | None:
     done = finished_runs(form)
     if not done:
         return None
-    asked = form.parameters()
-    size, limit = model_size(form), 60.0 * (asked.get("minutes") or 0.0)
-    around = median(max(0.0, each.seconds - each.training) for each in done)
-    tokens = count_tokens(form.kind, asked, **expected_work(form))
+    options = form.parameters()
+    size, limit = model_size(form), 60.0 * (options.get("minutes") or 0.0)
+    overhead = median(max(0.0, each.seconds - each.training) for each in done)
+    tokens = count_tokens(form.kind, options, **expected_work(form))
     if tokens is None:
         # Only a time limit is set: it is reached unless the training stops early.
-        likely = limit + around
-        return Estimate(low=likely, likely=likely, high=likely + around, runs=len(done))
+        likely = limit + overhead
+        return Estimate(low=likely, likely=likely, high=likely + overhead, runs=len(done))
     found = estimate_from_neighbours(done, work=max(1.0, tokens) * size, size=size)
     if not limit or found.low < limit:
-        longest = limit + around if limit else math.inf
+        longest = limit + overhead if limit else math.inf
         return Estimate(
             low=found.low, likely=min(found.likely, longest), high=min(found.high, longest), runs=found.runs
         )
-    return Estimate(low=limit, likely=limit + around, high=limit + 2 * around, runs=found.runs)
+    return Estimate(low=limit, likely=limit + overhead, high=limit + 2 * overhead, runs=found.runs)
 
 
 def estimate_from_neighbours(done: list[FinishedRun], *, work: float, size: float) -> Estimate:
@@ -121,25 +121,32 @@ def estimate_from_neighbours(done: list[FinishedRun], *, work: float, size: floa
 def finished_runs(form: RunForm) -> list[FinishedRun]:
     """The latest successful runs of the form's kind; on the same device, if the form names one."""
     device = form.cleaned_data.get("device")
-    figures = {f"{name}_done": KT(f"metrics__{name}") for name in WORK_METRICS}
-    names = ["parameters", "spent", "policy__artifact", "reward__artifact", "version__artifact", *figures]
+    work_columns = {f"{name}_done": KT(f"metrics__{name}") for name in WORK_METRICS}
+    names = [
+        "parameters",
+        "spent",
+        "policy__artifact",
+        "reward__artifact",
+        "version__artifact",
+        *work_columns,
+    ]
     rows: Iterable[dict[str, Any]] = (
         Run.objects.filter(kind=form.kind, status=Run.Status.SUCCEEDED, started_at__isnull=False)
         .order_by("-id")
-        .annotate(**figures)
+        .annotate(**work_columns)
         .values(*names)[:MAX_RUNS]
     )
     found = []
     for row in rows:
-        asked = row["parameters"]
+        options = row["parameters"]
         did = {name: float(row[f"{name}_done"]) for name in WORK_METRICS if row[f"{name}_done"]}
-        tokens = count_tokens(form.kind, asked, **did)
+        tokens = count_tokens(form.kind, options, **did)
         seconds = row["spent"].total_seconds()
         if (
             tokens is None
             or tokens <= 0
             or seconds <= 0
-            or (device and asked.get("device", device) != device)
+            or (device and options.get("device", device) != device)
         ):
             continue
         artifact = row["policy__artifact"] or row["version__artifact"] or row["reward__artifact"]
@@ -158,70 +165,77 @@ WORK_METRICS = ("steps", "tokens", "samples", "comparisons", "demonstrations", "
 """Metrics of a finished run that measure its work."""
 
 
-def count_tokens(kind: str, asked: Mapping[str, Any], **counted: float) -> float | None:
+def count_tokens(kind: str, options: Mapping[str, Any], **counted: float) -> float | None:
     """The number of tokens a run processes, weighted by cost. None: only a time limit decides.
 
-    `asked` are its parameters; `counted` holds further counts by the names in `WORK_METRICS`: expected ones
+    `options` are its parameters; `counted` holds further counts by the names in `WORK_METRICS`: expected ones
     of a new run, actual ones of a finished run. Costs that are the same for all runs of a kind are left out.
     """
     tokens: float | None
     match kind:
         case Kind.PRETRAIN:
-            read = counted.get("tokens") or asked["tokens"]
-            tokens = TRAINING_COST * (read or asked["steps"] * asked["batch_size"] * _context(asked)) or None
+            read = counted.get("tokens") or options["tokens"]
+            tokens = (
+                TRAINING_COST * (read or options["steps"] * options["batch_size"] * _context(options)) or None
+            )
         case Kind.SAMPLE:
-            tokens = counted.get("samples", 0.0) * asked.get("max_new_tokens", 1)
+            tokens = counted.get("samples", 0.0) * options.get("max_new_tokens", 1)
         case Kind.ORDER_TASKS:
             tokens = counted.get("tasks", 0.0)
         case Kind.TRAIN_REWARD:
-            passes = asked["epochs"] or DEFAULT_EPOCHS[asked["trunk"]]
-            models = asked["members"] if asked["ensemble"] == "models" else 1
-            again = 2 - 0.5 ** asked["learning_curve"]
-            learning = TRAINING_COST * passes if asked["trunk"] == "full" else INFERENCE_COST
+            passes = options["epochs"] or DEFAULT_EPOCHS[options["trunk"]]
+            models = options["members"] if options["ensemble"] == "models" else 1
+            again = 2 - 0.5 ** options["learning_curve"]
+            learning = TRAINING_COST * passes if options["trunk"] == "full" else INFERENCE_COST
             tokens = counted.get("comparisons", 1.0) * learning * models * again
         case Kind.FINETUNE:
-            steps = counted.get("steps") or asked["steps"]
-            updates = asked["epochs"] or (4 if asked["estimator"] == "ppo" else 1)
-            batch = asked["prompts_per_step"] * asked["samples_per_prompt"] * asked["max_new_tokens"]
+            steps = counted.get("steps") or options["steps"]
+            updates = options["epochs"] or (4 if options["estimator"] == "ppo" else 1)
+            batch = options["prompts_per_step"] * options["samples_per_prompt"] * options["max_new_tokens"]
             tokens = steps * batch * (3 * INFERENCE_COST + TRAINING_COST * updates) + count_evaluation_tokens(
-                asked, steps=steps
+                options, steps=steps
             )
         case Kind.SUPERVISED | Kind.DPO:
             examples = counted.get("comparisons") or counted.get("demonstrations") or 1.0
-            steps = counted.get("steps") or asked["epochs"] * examples / asked["batch_size"]
+            steps = counted.get("steps") or options["epochs"] * examples / options["batch_size"]
             completions = 2 if kind == Kind.DPO else 1
-            batch = asked["batch_size"] * completions * asked["max_new_tokens"]
-            own = asked.get("prompts", 0) * asked.get("best_of", 0) * asked["max_new_tokens"] * INFERENCE_COST
+            batch = options["batch_size"] * completions * options["max_new_tokens"]
+            own = (
+                options.get("prompts", 0)
+                * options.get("best_of", 0)
+                * options["max_new_tokens"]
+                * INFERENCE_COST
+            )
             tokens = (
                 steps * batch * (INFERENCE_COST + TRAINING_COST)
-                + count_evaluation_tokens(asked, steps=steps)
+                + count_evaluation_tokens(options, steps=steps)
                 + own
             )
         case Kind.EVALUATE:
-            both = 1 + asked["best_of"]
+            both = 1 + options["best_of"]
             compared = (
-                counted.get("prompts", 0.0) * both * asked["max_new_tokens"] if asked["against"] else 0.0
+                counted.get("prompts", 0.0) * both * options["max_new_tokens"] if options["against"] else 0.0
             )
-            tokens = compared + (counted.get("tokens", 0.0) if asked["source"] else 0.0)
+            tokens = compared + (counted.get("tokens", 0.0) if options["source"] else 0.0)
         case _:
             raise ValueError(kind)
     return tokens
 
 
-def count_evaluation_tokens(asked: Mapping[str, Any], *, steps: float) -> float:
+def count_evaluation_tokens(options: Mapping[str, Any], *, steps: float) -> float:
     """Tokens of the evaluations of a tuning: at both ends, and every `evaluate_every` steps."""
-    times = 2 + steps / asked["evaluate_every"]
-    return float(times * asked["heldout_prompts"] * asked["max_new_tokens"] * 2 * INFERENCE_COST)
+    times = 2 + steps / options["evaluate_every"]
+    return float(times * options["heldout_prompts"] * options["max_new_tokens"] * 2 * INFERENCE_COST)
 
 
-def _context(asked: Mapping[str, Any]) -> int:
-    return int(asked["context"] or new_model_config(asked).context)
+def _context(options: Mapping[str, Any]) -> int:
+    return int(options["context"] or new_model_config(options).context)
 
 
-def new_model_config(asked: Mapping[str, Any]) -> ModelConfig:
+def new_model_config(options: Mapping[str, Any]) -> ModelConfig:
     """The configuration of the model that a pretraining creates."""
-    longest = {"context": asked["context"]} if asked.get("context") else {}
-    preset, vocabulary = asked.get("preset", "tiny"), asked.get("vocab_size", 4096)
+    longest = {"context": options["context"]} if options.get("context") else {}
+    preset, vocabulary = options.get("preset", "tiny"), options.get("vocab_size", 4096)
     return ModelConfig.preset(preset, vocab_size=max(2, vocabulary), **longest)
 
 
@@ -245,27 +259,29 @@ def artifact_size(artifact: str | None) -> int:
 
 def expected_work(form: RunForm) -> dict[str, float]:
     """The expected work of the run of a valid form, by the names in `WORK_METRICS`."""
-    asked = form.cleaned_data
-    project: Project | None = asked.get("project")
+    options = form.cleaned_data
+    project: Project | None = options.get("project")
     found: dict[str, float] = {}
     match form.kind:
         case Kind.SAMPLE if project:
             found["samples"] = (
-                min(asked["tasks"], _count_prompts(project, "train")) * project.samples_per_task
+                min(options["tasks"], _count_prompts(project, "train")) * project.samples_per_task
             )
         case Kind.ORDER_TASKS if project:
             found["tasks"] = project.tasks.filter(open__gt=0).count()
         case Kind.TRAIN_REWARD | Kind.DPO:
-            found["comparisons"] = count_comparisons(project, asked)
-        case Kind.SUPERVISED if asked["best_of"]:
-            found["demonstrations"] = min(asked["prompts"], _count_prompts(project, "train"))
+            found["comparisons"] = count_comparisons(project, options)
+        case Kind.SUPERVISED if options["best_of"]:
+            found["demonstrations"] = min(options["prompts"], _count_prompts(project, "train"))
         case Kind.SUPERVISED:
             found["demonstrations"] = (
-                count_lines(asked["demonstrations"]) if asked["demonstrations"] else count_answers(project)
+                count_lines(options["demonstrations"])
+                if options["demonstrations"]
+                else count_answers(project)
             )
         case Kind.EVALUATE:
-            found["prompts"] = min(asked["prompts"], _count_prompts(project, "heldout"))
-            found["tokens"] = count_corpus_tokens(asked)
+            found["prompts"] = min(options["prompts"], _count_prompts(project, "heldout"))
+            found["tokens"] = count_corpus_tokens(options)
     return found
 
 
@@ -280,12 +296,12 @@ def count_answers(project: Project | None) -> int:
     return Annotation.objects.of(project).counting().learned_from().filter(all_bad=False).count()
 
 
-def count_comparisons(project: Project | None, asked: Mapping[str, Any]) -> float:
+def count_comparisons(project: Project | None, options: Mapping[str, Any]) -> float:
     """The number of comparisons: of a file or a project's answers approximately, of a snapshot exactly."""
-    if asked["preferences"] or project is None:
-        return count_lines(asked["preferences"])
-    if asked.get("snapshot"):
-        return float(project.snapshots.get(hash=asked["snapshot"]).count)
+    if options["preferences"] or project is None:
+        return count_lines(options["preferences"])
+    if options.get("snapshot"):
+        return float(project.snapshots.get(hash=options["snapshot"]).count)
     samples = project.samples_per_task
     pairs = samples - 1 if project.feedback == Project.FeedbackKind.BEST else samples * (samples - 1) / 2
     return count_answers(project) * max(1.0, pairs)
@@ -298,15 +314,15 @@ def count_lines(name: str) -> float:
     return Path(name).stat().st_size / max(1.0, fmean(map(len, first))) if first else 1.0
 
 
-def count_corpus_tokens(asked: Mapping[str, Any]) -> float:
+def count_corpus_tokens(options: Mapping[str, Any]) -> float:
     """The approximate number of tokens of a corpus: 43 per story, or one per 4 bytes of a file."""
-    if not asked["source"]:
+    if not options["source"]:
         return 0.0
-    parts = dict(zip(("train", "validation", "test"), asked["shares"].split("/"), strict=False))
-    share = float(parts.get(asked["split"], 100)) / 100
-    if asked["source"] == "stories":
-        return float(asked["stories"] * 43 * share)
-    return sum(map(size_on_disk, names_in(asked["source"]))) / 4 * share
+    parts = dict(zip(("train", "validation", "test"), options["shares"].split("/"), strict=False))
+    share = float(parts.get(options["split"], 100)) / 100
+    if options["source"] == "stories":
+        return float(options["stories"] * 43 * share)
+    return sum(map(size_on_disk, names_in(options["source"]))) / 4 * share
 
 
 def size_on_disk(name: str) -> float:

@@ -98,7 +98,7 @@ def test_an_attempt_hears_at_its_next_heartbeat_that_it_is_to_pause(
     assert run.begin()
     with Attempt(run) as attempt:
         runs.pause(Run.objects.get(pk=run.pk))
-        assert eventually(lambda: attempt.reason is StopReason.PAUSED)
+        assert eventually(lambda: attempt.stop_reason is StopReason.PAUSED)
         if is_cancelled_too:  # while it still saves its state
             assert runs.cancel(Run.objects.get(pk=run.pk))
         end_stopped_attempt(run, attempt)

@@ -45,35 +45,35 @@ def next_step(status: ProjectStatus) -> NextStep:
 # -- Setting up --------------------------------------------------------------------------------------------
 
 
-def project_closed(at: ProjectStatus) -> NextStep | None:
-    if at.project.is_active:
+def project_closed(status: ProjectStatus) -> NextStep | None:
+    if status.project.is_active:
         return None
     return NextStep(
         title="Open the project again",
         reason="It is closed and hands out no tasks.",
         button="Set up",
-        url=_setup(at, "people"),
+        url=_setup(status, "people"),
         permission="labeling.change_project",
     )
 
 
-def no_prompts(at: ProjectStatus) -> NextStep | None:
-    if at.tally.prompts:
+def no_prompts(status: ProjectStatus) -> NextStep | None:
+    if status.tally.prompts:
         return None
     reason = "A model needs something to write to."
-    if at.tally.heldout:
-        reason = f"{counted(at.tally.heldout, 'prompt')} held out, and none to train on."
+    if status.tally.heldout:
+        reason = f"{counted(status.tally.heldout, 'prompt')} held out, and none to train on."
     return NextStep(
         title="Import prompts",
         reason=reason,
         button="Import",
-        url=_setup(at, "import"),
+        url=_setup(status, "import"),
         permission="labeling.change_project",
     )
 
 
-def last_run_failed(at: ProjectStatus) -> NextStep | None:
-    run = at.last_run
+def last_run_failed(status: ProjectStatus) -> NextStep | None:
+    run = status.last_run
     if run is None or run.status != Run.Status.FAILED or run.finished_at is None:
         return None
     if run.finished_at < timezone.now() - FAILURE_SHOWN_FOR:
@@ -87,35 +87,35 @@ def last_run_failed(at: ProjectStatus) -> NextStep | None:
     )
 
 
-def no_policy(at: ProjectStatus) -> NextStep | None:
+def no_policy(status: ProjectStatus) -> NextStep | None:
     # With imported samples there are tasks to answer already: the first model can wait.
-    if at.policies or at.production or at.has_shared_policies or at.tally.tasks:
+    if status.policies or status.production or status.has_shared_policies or status.tally.tasks:
         return None
-    if run := at.active_run(Run.Kind.PRETRAIN):
+    if run := status.active_run(Run.Kind.PRETRAIN):
         return _wait_for(run, "It makes the first policy.")
     return NextStep(
         title="Train the first policy",
         reason="No model can write samples yet. A small one takes minutes.",
         button="Pretrain",
-        url=_start(at, Run.Kind.PRETRAIN),
+        url=_start(status, Run.Kind.PRETRAIN),
         permission="training.add_run",
     )
 
 
-def no_tasks(at: ProjectStatus) -> NextStep | None:
-    if at.tally.tasks:
+def no_tasks(status: ProjectStatus) -> NextStep | None:
+    if status.tally.tasks:
         return None
-    if run := at.active_run(Run.Kind.SAMPLE) or at.active_run(Run.Kind.PRETRAIN):
+    if run := status.active_run(Run.Kind.SAMPLE) or status.active_run(Run.Kind.PRETRAIN):
         return _wait_for(run, "Its samples become the first tasks.")
-    return _sample(at, "Generate samples for the first tasks", "People have nothing to answer yet.")
+    return _sample(status, "Generate samples for the first tasks", "People have nothing to answer yet.")
 
 
-def no_annotators(at: ProjectStatus) -> NextStep | None:
-    if at.tally.annotators or at.tally.answers or not at.tally.open_tasks:
+def no_annotators(status: ProjectStatus) -> NextStep | None:
+    if status.tally.annotators or status.tally.answers or not status.tally.open_tasks:
         return None
     return NextStep(
         title="Invite annotators",
-        reason=f"{counted(at.tally.open_tasks, 'task')} open, and no annotators.",
+        reason=f"{counted(status.tally.open_tasks, 'task')} open, and no annotators.",
         button="Invite",
         url=reverse("labeling:people"),
         permission="labeling.invite",
@@ -125,12 +125,12 @@ def no_annotators(at: ProjectStatus) -> NextStep | None:
 # -- Deciding ----------------------------------------------------------------------------------------------
 
 
-def nothing_in_production(at: ProjectStatus) -> NextStep | None:
-    if at.production or not at.policies:
+def nothing_in_production(status: ProjectStatus) -> NextStep | None:
+    if status.production or not status.policies:
         return None
     # A candidate is compared with the policy it was tuned from, which is in use until people prefer another.
-    newest = at.policies[0]
-    parent = newest.parent if at.candidate else None
+    newest = status.policies[0]
+    parent = newest.parent if status.candidate else None
     version = parent if parent is not None and parent.stage == ModelVersion.Stage.CANDIDATE else newest
     return NextStep(
         title=f"Put {version} into production",
@@ -141,58 +141,58 @@ def nothing_in_production(at: ProjectStatus) -> NextStep | None:
     )
 
 
-def gate_met(at: ProjectStatus) -> NextStep | None:
-    if at.gate is None or at.gate.outcome != Gate.Outcome.MET:
+def gate_met(status: ProjectStatus) -> NextStep | None:
+    if status.gate is None or status.gate.outcome != Gate.Outcome.MET:
         return None
     return NextStep(
-        title=f"Promote {at.candidate}",
-        reason=f"People prefer it to {at.gate.against}: its gate is met.",
+        title=f"Promote {status.candidate}",
+        reason=f"People prefer it to {status.gate.against}: its gate is met.",
         button="Decide",
-        url=at.gate.candidate.get_absolute_url(),
+        url=status.gate.candidate.get_absolute_url(),
         permission="training.promote_modelversion",
     )
 
 
-def gate_open(at: ProjectStatus) -> NextStep | None:
-    if at.gate is None or at.gate.outcome != Gate.Outcome.OPEN:
+def gate_open(status: ProjectStatus) -> NextStep | None:
+    if status.gate is None or status.gate.outcome != Gate.Outcome.OPEN:
         return None
     return NextStep(
-        title=f"Let people compare {at.gate.candidate} with {at.gate.against}",
+        title=f"Let people compare {status.gate.candidate} with {status.gate.against}",
         reason="Its gate is open: blind tasks on held-out prompts come first in the queue.",
         button="See the gate",
-        url=at.gate.get_absolute_url(),
+        url=status.gate.get_absolute_url(),
         permission="training.view_modelversion",
     )
 
 
-def gate_undecided(at: ProjectStatus) -> NextStep | None:
+def gate_undecided(status: ProjectStatus) -> NextStep | None:
     # More prompts can decide it, unless a newer candidate is coming.
     if (
-        at.gate is None
-        or at.gate.outcome != Gate.Outcome.UNDECIDED
-        or at.is_in_a_round
-        or at.new >= at.comparisons_per_round
+        status.gate is None
+        or status.gate.outcome != Gate.Outcome.UNDECIDED
+        or status.is_in_a_round
+        or status.new >= status.comparisons_per_round
     ):
         return None
     return NextStep(
-        title=f"Ask more about {at.gate.candidate}, or leave it",
-        reason=f"People saw no clear difference from {at.gate.against}.",
+        title=f"Ask more about {status.gate.candidate}, or leave it",
+        reason=f"People saw no clear difference from {status.gate.against}.",
         button="See the gate",
-        url=at.gate.get_absolute_url(),
+        url=status.gate.get_absolute_url(),
         permission="training.view_modelversion",
     )
 
 
-def candidate_without_gate(at: ProjectStatus) -> NextStep | None:
-    if at.candidate is None or at.production is None or at.gate is not None:
+def candidate_without_gate(status: ProjectStatus) -> NextStep | None:
+    if status.candidate is None or status.production is None or status.gate is not None:
         return None
-    if not at.tally.heldout or not at.project.kind.compares:
+    if not status.tally.heldout or not status.project.kind.compares:
         return None
     return NextStep(
-        title=f"Open a gate for {at.candidate}",
-        reason=f"People have not compared it with {at.production} yet, which is in production.",
+        title=f"Open a gate for {status.candidate}",
+        reason=f"People have not compared it with {status.production} yet, which is in production.",
         button="Open the gate",
-        url=reverse("training:open_gate", args=[at.candidate.name]),
+        url=reverse("training:open_gate", args=[status.candidate.name]),
         permission="training.add_run",
         is_post=True,
     )
@@ -201,76 +201,76 @@ def candidate_without_gate(at: ProjectStatus) -> NextStep | None:
 # -- Training ----------------------------------------------------------------------------------------------
 
 
-def round_in_progress(at: ProjectStatus) -> NextStep | None:
-    if at.round is None or not at.is_in_a_round:
+def round_in_progress(status: ProjectStatus) -> NextStep | None:
+    if status.round is None or not status.is_in_a_round:
         return None
-    active = at.active_run(Run.Kind.FINETUNE) or at.active_run(Run.Kind.TRAIN_REWARD)
+    active = status.active_run(Run.Kind.FINETUNE) or status.active_run(Run.Kind.TRAIN_REWARD)
     return NextStep(
-        title=f"Wait for round {at.round.number}",
+        title=f"Wait for round {status.round.number}",
         reason=f"{active.get_kind_display() if active else 'The next run'} is running; a candidate follows.",
         button="See the round",
-        url=_rounds(at),
+        url=_rounds(status),
         permission="training.view_run",
         is_waiting=True,
     )
 
 
-def round_due(at: ProjectStatus) -> NextStep | None:
-    is_exhausted = not at.tally.open_tasks and at.new >= MIN_COMPARISONS
-    if at.new < at.comparisons_per_round and not is_exhausted:
+def round_due(status: ProjectStatus) -> NextStep | None:
+    is_exhausted = not status.tally.open_tasks and status.new >= MIN_COMPARISONS
+    if status.new < status.comparisons_per_round and not is_exhausted:
         return None
-    if run := at.active_run(Run.Kind.TRAIN_REWARD) or at.active_run(Run.Kind.SUPERVISED):
+    if run := status.active_run(Run.Kind.TRAIN_REWARD) or status.active_run(Run.Kind.SUPERVISED):
         return _wait_for(run, "It learns from the new answers.")
-    if not at.project.kind.compares:
+    if not status.project.kind.compares:
         return NextStep(
             title="Tune on what people wrote",
-            reason=f"{counted(at.new, 'text')} that no version was trained on.",
+            reason=f"{counted(status.new, 'text')} that no version was trained on.",
             button="Supervised fine-tune",
-            url=_start(at, Run.Kind.SUPERVISED),
+            url=_start(status, Run.Kind.SUPERVISED),
             permission="training.add_run",
         )
-    if not at.tally.heldout:
+    if not status.tally.heldout:
         return NextStep(
             title="Hold out some prompts",
             reason="Candidates are evaluated on held-out prompts, and there are none.",
             button="Import",
-            url=_setup(at, "import"),
+            url=_setup(status, "import"),
             permission="labeling.change_project",
         )
-    if not at.policies and not at.production and not at.has_shared_policies:
+    if not status.policies and not status.production and not status.has_shared_policies:
         return NextStep(
             title="Train or import a policy",
-            reason=f"{counted(at.new, 'comparison')}, and no model to train on them.",
+            reason=f"{counted(status.new, 'comparison')}, and no model to train on them.",
             button="Pretrain",
-            url=_start(at, Run.Kind.PRETRAIN),
+            url=_start(status, Run.Kind.PRETRAIN),
             permission="training.add_run",
         )
-    since = f"the last reward model, {at.reward}" if at.reward else "the beginning"
-    number = at.round.number + 1 if at.round else 1
+    since = f"the last reward model, {status.reward}" if status.reward else "the beginning"
+    number = status.round.number + 1 if status.round else 1
     return NextStep(
         title=f"Begin round {number}",
-        reason=f"{counted(at.new, 'new comparison')} since {since}: train a reward model and a candidate.",
+        reason=f"{counted(status.new, 'new comparison')} since {since}: train a reward model, then tune.",
         button=f"Begin round {number}",
-        url=reverse("training:begin_round", args=[at.project.slug]),
+        url=reverse("training:begin_round", args=[status.project.slug]),
         permission="training.add_run",
         is_post=True,
     )
 
 
-def untuned_reward_model(at: ProjectStatus) -> NextStep | None:
-    tuned = next((each for each in at.policies if each.parent_id is not None), None)
-    if at.reward is None or (tuned is not None and tuned.pk > at.reward.pk):
+def untuned_reward_model(status: ProjectStatus) -> NextStep | None:
+    tuned = next((each for each in status.policies if each.parent_id is not None), None)
+    if status.reward is None or (tuned is not None and tuned.pk > status.reward.pk):
         return None
-    base = at.production or (at.policies[0] if at.policies else None)
-    if base is None or not at.tally.heldout:
+    base = status.production or (status.policies[0] if status.policies else None)
+    if base is None or not status.tally.heldout:
         return None
-    if run := at.active_run(Run.Kind.FINETUNE):
+    if run := status.active_run(Run.Kind.FINETUNE):
         return _wait_for(run, "It makes a candidate.")
     return NextStep(
-        title=f"Tune {base} against {at.reward}",
+        title=f"Tune {base} against {status.reward}",
         reason="The reward model is newer than every tuned policy.",
         button="Fine-tune",
-        url=_start(at, Run.Kind.FINETUNE, policy=base.name, reward=at.reward.name),
+        url=_start(status, Run.Kind.FINETUNE, policy=base.name, reward=status.reward.name),
         permission="training.add_run",
     )
 
@@ -278,25 +278,27 @@ def untuned_reward_model(at: ProjectStatus) -> NextStep | None:
 # -- Labelling ---------------------------------------------------------------------------------------------
 
 
-def open_tasks(at: ProjectStatus) -> NextStep | None:
-    if not at.tally.open_tasks:
+def open_tasks(status: ProjectStatus) -> NextStep | None:
+    if not status.tally.open_tasks:
         return None
-    thing = "comparison" if at.project.kind.compares else "text"
-    missing = counted(max(at.comparisons_per_round - at.new, 0), f"more {thing}")
-    then = "the next round starts automatically" if at.is_automatic else "the next round is worth starting"
+    thing = "comparison" if status.project.kind.compares else "text"
+    missing = counted(max(status.comparisons_per_round - status.new, 0), f"more {thing}")
+    then = (
+        "the next round starts automatically" if status.is_automatic else "the next round is worth starting"
+    )
     return NextStep(
         title="Let people answer",
-        reason=f"{counted(at.tally.open_tasks, 'task')} open; {missing} until {then}.",
+        reason=f"{counted(status.tally.open_tasks, 'task')} open; {missing} until {then}.",
         button="Answer tasks",
-        url=at.project.get_absolute_url(),
+        url=status.project.get_absolute_url(),
         permission="labeling.label",
     )
 
 
-def no_open_tasks(at: ProjectStatus) -> NextStep | None:
-    if run := at.active_run(Run.Kind.SAMPLE):
+def no_open_tasks(status: ProjectStatus) -> NextStep | None:
+    if run := status.active_run(Run.Kind.SAMPLE):
         return _wait_for(run, "Its samples become the next tasks.")
-    return _sample(at, "Open more tasks", "All tasks are answered or assigned.")
+    return _sample(status, "Open more tasks", "All tasks are answered or assigned.")
 
 
 RULES: tuple[Rule, ...] = (
@@ -321,24 +323,24 @@ def _wait_for(run: Run, reason: str) -> NextStep:
     )
 
 
-def _sample(at: ProjectStatus, title: str, reason: str) -> NextStep:
+def _sample(status: ProjectStatus, title: str, reason: str) -> NextStep:
     return NextStep(
         title=title,
         reason=reason,
         button="Generate samples",
-        url=reverse("training:samples", args=[at.project.slug]),
+        url=reverse("training:samples", args=[status.project.slug]),
         permission="training.add_run",
     )
 
 
-def _setup(at: ProjectStatus, anchor: str) -> str:
-    return f"{reverse('labeling:setup', args=[at.project.slug])}#{anchor}"
+def _setup(status: ProjectStatus, anchor: str) -> str:
+    return f"{reverse('labeling:setup', args=[status.project.slug])}#{anchor}"
 
 
-def _rounds(at: ProjectStatus) -> str:
-    return reverse("training:rounds", args=[at.project.slug])
+def _rounds(status: ProjectStatus) -> str:
+    return reverse("training:rounds", args=[status.project.slug])
 
 
-def _start(at: ProjectStatus, kind: Run.Kind, **given: str) -> str:
-    asked: dict[str, str] = {"kind": kind.value, "project": at.project.slug, **given}
-    return f"{reverse('admin:training_run_add')}?{urlencode(asked)}"
+def _start(status: ProjectStatus, kind: Run.Kind, **given: str) -> str:
+    query: dict[str, str] = {"kind": kind.value, "project": status.project.slug, **given}
+    return f"{reverse('admin:training_run_add')}?{urlencode(query)}"

@@ -54,7 +54,7 @@ class Attempt:
     def __init__(self, run: Run, *, observer: Observer = no_observer) -> None:
         self.run, self._number = run, run.attempts
         self.observer = observer
-        self.reason: StopReason | None = None
+        self.stop_reason: StopReason | None = None
         self._progress, self._message = run.progress, ""
         self._points: list[MetricPoint] = []
         self._flushed = time.monotonic()
@@ -97,15 +97,15 @@ class Attempt:
 
     def stop(self, reason: StopReason) -> None:
         """Ask the attempt to stop at its next step; the first reason is kept."""
-        self.reason = self.reason or reason
+        self.stop_reason = self.stop_reason or reason
 
     def should_stop(self) -> bool:
         """Whether to stop. Raises Stopped if the attempt was lost, as it must not save anything."""
-        if self.reason is StopReason.LOST:
+        if self.stop_reason is StopReason.LOST:
             raise Stopped
-        return self.reason is not None
+        return self.stop_reason is not None
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise Stopped if the attempt was asked to stop."""
         if self.should_stop():
             raise Stopped

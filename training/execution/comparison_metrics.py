@@ -33,17 +33,17 @@ class Pairs:
         )
 
 
-def scorer_row(name: str, found: WinRate, written: Pairs, agreed: RateEstimate | None) -> dict[str, Any]:
+def scorer_row(name: str, found: WinRate, new_pairs: Pairs, agreed: RateEstimate | None) -> dict[str, Any]:
     """The metrics of a scorer as a judge, with its agreement with people."""
     return {
         "judge": name,
         "kind": "reward function" if name == STORY_REWARD_FUNCTION else "reward model",
         "won": share_as_json(RateEstimate(rate=found.rate, interval=found.interval, count=found.count)),
         "ties": found.points.count(0.5),
-        "prompts": len(set(written.prompts)),
+        "prompts": len(set(new_pairs.prompts)),
         "score": found.mean_a,
         "score_against": found.mean_b,
-        "longer_won": share_as_json(written.longer_win_rate(found.points)),
+        "longer_won": share_as_json(new_pairs.longer_win_rate(found.points)),
         "agreement": share_as_json(agreed),
     }
 
@@ -86,11 +86,11 @@ def share_as_json(found: RateEstimate | None) -> dict[str, Any] | None:
     return {"rate": found.rate, "low": low, "high": high, "count": found.count}
 
 
-def points_by_pair(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
+def points_by_pair(people_pairs: Pairs, by_people: Sequence[float]) -> dict[int, list[float]]:
     """People's points for each distinct pair, by the index of its first answer."""
     places: dict[tuple[str, str, str], int] = {}
     points: dict[int, list[float]] = defaultdict(list)
-    rows = zip(asked.prompts, asked.ours, asked.theirs, strict=True)
+    rows = zip(people_pairs.prompts, people_pairs.ours, people_pairs.theirs, strict=True)
     for place, (pair, given) in enumerate(zip(rows, by_people, strict=True)):
         points[places.setdefault(pair, place)].append(given)
     return points
@@ -98,17 +98,20 @@ def points_by_pair(asked: Pairs, by_people: Sequence[float]) -> dict[int, list[f
 
 def examples(
     by_people: Mapping[int, Sequence[float]],
-    asked: Pairs,
-    on_asked: Mapping[str, WinRate],
-    written: Pairs,
-    fresh: Mapping[str, WinRate],
+    people_pairs: Pairs,
+    people_pair_results: Mapping[str, WinRate],
+    new_pairs: Pairs,
+    new_pair_results: Mapping[str, WinRate],
 ) -> list[dict[str, Any]]:
     """The first pairs with the verdict of each judge; pairs that people judged come first."""
     found = []
     for place, points in by_people.items():
         verdict = {"judge": PEOPLE, "points": fmean(points), "answers": len(points)}
-        found.append(example(asked, place, [verdict, *scorer_verdicts(on_asked, place)]))
-    found += [example(written, place, scorer_verdicts(fresh, place)) for place in range(len(written.prompts))]
+        found.append(example(people_pairs, place, [verdict, *scorer_verdicts(people_pair_results, place)]))
+    found += [
+        example(new_pairs, place, scorer_verdicts(new_pair_results, place))
+        for place in range(len(new_pairs.prompts))
+    ]
     return found[:MAX_EXAMPLES]
 
 

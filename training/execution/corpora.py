@@ -41,5 +41,5 @@ def tokenize_split(run: Run, attempt: Attempt, tokenizer: Tokenizer, *, part: st
 
 def report_progress(attempt: Attempt, what: str, share: float) -> None:
     """Report the progress of the preparation. Raises Stopped if the attempt was asked to stop."""
-    attempt.check()
+    attempt.raise_if_stopped()
     attempt.report(what, progress=share)

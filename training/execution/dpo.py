@@ -21,7 +21,7 @@ from training.rlhf.tuning.heldout_evaluation import TuningResult
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Tune, and keep the best checkpoint by the same evaluation as the policy gradient."""
     result, tokenizer, count = tune(run, attempt, folder)
-    attempt.check()
+    attempt.raise_if_stopped()
     return tuning_result(run, result, tokenizer, folder, comparisons=count)
 
 
@@ -41,7 +41,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
         comparisons, _ = load_feedback(run)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         policy, tokenizer = load_policy(run.policy)
-        attempt.check()
+        attempt.raise_if_stopped()
         judges: dict[str, Any] = vars(evaluation_scorers(run))
         result = dpo(
             policy=policy,

@@ -31,7 +31,7 @@ def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     device = choose_device(hardware.device)
     model, tokenizer = load_policy(run.policy)
     split = tokenize_split(run, attempt, tokenizer, part=run.parameters["split"])
-    attempt.check()
+    attempt.raise_if_stopped()
     attempt.report(f"{split.documents} documents")
     metrics = evaluate(
         model.to(device),

@@ -55,7 +55,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
             run.folder.mkdir(parents=True, exist_ok=True)
             outcome = executor_for(run.kind)(run, attempt, run.folder)
             attempt.flush()
-            attempt.check()
+            attempt.raise_if_stopped()
             following = save_result(run, outcome)
         except (Stopped, KeyboardInterrupt):
             end_stopped_attempt(run, attempt)
@@ -80,14 +80,14 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
 
 def end_stopped_attempt(run: Run, attempt: Attempt) -> None:
     """End an attempt that was asked to stop."""
-    if attempt.reason is not StopReason.LOST:
+    if attempt.stop_reason is not StopReason.LOST:
         attempt.flush()
     run.refresh_from_db(fields=["cancel_requested"])
-    if attempt.reason is StopReason.INTERRUPTED and run.detached:
+    if attempt.stop_reason is StopReason.INTERRUPTED and run.detached:
         run.release()
-    elif attempt.reason is StopReason.PAUSED and not run.cancel_requested:
+    elif attempt.stop_reason is StopReason.PAUSED and not run.cancel_requested:
         run.finish(Run.Status.PAUSED)
-    elif attempt.reason is not StopReason.LOST:
+    elif attempt.stop_reason is not StopReason.LOST:
         run.finish(Run.Status.CANCELLED)
 
 

@@ -18,7 +18,7 @@ from training.rlhf.tuning.policy_gradient import finetune
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Tune, and keep the best checkpoint within the KL budget."""
     result, tokenizer = tune(run, attempt, folder)
-    attempt.check()
+    attempt.raise_if_stopped()
     return tuning_result(run, result, tokenizer, folder)
 
 
@@ -37,7 +37,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     policy, tokenizer = load_policy(version)
     gold = run.parameters.get("gold")
     scorer = load_reward(reward)
-    attempt.check()
+    attempt.raise_if_stopped()
     result = finetune(
         policy=policy,
         tokenizer=tokenizer,

@@ -85,14 +85,14 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
     attempt.report("", progress=0.7)
     chooser = load_scorer(run.reward.name) if run.reward else None
     ours = choose_best(chooser, texts, candidates) if chooser else [text for (text,) in candidates]
-    written = Pairs(texts, ours, [text for (text,) in against])
-    opened = differing_completions(contest, prompts, written)[:wanted]
+    new_pairs = Pairs(texts, ours, [text for (text,) in against])
+    opened = differing_completions(contest, prompts, new_pairs)[:wanted]
     if wanted and not opened:
         raise InputError(
             "tasks: both versions wrote the same text to every prompt, so there is nothing to compare."
         )
 
-    metrics = judge_completions(attempt, contest, judges, scorers, answers=answers, written=written)
+    metrics = judge_completions(attempt, contest, judges, scorers, answers=answers, new_pairs=new_pairs)
     metrics["notes"] = independence_notes(contest.policy, run.reward, scorers)
     if chooser:
         metrics["best_of"] = best_of_curve(texts, candidates, chooser, scorers)
@@ -121,34 +121,42 @@ def judge_completions(
     scorers: Mapping[str, Scorer],
     *,
     answers: Sequence[Preference],
-    written: Pairs,
+    new_pairs: Pairs,
 ) -> dict[str, Any]:
     """The metrics of each judge: scorers judge the new completions, people those in their tasks."""
-    asked = Pairs(
+    people_pairs = Pairs(
         [each.prompt for each in answers], [each.first for each in answers], [each.second for each in answers]
     )
     by_people = [each.points for each in answers]
     rows = []
-    fresh: dict[str, WinRate] = {}
-    on_asked: dict[str, WinRate] = {}
+    new_pair_results: dict[str, WinRate] = {}
+    people_pair_results: dict[str, WinRate] = {}
     for name in judges:
-        attempt.check()
+        attempt.raise_if_stopped()
         attempt.report(f"judging by {name}")
         if name == PEOPLE:
-            rows.append(people_row(contest, answers, asked))
+            rows.append(people_row(contest, answers, people_pairs))
             continue
-        fresh[name] = written.win_rate(scorers[name])
+        new_pair_results[name] = new_pairs.win_rate(scorers[name])
         agreed: RateEstimate | None = None
         if answers:
-            on_asked[name] = asked.win_rate(scorers[name])
-            agreed = agreement_rate(on_asked[name].points, by_people, clusters=asked.prompts)
-        rows.append(scorer_row(name, fresh[name], written, agreed))
-    shown = written if written.prompts else asked
+            people_pair_results[name] = people_pairs.win_rate(scorers[name])
+            agreed = agreement_rate(
+                people_pair_results[name].points, by_people, clusters=people_pairs.prompts
+            )
+        rows.append(scorer_row(name, new_pair_results[name], new_pairs, agreed))
+    shown = new_pairs if new_pairs.prompts else people_pairs
     return {
         "prompts": len(set(shown.prompts)),
         "judges": rows,
         "texts": [dataclasses.asdict(text_statistics(side)) for side in (shown.ours, shown.theirs) if side],
-        "examples": examples(points_by_pair(asked, by_people), asked, on_asked, written, fresh),
+        "examples": examples(
+            points_by_pair(people_pairs, by_people),
+            people_pairs,
+            people_pair_results,
+            new_pairs,
+            new_pair_results,
+        ),
     }
 
 
@@ -181,24 +189,24 @@ def write_completions(
     """`samples` completions of each prompt by a version."""
     if not prompts:
         return []
-    attempt.check()
+    attempt.raise_if_stopped()
     attempt.report(f"sampling {version.name}")
     model, tokenizer = load_generator(version, config_of(HardwareConfig, run))
-    written = complete(
+    completions = complete(
         model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
     )
-    attempt.check()
-    return [[json_safe(each.text) for each in texts] for texts in written]
+    attempt.raise_if_stopped()
+    return [[json_safe(each.text) for each in texts] for texts in completions]
 
 
 def differing_completions(
-    contest: Contest, prompts: Sequence[Prompt], written: Pairs
+    contest: Contest, prompts: Sequence[Prompt], new_pairs: Pairs
 ) -> list[tuple[Prompt, Mapping[Generator, str]]]:
     """The prompts with different completions, and those completions; equal ones cannot be compared."""
     ours, theirs = contest.generators
     return [
         (prompt, {ours: a, theirs: b})
-        for prompt, a, b in zip(prompts, written.ours, written.theirs, strict=True)
+        for prompt, a, b in zip(prompts, new_pairs.ours, new_pairs.theirs, strict=True)
         if a != b
     ]
 
@@ -217,7 +225,7 @@ def no_answers_message(contest: Contest) -> str:
     )
 
 
-def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) -> dict[str, Any]:
+def people_row(contest: Contest, answers: Sequence[Preference], people_pairs: Pairs) -> dict[str, Any]:
     """The metrics of people as a judge. The interval is clustered by prompt."""
     points = [each.points for each in answers]
     by_annotator: dict[str, list[float]] = defaultdict(list)
@@ -226,10 +234,10 @@ def people_row(contest: Contest, answers: Sequence[Preference], asked: Pairs) ->
     return {
         "judge": PEOPLE,
         "kind": "blind",
-        "won": share_as_json(estimate_rate(points, clusters=asked.prompts) if points else None),
+        "won": share_as_json(estimate_rate(points, clusters=people_pairs.prompts) if points else None),
         "ties": points.count(0.5),
-        "prompts": len(set(asked.prompts)),
-        "longer_won": share_as_json(asked.longer_win_rate(points)),
+        "prompts": len(set(people_pairs.prompts)),
+        "longer_won": share_as_json(people_pairs.longer_win_rate(points)),
         "annotators": [
             {"annotator": name, "answers": len(own), "rate": fmean(own)}
             for name, own in sorted(by_annotator.items())

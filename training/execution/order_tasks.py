@@ -67,7 +67,7 @@ def score_tasks(
     keys = list(orderable(project).order_by("pk").values_list("pk", flat=True))
     found: dict[int, float] = {}
     for first in range(0, len(keys), TASKS_AT_ONCE):
-        attempt.check()
+        attempt.raise_if_stopped()
         some = keys[first : first + TASKS_AT_ONCE]
         tasks = Task.objects.filter(pk__in=some).select_related("prompt").prefetch_related("samples")
         shown = {

@@ -29,7 +29,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
 def learn(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Train, and generate example completions."""
     prepared, result = train(run, attempt, folder)
-    attempt.check()
+    attempt.raise_if_stopped()
     model, tokenizer = load_checkpoint(folder / "model")
     (written,) = complete(
         model, tokenizer, [""], SamplingConfig(max_new_tokens=64, seed=0), samples_per_prompt=MAX_EXAMPLES
@@ -57,7 +57,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainR
         attempt.report("loading the policy")
         model, tokenizer = load_policy(run.policy)
     prepared = prepare_corpus(run, attempt, tokenizer)
-    attempt.check()
+    attempt.raise_if_stopped()
     result = pretrain(
         splits=prepared.shards,
         tokenizer=prepared.tokenizer,

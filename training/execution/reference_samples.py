@@ -50,7 +50,7 @@ def generate_samples(
     context = policy.config.context
     room = min(MAX_NEW_TOKENS, context // 2)
     fitting = [prompt for prompt in prompts[:count] if len(tokenizer.prompt(prompt)) + room <= context]
-    asked = list(islice(cycle(fitting or [""]), count))
+    target_prompts = list(islice(cycle(fitting or [""]), count))
     sampling = SamplingConfig(max_new_tokens=room, seed=seed)
-    completions = complete(policy, tokenizer, asked, sampling)
-    return [(prompt, first.text) for prompt, (first,) in zip(asked, completions, strict=True)]
+    completions = complete(policy, tokenizer, target_prompts, sampling)
+    return [(prompt, first.text) for prompt, (first,) in zip(target_prompts, completions, strict=True)]

@@ -36,7 +36,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
-        attempt.check()
+        attempt.raise_if_stopped()
         some = prompts[first : first + PROMPTS_AT_ONCE]
         written = complete(
             model,
@@ -46,7 +46,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
             samples_per_prompt=project.samples_per_task + EXTRA_SAMPLES,
             should_stop=attempt.should_stop,
         )
-        attempt.check()
+        attempt.raise_if_stopped()
         for prompt, own in zip(some, written, strict=True):
             completions[prompt] = distinct_texts([each.text for each in own], count=project.samples_per_task)
         done = len(completions)

@@ -42,7 +42,7 @@ PROMPTS_AT_ONCE = 32
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Tune, and keep the best checkpoint by the same evaluation as the policy gradient."""
     result, tokenizer, count = tune(run, attempt, folder)
-    attempt.check()
+    attempt.raise_if_stopped()
     return tuning_result(run, result, tokenizer, folder, demonstrations=count)
 
 
@@ -69,7 +69,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             )
         else:
             demonstrations = people_demonstrations(run, group)
-        attempt.check()
+        attempt.raise_if_stopped()
         attempt.report(f"{len(demonstrations)} demonstrations")
         scorers: dict[str, Any] = vars(judges)
         result = supervised(
@@ -142,7 +142,7 @@ def best_of_n_demonstrations(
             samples_per_prompt=run.parameters["best_of"],
             should_stop=attempt.should_stop,
         )
-        attempt.check()
+        attempt.raise_if_stopped()
         best = choose_best(judges.scorer, some, [[each.text for each in own] for own in texts])
         found += [Demonstration(prompt, text) for prompt, text in zip(some, best, strict=True) if text]
     return found

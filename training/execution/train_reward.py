@@ -29,7 +29,7 @@ Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Freeze a snapshot of the comparisons, train on it, and evaluate on held-out comparisons."""
     result = train(run, attempt, folder)
-    attempt.check()
+    attempt.raise_if_stopped()
     metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
     if run.snapshot is not None:
         metrics = without_deleted_annotators(metrics, run.snapshot)
@@ -63,14 +63,14 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
         comparisons, ratings = load_feedback(run)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         trunk, tokenizer = load_policy(policy)
-        attempt.check()
+        attempt.raise_if_stopped()
         config = config_of(RewardConfig, run)
         samples: list[tuple[str, str]] = []
         if group.is_first:
             attempt.report("sampling the policy for the reward's scale")
             prompts = [pair.prompt for pair in comparisons] + [rating.prompt for rating in ratings]
             samples = reference_samples(run, trunk, tokenizer, list(dict.fromkeys(prompts)), seed=config.seed)
-            attempt.check()
+            attempt.raise_if_stopped()
         result = train_reward_model(
             trunk=trunk,
             tokenizer=tokenizer,

@@ -90,7 +90,7 @@ def execute_here(run: Run) -> Run:
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         signals.append(number)
-        if all(attempt.reason for attempt in attempts):
+        if all(attempt.stop_reason for attempt in attempts):
             raise KeyboardInterrupt  # the second signal, or one before the work began, stops at once
         for attempt in attempts:
             attempt.stop(StopReason.CANCELLED)

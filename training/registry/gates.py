@@ -55,15 +55,15 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
             return last
         if last is not None:
             raise NotOpened(_existing_gate_message(last))
-        asked, fresh = _count_prompts(project, candidate, against)
-        wanted = min(max(MAX_PROMPTS - asked, 0), fresh)
-        if asked + wanted == 0:
+        covered, remaining = _count_prompts(project, candidate, against)
+        wanted = min(max(MAX_PROMPTS - covered, 0), remaining)
+        if covered + wanted == 0:
             raise NotOpened(f"“{project.slug}” has no held-out prompts for a comparison: add some first.")
         gate = Gate.objects.create(
             project=project,
             candidate=candidate,
             against=against,
-            max_prompts=asked + wanted,
+            max_prompts=covered + wanted,
             run=_start_evaluation(candidate, against, project, tasks=wanted, by=by) if wanted else None,
             opened_by=by,
         )
@@ -85,15 +85,15 @@ def ask_more(gate: Gate, *, by: User | None) -> Gate:
             raise NotOpened(
                 f"{locked.against} is no longer in production: open a gate against the version that is."
             )
-        asked, fresh = _count_prompts(locked.project, locked.candidate, locked.against)
-        wanted = min(ADDITIONAL_PROMPTS, fresh)
+        covered, remaining = _count_prompts(locked.project, locked.candidate, locked.against)
+        wanted = min(ADDITIONAL_PROMPTS, remaining)
         if wanted == 0:
             raise NotOpened(
-                f"The versions were compared on all {asked} held-out prompts of “{locked.project.slug}”: add "
-                "more."
+                f"The versions were compared on all {covered} held-out prompts of "
+                f"“{locked.project.slug}”: add more."
             )
         locked.outcome, locked.closed_at, locked.evidence = Gate.Outcome.OPEN, None, {}
-        locked.max_prompts = asked + wanted
+        locked.max_prompts = covered + wanted
         locked.run = _start_evaluation(locked.candidate, locked.against, locked.project, tasks=wanted, by=by)
         locked.save()
         put_ahead(locked.project, *generators_of(locked))
@@ -249,8 +249,8 @@ def _count_prompts(project: Project, candidate: ModelVersion, against: ModelVers
     assert candidate.generator is not None
     assert against.generator is not None
     tasks = tasks_between(project, candidate.generator, against.generator)
-    asked = tasks.values("prompt").distinct().count()
-    return asked, project.prompts.filter(split=Prompt.Split.HELDOUT).count() - asked
+    covered = tasks.values("prompt").distinct().count()
+    return covered, project.prompts.filter(split=Prompt.Split.HELDOUT).count() - covered
 
 
 def _start_evaluation(
@@ -260,7 +260,7 @@ def _start_evaluation(
 
     Raises NotOpened.
     """
-    asked = {
+    parameters = {
         "policy": candidate.name,
         "against": against.name,
         "project": project.slug,
@@ -268,8 +268,8 @@ def _start_evaluation(
         "tasks": tasks,
     }
     learned = candidate.run.parameters if candidate.run else {}
-    asked |= {name: learned[name] for name in ("max_new_tokens", "temperature") if learned.get(name)}
-    form = runs.form_for(Run.Kind.EVALUATE, asked, user=by)
+    parameters |= {name: learned[name] for name in ("max_new_tokens", "temperature") if learned.get(name)}
+    form = runs.form_for(Run.Kind.EVALUATE, parameters, user=by)
     if not form.is_valid():
         raise NotOpened(" ".join(str(message) for messages in form.errors.values() for message in messages))
     return runs.start(form, owner=by)

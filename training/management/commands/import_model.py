@@ -20,13 +20,13 @@ class Command(SiteCommand):
 
     def handle(self, **options: Any) -> None:
         form = require_valid(ImportForm(given_values(ImportForm(), options)), arguments=["folder"])
-        asked = form.cleaned_data
+        cleaned = form.cleaned_data
         # Imports torch only now, so that a mistyped option fails at once.
         from training.execution.huggingface import import_policy
 
         try:
             version = import_policy(
-                Path(asked["folder"]).expanduser(), name=asked["name"], context=asked["context"] or 0
+                Path(cleaned["folder"]).expanduser(), name=cleaned["name"], context=cleaned["context"] or 0
             )
         except InputError as error:
             raise CommandError(str(error)) from None

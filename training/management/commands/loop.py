@@ -135,27 +135,27 @@ class Loop:
     """The rounds of one project; each starts from the policy that the previous one produced."""
 
     def __init__(self, form: LoopForm, *, write: Any) -> None:
-        self.asked = form.cleaned_data
+        self.options = form.cleaned_data
         self.write = write
         self.annotators = form.config(SimulatedAnnotatorsConfig)
-        self.scorer = self.asked["annotators"].partition(":")[2]
+        self.scorer = self.options["annotators"].partition(":")[2]
         self.project = self.ready_project()
         if not self.project.kind.compares:
             raise CommandError(
                 f"--project: people rewrite in “{self.project.slug}”, so there are no comparisons; alternate "
                 f"`manage.py sample` and `manage.py supervised` instead."
             )
-        self.policy = self.asked["policy"] or self.newest_policy() or self.first_policy()
+        self.policy = self.options["policy"] or self.newest_policy() or self.first_policy()
         self.reward: ModelVersion | None = None
         self.seconds: dict[str, float] = {}
 
     def ready_project(self) -> Project:
         """The project, created and filled with prompts if necessary."""
-        slug = self.asked["project"]
+        slug = self.options["project"]
         prompts: list[str] = []
-        if self.asked["prompts"]:
+        if self.options["prompts"]:
             try:
-                prompts = read_prompts(Path(self.asked["prompts"]))
+                prompts = read_prompts(Path(self.options["prompts"]))
             except InputError as error:
                 raise CommandError(f"--prompts: {error}") from None
         elif slug == STORIES:
@@ -201,12 +201,12 @@ class Loop:
                 Run.Kind.SAMPLE,
                 project=slug,
                 policy=before.name,
-                tasks=self.asked["tasks"],
-                max_new_tokens=self.asked["max_new_tokens"],
+                tasks=self.options["tasks"],
+                max_new_tokens=self.options["max_new_tokens"],
                 seed=number,
             )
         self.write(f"  sample     {sampled.metrics['tasks']} tasks opened")
-        if self.asked["choose"] and self.reward is not None:
+        if self.options["choose"] and self.reward is not None:
             self.order(self.reward)
         with self.timed("label"):
             self.label(answered_before, tasks=sampled.metrics["tasks"])
@@ -218,8 +218,8 @@ class Loop:
                 project=slug,
                 policy=before.name,
                 gold=self.scorer or None,
-                reliability=self.asked["reliability"],
-                members=ENSEMBLE_MEMBERS if self.asked["choose"] == Task.Choice.DISAGREEMENT else None,
+                reliability=self.options["reliability"],
+                members=ENSEMBLE_MEMBERS if self.options["choose"] == Task.Choice.DISAGREEMENT else None,
                 seed=number,
             )
         self.reward = rewarded.version
@@ -232,9 +232,9 @@ class Loop:
                 project=slug,
                 policy=before.name,
                 reward=rewarded.version.name,
-                steps=self.asked["steps"],
-                minutes=self.asked["minutes"],
-                max_new_tokens=self.asked["max_new_tokens"],
+                steps=self.options["steps"],
+                minutes=self.options["minutes"],
+                max_new_tokens=self.options["max_new_tokens"],
                 seed=number,
             )
         self.policy = tuned.version
@@ -248,7 +248,7 @@ class Loop:
                 against=before.name,
                 project=slug,
                 judge=self.scorer or rewarded.version.name,
-                max_new_tokens=self.asked["max_new_tokens"],
+                max_new_tokens=self.options["max_new_tokens"],
                 seed=number,
             )
         result = evaluated.metrics
@@ -284,14 +284,14 @@ class Loop:
         """Prioritise the open tasks that this reward model would learn most from."""
         with self.timed("order"):
             ordered = self.perform(
-                Run.Kind.ORDER_TASKS, project=self.project.slug, reward=reward.name, by=self.asked["choose"]
+                Run.Kind.ORDER_TASKS, project=self.project.slug, reward=reward.name, by=self.options["choose"]
             )
         chosen, tasks = ordered.metrics["chosen"], ordered.metrics["tasks"]
-        self.write(f"  prioritise {chosen} of {tasks} tasks chosen by {self.asked['choose']}")
+        self.write(f"  prioritise {chosen} of {tasks} tasks chosen by {self.options['choose']}")
 
     def label(self, answered_before: int, *, tasks: int) -> None:
         """Have the open tasks answered by simulated annotators, or wait for people to answer them."""
-        wanted = self.asked["annotations"] or tasks * self.project.annotations_per_task
+        wanted = self.options["annotations"] or tasks * self.project.annotations_per_task
         bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
         with bar:
             if self.scorer:
@@ -302,7 +302,7 @@ class Loop:
                     self.project,
                     load_scorer(self.scorer),
                     self.annotators,
-                    max_answers=self.asked["annotations"],
+                    max_answers=self.options["annotations"],
                     on_answer=lambda _: bar.update(),
                 )
                 return
