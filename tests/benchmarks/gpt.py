@@ -20,7 +20,7 @@ from training.gpt.huggingface.import_export import export_folder
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 
 PROMPT, NEW = 16, 48
 BATCH, CONTEXT, STEPS, WARM_UP = 8, 256, 24, 4
@@ -111,7 +111,7 @@ def training(model: GPT, peer: Any, folder: Path) -> Row:
             evaluation_tokens=CONTEXT,
         ),
         folder=folder / "run",
-        hooks=Hooks(on_step=on_step),
+        callbacks=Callbacks(on_step=on_step),
         model=model,
     )
     peer.eval()

@@ -22,7 +22,7 @@ from training.gpt.config import HardwareConfig, ModelConfig, TokenizerConfig
 from training.gpt.huggingface.import_export import export_folder
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, RewardConfig
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.trainer import train_reward_model
@@ -86,7 +86,7 @@ def rloo_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
     def lengths(_: Sequence[str], completions: Sequence[str], /) -> list[float]:
         return [float(len(completion)) for completion in completions]
 
-    def ours(hooks: Hooks) -> None:
+    def ours(callbacks: Callbacks) -> None:
         finetune(
             policy=model,
             tokenizer=tokenizer,
@@ -105,7 +105,7 @@ def rloo_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
             ),
             control=EarlyStoppingConfig(evaluate_every=STEPS),
             hardware=HardwareConfig(precision="fp32"),
-            hooks=hooks,
+            callbacks=callbacks,
         )
 
     settings = {"batch": BATCH, "group": GROUP, "new": NEW}
@@ -123,7 +123,7 @@ def reward_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
     prompts = [letters(rng, PROMPT) for _ in range(STEPS * PAIRS)]
     pairs = [[letters(rng, size - PROMPT - 1) for _ in range(2)] for _ in prompts]
 
-    def ours(hooks: Hooks) -> None:
+    def ours(callbacks: Callbacks) -> None:
         train_reward_model(
             trunk=model,
             tokenizer=tokenizer,
@@ -140,7 +140,7 @@ def reward_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
                 precision="fp32",
             ),
             reference_samples=[("a", "b"), ("a", "c")],
-            hooks=hooks,
+            callbacks=callbacks,
         )
 
     data = [
@@ -157,7 +157,7 @@ def reward_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
 
 def timed(
     kind: str,
-    ours: Callable[[Hooks], None],
+    ours: Callable[[Callbacks], None],
     folder: Path,
     *,
     data: list[dict[str, str]],
@@ -185,7 +185,7 @@ def timed(
                 progress(f"{kind}-step", step, STEPS)
             begun = time.perf_counter()
 
-        ours(Hooks(on_step=on_step))
+        ours(Callbacks(on_step=on_step))
     return median(own), median(others)
 
 

@@ -9,11 +9,11 @@ from tests.gpt.examples import shards_of, tiny_tokenizer
 from tests.two_processes import PROCESSES
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.corpus.shards import Shards
-from training.gpt.generation.generate import never
+from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 from training.gpt.pretraining import PretrainResult, pretrain
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 
 SENTENCES = ["the cat sat on the mat", "the dog lay by the door", "the bird sang in the tree"]
 TOKENIZER = tiny_tokenizer(*SENTENCES, kind="word")
@@ -47,7 +47,7 @@ def train(
     shards: Shards,
     folder: Path,
     log: Log | None = None,
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
     tokenizer: Tokenizer = TOKENIZER,
     model: GPT | None = None,
     **options: Any,
@@ -63,7 +63,7 @@ def train(
         tokenizer=tokenizer,
         config=config,
         folder=folder,
-        hooks=Hooks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
+        callbacks=Callbacks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
         model=model,
     )
 

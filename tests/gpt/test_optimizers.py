@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.gpt.examples import LAYOUTS, tiny_model
 from training.gpt.config import PretrainConfig
-from training.gpt.optimizers import Muon, build_optimizers, orthogonalised
+from training.gpt.optimizers import Muon, build_optimizers, orthogonalise
 
 
 def groups(model: Any, **options: Any) -> list[dict[str, Any]]:
@@ -38,19 +38,19 @@ def test_each_kind_of_weight_has_its_own_peak() -> None:
     model = tiny_model()
     rates = {"learning_rate": 0.3, "embedding_learning_rate": 0.2, "matrix_learning_rate": 0.1}
     found = groups(model, optimizer="muon", **rates)
-    peaks = {weight: group["peak"] for group in found for weight in group["params"]}
+    peaks = {weight: group["initial_lr"] for group in found for weight in group["params"]}
     assert peaks[model.embedding.weight] == 0.2
     assert peaks[model.final_norm.weight] == 0.3
     assert {peaks[weight] for weight in model.blocks.parameters() if weight.dim() > 1} == {0.1}
     alike = groups(model, optimizer="adamw", learning_rate=0.3)
-    assert {group["peak"] for group in alike} == {0.3}
+    assert {group["initial_lr"] for group in alike} == {0.3}
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_singular_values_come_near_1(precision: torch.dtype) -> None:
     torch.manual_seed(0)
     matrices = torch.randn(5, 24, 40) * torch.tensor([1e-4, 1, 1, 1, 1e4])[:, None, None]
-    turned = orthogonalised(matrices.to(precision)).float()
+    turned = orthogonalise(matrices.to(precision)).float()
     values = torch.linalg.svdvals(turned)
     assert values.min() > 0.6
     assert values.max() < 1.3

@@ -88,14 +88,14 @@ def test_the_best_model_by_validation_is_kept(tmp_path: Path) -> None:
 
 def test_it_stops_early_when_nothing_gets_better(tmp_path: Path) -> None:
     result = train(overfit(tmp_path), tmp_path / "training", steps=500, evaluate_every=5, patience=3)
-    assert result.stopped == "patience"
+    assert result.stop_reason == "patience"
     assert result.steps == result.metrics["best_step"] + 15
 
 
 def test_it_stops_when_the_minutes_are_over(shards: Shards, tmp_path: Path) -> None:
     log = Log()
     result = train(shards, tmp_path, log, steps=0, minutes=0.01)
-    assert result.stopped == "minutes"
+    assert result.stop_reason == "minutes"
     assert 0.6 <= result.metrics["seconds"] < 20
     assert log.metrics[-1]["validation_loss"] >= result.best_validation_loss
 
@@ -103,7 +103,7 @@ def test_it_stops_when_the_minutes_are_over(shards: Shards, tmp_path: Path) -> N
 def test_it_stops_at_once_when_told_to(shards: Shards, tmp_path: Path) -> None:
     log = Log()
     result = train(shards, tmp_path, log, should_stop=lambda: len(log.steps) > 3)
-    assert result.stopped == "cancelled"
+    assert result.stop_reason == "cancelled"
     assert result.steps == 3
     assert load_checkpoint(tmp_path / "model")  # the best so far
 
@@ -199,7 +199,7 @@ def test_pieces_of_a_batch_give_what_the_batch_gives(shards: Shards, tmp_path: P
 
 def test_it_stops_when_the_tokens_are_read(shards: Shards, tmp_path: Path) -> None:
     result = train(shards, tmp_path, steps=0, tokens=1000)
-    assert result.stopped == "tokens"
+    assert result.stop_reason == "tokens"
     assert result.steps == 8, "the last step may read more, none may lack"
     assert result.metrics["tokens"] == 8 * 8 * 16
 

@@ -52,7 +52,7 @@ def told(log: Log) -> dict[int, dict[str, float]]:
 
 
 def assert_equal(result: PretrainResult, whole: PretrainResult) -> None:
-    assert (result.steps, result.stopped) == (whole.steps, whole.stopped)
+    assert (result.steps, result.stop_reason) == (whole.steps, whole.stop_reason)
     assert without_clock(result.metrics) == without_clock(whole.metrics)
 
 
@@ -97,7 +97,7 @@ def test_stopped_and_resumed_it_tells_the_same_bit_for_bit(shards: Shards, tmp_p
         questions = partial(next, iter([False] * 3), True)
         piece = train(shards, tmp_path / "stopped", pieces, questions, **options)
         torch.rand(stops)
-        if piece.stopped != "cancelled":
+        if piece.stop_reason != "cancelled":
             break
         stops += 1
     assert stops > 4
@@ -126,7 +126,7 @@ def test_patience_is_remembered(shards: Shards, tmp_path: Path) -> None:
     log = Log()
     train(shards, tmp_path / "training", log, lambda: len(log.steps) > 2, **options)
     result = train(shards, tmp_path / "training", **options)
-    assert (result.stopped, result.steps, result.metrics["best_step"]) == ("patience", 4, 0)
+    assert (result.stop_reason, result.steps, result.metrics["best_step"]) == ("patience", 4, 0)
 
 
 def test_minutes_already_spent_count(shards: Shards, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_minutes_already_spent_count(shards: Shards, tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 0, "minutes": 0.02}
     first = train(shards, tmp_path / "training", log, lambda: len(log.steps) > 5, **options)
     second = train(shards, tmp_path / "training", log, **options)
-    assert (first.stopped, second.stopped) == ("cancelled", "minutes")
+    assert (first.stop_reason, second.stop_reason) == ("cancelled", "minutes")
     assert 1.2 <= second.metrics["seconds"] < first.metrics["seconds"] + 1.2 + 10
     assert log.progress == sorted(log.progress)
 

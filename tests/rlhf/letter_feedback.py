@@ -62,7 +62,7 @@ def taught(
 ) -> RewardResult:
     """A tiny reward model, a second or two in training."""
     policy, tokenizer = tiny_policy(context=context)
-    given = ("folder", "hooks", "reference_samples")
+    given = ("folder", "callbacks", "reference_samples")
     config: dict[str, Any] = {"epochs": 4, "heldout": 0.2, "learning_rate": LEARNING_RATE, "patience": 0}
     config |= {name: value for name, value in options.items() if name not in given}
     return train_reward_model(

@@ -49,14 +49,14 @@ def watched(
     control, rng = EarlyStopping(EarlyStoppingConfig(**config)), random.Random(seed)  # type: ignore[arg-type]
     for number in range(evaluations):
         control.see(evaluation(number, truth(number), rng, prompts))
-        if control.over:
+        if control.stop_reason:
             break
     return control
 
 
 @pytest.mark.parametrize("prompts", [8, 64])
 def test_noise_alone_seldom_stops_a_tuning_that_goes_well(prompts: int) -> None:
-    stopped = [watched(steady, seed=seed, prompts=prompts).over for seed in range(25)]
+    stopped = [watched(steady, seed=seed, prompts=prompts).stop_reason for seed in range(25)]
     assert sum(reason is not None for reason in stopped) <= 1
 
 
@@ -77,9 +77,9 @@ def test_each_sign_stops_the_tuning_soon_after_it_is_true_and_what_is_kept_does_
     truth, beyond = SIGNS[sign]
     for seed in range(8):
         control = watched(truth, seed=seed)
-        assert control.over
-        assert control.over.startswith("over-optimised: ")
-        assert sign in control.over
+        assert control.stop_reason
+        assert control.stop_reason.startswith("over-optimised: ")
+        assert sign in control.stop_reason
         assert control.best is not None
         stopped = control.best.step // 10 + control.fruitless
         assert beyond < stopped <= beyond + 9
@@ -98,7 +98,7 @@ def test_a_single_strange_evaluation_stops_nothing_but_is_not_kept() -> None:
         truth = but(**{name: lambda n, strange=strange, name=name: strange if n == 20 else steady(n)[name]},
                     reward=lambda n: 9.0 if n == 20 else steady(n)["reward"])  # fmt: skip
         control = watched(truth, seed=1)
-        assert control.over is None
+        assert control.stop_reason is None
         assert control.best is not None
         assert control.best.step != 200
 
@@ -114,8 +114,8 @@ def test_the_gold_scorer_decides_where_there_is_one() -> None:
     assert control.best is not None
     assert control.best.selection_measure == "gold"
     assert 50 <= control.best.step <= 110
-    assert control.over is not None
-    assert "gold win rate fell" in control.over
+    assert control.stop_reason is not None
+    assert "gold win rate fell" in control.stop_reason
 
 
 def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
@@ -125,9 +125,9 @@ def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
         "have grown": "length_limit",
         "words said before": "repetition_limit",
     }.items():
-        assert watched(SIGNS[sign][0], seed=0, evaluations=40).over is not None
-        assert watched(SIGNS[sign][0], seed=0, evaluations=40, **{option: 0}).over is None
-        assert watched(SIGNS[sign][0], seed=0, evaluations=40, stop_window=0).over is None
+        assert watched(SIGNS[sign][0], seed=0, evaluations=40).stop_reason is not None
+        assert watched(SIGNS[sign][0], seed=0, evaluations=40, **{option: 0}).stop_reason is None
+        assert watched(SIGNS[sign][0], seed=0, evaluations=40, stop_window=0).stop_reason is None
 
 
 def test_the_best_is_the_highest_reward_inside_the_kl_budget() -> None:
@@ -145,12 +145,12 @@ def test_the_best_is_the_highest_reward_inside_the_kl_budget() -> None:
 def test_patience_counts_evaluations_without_a_new_best() -> None:
     control = watched(but(reward=lambda n: 9.0 if n == 5 else 0.1), seed=0, patience=40)
     assert control.best is not None
-    assert control.over == "no better version in 40 evaluations"
+    assert control.stop_reason == "no better version in 40 evaluations"
     assert watched(but(reward=lambda n: -float(n)), seed=0, patience=3).fruitless == 3
 
 
 def test_one_prompt_proves_nothing() -> None:
-    assert watched(SIGNS["have grown"][0], seed=0, prompts=1).over is None
+    assert watched(SIGNS["have grown"][0], seed=0, prompts=1).stop_reason is None
 
 
 @pytest.mark.parametrize("at", [1, 4, 9, 17])
@@ -165,9 +165,9 @@ def test_it_goes_on_from_its_values_as_if_it_had_never_stopped(at: int) -> None:
             again.restore(json.loads(json.dumps(halves.values())))
             halves = again
         assert whole.see(found) == halves.see(found)
-        assert whole.over == halves.over
+        assert whole.stop_reason == halves.stop_reason
     assert json.dumps(whole.values()) == json.dumps(halves.values())
-    assert whole.over
+    assert whole.stop_reason
 
 
 @pytest.mark.parametrize("name", ["length_limit", "disagreement_limit"])

@@ -7,7 +7,7 @@ import torch
 from tests.rlhf.tiny_finetune import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.early_stopping import Evaluation
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
@@ -239,7 +239,7 @@ def test_every_prompt_comes_once_before_any_comes_again() -> None:
 
 def test_it_stops_when_told_and_when_the_minutes_are_over() -> None:
     count = itertools.count()
-    result = tune(hooks=Hooks(should_stop=lambda: next(count) >= 6))
+    result = tune(callbacks=Callbacks(should_stop=lambda: next(count) >= 6))
     assert result.stopped == "cancelled"
     assert 0 < result.steps < 6
     assert tune(minutes=1e-6).stopped == "minutes"

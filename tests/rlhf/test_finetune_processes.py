@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.rlhf.tiny_finetune import tune
 from tests.rlhf.tiny_policy import tiny_policy
 from tests.two_processes import in_two_processes
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.reward.reward_model import RewardModel
 
 Curve = list[dict[str, float]]
@@ -43,12 +43,14 @@ class Tunes:
             return self.stop_after in [metrics["step"] for metrics in told]
 
         policy, tokenizer = tiny_policy()
-        hooks = Hooks(
+        callbacks = Callbacks(
             on_step=lambda step, progress, metrics: told.append({"step": step, **metrics}),
             should_stop=should_stop,
         )
         reward = RewardModel.from_policy(policy, tokenizer, seed=3)
-        result = tune(reward, hooks=hooks, folder=self.folder, model=(policy, tokenizer), **self.options)
+        result = tune(
+            reward, callbacks=callbacks, folder=self.folder, model=(policy, tokenizer), **self.options
+        )
         return told, weights_of(result.policy), result.after.reward
 
 

@@ -14,7 +14,7 @@ from tests.gpt.mouse import Log, in_a_process
 from tests.rlhf.tiny_finetune import tune
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 
@@ -41,8 +41,8 @@ def taste() -> RewardModel:
 
 
 def train(folder: Path, log: Log, options: dict[str, Any], stops: Any = lambda: False) -> TuningResult:
-    hooks = Hooks(on_step=log, on_resume=log.resumed.append, should_stop=stops)
-    return tune(taste(), folder=folder, hooks=hooks, **options)
+    callbacks = Callbacks(on_step=log, on_resume=log.resumed.append, should_stop=stops)
+    return tune(taste(), folder=folder, callbacks=callbacks, **options)
 
 
 def train_until(step: int, folder: Path, options: dict[str, Any]) -> None:

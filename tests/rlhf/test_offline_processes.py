@@ -56,4 +56,4 @@ def test_a_batch_that_two_processes_cannot_share_is_refused() -> None:
     answers = in_two_processes(Tunes("dpo", batch_size=15))
     for said in answers:
         assert isinstance(said, str)
-        assert said.startswith("batch_size: 15 cannot be shared out evenly among 2 processes")
+        assert said.startswith("batch_size: 15 does not divide evenly among 2 processes")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rlhf.letter_feedback import LEARNING_RATE, rankings, ratings, taught
 from tests.two_processes import in_two_processes
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 
 Curve = list[dict[str, float]]
 
@@ -27,11 +27,11 @@ class Trains:
             assert rank == 0, "only the first process may be asked"
             return self.stop_after in [metrics["step"] for metrics in told]
 
-        hooks = Hooks(
+        callbacks = Callbacks(
             on_step=lambda step, progress, metrics: told.append({"step": step, **metrics}),
             should_stop=should_stop,
         )
-        result = taught(rankings(14, prompts=1), ratings(6), hooks=hooks, **self.options)
+        result = taught(rankings(14, prompts=1), ratings(6), callbacks=callbacks, **self.options)
         raw = result.model.unnormalised(result.model.member_scores(["a"] * 2, ["abc", "hh"]))
         return told, (raw[0] - raw[1]).tolist(), result.accuracy
 

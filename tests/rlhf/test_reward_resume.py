@@ -11,7 +11,7 @@ import torch
 from tests.gpt.mouse import in_a_process
 from tests.rlhf.letter_feedback import rankings, ratings, taught
 from training.gpt.errors import InputError
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.reward.trainer import RewardResult
 
 KINDS: list[dict[str, Any]] = [
@@ -26,9 +26,9 @@ class Told(list[tuple[int, dict[str, float]]]):
         self.append((step, metrics))
 
 
-def train(folder: Path | None, kind: dict[str, Any], hooks: Hooks) -> RewardResult:
+def train(folder: Path | None, kind: dict[str, Any], callbacks: Callbacks) -> RewardResult:
     options = {"epochs": 2, "batch_size": 16, "evaluate_every": 3, "save_every": 0} | kind
-    return taught(rankings(30, prompts=1), ratings(30), folder=folder, hooks=hooks, **options)
+    return taught(rankings(30, prompts=1), ratings(30), folder=folder, callbacks=callbacks, **options)
 
 
 def train_until(step: int, folder: Path, kind: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ def train_until(step: int, folder: Path, kind: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     torch.set_num_threads(1)
-    train(folder, kind, Hooks(on_step=die))
+    train(folder, kind, Callbacks(on_step=die))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,9 +48,9 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, A
     torch.set_num_threads(1)
     whole, rest = Told(), Told()
     resumed: list[int] = []
-    expected = train(None, kind, Hooks(on_step=whole))
+    expected = train(None, kind, Callbacks(on_step=whole))
     assert in_a_process(train_until, 7, tmp_path, kind) == -signal.SIGKILL
-    result = train(tmp_path, kind, Hooks(on_step=rest, on_resume=resumed.append))
+    result = train(tmp_path, kind, Callbacks(on_step=rest, on_resume=resumed.append))
     torch.set_num_threads(threads)
     # Told at step 7 it died, and had saved the one before.
     assert resumed == [6]
@@ -68,13 +68,13 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, A
 
 def test_a_training_told_to_stop_goes_on_and_one_that_ended_only_reports(tmp_path: Path) -> None:
     told, more = Told(), Told()
-    first = train(tmp_path, {}, Hooks(on_step=told, should_stop=lambda: len(told) > 4))
+    first = train(tmp_path, {}, Callbacks(on_step=told, should_stop=lambda: len(told) > 4))
     assert first.stopped == "cancelled"
     assert "accuracy" not in first.metrics
-    second = train(tmp_path, {}, Hooks(on_step=more))
+    second = train(tmp_path, {}, Callbacks(on_step=more))
     assert [step for step, _ in more] == list(range(5, second.steps + 1))
     again = Told()
-    third = train(tmp_path, {}, Hooks(on_step=again))
+    third = train(tmp_path, {}, Callbacks(on_step=again))
     assert not again
     assert third.model.score([""], ["abc"]) == second.model.score([""], ["abc"])
 
@@ -88,13 +88,13 @@ def test_a_training_told_to_stop_goes_on_and_one_that_ended_only_reports(tmp_pat
 )
 def test_other_options_are_refused_by_name(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     asked = {"epochs": 1, "loss": "pairs"}
-    train(tmp_path, asked, Hooks())
+    train(tmp_path, asked, Callbacks())
     with pytest.raises(InputError, match=says):
-        train(tmp_path, asked | change, Hooks())
+        train(tmp_path, asked | change, Callbacks())
 
 
 def test_other_preferences_are_refused(tmp_path: Path) -> None:
-    train(tmp_path, {"epochs": 1}, Hooks())
+    train(tmp_path, {"epochs": 1}, Callbacks())
     with pytest.raises(InputError, match="began with another set of preferences"):
         taught(
             rankings(31, prompts=1), epochs=1, batch_size=16, evaluate_every=3, save_every=0, folder=tmp_path

@@ -6,7 +6,7 @@ import torch
 from tests.rlhf.letter_feedback import rankings, ratings, taught
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.feedback.splits import Feedback
@@ -24,7 +24,7 @@ def test_it_learns_a_taste_it_can_show_on_held_out_prompts(prompts: int) -> None
         tokenizer=tokenizer,
         comparisons=rankings(200, prompts=prompts),
         config=RewardConfig(epochs=4, heldout=0.2, learning_rate=3e-3, patience=0),
-        hooks=Hooks(on_step=lambda step, progress, metrics: seen.append((step, progress, metrics))),
+        callbacks=Callbacks(on_step=lambda step, progress, metrics: seen.append((step, progress, metrics))),
     )
     assert result.accuracy > 0.9
     assert result.interval[0] < result.accuracy <= result.interval[1] + 1e-9
@@ -124,7 +124,7 @@ def test_it_stops_when_told() -> None:
         tokenizer=tokenizer,
         comparisons=rankings(50),
         config=RewardConfig(epochs=5, batch_size=12),
-        hooks=Hooks(
+        callbacks=Callbacks(
             on_step=lambda step, progress, metrics: steps.append(step), should_stop=lambda: 3 in steps
         ),
     )
@@ -171,8 +171,8 @@ def test_early_stop_goes_back_to_the_lowest_held_out_loss() -> None:
     for pair in rankings(100, prompts=1):
         chosen, rejected = rng.sample([pair.chosen, pair.rejected], 2)
         noise.append(Comparison(pair.prompt, chosen, rejected))
-    hooks = Hooks(on_step=lambda step, progress, metrics: seen.append({"step": step, **metrics}))
-    result = taught(noise, epochs=30, patience=2, evaluate_every=5, hooks=hooks)
+    callbacks = Callbacks(on_step=lambda step, progress, metrics: seen.append({"step": step, **metrics}))
+    result = taught(noise, epochs=30, patience=2, evaluate_every=5, callbacks=callbacks)
     measured = [metrics for metrics in seen if "heldout/loss" in metrics]
     best = min(measured, key=lambda metrics: metrics["heldout/loss"])
     assert result.stopped == "patience"
@@ -192,8 +192,8 @@ def test_a_batch_in_pieces_gives_the_same_steps() -> None:
     curves = []
     for pieces in (1, 3):
         seen: list[dict[str, float]] = []
-        hooks = Hooks(on_step=lambda step, progress, metrics: seen.append(metrics))  # noqa: B023
-        taught(rankings(30, prompts=1), epochs=1, accumulate=pieces, hooks=hooks)
+        callbacks = Callbacks(on_step=lambda step, progress, metrics: seen.append(metrics))  # noqa: B023
+        taught(rankings(30, prompts=1), epochs=1, accumulate=pieces, callbacks=callbacks)
         curves.append([metrics["loss"] for metrics in seen[1:]])
     assert curves[1] == pytest.approx(curves[0], rel=1e-4)
     assert len(curves[0]) == 3

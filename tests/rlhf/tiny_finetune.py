@@ -9,7 +9,7 @@ from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
 from training.rlhf.reward.reward_model import BaseRewardModel
 from training.rlhf.scorers import Scorer
@@ -47,7 +47,7 @@ def configs(**changes: Any) -> tuple[FinetuneConfig, EarlyStoppingConfig]:
 def tune(
     scorer: Scorer | BaseRewardModel = share_of_a,
     *,
-    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
     folder: Path | None = None,
     model: tuple[GPT, Tokenizer] | None = None,
     **changes: Any,
@@ -65,7 +65,7 @@ def tune(
         control=control,
         hardware=FP32,
         folder=folder,
-        hooks=hooks,
+        callbacks=callbacks,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.rlhf.tiny_policy import LETTERS, tiny_policy
 from training.gpt.config import HardwareConfig
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import (
     DpoConfig,
     EarlyStoppingConfig,
@@ -54,7 +54,7 @@ def tuned(
     """A `dpo` or `supervised` tuning of a tiny policy, told to stop after so many steps."""
     policy, tokenizer = tiny_policy()
     told: Curve = [] if curve is None else curve
-    hooks = Hooks(
+    callbacks = Callbacks(
         on_step=lambda step, _, metrics: told.append((step, metrics)),
         should_stop=lambda: stop_at is not None and bool(told) and told[-1][0] >= stop_at,
     )
@@ -64,7 +64,7 @@ def tuned(
         "heldout_prompts": HELDOUT,
         "scorer": scorer,
         "folder": folder,
-        "hooks": hooks,
+        "callbacks": callbacks,
         "hardware": HardwareConfig(device="cpu", precision="fp32"),
     }
     options: dict[str, Any] = {

@@ -17,7 +17,7 @@ from django.db import connection
 from training.execution.json_safe import json_safe
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
-from training.gpt.training_loop import Hooks, Written
+from training.gpt.training_loop import Callbacks, Sample
 from training.models import HEARTBEAT_INTERVAL, LogLine, MetricPoint, Run, RunSample
 
 FLUSH_SECONDS = 0.5
@@ -85,14 +85,14 @@ class Attempt:
             self.run.record_resources(self._usage.read())
 
     @property
-    def callbacks(self) -> Hooks:
+    def callbacks(self) -> Callbacks:
         """The callbacks for the training code."""
-        return Hooks(
+        return Callbacks(
             on_step=self.on_step,
             should_stop=self.should_stop,
             on_resume=self.on_resume,
-            on_excerpts=self.on_excerpts,
-            saving=self.saving,
+            on_samples=self.on_samples,
+            save_context=self.saving,
         )
 
     def stop(self, reason: StopReason) -> None:
@@ -131,12 +131,12 @@ class Attempt:
             self.flush()
         self.observer(progress, self._message, metrics)
 
-    def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
+    def on_samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Record the samples of a step, replacing those of an earlier attempt."""
         RunSample.objects.bulk_create(
             [
                 RunSample(run=self.run, step=step, position=position, **json_safe(asdict(each)))
-                for position, each in enumerate(excerpts)
+                for position, each in enumerate(samples)
             ],
             update_conflicts=True,
             unique_fields=["run", "step", "position"],
@@ -207,7 +207,7 @@ class HelperAttempt(Attempt):
     def on_resume(self, step: int) -> None:
         """Do nothing."""
 
-    def on_excerpts(self, step: int, excerpts: Sequence[Written]) -> None:
+    def on_samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Do nothing."""
 
     @contextmanager

@@ -10,7 +10,7 @@ from training.execution.train_reward import load_feedback
 from training.execution.tuning import evaluation_scorers, prompt_texts, training_snapshot, tuning_result
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig
-from training.gpt.distributed import processes
+from training.gpt.distributed import process_group
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
 from training.rlhf.config import DpoConfig, EarlyStoppingConfig
@@ -35,7 +35,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     assert run.project is not None
     assert run.policy is not None
     attempt.report("collecting the comparisons")
-    with processes() as group:
+    with process_group() as group:
         if not run.parameters["preferences"]:
             training_snapshot(run, group)
         comparisons, _ = load_feedback(run)
@@ -52,7 +52,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             control=config_of(EarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
-            hooks=attempt.callbacks,
+            callbacks=attempt.callbacks,
             **judges,
         )
         return result, tokenizer, len(comparisons)

@@ -49,6 +49,6 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
         control=config_of(EarlyStoppingConfig, run),
         hardware=config_of(HardwareConfig, run),
         folder=folder / "last",
-        hooks=attempt.callbacks,
+        callbacks=attempt.callbacks,
     )
     return result, tokenizer

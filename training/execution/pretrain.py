@@ -38,7 +38,7 @@ def learn(run: Run, attempt: Attempt, folder: Path) -> RunResult:
         metrics={
             **result.metrics,
             "documents": prepared.summary["documents"],
-            "stopped": result.stopped,
+            "stopped": result.stop_reason,
             "examples": [{"prompt": "", "completion": each.text} for each in written],
         },
         version=NewVersion(folder=folder / "model", kind=ModelVersion.Kind.POLICY, parent=run.policy),
@@ -63,7 +63,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainR
         tokenizer=prepared.tokenizer,
         config=config_of(PretrainConfig, run),
         folder=folder,
-        hooks=attempt.callbacks,
+        callbacks=attempt.callbacks,
         model=model,
     )
     return prepared, result

@@ -20,7 +20,7 @@ from training.execution.tuning import (
 from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import choose_device
-from training.gpt.distributed import Group, processes
+from training.gpt.distributed import ProcessGroup, process_group
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
@@ -55,7 +55,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     """The result of the tuning, the policy's tokenizer, and the number of demonstrations."""
     assert run.project is not None
     assert run.policy is not None
-    with processes() as group:
+    with process_group() as group:
         attempt.report("loading the policy")
         policy, tokenizer = load_policy(run.policy)
         judges = evaluation_scorers(run)
@@ -81,13 +81,13 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             control=config_of(SupervisedEarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
-            hooks=attempt.callbacks,
+            callbacks=attempt.callbacks,
             **scorers,
         )
         return result, tokenizer, len(demonstrations)
 
 
-def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
+def people_demonstrations(run: Run, group: ProcessGroup) -> list[Demonstration]:
     """The texts people wrote in a project where they rewrite; else the completions they ranked best."""
     snapshot = training_snapshot(run, group)
     if snapshot.project.kind.compares:
@@ -104,7 +104,7 @@ def people_demonstrations(run: Run, group: Group) -> list[Demonstration]:
 
 
 def cached_demonstrations(
-    path: Path, *, group: Group, write: Callable[[], list[Demonstration]]
+    path: Path, *, group: ProcessGroup, write: Callable[[], list[Demonstration]]
 ) -> list[Demonstration]:
     """The demonstrations that the first process generates, cached in a file, so that a resumed run uses the
     same ones."""
@@ -117,7 +117,7 @@ def cached_demonstrations(
             partial.replace(path)
         return True
 
-    group.told(keep)
+    group.broadcast_bool(keep)
     return read_demonstrations(path)
 
 

@@ -11,7 +11,7 @@ from training.execution.configs import config_of
 from training.execution.reference_samples import reference_samples
 from training.execution.result import NewVersion, RunResult
 from training.execution.versions import load_policy, load_scorer
-from training.gpt.distributed import processes
+from training.gpt.distributed import process_group
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 from training.provenance import without_deleted_annotators
@@ -57,8 +57,8 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
     assert policy is not None
     attempt.report("collecting the comparisons")
     # One group for everything: the other processes must not read before the first has frozen the snapshot.
-    with processes() as group:
-        if group.told(lambda: freeze_snapshot(run)):
+    with process_group() as group:
+        if group.broadcast_bool(lambda: freeze_snapshot(run)):
             run.refresh_from_db(fields=["snapshot"])
         comparisons, ratings = load_feedback(run)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
@@ -66,7 +66,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
         attempt.raise_if_stopped()
         config = config_of(RewardConfig, run)
         samples: list[tuple[str, str]] = []
-        if group.is_first:
+        if group.is_main_process:
             attempt.report("sampling the policy for the reward's scale")
             prompts = [pair.prompt for pair in comparisons] + [rating.prompt for rating in ratings]
             samples = reference_samples(run, trunk, tokenizer, list(dict.fromkeys(prompts)), seed=config.seed)
@@ -79,7 +79,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
             config=config,
             reference_samples=samples,
             folder=folder / "last",
-            hooks=attempt.callbacks,
+            callbacks=attempt.callbacks,
         )
         if not config.learning_curve or result.stopped == "cancelled":
             return result

@@ -11,7 +11,7 @@ from training.execution.train_reward import freeze_snapshot
 from training.execution.versions import load_reward, load_scorer
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.devices import choose_device
-from training.gpt.distributed import Group
+from training.gpt.distributed import ProcessGroup
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
 from training.rlhf.scorers import Scorer
@@ -41,7 +41,7 @@ def evaluation_scorers(run: Run) -> EvaluationScorers:
     )
 
 
-def training_snapshot(run: Run, group: Group) -> PreferenceSnapshot:
+def training_snapshot(run: Run, group: ProcessGroup) -> PreferenceSnapshot:
     """The snapshot that the run is trained on: the one it names, or a new one of the answers so far.
 
     The first process freezes it, and the others read it.
@@ -54,7 +54,7 @@ def training_snapshot(run: Run, group: Group) -> PreferenceSnapshot:
             run.save(update_fields=["snapshot"])
         return freeze_snapshot(run)
 
-    if group.told(choose):
+    if group.broadcast_bool(choose):
         run.refresh_from_db(fields=["snapshot"])
     assert run.snapshot is not None
     return run.snapshot

@@ -1,16 +1,18 @@
-"""Several processes that train one model, as ``torchrun`` starts them.
+"""Training one model in several processes, as ``torchrun`` starts them.
 
-Every process runs the same code on its share of each batch. The first one decides what depends on a clock or
-a person, tells the others, and alone writes files and reports; so none ever waits for one that went
-elsewhere. A batch is that of all processes together: the loss is the same as that of one process.
+Every process runs the same code on its share of each batch. The main process (rank 0) makes every decision
+that depends on a clock or a person and broadcasts it; it alone writes files and reports metrics. So no
+process ever waits for one that took another path. The batch size is that of all processes together: the loss
+equals that of a single process.
 """
 
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,44 +27,65 @@ from torch.nn.parallel import DistributedDataParallel
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True)
-class Group:
-    """The processes of one training, seen from one of them; alone, it has nobody to talk to."""
+class ProcessGroup:
+    """The processes of one training, as seen from one of them; by default a single process."""
 
     rank: int = 0
-    size: int = 1
-    store: Store | None = None  # where a process leaves its last words
+    world_size: int = 1
+    store: Store | None = None  # where a failing process leaves its error message
 
     @property
-    def is_first(self) -> bool:
-        """Whether this process decides, writes and reports."""
+    def is_main_process(self) -> bool:
+        """Whether this is the process that decides, writes and reports."""
         return self.rank == 0
 
-    def agreed(self, values: Tensor) -> Tensor:
-        """The first process's ``values``; on the CPU, and of one shape everywhere."""
-        if self.size > 1:
+    def broadcast(self, values: Tensor) -> Tensor:
+        """The main process's ``values``: a CPU tensor of the same shape in every process."""
+        if self.world_size > 1:
             dist.broadcast(values, src=0)
         return values
 
+    def broadcast_bool(self, predicate: Callable[[], bool]) -> bool:
+        """The result of ``predicate`` in the main process; the others do not call it."""
+        return bool(self.broadcast(torch.tensor(self.is_main_process and predicate(), dtype=torch.uint8)))
+
     def clock(self) -> float:
-        """The first process's clock, in seconds."""
-        return float(self.agreed(torch.tensor(time.monotonic(), dtype=torch.float64)))
+        """The main process's monotonic clock, in seconds."""
+        return float(self.broadcast(torch.tensor(time.monotonic(), dtype=torch.float64)))
 
-    def told(self, question: Callable[[], bool]) -> bool:
-        """The first process's answer; the others do not ask."""
-        return bool(self.agreed(torch.tensor(self.is_first and question(), dtype=torch.uint8)))
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of ``value`` over all processes."""
-        if self.size > 1:
+    def all_reduce_sum(self, value: Tensor) -> Tensor:
+        """The sum of ``value`` over all processes, in place."""
+        if self.world_size > 1:
             dist.all_reduce(value)
-            value /= self.size
         return value
 
+    def all_reduce_mean(self, value: Tensor) -> Tensor:
+        """The mean of ``value`` over all processes, in place."""
+        if self.world_size > 1:
+            self.all_reduce_sum(value)
+            value /= self.world_size
+        return value
+
+    def shard(self, items: Sequence[Item]) -> Sequence[Item]:
+        """This process's share of ``items``: every ``world_size``-th; the shares may differ in length by
+        one."""
+        return items[self.rank :: self.world_size]
+
+    def gather_shards(self, shard: Tensor, count: int) -> Tensor:
+        """Put together [count, ...] what each process computed for its ``shard`` of ``count`` items."""
+        if self.world_size == 1:
+            return shard
+        full = shard.new_zeros(count, *shard.shape[1:])
+        full[self.rank :: self.world_size] = shard
+        return self.all_reduce_sum(full)
+
     @contextmanager
-    def errors_told(self) -> Iterator[None]:
-        """A block in which what an ``InputError`` says in one process, the others say too."""
+    def raise_on_all_ranks(self) -> Iterator[None]:
+        """A block in which an ``InputError`` of one process is raised in all of them."""
         try:
             yield
         except InputError as error:
@@ -70,64 +93,85 @@ class Group:
                 self.store.set("error", str(error))
             raise
         except RuntimeError as error:
-            # A collective failed because somebody left: that one's message is the one to give.
+            # A collective failed because a process left: raise the message that it left.
             if self.store and self.store.check(["error"]):
                 raise InputError(self.store.get("error").decode()) from error
             if isinstance(error, dist.DistError) or "gloo" in str(error):
                 raise InputError(
-                    f"processes: another of the {self.size} ended early; see what it said, or who killed it"
+                    f"processes: another of the {self.world_size} ended early; see its own output, or what"
+                    " killed it"
                 ) from error
             raise
 
 
-_here = Group()
+_current = ProcessGroup()
 
 
-def is_launched() -> bool:
-    """Whether ``torchrun`` started this process, with others beside it."""
+def is_distributed() -> bool:
+    """Whether ``torchrun`` started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager
-def processes() -> Iterator[Group]:
-    """Join the processes that ``torchrun`` started, if it did; inside another such context, use that group.
+def process_group() -> Iterator[ProcessGroup]:
+    """Join the processes that ``torchrun`` started, if it did; a nested call gives the same group.
 
-    An error in one process ends all: what an ``InputError`` said in one, the others say too.
+    An error in one process ends all of them, with the same ``InputError`` message.
     """
-    global _here  # noqa: PLW0603 - a process is in one group, as torch has it
-    if _here.size > 1 or not is_launched():
-        with _here.errors_told():
-            yield _here
+    global _current  # noqa: PLW0603 - a process belongs to one group, as in torch
+    if _current.world_size > 1 or not is_distributed():
+        with _current.raise_on_all_ranks():
+            yield _current
         return
-    store, rank, size = next(rendezvous("env://"))
+    store, rank, world_size = next(rendezvous("env://"))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cpu:gloo,cuda:nccl"
     else:
         backend = "gloo"
-    dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
-    _here = Group(rank, size, store)
-    with _here.errors_told():
-        yield _here
-    # After an error nobody gets here: the others may be stuck, and only the end of this process frees them.
-    _here = Group()
-    # Whatever held the group longer would end it with Python's lock, waiting for threads that want the lock.
+    dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=world_size)
+    _current = ProcessGroup(rank, world_size, store)
+    with _current.raise_on_all_ranks():
+        yield _current
+    # Not reached after an error: other processes may be stuck, and only the end of this one frees them.
+    _current = ProcessGroup()
+    # Without this, the group would be destroyed later while Python's lock is held, waiting for threads that
+    # need it.
     gc.collect()
     dist.destroy_process_group()
 
 
-def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
-    """``module``, whose forward uses ``model``, so that its gradients are averaged over the processes.
+def shard_batch(
+    batch_size: int, *, accumulate: int, group: ProcessGroup, option: str = "batch_size"
+) -> range:
+    """Where this process's micro-batches start in each batch; the step of the range is their size.
 
-    ``how`` is ``ddp`` (every process holds the whole model) or ``fsdp`` (FSDP2: each holds a part of every
-    tensor, and borrows the rest block by block; Zhao et al. 2023). The weights must be equal everywhere, and
-    under ``fsdp`` every process must go through the model as often as the others.
+    Every process has ``accumulate`` micro-batches, contiguous in the batch. Raises ``InputError``, naming the
+    ``option`` that sets the batch size, if the batch does not divide evenly.
     """
-    if group.size == 1:
+    count = group.world_size * accumulate
+    if batch_size % count:
+        raise InputError(
+            f"{option}: {batch_size} does not divide evenly among {group.world_size} processes with"
+            f" accumulate {accumulate}; use a multiple of {count}"
+        )
+    size = batch_size // count
+    start = group.rank * accumulate * size
+    return range(start, start + accumulate * size, size)
+
+
+def wrap_parallel(module: nn.Module, model: GPT, strategy: str, group: ProcessGroup) -> nn.Module:
+    """Wrap ``module``, whose forward uses ``model``, so that its gradients are averaged over the processes.
+
+    ``strategy`` is ``ddp`` (every process holds the full model) or ``fsdp`` (FSDP2: each holds a shard of
+    every tensor and gathers the rest block by block; Zhao et al. 2023). The weights must be equal everywhere,
+    and under ``fsdp`` all processes must make the same number of forward passes.
+    """
+    if group.world_size == 1:
         return module
-    if how != "fsdp":
+    if strategy != "fsdp":
         return DistributedDataParallel(module, forward_sync_buffers=False, gradient_as_bucket_view=True)
-    mesh = init_device_mesh(model.device.type, (group.size,))
+    mesh = init_device_mesh(model.device.type, (group.world_size,))
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
@@ -135,38 +179,42 @@ def spread(module: nn.Module, model: GPT, how: str, group: Group) -> nn.Module:
         register_fsdp_forward_method(model, method)
     owned = set(model.parameters())
     if any(parameter not in owned for parameter in module.parameters()):
-        fully_shard(module, mesh=mesh)  # a head of its own
+        fully_shard(module, mesh=mesh)  # has parameters besides the model's, such as a head
     return module
 
 
-def unsynchronised(module: nn.Module, model: GPT, *, last: bool) -> AbstractContextManager[None]:
-    """A context for the passes over one piece of a batch: gradients are only averaged after the last."""
+def no_sync(module: nn.Module, model: GPT, *, enabled: bool) -> AbstractContextManager[None]:
+    """A context for one micro-batch: while ``enabled``, gradients are accumulated without averaging them.
+
+    Disable it for the last micro-batch of a batch.
+    """
     if isinstance(model, FSDPModule):
         for each in {model, module}:
             if isinstance(each, FSDPModule):
-                each.set_requires_gradient_sync(last)
-    elif isinstance(module, DistributedDataParallel) and not last:
+                each.set_requires_gradient_sync(not enabled)
+    elif isinstance(module, DistributedDataParallel) and enabled:
         return module.no_sync()
     return nullcontext()
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which each process may hold a part; every process must ask."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The full tensor, of which each process may hold a shard; all processes must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def part_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """Of a whole tensor that every process has, the part that this one holds of ``like``."""
+def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """The shard of a full ``tensor`` that this process holds of ``like``; the tensor itself if not
+    sharded."""
     if isinstance(like, DTensor):
         return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
     return tensor
 
 
-def whole_model(model: GPT) -> GPT:
-    """The model with all of its weights, to evaluate or to save; every process must ask."""
+def full_model(model: GPT) -> GPT:
+    """The model with all of its weights, to evaluate or save; all processes must call this."""
     if not isinstance(model, FSDPModule):
         return model
-    weights = {name: whole(tensor) for name, tensor in model.state_dict().items()}
+    weights = {name: full_tensor(tensor) for name, tensor in model.state_dict().items()}
     with torch.device("meta"):
         copy = GPT(model.config)
     copy.load_state_dict(weights, assign=True)

@@ -10,7 +10,7 @@ from training.gpt.config import ModelConfig, PretrainConfig
 from training.gpt.errors import InputError
 
 
-def check_numbers(config: PretrainConfig, step: int, **figures: float) -> None:
+def check_finite(config: PretrainConfig, step: int, **figures: float) -> None:
     """Raise ``InputError`` if a figure is infinite or no number: from there, nothing is learned."""
     for name, value in figures.items():
         if not math.isfinite(value):
@@ -28,7 +28,7 @@ def _rates(config: PretrainConfig) -> str:
 
 
 @contextmanager
-def advice_on_memory(config: PretrainConfig, model: ModelConfig | None) -> Iterator[None]:
+def hint_on_out_of_memory(config: PretrainConfig, model: ModelConfig | None) -> Iterator[None]:
     """A block in which running out of memory raises ``InputError``; ``model`` is that of a model given."""
     try:
         yield

@@ -14,7 +14,7 @@ from training.gpt.corpus.shards import TokenizedSplit, Tokens
 from training.gpt.devices import autocast
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import evaluating
-from training.gpt.generation.generate import never
+from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 
 # Read at once: so many tokens, and logits for no more of them than make so many numbers.
@@ -34,7 +34,7 @@ def evaluate(
     stride: int = 0,
     max_tokens: int = 0,
     precision: torch.dtype = torch.float32,
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
 ) -> dict[str, float]:
     """Predict each token of ``split`` once (of its first ``max_tokens``; 0: all), every document by itself.
 

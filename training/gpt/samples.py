@@ -12,7 +12,7 @@ from training.gpt.generation.detokenizer import clean
 from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Written
+from training.gpt.training_loop import Sample
 
 SHOWN = 3
 PROMPT_TOKENS = 16
@@ -20,9 +20,9 @@ NEW_TOKENS = 64
 _SEARCHED = 1 << 14  # tokens of a split in which its first documents are looked for
 
 
-def write_excerpts(
+def generate_samples(
     model: GPT, tokenizer: Tokenizer, split: TokenizedSplit, *, context: int, precision: torch.dtype
-) -> list[Written]:
+) -> list[Sample]:
     """A text of each of ``SHOWN`` prompts, always by the same random numbers; a model of a short ``context``
     gets and writes less."""
     begun = beginnings(split, tokenizer, count=SHOWN - 1, length=max(1, min(PROMPT_TOKENS, context // 4)))
@@ -30,7 +30,7 @@ def write_excerpts(
     sampling = SamplingConfig(max_new_tokens=max(1, min(NEW_TOKENS, context // 2)), seed=0)
     with autocast(model.device, precision):
         texts = complete(model, tokenizer, prompts, sampling)
-    return [Written(prompt, text.text) for prompt, (text,) in zip(prompts, texts, strict=True)]
+    return [Sample(prompt, text.text) for prompt, (text,) in zip(prompts, texts, strict=True)]
 
 
 def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:

@@ -1,209 +1,202 @@
-"""The one loop of every training: steps, evaluations, and a state from which a killed training goes on."""
+"""The training loop that every kind of training shares: steps, evaluations, and a state to resume from."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from training.gpt.allocator import keep_freed_memory
-from training.gpt.distributed import Group
-from training.gpt.generation.generate import never
-from training.gpt.lr_schedule import Budget
+from training.gpt.budget import BudgetTracker, TrainingBudget
+from training.gpt.distributed import ProcessGroup
+from training.gpt.generation.generate import never_stop
 from training.gpt.training_state import StateFolder
 
 OnStep = Callable[[int, float, dict[str, float]], None]
 """Called after each step with (steps done, progress in 0..1, metrics)."""
 
 OnResume = Callable[[int], None]
-"""Called before the first step with the number of steps already done, where a training goes on."""
+"""Called before the first step of a resumed training with the number of steps already done."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a model wrote to one of a few prompts that stay the same; ``score`` by whoever judges it."""
+class Sample:
+    """A text that the model generated during training, to one of a few fixed prompts."""
 
     prompt: str
     text: str
-    score: float | None = None
+    score: float | None = None  # by the reward that the training uses, if any
 
 
-OnExcerpts = Callable[[int, Sequence[Written]], None]
-"""Called after each evaluation with the number of steps done and what the model writes then."""
+OnSamples = Callable[[int, Sequence[Sample]], None]
+"""Called after each evaluation with the number of steps done and the model's samples."""
 
-Saving = Callable[[int], AbstractContextManager[object]]
-"""Called with the number of steps done for a context to write the state in."""
-
-
-def silence(step: int, progress: float, metrics: dict[str, float]) -> None:
-    """The ``on_step`` of what nobody watches."""
+SaveContext = Callable[[int], AbstractContextManager[object]]
+"""Called with the number of steps done; the state is saved inside the context that it returns."""
 
 
-def unheard(step: int) -> None:
-    """The ``on_resume`` of what nobody watches."""
-
-
-def unread(step: int, excerpts: Sequence[Written]) -> None:
-    """The ``on_excerpts`` of what nobody watches: nothing is written for it."""
+def do_nothing(*_: object) -> None:
+    """The callback of a training that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What the caller of a training may watch and decide. Only the first of several processes calls them."""
+class Callbacks:
+    """How the caller watches and stops a training. Only the main process calls them.
 
-    on_step: OnStep = silence
-    should_stop: Callable[[], bool] = never
-    on_resume: OnResume = unheard
-    on_excerpts: OnExcerpts = unread
-    saving: Saving = nullcontext
+    Without ``on_samples``, no samples are generated.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a training may use up: whichever is nearer its end decides; 0 is no limit."""
-
-    minutes: float = 0.0
-    steps: int = 0
-    tokens: int = 0
-    tokens_per_step: int = 1
+    on_step: OnStep = do_nothing
+    should_stop: Callable[[], bool] = never_stop
+    on_resume: OnResume = do_nothing
+    on_samples: OnSamples | None = None
+    save_context: SaveContext = nullcontext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a loop ended: ``stopped`` is ``steps``, ``tokens``, ``minutes``, ``cancelled``, or the stage's own
-    reason; ``seconds`` are those of all its attempts."""
+class LoopResult:
+    """How a training loop ended."""
 
     steps: int
-    stopped: str
-    seconds: float
+    stop_reason: str  # steps, tokens, minutes, cancelled, or the trainer's own reason
+    seconds: float  # over all attempts
 
 
-class Stage(Protocol):
-    """What a loop drives. Its chance depends on a seed and the number of the step, on nothing that walks on:
-    so the steps after a resume are those that would have been."""
+class Trainer(Protocol):
+    """What the loop drives. Its randomness must depend only on a seed and the number of the step, so that a
+    resumed training repeats the steps of one that was never interrupted."""
 
-    over: str | None
-    """Why the stage itself wants to end, once it does: ``patience``, for one."""
+    stop_reason: str | None
+    """Why the trainer wants to stop, such as ``patience``; None while it wants to continue."""
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """Make one update after ``number`` others, at a share of the budget; give its metrics."""
         ...
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        """Measure after ``number`` updates; give metrics, or None if told to stop before the end."""
+        """Evaluate after ``number`` updates; give metrics, or None if stopped before the end."""
         ...
 
-    def excerpts(self, number: int) -> Sequence[Written]:  # noqa: ARG002
-        """What the model writes after ``number`` updates, just evaluated; of a stage without a say, nothing.
+    def generate_samples(self, number: int) -> Sequence[Sample]:  # noqa: ARG002
+        """Samples of the model that was just evaluated, after ``number`` updates; none by default.
 
-        Where processes share the weights, all ask. It touches no state: random numbers are its own.
+        All processes call this. It uses its own random numbers and changes no state.
         """
         return ()
 
     def values(self) -> dict[str, Any]:
-        """Plain values of the state, as JSON keeps them."""
+        """The plain values of the state, as JSON can hold them."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Tensors of the state by name; where processes share them, all must ask."""
+        """The tensors of the state by name; all processes call this."""
         ...
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go back to a state: what ``values`` and ``tensors`` gave."""
+        """Restore the state that ``values`` and ``tensors`` gave."""
         ...
 
 
-def run_loop(
-    stage: Stage,
+def run_training_loop(
+    trainer: Trainer,
     *,
-    limits: Limits,
-    every: int,
+    budget: TrainingBudget,
+    evaluate_every: int,
     save_every: float,
     state: StateFolder | None,
-    group: Group,
-    hooks: Hooks,
-) -> Ended:
-    """Step after step, until a limit is reached, the stage is over, or somebody says stop.
+    group: ProcessGroup,
+    callbacks: Callbacks,
+) -> LoopResult:
+    """Train until the budget is spent, the trainer has a reason to stop, or ``should_stop`` says so.
 
-    The stage is evaluated before the first step, every ``every`` steps, and at the end. With a ``state``, the
-    training goes on from it if there is one, and leaves one every ``save_every`` minutes, at the end, and
-    when told to stop. Steps after the last state are made, and told, again after a kill; on the CPU their
-    metrics are bit for bit the same, if no limit is in minutes.
+    Evaluates before the first step, every ``evaluate_every`` steps, and at the end. With a ``state`` folder,
+    the training resumes from the state in it, if any, and saves one every ``save_every`` minutes, at the end,
+    and when stopped. After a kill, the steps since the last saved state are repeated, and their callbacks
+    called again; on the CPU their metrics are bit for bit the same, unless the budget is in minutes.
     """
     keep_freed_memory()
-    loop = _Loop(stage, limits, state, group, hooks)
+    loop = _Loop(trainer, budget, state, group, callbacks)
     saved = loop.budget.elapsed
-    while loop.stopped is None and loop.advance(every):
-        if loop.stopped or loop.budget.elapsed - saved >= save_every * 60:
+    while loop.stop_reason is None and loop.advance(evaluate_every):
+        if loop.stop_reason or loop.budget.elapsed - saved >= save_every * 60:
             saved = loop.budget.elapsed
             loop.save()
-    if loop.stopped is None:
+    if loop.stop_reason is None:
         loop.save()
-    return Ended(steps=loop.step, stopped=loop.stopped or "cancelled", seconds=loop.seconds)
-
-
-_OWN = ("step", "seconds", "pending", "stopped")
+    return LoopResult(steps=loop.step, stop_reason=loop.stop_reason or "cancelled", seconds=loop.seconds)
 
 
 class _Loop:
-    """How far a stage has come, and what is asked and told on the way."""
+    """How far a training is, and the calls to its trainer and callbacks on the way."""
 
     def __init__(
-        self, stage: Stage, limits: Limits, state: StateFolder | None, group: Group, hooks: Hooks
+        self,
+        trainer: Trainer,
+        budget: TrainingBudget,
+        state: StateFolder | None,
+        group: ProcessGroup,
+        callbacks: Callbacks,
     ) -> None:
-        self.stage, self.state, self.group, self.hooks = stage, state, group, hooks
+        self.trainer, self.state, self.group, self.callbacks = trainer, state, group, callbacks
         self.step, self.seconds = 0, 0.0
-        self.pending: dict[str, float] | None = {}  # metrics of the step, not yet told
-        self.stopped: str | None = None  # why the training is over
+        self.pending: dict[str, float] | None = {}  # metrics of a step whose evaluation is still to come
+        self.stop_reason: str | None = None
         if state and state.exists:
             values, tensors = state.load()
-            self.step, self.seconds, self.pending, self.stopped = (values["loop"][name] for name in _OWN)
-            stage.restore(values["stage"], tensors)
-            if group.is_first:
-                hooks.on_resume(self.step)
-        self.budget = Budget(**asdict(limits), spent=self.seconds, clock=group.clock)
+            saved = values["loop"]
+            self.step, self.seconds, self.pending = saved["step"], saved["seconds"], saved["pending"]
+            self.stop_reason = saved["stopped"]
+            trainer.restore(values["stage"], tensors)
+            if group.is_main_process:
+                callbacks.on_resume(self.step)
+        self.budget = BudgetTracker(budget, seconds_spent=self.seconds, clock=group.clock)
 
-    def advance(self, every: int) -> bool:
-        """One step with its evaluation, if one is due; False if told to stop before its end."""
+    def advance(self, evaluate_every: int) -> bool:
+        """One step, with its evaluation if one is due; False if stopped before its end."""
         if self.pending is None:
-            if self.group.told(self.hooks.should_stop):
+            if self.group.broadcast_bool(self.callbacks.should_stop):
                 return False
-            self.pending = self.stage.step(self.step, self.budget.progress(self.step))
+            self.pending = self.trainer.step(self.step, self.budget.progress(self.step))
             self.step += 1
-        stopped = self.budget.exhausted(self.step) or self.stage.over
-        if stopped or self.step % every == 0:
-            found = self.stage.evaluate(self.step, self.hooks.should_stop)
-            if found is None:
+        stop_reason = self.budget.stop_reason(self.step) or self.trainer.stop_reason
+        if stop_reason or self.step % evaluate_every == 0:
+            metrics = self.trainer.evaluate(self.step, self.callbacks.should_stop)
+            if metrics is None:
                 return False
-            self.pending |= found
-            stopped = stopped or self.stage.over
-            self.show()
-        # Every process reads the clock, since it is the first one's: asking is talking.
-        share = 1.0 if stopped else self.budget.progress(self.step)
-        if self.group.is_first:
-            self.hooks.on_step(self.step, share, self.pending)
-        self.pending, self.stopped = None, stopped
+            self.pending |= metrics
+            stop_reason = stop_reason or self.trainer.stop_reason
+            self.show_samples()
+        # Every process must ask for the progress: the main process broadcasts its clock.
+        progress = 1.0 if stop_reason else self.budget.progress(self.step)
+        if self.group.is_main_process:
+            self.callbacks.on_step(self.step, progress, self.pending)
+        self.pending, self.stop_reason = None, stop_reason
         return True
 
-    def show(self) -> None:
-        """Give what the model writes now to whoever reads it."""
-        if not self.group.told(lambda: self.hooks.on_excerpts is not unread):
+    def show_samples(self) -> None:
+        """Generate samples and pass them on, if there is a callback for them."""
+        if not self.group.broadcast_bool(lambda: self.callbacks.on_samples is not None):
             return
-        written = self.stage.excerpts(self.step)
-        if self.group.is_first and written:
-            self.hooks.on_excerpts(self.step, written)
+        samples = self.trainer.generate_samples(self.step)
+        if self.callbacks.on_samples is not None and self.group.is_main_process and samples:
+            self.callbacks.on_samples(self.step, samples)
 
     def save(self) -> None:
-        """Write the state, if there is a folder for it."""
+        """Save the state, if there is a folder for it."""
         self.seconds = self.budget.elapsed
         if self.state is None:
             return
-        tensors = self.stage.tensors()
-        if self.group.is_first:
-            own = {name: getattr(self, name) for name in _OWN}
-            with self.hooks.saving(self.step):
-                values = {"loop": own, "stage": self.stage.values()}
+        tensors = self.trainer.tensors()
+        if self.group.is_main_process:
+            loop = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "pending": self.pending,
+                "stopped": self.stop_reason,
+            }
+            with self.callbacks.save_context(self.step):
+                values = {"loop": loop, "stage": self.trainer.values()}
                 # The evaluation of a step may yet choose its weights as the best, and change the tensors.
                 name = f"step-{self.step}" + ("" if self.pending is None else "-unevaluated")
                 self.state.save(name, values=values, tensors=tensors)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from training.gpt.distributed import part_like, whole
+from training.gpt.distributed import full_tensor, shard_like
 from training.gpt.errors import InputError
 
 _FORMAT = 2
@@ -118,7 +118,7 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
 
     Of tensors shared out over processes, the whole: every process must ask.
     """
-    return {f"{prefix}/{name}": whole(tensor) for name, tensor in _kept(module).items()}
+    return {f"{prefix}/{name}": full_tensor(tensor) for name, tensor in _kept(module).items()}
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def fill_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -
         tensor = tensors.get(f"{prefix}/{name}")
         if tensor is None or tensor.shape != target.shape:
             raise _foreign(f"{prefix}/{name}")
-        target.copy_(part_like(tensor.to(target.device, target.dtype), target))
+        target.copy_(shard_like(tensor.to(target.device, target.dtype), target))
 
 
 def _kept(module: nn.Module) -> dict[str, Tensor]:
@@ -143,7 +143,7 @@ def module_digest(module: nn.Module) -> str:
     digest = blake2b(digest_size=16)
     for name, tensor in _kept(module).items():
         digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
-        flat = whole(tensor).detach().cpu().reshape(-1).contiguous()
+        flat = full_tensor(tensor).detach().cpu().reshape(-1).contiguous()
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
@@ -157,7 +157,7 @@ def optimizer_tensors(
     """
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
-        f"{prefix}/{names[parameter]}/{key}": whole(tensor)
+        f"{prefix}/{names[parameter]}/{key}": full_tensor(tensor)
         for optimizer in optimizers
         for parameter, kept in optimizer.state.items()
         for key, tensor in kept.items()
@@ -183,7 +183,7 @@ def fill_optimizers(
             raise _foreign(name)
         # A copy into fresh memory: what was read need not lie as kernels like it.
         own = torch.empty_like(tensor, device=parameter.device).copy_(tensor)
-        own = part_like(own, parameter) if own.dim() else own
+        own = shard_like(own, parameter) if own.dim() else own
         owners[parameter].state[parameter][key] = own
     for parameter, owner in owners.items():
         if mine and parameter not in owner.state:

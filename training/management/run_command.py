@@ -172,23 +172,23 @@ def execute_distributed(make: Callable[[], Run], out: OutputWrapper) -> None:
     """`execute_or_queue` in each of the processes that torchrun started; only the first speaks."""
     import torch
 
-    from training.gpt.distributed import processes
+    from training.gpt.distributed import process_group
     from training.gpt.errors import InputError
 
     try:
-        with processes() as group:
-            if group.is_first:
+        with process_group() as group:
+            if group.is_main_process:
                 number = 0
                 try:
                     run = make()
                     number = run.pk
                 finally:
-                    group.agreed(torch.tensor(number))
+                    group.broadcast(torch.tensor(number))
                 out.write(describe_result(execute_here(run)))
-            elif number := int(group.agreed(torch.tensor(0))):
+            elif number := int(group.broadcast(torch.tensor(0))):
                 execute_as_helper(number)
     except (InputError, RuntimeError):
-        if group.is_first:
+        if group.is_main_process:
             raise
         # The first process reports the error. Torchrun kills it as soon as another one exits.
         time.sleep(HELPER_EXIT_DELAY)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from training.gpt.config_fields import option
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.scorers import Scorer
@@ -206,7 +206,7 @@ def optimise_policy(
         heldout_prompts=heldout,
         evaluate_every=options.measure_every,
         gold=task.gold,
-        hooks=Hooks(on_step=record),
+        callbacks=Callbacks(on_step=record),
     )
     return points
 

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev, stdev
 
 from training.gpt.config import HardwareConfig
 from training.gpt.model import GPT
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, SimulatedAnnotatorsConfig
 from training.rlhf.evaluation.best_of_n import expected_best
 from training.rlhf.evaluation.win_rate import win_points
@@ -125,7 +125,7 @@ def tune_policy(
     heldout_prompts: Sequence[str],
     evaluate_every: int,
     gold: Scorer | None = None,
-    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
 ) -> GPT:
     """A copy of the task's policy after all steps of a policy gradient against `scorer`."""
     policy = copy.deepcopy(task.policy)
@@ -139,7 +139,7 @@ def tune_policy(
         control=without_early_stopping(evaluate_every, heldout_prompts=len(heldout_prompts)),
         hardware=HardwareConfig(device="cpu"),
         gold=gold,
-        hooks=hooks,
+        callbacks=callbacks,
     )
     return policy
 

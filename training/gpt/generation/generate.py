@@ -14,8 +14,8 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
 
-def never() -> bool:
-    """The ``should_stop`` of those who cannot be stopped."""
+def never_stop() -> bool:
+    """The ``should_stop`` of a call that cannot be stopped."""
     return False
 
 
@@ -28,7 +28,7 @@ def generate(
     pad_id: int,
     samples_per_prompt: int = 1,
     generator: torch.Generator | None = None,
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
     tokenizer: Tokenizer | None = None,
 ) -> Generation:
     """Complete each prompt (ids, that of the token that begins a text included) ``samples_per_prompt`` times.
@@ -101,7 +101,7 @@ def complete(
     samples_per_prompt: int = 1,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
 ) -> list[list[Completion]]:
     """Complete each prompt ``samples_per_prompt`` times.
 

@@ -8,7 +8,7 @@ from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Decoder, evaluating
 from training.gpt.generation.detokenizer import Transcript
-from training.gpt.generation.generate import never, seeded
+from training.gpt.generation.generate import never_stop, seeded
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
@@ -20,7 +20,7 @@ def stream_text(
     sampling: SamplingConfig,
     *,
     generator: torch.Generator | None = None,
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
 ) -> Iterator[str]:
     """Complete ``prompt``; yield the text piece by piece, each as soon as no later token can change it.
 

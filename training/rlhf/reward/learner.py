@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.gpt.devices import autocast
-from training.gpt.distributed import Group, spread, unsynchronised, whole, whole_model
+from training.gpt.distributed import ProcessGroup, full_model, full_tensor, no_sync, wrap_parallel
 from training.gpt.errors import InputError
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
 from training.rlhf.config import RewardConfig
@@ -37,7 +37,7 @@ class RewardLearner:
         *,
         seed: int,
         precision: torch.dtype,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
         self.name, self.model, self.lessons, self.config, self.group = name, model, lessons, config, group
         self.seed, self.precision = seed, precision
@@ -51,7 +51,7 @@ class RewardLearner:
         # A frozen trunk says the same of a text in every epoch: all of them are read once.
         self.states = _states(model, lessons.rows, group, precision) if self.frozen else None
         self.trained: nn.Module = model.head if self.frozen else model
-        self.spread = model if self.frozen else spread(model, model.trunk, config.parallel, group)
+        self.wrapped = model if self.frozen else wrap_parallel(model, model.trunk, config.parallel, group)
         self.optimizer = _optimizer(self.trained, weight_decay=config.weight_decay)
         self._epoch: tuple[int, list[list[int]]] = (-1, [])
 
@@ -64,17 +64,17 @@ class RewardLearner:
         self.model.train(not self.frozen)
         pieces = self._pieces(units)
         for index, piece in enumerate(pieces):
-            with unsynchronised(self.spread, self.model.trunk, last=index == len(pieces) - 1):
+            with no_sync(self.wrapped, self.model.trunk, enabled=index < len(pieces) - 1):
                 loss, found = self._read(piece, divisors)
                 loss.backward()  # type: ignore[no-untyped-call]
             figures += found
-        figures = self.group.mean(figures) * self.group.size
+        figures = self.group.all_reduce_mean(figures) * self.group.world_size
         # The loss is a sum over the processes, the gradients were averaged.
         if self.frozen:
             for weight in self.trained.parameters():
                 assert weight.grad is not None
-                self.group.mean(weight.grad)
-        norm = whole(nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0))
+                self.group.all_reduce_mean(weight.grad)
+        norm = full_tensor(nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0))
         total, right, margin, count = figures.tolist()
         if not math.isfinite(total) or not math.isfinite(norm.item()):
             raise InputError(f"learning_rate: the loss became {total} at step {number + 1}; lower it")
@@ -95,8 +95,8 @@ class RewardLearner:
 
     def _pieces(self, units: list[int]) -> list[list[int]]:
         """This process's units, in pieces; as many pieces in every process, though some may be empty."""
-        share = units[self.group.rank :: self.group.size]
-        count = min(self.config.accumulate, math.ceil(len(units) / self.group.size))
+        share = units[self.group.rank :: self.group.world_size]
+        count = min(self.config.accumulate, math.ceil(len(units) / self.group.world_size))
         return [share[first::count] for first in range(count)]
 
     def _read(self, units: list[int], divisors: Mapping[str, float]) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ class RewardLearner:
         texts = batch.texts if len(batch.texts) else torch.tensor(lessons.texts[0], device=lessons.device)
         with autocast(lessons.device, self.precision):
             if self.states is None:
-                rewards = self.spread([lessons.rows[text] for text in texts.tolist()])  # [T, M]
+                rewards = self.wrapped([lessons.rows[text] for text in texts.tolist()])  # [T, M]
             else:
                 rewards = self.model.read(self.states[texts])
         rewards = rewards.float()
@@ -118,16 +118,16 @@ class RewardLearner:
         loss = lessons.loss(batch, everywhere, divisors, self.copies)
         figures = torch.cat([loss.detach()[None].cpu(), lessons.agreement(batch, everywhere.detach())])
         # Gradients are averaged over the processes, where the loss of the batch is a sum.
-        return loss * self.group.size, figures
+        return loss * self.group.world_size, figures
 
-    def whole(self) -> RewardModel:
+    def full_model(self) -> RewardModel:
         """The model with all of its weights, to measure or to keep; every process must ask."""
-        trunk = whole_model(self.model.trunk)
+        trunk = full_model(self.model.trunk)
         if trunk is self.model.trunk:
             return self.model
         model = RewardModel(trunk, self.model.tokenizer, members=self.model.members)
         for name in ("weight", "bias"):
-            getattr(model.head, name).data = whole(getattr(self.model.head, name)).detach()
+            getattr(model.head, name).data = full_tensor(getattr(self.model.head, name)).detach()
         return model
 
     def weights(self) -> dict[str, Tensor]:
@@ -148,13 +148,13 @@ class RewardLearner:
         fill_optimizers(f"{self.name}-optimizer", self.trained, tensors, self.optimizer)
 
 
-def _states(model: RewardModel, rows: list[list[int]], group: Group, precision: torch.dtype) -> Tensor:
+def _states(model: RewardModel, rows: list[list[int]], group: ProcessGroup, precision: torch.dtype) -> Tensor:
     """The states of all rows, each process having read its share. [N, D]"""
     states = torch.zeros(len(rows), model.trunk.config.width, device=model.trunk.device)
     with autocast(states.device, precision):
-        own = model.all_states(rows[group.rank :: group.size])
-    states[group.rank :: group.size] = own
-    return group.mean(states) * group.size
+        own = model.all_states(rows[group.rank :: group.world_size])
+    states[group.rank :: group.world_size] = own
+    return group.all_reduce_mean(states) * group.world_size
 
 
 def _optimizer(module: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:

@@ -6,7 +6,7 @@ from typing import Any
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, hash_fraction
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
@@ -51,7 +51,7 @@ def learning_curve(
                 comparisons=[pair for pair in comparisons if pair.split_key in some],
                 ratings=[rating for rating in ratings if rating.split_key in some],
                 config=config,
-                hooks=Hooks(should_stop=should_stop),
+                callbacks=Callbacks(should_stop=should_stop),
             )
         except InputError:  # of all the answers it was not raised, so there are too few of them
             break

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.gpt.budget import TrainingBudget
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.distributed import Group, processes
+from training.gpt.distributed import ProcessGroup, process_group
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks, Limits, Stage, run_loop
+from training.gpt.training_loop import Callbacks, Trainer, run_training_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating
@@ -71,7 +72,7 @@ def train_reward_model(
     config: RewardConfig,
     reference_samples: Sequence[tuple[str, str]] = (),
     folder: Path | None = None,
-    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
 ) -> RewardResult:
     """Train on a copy of `trunk` (a policy's) by the loss that the config names; or go on where it was left.
 
@@ -95,8 +96,8 @@ def train_reward_model(
         seed=config.seed,
     )
     device = choose_device(config.device)
-    with processes() as group, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        stage = _RewardStage(trunk, tokenizer, sides, config, device=device, group=group)
+    with process_group() as group, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        stage = _RewardTrainer(trunk, tokenizer, sides, config, device=device, group=group)
         steps = stage.learners[0].steps
         texts = list(dict.fromkeys(text for each in sides.train.examples for text in each.texts))
         some = texts[:: math.ceil(len(texts) / MAX_NORMALISATION_TEXTS)]
@@ -111,17 +112,17 @@ def train_reward_model(
                 "policy": module_digest(trunk),
             }
             state = StateFolder(folder, config, inputs=inputs, free=FREE)
-        ended = run_loop(
+        ended = run_training_loop(
             stage,
-            limits=Limits(minutes=config.minutes, steps=steps),
-            every=config.evaluate_every or math.ceil(steps / 10),
+            budget=TrainingBudget(minutes=config.minutes, steps=steps),
+            evaluate_every=config.evaluate_every or math.ceil(steps / 10),
             save_every=config.save_every,
             state=state,
             group=group,
-            hooks=hooks,
+            callbacks=callbacks,
         )
         model = stage.kept().to(trunk.device).eval()
-        measured = group.is_first and ended.stopped != "cancelled"
+        measured = group.is_main_process and ended.stop_reason != "cancelled"
         best_step = ended.steps if stage.best_step is None else stage.best_step
         reliabilities = stage.reliabilities
         del stage  # The group ends after all that uses it.
@@ -138,7 +139,7 @@ def train_reward_model(
         heldout=sides.heldout_comparisons,
         steps=ended.steps,
         best_step=best_step,
-        stopped=ended.stopped,
+        stopped=ended.stop_reason,
         metrics={
             **figures,
             "steps": ended.steps,
@@ -149,8 +150,9 @@ def train_reward_model(
     )
 
 
-class _RewardStage(Stage):
-    """Training as `run_loop` drives it: one model whose heads learn together, or several models in turn."""
+class _RewardTrainer(Trainer):
+    """Training as `run_training_loop` drives it: one model whose heads learn together, or several models in
+    turn."""
 
     def __init__(
         self,
@@ -160,11 +162,11 @@ class _RewardStage(Stage):
         config: RewardConfig,
         *,
         device: torch.device,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
         self.config, self.device, self.group = config, device, group
         self.precision = choose_precision(config.precision, device)
-        self.over: str | None = None
+        self.stop_reason: str | None = None
         self.best_loss, self.fruitless = math.inf, 0
         self.best_step: int | None = None
         self.best: dict[str, Tensor] = {}
@@ -210,16 +212,16 @@ class _RewardStage(Stage):
         """Measure on what is held out; keep the weights if its loss was never lower."""
         if not self.heldout.kinds:
             return {}
-        models = [learner.whole() for learner in self.learners]
+        models = [learner.full_model() for learner in self.learners]
         figures = torch.full((2,), math.nan, dtype=torch.float64)
-        if self.group.is_first:
+        if self.group.is_main_process:
             # The members judge together, as they will be used.
             with autocast(self.device, self.precision):
                 rewards = torch.cat([model.rewards(self.heldout.rows) for model in models], dim=1)
             figures = self.heldout.measure(rewards.mean(dim=1, keepdim=True))
-        if self.group.told(should_stop):
+        if self.group.broadcast_bool(should_stop):
             return None
-        loss, accuracy = self.group.agreed(figures).tolist()
+        loss, accuracy = self.group.broadcast(figures).tolist()
         if self.may_stop:
             self._judge(number, loss)
         metrics = {"heldout/loss": loss, "heldout/accuracy": accuracy}
@@ -232,7 +234,7 @@ class _RewardStage(Stage):
         else:
             self.fruitless += 1
             if self.fruitless >= self.config.patience:
-                self.over = "patience"
+                self.stop_reason = "patience"
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor for each in self.learners for name, tensor in each.weights().items()}
@@ -242,7 +244,7 @@ class _RewardStage(Stage):
         if self.best:
             for learner in self.learners:
                 learner.fill(self.best)
-        models = [learner.whole() for learner in self.learners]
+        models = [learner.full_model() for learner in self.learners]
         return models[0] if len(models) == 1 else Ensemble(models)
 
     def values(self) -> dict[str, Any]:
@@ -251,7 +253,7 @@ class _RewardStage(Stage):
             "best_loss": self.best_loss,
             "best_step": self.best_step,
             "fruitless": self.fruitless,
-            "over": self.over,
+            "over": self.stop_reason,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -262,7 +264,7 @@ class _RewardStage(Stage):
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go back to what `values` and `tensors` gave."""
         self.best_loss, self.best_step = values["best_loss"], values["best_step"]
-        self.fruitless, self.over = values["fruitless"], values["over"]
+        self.fruitless, self.stop_reason = values["fruitless"], values["over"]
         for learner in self.learners:
             learner.restore(tensors)
         kept = {name: tensor for name, tensor in tensors.items() if name.startswith("best-")}

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from training.gpt.distributed import Group, whole_model
+from training.gpt.distributed import ProcessGroup, full_model
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
-from training.gpt.training_loop import Ended, Written
+from training.gpt.training_loop import LoopResult, Sample
 from training.gpt.training_state import fill_module, module_tensors
 from training.rlhf.config import EarlyStoppingConfig
 from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
@@ -22,7 +22,7 @@ class CheckpointSelector:
     """An examiner, the control that judges what it finds, and the weights of the best version so far."""
 
     def __init__(
-        self, policy: GPT, examiner: HeldoutEvaluator, config: EarlyStoppingConfig, *, group: Group
+        self, policy: GPT, examiner: HeldoutEvaluator, config: EarlyStoppingConfig, *, group: ProcessGroup
     ) -> None:
         """`policy` is the one that is tuned, in place; under FSDP the one whose parts are spread."""
         self.policy, self.examiner, self.group = policy, examiner, group
@@ -38,7 +38,7 @@ class CheckpointSelector:
         more: Callable[[GPT], Mapping[str, Sequence[float]]] = lambda _: {},
     ) -> dict[str, float] | None:
         """Measure the policy after `number` updates; None if told to stop before the end."""
-        policy = whole_model(self.policy)
+        policy = full_model(self.policy)
         found = self.examiner.examine(
             policy, step=number, more=lambda: more(policy), group=self.group, should_stop=should_stop
         )
@@ -51,7 +51,7 @@ class CheckpointSelector:
             }
         return found.metrics()
 
-    def excerpts(self, number: int) -> list[Written]:
+    def generate_samples(self, number: int) -> list[Sample]:
         """What the policy wrote to the first prompts in the evaluation after `number` updates, if there was
         one, with its scores by the best judge there is."""
         found = self._latest
@@ -60,7 +60,7 @@ class CheckpointSelector:
         judge = next((name for name in ("gold", "reward") if name in found.each), None)
         scores = found.each[judge] if judge else [None] * len(found.completions)
         rows = zip(self.examiner.prompts, found.completions, scores, strict=True)
-        return [Written(prompt, text, score) for prompt, text, score in list(rows)[:SHOWN]]
+        return [Sample(prompt, text, score) for prompt, text, score in list(rows)[:SHOWN]]
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go back to a state: the values of its `control`, and its `best` among others."""
@@ -72,7 +72,7 @@ class CheckpointSelector:
         }
 
     def roll_back(
-        self, ended: Ended, *, notes: Sequence[str], metrics: Mapping[str, float] | None = None
+        self, ended: LoopResult, *, notes: Sequence[str], metrics: Mapping[str, float] | None = None
     ) -> TuningResult:
         """Give the policy its best weights, and say what the tuning came to."""
         control = self.control
@@ -81,10 +81,10 @@ class CheckpointSelector:
             raise InputError("cancelled: the tuning was stopped before anything was measured; start it again")
         fill_module("best", self.policy, self.best)
         return TuningResult(
-            policy=whole_model(self.policy),
+            policy=full_model(self.policy),
             best_step=best.step,
             steps=ended.steps,
-            stopped=ended.stopped,
+            stopped=ended.stop_reason,
             before=before,
             after=best,
             heldout_prompts=self.examiner.prompts,

@@ -17,7 +17,7 @@ from training.gpt.config import HardwareConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.gpt.training_state import module_digest
 from training.rlhf.config import DpoConfig, EarlyStoppingConfig
 from training.rlhf.feedback.preferences import Comparison, split_by_prompt
@@ -40,7 +40,7 @@ def dpo(
     gold: Scorer | None = None,
     disagreement: Scorer | None = None,
     folder: Path | None = None,
-    hooks: Hooks = Hooks(),  # noqa: B008
+    callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
     """Tune `policy` in place on comparisons, of which the share `config.heldout` of the prompts is kept back.
 
@@ -71,7 +71,7 @@ def dpo(
         disagreement=disagreement,
         folder=folder,
         inputs={"policy": module_digest(policy) if folder else "", "comparisons": digest},
-        hooks=hooks,
+        callbacks=callbacks,
     )
 
 

@@ -83,7 +83,7 @@ class EarlyStopping:
         self.config = config
         self.before: Evaluation | None = None
         self.best: Evaluation | None = None
-        self.over: str | None = None
+        self.stop_reason: str | None = None
         self.fruitless = 0
         # The last evaluations, twice as many as one window, so that two windows do not overlap.
         self._latest: deque[Evaluation] = deque(maxlen=2 * config.stop_window)
@@ -103,7 +103,7 @@ class EarlyStopping:
         )
         self.fruitless = 0 if better else self.fruitless + 1
         self.best = found if better else self.best
-        self.over = self._watch(found) or self._impatience()
+        self.stop_reason = self._watch(found) or self._impatience()
         return better
 
     def values(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class EarlyStopping:
         return {
             "before": asdict(self.before) if self.before else None,
             "best": asdict(self.best) if self.best else None,
-            "over": self.over,
+            "over": self.stop_reason,
             "fruitless": self.fruitless,
             "latest": [asdict(each) for each in self._latest],
             "peak": self._peak,
@@ -121,7 +121,7 @@ class EarlyStopping:
         """Take over what `values` gave."""
         self.before = Evaluation(**values["before"]) if values["before"] else None
         self.best = Evaluation(**values["best"]) if values["best"] else None
-        self.over, self.fruitless, self._peak = values["over"], values["fruitless"], values["peak"]
+        self.stop_reason, self.fruitless, self._peak = values["over"], values["fruitless"], values["peak"]
         self._latest.clear()
         self._latest.extend(Evaluation(**each) for each in values["latest"])
 

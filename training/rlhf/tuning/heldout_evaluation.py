@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 import torch
 
 from training.gpt.config import SamplingConfig
-from training.gpt.distributed import Group
+from training.gpt.distributed import ProcessGroup
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import evaluating
-from training.gpt.generation.generate import never
+from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.evaluation.win_rate import win_points
@@ -76,15 +76,15 @@ class HeldoutEvaluator:
         *,
         step: int,
         more: Callable[[], Mapping[str, Sequence[float]]] = dict,
-        group: Group = Group(),  # noqa: B008 - frozen
-        should_stop: Callable[[], bool] = never,
+        group: ProcessGroup = ProcessGroup(),  # noqa: B008 - frozen
+        should_stop: Callable[[], bool] = never_stop,
     ) -> Evaluation | None:
         """Measure the policy after `step` updates; None if told to stop before the end.
 
         `more` gives further measures. Under torchrun the first process measures and tells the others; the
-        policy must have all its weights there (`parallel.whole_model`).
+        policy must have all its weights there (`parallel.full_model`).
         """
-        found = self._examine(policy, step, more, should_stop) if group.is_first else None
+        found = self._examine(policy, step, more, should_stop) if group.is_main_process else None
         return told(found, group)
 
     @torch.no_grad()
@@ -146,13 +146,13 @@ class HeldoutEvaluator:
         }
 
 
-def told(found: Evaluation | None, group: Group) -> Evaluation | None:
+def told(found: Evaluation | None, group: ProcessGroup) -> Evaluation | None:
     """The first process's evaluation, in all of them."""
-    if group.size == 1:
+    if group.world_size == 1:
         return found
     written = torch.tensor(list(json.dumps(found and asdict(found)).encode()), dtype=torch.uint8)
-    length = int(group.agreed(torch.tensor(len(written))))
-    written = group.agreed(written if group.is_first else torch.zeros(length, dtype=torch.uint8))
+    length = int(group.broadcast(torch.tensor(len(written))))
+    written = group.broadcast(written if group.is_main_process else torch.zeros(length, dtype=torch.uint8))
     values = json.loads(bytes(written.tolist()))
     return Evaluation(**values) if values else None
 

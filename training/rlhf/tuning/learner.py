@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from training.gpt.devices import autocast
-from training.gpt.distributed import Group, spread, unsynchronised, whole
+from training.gpt.distributed import ProcessGroup, full_tensor, no_sync, wrap_parallel
 from training.gpt.error_hints import is_out_of_memory
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
@@ -51,17 +51,17 @@ class Learner:
         pieces: int,
         precision: torch.dtype,
         parallel: str,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
         self.name, self.module, self.model = name, module.eval(), model
         self.rate, self.clip, self.pieces, self.precision = rate, clip, pieces, precision
-        self.spread = spread(module, model, parallel, group)
+        self.wrapped = wrap_parallel(module, model, parallel, group)
         weights = [weight for weight in module.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.Adam(weights, lr=rate, eps=1e-5, fused=True)
 
     def read(self, rollouts: Rollouts) -> Tensor:
         """What the network says of each token, without gradient. [N, L]"""
-        return read(self.spread, rollouts, pieces=self.pieces, precision=self.precision)
+        return read(self.wrapped, rollouts, pieces=self.pieces, precision=self.precision)
 
     def learn(self, rollouts: Rollouts, loss_of: LossOf, *, share: float) -> tuple[Tensor, Tensor]:
         """One update from the whole batch, at a share of the learning rate.
@@ -72,12 +72,12 @@ class Learner:
         said = []
         for rows in _pieces(rollouts, self.pieces):
             last = rows.stop == len(rollouts.prompts)
-            with unsynchronised(self.spread, self.model, last=last):
-                found = _said(self.spread, rollouts, rows, self.precision)
+            with no_sync(self.wrapped, self.model, enabled=not last):
+                found = _said(self.wrapped, rollouts, rows, self.precision)
             loss = loss_of(rows, found) / self.pieces
             loss.backward()  # type: ignore[no-untyped-call]
             said.append(found.detach())
-        norm = whole(nn.utils.clip_grad_norm_(self.module.parameters(), self.clip or math.inf))
+        norm = full_tensor(nn.utils.clip_grad_norm_(self.module.parameters(), self.clip or math.inf))
         for weights in self.optimizer.param_groups:
             weights["lr"] = self.rate * share
         if norm.isfinite():

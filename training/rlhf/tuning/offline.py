@@ -16,14 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.gpt.budget import TrainingBudget
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.distributed import Group, processes
+from training.gpt.distributed import ProcessGroup, process_group, shard_batch
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Generation
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks, Limits, Stage, Written, run_loop
+from training.gpt.training_loop import Callbacks, Sample, Trainer, run_training_loop
 from training.gpt.training_state import StateFolder
 from training.rlhf.config import EarlyStoppingConfig, OfflineConfig
 from training.rlhf.scorers import Scorer
@@ -106,7 +107,7 @@ def tune_offline(
     disagreement: Scorer | None,
     folder: Path | None,
     inputs: Mapping[str, str],
-    hooks: Hooks,
+    callbacks: Callbacks,
 ) -> TuningResult:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
@@ -139,7 +140,7 @@ def tune_offline(
         watched = replace(control, save_every=1.0)
         given = {**inputs, "control": repr(watched)}
         state = StateFolder(folder, config, given, frozenset({"accumulate", "parallel"}))
-    with processes() as group:
+    with process_group() as group:
         stage = Offline(
             policy,
             material=material,
@@ -150,21 +151,21 @@ def tune_offline(
             precision=choose_precision(hardware.precision, device),
             group=group,
         )
-        ended = run_loop(
+        ended = run_training_loop(
             stage,
-            limits=Limits(minutes=config.minutes, steps=steps),
-            every=control.evaluate_every,
+            budget=TrainingBudget(minutes=config.minutes, steps=steps),
+            evaluate_every=control.evaluate_every,
             save_every=control.save_every,
             state=state,
             group=group,
-            hooks=hooks,
+            callbacks=callbacks,
         )
-        result = stage.watch.roll_back(ended, notes=tuning_notes(ended.stopped, stage.watch))
+        result = stage.watch.roll_back(ended, notes=tuning_notes(ended.stop_reason, stage.watch))
         del stage  # The group ends after all that uses it.
         return result
 
 
-class Offline(Stage):
+class Offline(Trainer):
     """One tuning on fixed texts, from its first step to its last."""
 
     def __init__(
@@ -177,15 +178,11 @@ class Offline(Stage):
         config: OfflineConfig,
         control: EarlyStoppingConfig,
         precision: torch.dtype = torch.float32,
-        group: Group = Group(),  # noqa: B008 - frozen
+        group: ProcessGroup = ProcessGroup(),  # noqa: B008 - frozen
     ) -> None:
         self.material, self.kept_back = material, kept_back
         self.config, self.precision, self.group = config, precision, group
-        if config.batch_size % (group.size * config.accumulate):
-            raise InputError(
-                f"batch_size: {config.batch_size} cannot be shared out evenly among {group.size} processes "
-                f"that accumulate {config.accumulate}; give a multiple of {group.size * config.accumulate}"
-            )
+        self.micro_batches = shard_batch(config.batch_size, accumulate=config.accumulate, group=group)
         self.learner = Learner(
             "policy",
             LogprobModel(policy, temperature=1.0),
@@ -198,7 +195,7 @@ class Offline(Stage):
             group=group,
         )
         self.watch = CheckpointSelector(policy, examiner, control, group=group)
-        self.over: str | None = None
+        self.stop_reason: str | None = None
         # What the reference says of every text, asked once: it never changes. [U, R]
         self.expected: dict[str, Tensor] = {}
 
@@ -211,18 +208,17 @@ class Offline(Stage):
             prompt_at(index, count=count, seed=self.config.seed)
             for index in range(number * size, (number + 1) * size)
         ]
-        share = size // self.group.size
-        mine = batch[self.group.rank * share :][:share]
+        mine = batch[self.micro_batches.start : self.micro_batches.stop]
         total = sum(self.material.weights[unit] for unit in batch)
         found: dict[str, Tensor] = {}
         texts = as_rollouts(
             [text for unit in mine for text in self.material.units[unit]], self.learner.model.device
         )
         _, norm = self.learner.learn(texts, self.loss_of(mine, total, found), share=1 - progress)
-        means = self.group.mean(torch.stack([each.double().cpu() for each in found.values()]))
-        metrics = dict(zip(found, (means * self.group.size).tolist(), strict=True))
+        means = self.group.all_reduce_mean(torch.stack([each.double().cpu() for each in found.values()]))
+        metrics = dict(zip(found, (means * self.group.world_size).tolist(), strict=True))
         if not (norm.isfinite() and means.isfinite().all()):
-            self.over = "diverged"
+            self.stop_reason = "diverged"
         return metrics | {
             "learning_rate": self.learner.rate * (1 - progress),
             "gradient_norm": norm.item(),
@@ -234,7 +230,7 @@ class Offline(Stage):
 
         The learner takes the mean over its pieces, and the processes that over all of them.
         """
-        parts = self.config.accumulate * self.group.size
+        parts = self.config.accumulate * self.group.world_size
 
         def loss(rows: slice, logprobs: Tensor) -> Tensor:
             texts = len(logprobs) * self.config.accumulate // len(mine)  # R
@@ -263,7 +259,7 @@ class Offline(Stage):
         """Measure on the held-out prompts, and on what was kept back of the texts."""
         self.prepare()
         metrics = self.watch.evaluate(number, should_stop, more=self.heldout_metrics)
-        self.over = self.over or self.watch.control.over
+        self.stop_reason = self.stop_reason or self.watch.control.stop_reason
         return metrics
 
     def heldout_metrics(self, policy: GPT) -> dict[str, list[float]]:
@@ -278,13 +274,13 @@ class Offline(Stage):
             found["accuracy"] = figures["accuracy"].tolist()
         return found
 
-    def excerpts(self, number: int) -> list[Written]:
+    def generate_samples(self, number: int) -> list[Sample]:
         """What the policy wrote to the first of the held-out prompts."""
-        return self.watch.excerpts(number)
+        return self.watch.generate_samples(number)
 
     def values(self) -> dict[str, Any]:
         """What the watch has seen."""
-        return {"watch": self.watch.control.values(), "over": self.over}
+        return {"watch": self.watch.control.values(), "over": self.stop_reason}
 
     def tensors(self) -> dict[str, Tensor]:
         """The policy, what its optimiser remembers, the best weights, and what the reference said."""
@@ -295,7 +291,7 @@ class Offline(Stage):
         """Go back to a state."""
         self.learner.restore(tensors)
         self.watch.restore(values["watch"], tensors)
-        self.over = values["over"]
+        self.stop_reason = values["over"]
         self.expected = {
             name.removeprefix("expected/"): tensor.to(self.learner.model.device)
             for name, tensor in tensors.items()
@@ -304,17 +300,17 @@ class Offline(Stage):
 
 
 def reference_logprobs_of(
-    reference: GPT, material: OfflineDataset, *, precision: torch.dtype, group: Group
+    reference: GPT, material: OfflineDataset, *, precision: torch.dtype, group: ProcessGroup
 ) -> Tensor:
     """What the reference says of each unit's texts [U, R]; zeros if nothing needs it. Each process reads its
     share."""
     texts = material.texts
     sums = torch.zeros(len(texts), device=reference.device)
     if material.compares:
-        sums[group.rank :: group.size] = completion_logprobs(
-            reference, texts[group.rank :: group.size], precision=precision
+        sums[group.rank :: group.world_size] = completion_logprobs(
+            reference, texts[group.rank :: group.world_size], precision=precision
         )
-        sums = group.mean(sums.double()).mul(group.size).float()
+        sums = group.all_reduce_mean(sums.double()).mul(group.world_size).float()
     return sums.view(len(material.units), -1) if texts else sums.view(0, 1)
 
 

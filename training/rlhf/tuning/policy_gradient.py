@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.gpt.budget import TrainingBudget
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.distributed import Group, processes, whole_model
+from training.gpt.distributed import ProcessGroup, full_model, process_group
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Ended, Hooks, Limits, Stage, Written, run_loop
+from training.gpt.training_loop import Callbacks, LoopResult, Sample, Trainer, run_training_loop
 from training.gpt.training_state import StateFolder, module_digest
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
 from training.rlhf.kl import AdaptiveKLController, k1
@@ -88,7 +89,7 @@ def finetune(
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     gold: Scorer | None = None,
     folder: Path | None = None,
-    hooks: Hooks = Hooks(),  # noqa: B008
+    callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
     """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
 
@@ -116,7 +117,7 @@ def finetune(
         inputs = {"policy": module_digest(policy), "prompts": blake2b(texts, digest_size=16).hexdigest()}
         inputs |= {"reward": module_digest(judge)} if judge else {}
         state = StateFolder(folder, (config, control), inputs, FREE)
-    with processes() as group, out_of_memory_hint(config):
+    with process_group() as group, out_of_memory_hint(config):
         stage = PolicyGradient(
             policy,
             tokenizer=tokenizer,
@@ -129,21 +130,21 @@ def finetune(
             precision=choose_precision(hardware.precision, device),
             group=group,
         )
-        ended = run_loop(
+        ended = run_training_loop(
             stage,
-            limits=Limits(minutes=config.minutes, steps=config.steps),
-            every=control.evaluate_every,
+            budget=TrainingBudget(minutes=config.minutes, steps=config.steps),
+            evaluate_every=control.evaluate_every,
             save_every=control.save_every,
             state=state,
             group=group,
-            hooks=hooks,
+            callbacks=callbacks,
         )
         result = stage.result(ended)
         del stage  # The group ends after all that uses it.
         return result
 
 
-class PolicyGradient(Stage):
+class PolicyGradient(Trainer):
     """One fine-tune, from its first step to its last."""
 
     def __init__(
@@ -158,7 +159,7 @@ class PolicyGradient(Stage):
         control: EarlyStoppingConfig,
         precision: torch.dtype = torch.float32,
         gold: Scorer | None = None,
-        group: Group = Group(),  # noqa: B008 - frozen
+        group: ProcessGroup = ProcessGroup(),  # noqa: B008 - frozen
     ) -> None:
         judge = scorer if isinstance(scorer, BaseRewardModel) else None
         self.scorer = judge.scorer(config.ensemble) if judge else scorer
@@ -166,7 +167,7 @@ class PolicyGradient(Stage):
         self.config, self.precision, self.group = config, precision, group
         self.device = policy.device
         self.share = share_of_prompts(
-            config.prompts_per_step, pieces=config.accumulate, rank=group.rank, size=group.size
+            config.prompts_per_step, pieces=config.accumulate, rank=group.rank, size=group.world_size
         )
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
@@ -202,7 +203,7 @@ class PolicyGradient(Stage):
         )
         self.baseline: Tensor | None = None
         self.tokens_seen = 0
-        self.over: str | None = None
+        self.stop_reason: str | None = None
 
     def learner(self, name: str, module: nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
         """A network that learns, by the options that policy and value network share."""
@@ -249,11 +250,11 @@ class PolicyGradient(Stage):
         rewards = quality - kl_penalties.sum(dim=1)  # [N]
 
         # 4. Advantages of each token. [N, L]
-        mean_reward = self.group.mean(rewards.mean())
+        mean_reward = self.group.all_reduce_mean(rewards.mean())
         if self.value:
             raw = gae(token_rewards(quality, kl_penalties, mask), values, mask, decay=config.gae_decay)
             returns = raw + values
-            everywhere = self.group.mean(moments(raw, mask))
+            everywhere = self.group.all_reduce_mean(moments(raw, mask))
             advantages = whiten(raw, mask, everywhere, scaled=config.kl_in == "reward")
         else:
             groups = rewards.view(-1, config.samples_per_prompt)  # [P, K]
@@ -284,13 +285,13 @@ class PolicyGradient(Stage):
                 _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
                 figures |= value_metrics(values, returns=returns, mask=mask, norm=value_norm)
         if not norm.isfinite():
-            self.over = DIVERGED
+            self.stop_reason = DIVERGED
 
         # 6. The price of KL follows the KL.
         metrics = self.agreed(figures)
-        if self.over is None:
-            self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.size)
-        self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.size)
+        if self.stop_reason is None:
+            self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.world_size)
+        self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.world_size)
         metrics |= {
             "entropy": entropy_per_token(metrics),
             "kl_coefficient": self.coefficient.value,
@@ -309,7 +310,7 @@ class PolicyGradient(Stage):
         nothing depends on what happened before, nor on which process writes it.
         """
         config, pieces = self.config, []
-        policy = whole_model(self.policy.model)
+        policy = full_model(self.policy.model)
         for place in self.share:
             first = number * config.prompts_per_step + place
             chosen = [
@@ -348,8 +349,8 @@ class PolicyGradient(Stage):
     def check_reading(self, rollouts: Rollouts) -> None:
         """Raise InputError if the policy reads its first samples otherwise than it wrote them."""
         wrong = (self.policy.read(rollouts) - rollouts.generation.logprobs).abs().max()
-        if self.group.mean(wrong) > LOGPROB_TOLERANCE[self.precision]:
-            reader = LogprobModel(whole_model(self.policy.model), temperature=self.config.temperature)
+        if self.group.all_reduce_mean(wrong) > LOGPROB_TOLERANCE[self.precision]:
+            reader = LogprobModel(full_model(self.policy.model), temperature=self.config.temperature)
             raise InputError(diagnose_logprob_mismatch(reader, rollouts))
 
     def policy_loss(
@@ -383,20 +384,20 @@ class PolicyGradient(Stage):
 
     def agreed(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
         """The means over all processes."""
-        means = self.group.mean(torch.stack([each.double().cpu() for each in figures.values()]))
+        means = self.group.all_reduce_mean(torch.stack([each.double().cpu() for each in figures.values()]))
         return dict(zip(figures, means.tolist(), strict=True))
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Measure on the held-out prompts, and keep the weights of the best version inside the KL budget."""
-        if self.over == DIVERGED:
+        if self.stop_reason == DIVERGED:
             return {}  # nothing can be sampled
         metrics = self.watch.evaluate(number, should_stop)
-        self.over = self.over or self.watch.control.over
+        self.stop_reason = self.stop_reason or self.watch.control.stop_reason
         return metrics
 
-    def excerpts(self, number: int) -> list[Written]:
+    def generate_samples(self, number: int) -> list[Sample]:
         """What the policy wrote to the first of the held-out prompts."""
-        return self.watch.excerpts(number)
+        return self.watch.generate_samples(number)
 
     def values(self) -> dict[str, Any]:
         """The coefficient of the KL, the baseline, what was seen and the best so far."""
@@ -404,7 +405,7 @@ class PolicyGradient(Stage):
             "kl_coefficient": self.coefficient.value,
             "baseline": None if self.baseline is None else self.baseline.item(),
             "tokens_seen": self.tokens_seen,
-            "over": self.over,
+            "over": self.stop_reason,
             "watch": self.watch.control.values(),
             "diagnosis": self.diagnosis.values(),
         }
@@ -419,19 +420,19 @@ class PolicyGradient(Stage):
         self.coefficient.value = values["kl_coefficient"]
         kept = values["baseline"]
         self.baseline = None if kept is None else torch.tensor(kept, device=self.device)
-        self.tokens_seen, self.over = values["tokens_seen"], values["over"]
+        self.tokens_seen, self.stop_reason = values["tokens_seen"], values["over"]
         self.watch.restore(values["watch"], tensors)
         self.diagnosis.restore(values["diagnosis"])
         self.policy.restore(tensors)
         if self.value:
             self.value.restore(tensors)
 
-    def result(self, ended: Ended) -> TuningResult:
+    def result(self, ended: LoopResult) -> TuningResult:
         """Roll back to the best version, and say what the tuning came to."""
         best = self.watch.control.best
         return self.watch.roll_back(
             ended,
             notes=self.notes
-            + self.diagnosis.notes(best_step=best.step if best else 0, stopped=ended.stopped),
+            + self.diagnosis.notes(best_step=best.step if best else 0, stopped=ended.stop_reason),
             metrics={"kl_coefficient": self.coefficient.value, "num_tokens": float(self.tokens_seen)},
         )

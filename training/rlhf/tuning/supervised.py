@@ -11,7 +11,7 @@ from training.gpt.config import HardwareConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.gpt.training_loop import Hooks
+from training.gpt.training_loop import Callbacks
 from training.gpt.training_state import module_digest
 from training.rlhf.config import EarlyStoppingConfig, SupervisedConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.feedback.demonstrations import Demonstration
@@ -34,7 +34,7 @@ def supervised(
     gold: Scorer | None = None,
     disagreement: Scorer | None = None,
     folder: Path | None = None,
-    hooks: Hooks = Hooks(),  # noqa: B008
+    callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
     """Tune `policy` in place on demonstrations; the share `config.heldout` of their prompts is kept back.
 
@@ -65,7 +65,7 @@ def supervised(
         disagreement=disagreement,
         folder=folder,
         inputs={"policy": module_digest(policy) if folder else "", "demonstrations": digest},
-        hooks=hooks,
+        callbacks=callbacks,
     )
 
 

@@ -109,7 +109,7 @@ def test_one_goes_on_where_others_were_stopped(shards: Shards, tmp_path: Path, f
         parts.steps += log.steps
         parts.metrics += log.metrics
         assert isinstance(result, PretrainResult)
-        assert result.stopped == ("cancelled" if stop_after > 0 else "steps")
+        assert result.stop_reason == ("cancelled" if stop_after > 0 else "steps")
     assert_same_curves(parts, whole)
 
 
@@ -118,7 +118,7 @@ def test_the_minutes_end_for_all_at_once(shards: Shards, tmp_path: Path) -> None
     first, second = two.results
     assert isinstance(first, PretrainResult)
     assert isinstance(second, PretrainResult)
-    assert first.stopped == second.stopped == "minutes"
+    assert first.stop_reason == second.stop_reason == "minutes"
     assert first.steps == second.steps > 0
 
 
@@ -143,8 +143,5 @@ def test_an_error_in_one_ends_all_and_is_told_by_all(shards: Shards, tmp_path: P
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(shards: Shards, tmp_path: Path) -> None:
     two = both(Trains(shards, tmp_path, batch_size=9, accumulate=3))
-    message = (
-        "batch_size: 9 sequences cannot be shared out evenly among 2 processes that accumulate 3;"
-        " give a multiple of 6"
-    )
+    message = "batch_size: 9 does not divide evenly among 2 processes with accumulate 3; use a multiple of 6"
     assert two.results == [message] * 2

@@ -8,7 +8,7 @@ from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.pretraining import pretrain
 from training.gpt.samples import beginnings
-from training.gpt.training_loop import Hooks, Written
+from training.gpt.training_loop import Callbacks, Sample
 
 
 def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path) -> None:
@@ -17,14 +17,18 @@ def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path
         minutes=0, steps=4, batch_size=8, learning_rate=1e-2, evaluate_every=2, dropout=0.1, device="cpu"
     )
     shards = shards_in(tmp_path / "shards")
-    shown: dict[int, Sequence[Written]] = {}
+    shown: dict[int, Sequence[Sample]] = {}
     plain, watched = Log(), Log()
-    for log, hooks in (
-        (plain, Hooks(on_step=plain)),
-        (watched, Hooks(on_step=watched, on_excerpts=shown.__setitem__)),
+    for log, callbacks in (
+        (plain, Callbacks(on_step=plain)),
+        (watched, Callbacks(on_step=watched, on_samples=shown.__setitem__)),
     ):
         pretrain(
-            splits=shards, tokenizer=TOKENIZER, config=config, folder=tmp_path / str(id(log)), hooks=hooks
+            splits=shards,
+            tokenizer=TOKENIZER,
+            config=config,
+            folder=tmp_path / str(id(log)),
+            callbacks=callbacks,
         )
     assert plain.losses() == watched.losses()
     assert list(shown) == [0, 2, 4]

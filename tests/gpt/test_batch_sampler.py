@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from training.gpt import batch_sampler
-from training.gpt.batch_sampler import Windows, shuffled
+from training.gpt.batch_sampler import BatchSampler
 from training.gpt.corpus.shards import TokenizedSplit
 
 END = 0
@@ -19,11 +19,11 @@ def split_of_lengths(*lengths: int) -> TokenizedSplit:
 
 def first(split: TokenizedSplit, count: int, *, context: int = 8, seed: int = 0) -> torch.Tensor:
     """The inputs of the first ``count`` windows."""
-    return Windows(split, context=context, eos_id=END, seed=seed).read(0, count)[0]
+    return BatchSampler(split, context=context, eos_id=END, seed=seed).read(0, count)[0]
 
 
 def test_targets_are_the_next_tokens() -> None:
-    inputs, targets = Windows(split_of_lengths(3, 4, 5, 6, 7), context=8, eos_id=END, seed=0).read(0, 20)
+    inputs, targets = BatchSampler(split_of_lengths(3, 4, 5, 6, 7), context=8, eos_id=END, seed=0).read(0, 20)
     assert inputs.shape == targets.shape == (20, 8)
     assert inputs.dtype == torch.int64
     assert torch.equal(inputs[:, 1:], targets[:, :-1])
@@ -63,7 +63,7 @@ def test_the_seed_decides_the_order() -> None:
 
 @pytest.mark.parametrize("lengths", [[5] * 40, [300]])
 def test_any_stretch_of_the_order_can_be_read_alone(lengths: list[int]) -> None:
-    windows = Windows(split_of_lengths(*lengths), context=8, eos_id=END, seed=3)
+    windows = BatchSampler(split_of_lengths(*lengths), context=8, eos_id=END, seed=3)
     whole = windows.read(0, 120)[0]
     pieces = [windows.read(start, 7)[0] for start in range(0, 120, 7)]
     assert torch.equal(torch.cat(pieces)[:120], whole)
@@ -75,25 +75,6 @@ def test_documents_are_found_in_whatever_pieces_a_corpus_is_scanned(
 ) -> None:
     split = split_of_lengths(5, 6, 7, 3, last - 1, 4)
     for piece in (1, 3, 1000):
-        monkeypatch.setattr(batch_sampler, "_SCANNED_AT_ONCE", piece)
-        documents = Windows(split, context=8, eos_id=END, seed=0).documents
+        monkeypatch.setattr(batch_sampler, "_SCAN_TOKENS", piece)
+        documents = BatchSampler(split, context=8, eos_id=END, seed=0).document_starts
         assert (documents is None) == (last > 8)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 64, 1000, 4097])
-def test_shuffling_is_a_permutation(count: int) -> None:
-    keys = np.arange(6, dtype=np.uint64)
-    assert sorted(shuffled(np.arange(count), count, keys)) == list(range(count))
-
-
-def test_shuffling_spreads_neighbours_evenly() -> None:
-    """Over many keys, each place is as likely as any other, and where one goes says nothing of the next."""
-    count, draws = 10, 4000
-    keys = np.random.default_rng(0).integers(2**64, size=(draws, 6), dtype=np.uint64)
-    places = np.array([shuffled(np.arange(2), count, each) for each in keys])
-    seen = np.zeros((count, count))
-    np.add.at(seen, (places[:, 0], places[:, 1]), 1)
-    expected = draws / (count * (count - 1))
-    off_diagonal = seen[~np.eye(count, dtype=bool)]
-    chi_square = float(((off_diagonal - expected) ** 2 / expected).sum())
-    assert chi_square < 89 + 4 * (2 * 89) ** 0.5

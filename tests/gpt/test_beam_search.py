@@ -9,7 +9,7 @@ from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
 from training.gpt.generation.detokenizer import Transcript
-from training.gpt.generation.generate import generate, never
+from training.gpt.generation.generate import generate, never_stop
 from training.gpt.generation.sampling import penalise
 
 LETTERS = tiny_tokenizer("abc", kind="char")
@@ -29,7 +29,7 @@ def search(prompts: list[list[int]], beams: int, **options: Any) -> list[list[Hy
         sampling,
         eos_ids=[END],
         pad_id=PAD,
-        should_stop=never,
+        should_stop=never_stop,
         transcripts=transcripts,
     )
 

@@ -1,0 +1,27 @@
+import pytest
+
+from training.gpt.config import PretrainConfig
+from training.gpt.lr_schedule import learning_rate
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    config = PretrainConfig(warmup=0.1, decay=0.4)
+    rates = [learning_rate(progress, config) for progress in (0, 0.05, 0.1, 0.3, 0.6, 0.8, 0.9, 1.0)]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 0.5, 0.25, 0])
+
+
+def test_without_warmup_and_decay_the_rate_is_constant() -> None:
+    config = PretrainConfig(warmup=0, decay=0)
+    assert {learning_rate(progress / 10, config) for progress in range(11)} == {1.0}
+
+
+def test_a_share_of_the_rate_can_be_left_at_the_end() -> None:
+    config = PretrainConfig(warmup=0.0, decay=0.5, final_rate=0.2)
+    assert [learning_rate(progress, config) for progress in (0.5, 0.75, 1.0)] == pytest.approx([1, 0.6, 0.2])
+
+
+def test_a_cosine_falls_all_the_way() -> None:
+    config = PretrainConfig(schedule="cosine", warmup=0.2, decay=0.9, final_rate=0.1)
+    rates = [learning_rate(progress, config) for progress in (0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)]
+    half = 0.9 * (0.5 + 0.5**1.5)
+    assert rates == pytest.approx([0, 0.5, 1, 0.1 + half, 0.55, 0.1 + 0.9 - half, 0.1])
