@@ -36,23 +36,23 @@ class DatabaseClient:
             text=True,
         )
 
-    def begin(self, command: str, *arguments: str) -> None:
+    def send(self, command: str, *arguments: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(json.dumps([command, *arguments]) + "\n")
         self.process.stdin.flush()
 
-    def end(self) -> Any:
+    def receive(self) -> Any:
         assert self.process.stdout
         answer = json.loads(self.process.stdout.readline())
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["answer"]
 
-    def do(self, command: str, *arguments: str) -> Any:
-        self.begin(command, *arguments)
-        return self.end()
+    def call(self, command: str, *arguments: str) -> Any:
+        self.send(command, *arguments)
+        return self.receive()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """Exit as a command does."""
         with self.process as process:
             assert process.stdin
@@ -110,8 +110,8 @@ def fresh_home(homes_folder: Path) -> Path:
     """A home with a cluster, made once, to copy from."""
     home = homes_folder / "fresh"
     client = DatabaseClient(home)
-    client.do("add_row")
-    client.leave()
+    client.call("add_row")
+    client.exit()
     return home
 
 
