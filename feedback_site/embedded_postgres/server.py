@@ -105,7 +105,7 @@ class Server:
             self._lock = lock(path, exclusive=False, wait=True)
         except OSError as error:
             raise EmbeddedPostgresError(
-                f"The database cannot be kept in {self.folder}: {error.strerror}. Set HONE_HOME to a folder"
+                f"The database cannot be stored in {self.folder}: {error.strerror}. Set HONE_HOME to a folder"
                 " that you can write to, or DATABASE_URL=postgres://user:password@host/name."
             ) from error
 
