@@ -12,7 +12,7 @@ from labeling.models import Sample
 from tests.gpt import published
 from tests.training.factories import execute_run, make_policy, make_project, make_reward
 from training import artifacts
-from training.execution.versions import load_policy
+from training.execution.model_loading import load_policy
 from training.models import ModelVersion, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]

@@ -21,8 +21,8 @@ from tests.training.factories import (
 )
 from training.execution.attempt import StopReason
 from training.execution.executor import execute
+from training.execution.model_loading import load_reward
 from training.execution.simulated_annotators import answer_open_tasks
-from training.execution.versions import load_reward
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.models import ModelVersion, Run
 from training.reports.task_priorities import task_priorities

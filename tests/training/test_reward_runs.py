@@ -17,8 +17,8 @@ from tests.training.test_torchrun import options, torchrun
 from training import runs
 from training.execution import reference_samples
 from training.execution.executor import execute
+from training.execution.model_loading import load_reward
 from training.execution.simulated_annotators import answer_open_tasks
-from training.execution.versions import load_reward
 from training.models import ModelVersion, Run
 from training.rlhf.config import SimulatedAnnotatorsConfig
 

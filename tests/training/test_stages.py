@@ -19,8 +19,8 @@ from tests.training.factories import (
 )
 from training import artifacts, runs
 from training.execution.executor import execute
+from training.execution.model_loading import load_policy
 from training.execution.simulated_annotators import answer_open_tasks
-from training.execution.versions import load_policy
 from training.models import ModelVersion, Run
 from training.rlhf.config import SimulatedAnnotatorsConfig
 

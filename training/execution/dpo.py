@@ -5,10 +5,10 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.model_loading import load_policy
 from training.execution.result import RunResult
 from training.execution.train_reward import load_feedback
 from training.execution.tuning import evaluation_scorers, prompt_texts, training_snapshot, tuning_result
-from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig
 from training.gpt.distributed import process_group
 from training.gpt.tokenizer import Tokenizer

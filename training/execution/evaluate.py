@@ -7,8 +7,8 @@ from training.execution import head_to_head
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import tokenize_split
+from training.execution.model_loading import load_policy
 from training.execution.result import RunResult
-from training.execution.versions import load_policy
 from training.gpt.config import EvaluationConfig, HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
 from training.gpt.evaluation import evaluate

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.model_loading import load_policy, load_reward, load_scorer
 from training.execution.result import RunResult
 from training.execution.tuning import prompt_texts, tuning_result
-from training.execution.versions import load_policy, load_reward, load_scorer
 from training.gpt.config import HardwareConfig
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run

@@ -21,8 +21,8 @@ from training.execution.comparison_metrics import (
 )
 from training.execution.configs import config_of
 from training.execution.json_safe import json_safe
+from training.execution.model_loading import load_for_generation, load_scorer
 from training.execution.result import RunResult
-from training.execution.versions import load_generator, load_scorer
 from training.forms.judges import PEOPLE, parse_judges
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
@@ -191,7 +191,7 @@ def write_completions(
         return []
     attempt.raise_if_stopped()
     attempt.report(f"sampling {version.name}")
-    model, tokenizer = load_generator(version, config_of(HardwareConfig, run))
+    model, tokenizer = load_for_generation(version, config_of(HardwareConfig, run))
     completions = complete(
         model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
     )

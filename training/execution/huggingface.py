@@ -6,7 +6,7 @@ from pathlib import Path
 from django.db import transaction
 
 from training import artifacts
-from training.execution.versions import load_policy
+from training.execution.model_loading import load_policy
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import ExportConfig
 from training.gpt.huggingface.import_export import export_folder, import_folder

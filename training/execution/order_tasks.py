@@ -10,8 +10,8 @@ from labeling.models import Project, Task
 from labeling.task_priorities import Placed, order_tasks, orderable
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.model_loading import load_reward
 from training.execution.result import RunResult
-from training.execution.versions import load_reward
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.errors import InputError

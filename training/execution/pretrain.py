@@ -5,9 +5,9 @@ from pathlib import Path
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import prepare_corpus
+from training.execution.model_loading import load_policy
 from training.execution.result import NewVersion, RunResult
 from training.execution.tuning import MAX_EXAMPLES
-from training.execution.versions import load_policy
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
 from training.gpt.corpus.prepare import Prepared

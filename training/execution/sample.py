@@ -11,8 +11,8 @@ from labeling.tasks import create_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.json_safe import json_safe
+from training.execution.model_loading import load_for_generation
 from training.execution.result import RunResult
-from training.execution.versions import load_generator
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.generation.generate import complete
 from training.models import Run
@@ -31,7 +31,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     assert policy.generator is not None
     generator = policy.generator
     attempt.report("loading the policy")
-    model, tokenizer = load_generator(policy, config_of(HardwareConfig, run))
+    model, tokenizer = load_for_generation(policy, config_of(HardwareConfig, run))
     prompts = select_prompts(project, count=run.parameters["tasks"])
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.model_loading import load_policy
 from training.execution.result import RunResult
 from training.execution.train_reward import from_row, load_feedback, training_rows
 from training.execution.tuning import (
@@ -17,7 +18,6 @@ from training.execution.tuning import (
     training_snapshot,
     tuning_result,
 )
-from training.execution.versions import load_policy
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import choose_device
 from training.gpt.distributed import ProcessGroup, process_group

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from labeling import preferences
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
+from training.execution.model_loading import load_policy, load_scorer
 from training.execution.reference_samples import reference_samples
 from training.execution.result import NewVersion, RunResult
-from training.execution.versions import load_policy, load_scorer
 from training.gpt.distributed import process_group
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from labeling.models import PreferenceSnapshot, Project
+from training.execution.model_loading import load_reward, load_scorer
 from training.execution.result import NewVersion, RunResult
 from training.execution.train_reward import freeze_snapshot
-from training.execution.versions import load_reward, load_scorer
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.devices import choose_device
 from training.gpt.distributed import ProcessGroup

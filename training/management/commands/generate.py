@@ -74,10 +74,10 @@ class Command(SiteCommand):
         **options: Any,  # noqa: ARG002
     ) -> None:
         """Generate all completions in batches, then print them."""
-        from training.execution.versions import load_generator
+        from training.execution.model_loading import load_for_generation
         from training.gpt.generation.generate import complete
 
-        model, tokenizer = load_generator(form.cleaned_data["policy"], form.config(HardwareConfig))
+        model, tokenizer = load_for_generation(form.cleaned_data["policy"], form.config(HardwareConfig))
         written = complete(
             model,
             tokenizer,
@@ -101,13 +101,13 @@ class Command(SiteCommand):
         **options: Any,  # noqa: ARG002
     ) -> None:
         """Generate one completion after another, printing tokens as they come."""
-        from training.execution.versions import load_generator
+        from training.execution.model_loading import load_for_generation
         from training.gpt.generation.decoding import rooms_for
         from training.gpt.generation.generate import seeded
         from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
-        model, tokenizer = load_generator(form.cleaned_data["policy"], form.config(HardwareConfig))
+        model, tokenizer = load_for_generation(form.cleaned_data["policy"], form.config(HardwareConfig))
         rooms_for(model, [tokenizer.prompt(prompt) for prompt in prompts], sampling)  # refuse before printing
         generator = seeded(sampling, model.device)
         for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:

@@ -295,8 +295,8 @@ class Loop:
         bar = tqdm(total=wanted, desc="answers", disable=None, leave=False)
         with bar:
             if self.scorer:
+                from training.execution.model_loading import load_scorer
                 from training.execution.simulated_annotators import answer_open_tasks
-                from training.execution.versions import load_scorer
 
                 answer_open_tasks(
                     self.project,

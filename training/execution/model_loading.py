@@ -18,7 +18,7 @@ def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
         return load_checkpoint(folder)
 
 
-def load_generator(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
+def load_for_generation(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
     """A policy version for generation only, on the chosen device and in its precision."""
     device = choose_device(hardware.device)
     model, tokenizer = load_policy(version)
