@@ -34,8 +34,11 @@ def answered_by(*names: str, slug: str = "stories") -> tuple[Project, list[User]
 def test_figures_about_the_person_leave_runs_and_versions() -> None:
     project, (ann, bob) = answered_by("ann", "bob")
     rows: list[dict[str, Any]] = [{"annotator": str(each.pk), "reliability": 0.9} for each in (ann, bob)]
-    said = [{"annotator": each.get_username(), "answers": 3, "rate": 0.5} for each in (ann, bob)]
-    judges: list[dict[str, Any]] = [{"judge": "people", "won": None, "annotators": said}, {"judge": "taste"}]
+    annotator_rows = [{"annotator": each.get_username(), "answers": 3, "rate": 0.5} for each in (ann, bob)]
+    judges: list[dict[str, Any]] = [
+        {"judge": "people", "won": None, "annotators": annotator_rows},
+        {"judge": "taste"},
+    ]
     reward = make_version("taste", kind=Run.Kind.TRAIN_REWARD, project=project, metrics={"annotators": rows})
     evaluation = Run.objects.create(
         kind=Run.Kind.EVALUATE, project=project, status=Run.Status.SUCCEEDED, metrics={"judges": judges}
@@ -45,7 +48,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
     evaluation.refresh_from_db()
     assert reward.run is not None
     assert reward.metrics["annotators"] == reward.run.metrics["annotators"] == rows[1:]
-    assert evaluation.metrics["judges"] == [judges[0] | {"annotators": said[1:]}, judges[1]]
+    assert evaluation.metrics["judges"] == [judges[0] | {"annotators": annotator_rows[1:]}, judges[1]]
 
 
 def test_a_run_that_learned_meanwhile_keeps_no_figures_about_the_person() -> None:

@@ -54,10 +54,10 @@ def test_the_dashboard_tells_of_each_project_where_its_loop_stands(as_admin: Cli
     measured.begin()
     measured.finish(Run.Status.SUCCEEDED, metrics=won)
     page = text(as_admin, DASHBOARD)
-    for said in ("Letters", "<strong>6</strong> <small>of 1,000", "73 %", "62%", "over base, by people",
+    for expected in ("Letters", "<strong>6</strong> <small>of 1,000", "73 %", "62%", "over base, by people",
                  "base</a> in production", "2 answers in the last 14 days, 2 of them today",
                  "Open a gate for base-2"):  # fmt: skip
-        assert said in page
+        assert expected in page
     assert reverse("training:open_gate", args=["base-2"]) in page
 
 
@@ -130,9 +130,9 @@ def test_the_loop_page_shows_its_stages_versions_and_rounds(as_admin: Client) ->
     ended(current.train_reward, Run.Status.FAILED, "Out of memory.")
     rounds.advance(project)
     page = text(as_admin, reverse("training:loop", args=[project.slug]))
-    for said in ("Being answered", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
+    for expected in ("Being answered", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
                  "Answers in the last 14 days"):  # fmt: skip
-        assert said in page
+        assert expected in page
 
 
 def test_a_new_project_is_not_taken_for_one(as_admin: Client) -> None:

@@ -1,4 +1,4 @@
-"""A failed run says what to do, and what its process said last is kept."""
+"""A failed run shows a hint, and the last lines of its process's standard error are logged."""
 
 import asyncio
 from collections import deque
@@ -74,7 +74,7 @@ def test_the_last_words_of_a_crashed_process_stand_in_the_log_once() -> None:
 
 
 def test_what_a_child_says_is_passed_on_and_its_end_remembered(capsys: pytest.CaptureFixture[str]) -> None:
-    async def said(text: bytes) -> deque[str]:
+    async def forwarded(text: bytes) -> deque[str]:
         stream, last = asyncio.StreamReader(limit=100), deque[str](maxlen=2)
         stream.feed_data(text)
         stream.feed_eof()
@@ -82,6 +82,6 @@ def test_what_a_child_says_is_passed_on_and_its_end_remembered(capsys: pytest.Ca
         return last
 
     endless = b"." * 250
-    last = asyncio.run(said(b"one\ntwo\nthree\n" + endless))
+    last = asyncio.run(forwarded(b"one\ntwo\nthree\n" + endless))
     assert "".join(last).endswith(".")
     assert capsys.readouterr().err == "one\ntwo\nthree\n" + endless.decode()

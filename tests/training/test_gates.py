@@ -77,10 +77,10 @@ def give(assignment: Assignment, letter: str) -> None:
     if letter == "s":
         queue.skip(assignment)
         return
-    queue.submit(assignment, said(assignment, letter), client_key="k")
+    queue.submit(assignment, answer_for(assignment, letter), client_key="k")
 
 
-def said(assignment: Assignment, letter: str) -> Answer:
+def answer_for(assignment: Assignment, letter: str) -> Answer:
     if letter == "x":
         return Answer(all_bad=True)
     better = {"+": " good", "-": " poor", "=": ""}[letter]
@@ -270,7 +270,7 @@ def test_an_answer_that_is_revised_counts_as_it_is_now() -> None:
     gate, ann = opened(heldout=3), annotator()
     answer(gate, ann, "+-")
     first = Assignment.objects.order_by("finished")[0]
-    queue.revise(first, said(first, "="), client_key="again")
+    queue.revise(first, answer_for(first, "="), client_key="again")
     assert evidence_of(gate).points == [0.5, 0.0]
 
 

@@ -78,7 +78,7 @@ def test_scorers_judge_what_both_wrote_to_heldout_prompts() -> None:
     assert row(run, "taste")["score"] != row(run, "taste")["score_against"]
     heldout = set(Project.objects.get().prompts.filter(split="heldout").values_list("text", flat=True))
     assert {example["prompt"] for example in run.metrics["examples"]} == heldout
-    assert {said["judge"] for said in run.metrics["examples"][0]["verdicts"]} == {
+    assert {verdict["judge"] for verdict in run.metrics["examples"][0]["verdicts"]} == {
         "taste",
         "story-reward-function",
     }
@@ -96,8 +96,8 @@ def test_the_rate_is_that_of_the_points_shown() -> None:
     points = [example["verdicts"][0]["points"] for example in run.metrics["examples"]]
     assert row(run, "taste")["won"]["rate"] == pytest.approx(sum(points) / 6)
     for example in run.metrics["examples"]:
-        said = example["verdicts"][0]
-        assert (said["score"] > said["score_against"]) == (said["points"] == 1)
+        verdict = example["verdicts"][0]
+        assert (verdict["score"] > verdict["score_against"]) == (verdict["points"] == 1)
 
 
 def test_blind_tasks_hold_a_sample_of_each_version_for_heldout_prompts() -> None:
@@ -157,11 +157,11 @@ def test_scorers_are_held_against_what_people_said() -> None:
     run = compared(judge="people,taste")
     agreed = row(run, "taste")["agreement"]
     assert agreed["count"] == 6
-    said = [
+    verdict = [
         {each["judge"]: each["points"] for each in example["verdicts"]}
         for example in run.metrics["examples"][:6]
     ]
-    assert agreed["rate"] == pytest.approx(sum(each["taste"] == each["people"] for each in said) / 6)
+    assert agreed["rate"] == pytest.approx(sum(each["taste"] == each["people"] for each in verdict) / 6)
 
 
 @pytest.mark.parametrize("feedback", ["rank", "score"])

@@ -56,7 +56,7 @@ def test_simulated_people_answer_every_kind_that_compares(
     if kind != "best":  # which breaks ties by the order shown
         assert all(row["chosen"].count("a") > row["rejected"].count("a") for row in rows)
     assert {row["margin"] > 0 for row in rows} == {kind == "pair"}
-    assert all(list(said.criteria) == criteria for said in Judgement.objects.all())
+    assert all(list(judgement.criteria) == criteria for judgement in Judgement.objects.all())
 
 
 def test_simulated_people_cannot_rewrite() -> None:

@@ -1,4 +1,4 @@
-"""The end of a run is told to its owner, by e-mail and webhook too where these are configured, and once."""
+"""The owner is notified of the end of a run once, also by e-mail and webhook if these are configured."""
 
 import asyncio
 import base64
@@ -148,7 +148,7 @@ def test_a_webhook_that_refuses_is_tried_again_and_the_log_says_so(hook: Hook, s
     notifications.queue_due_notifications()
     with pytest.raises(notifications.DeliveryError, match=str(status)):
         sent_by_the_queue()
-    assert "webhook notice" in run.log.get().text
+    assert "webhook notification" in run.log.get().text
     assert isinstance(jobs.send_notification.retry_strategy, RetryStrategy)
     hook.status = 204
     sent_by_the_queue()

@@ -50,14 +50,14 @@ def test_the_command_orders_and_says_what_it_did() -> None:
     make_reward("ensemble", members=4)
     out = StringIO()
     call_command("order_tasks", "--project=letters", "--reward=ensemble", stdout=out)
-    said = out.getvalue()
-    assert "40 waiting tasks put in order by disagreement: " in said
+    output = out.getvalue()
+    assert "40 waiting tasks put in order by disagreement: " in output
     tasks = ordered(project)
     assert [task.priority for task in tasks] == list(range(1, 41))
     chosen = [task for task in tasks if task.choice == Task.Choice.DISAGREEMENT]
     assert {task.choice for task in tasks} == {Task.Choice.DISAGREEMENT, Task.Choice.RANDOM}
-    assert f"disagreement: {len(chosen)} chosen, {40 - len(chosen)} at random" in said
-    assert "Usefulness of what is asked first: 0.0" in said
+    assert f"disagreement: {len(chosen)} chosen, {40 - len(chosen)} at random" in output
+    assert "Usefulness of what is asked first: 0.0" in output
     values = [task.usefulness for task in chosen]
     assert values == sorted(values, key=lambda value: -(value or 0))
     assert {task.usefulness for task in tasks if task.choice == Task.Choice.RANDOM} == {None}
@@ -91,11 +91,11 @@ def test_people_get_the_tasks_in_the_order_and_what_they_have_begun_is_not_moved
     expected = [task.pk for task in ordered(project) if task != begun]
     given: list[int] = []
 
-    def taste(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
+    def score_by_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
         return [float(text.count("a")) for text in completions]
 
     people = SimulatedAnnotatorsConfig(count=1, noise=0.0)
-    answer_open_tasks(project, taste, people, on_answer=lambda _: given.append(0))
+    answer_open_tasks(project, score_by_a, people, on_answer=lambda _: given.append(0))
     answered = project.tasks.filter(assignments__state="submitted").order_by("assignments__finished")
     assert list(answered.values_list("pk", flat=True)) == expected
     assert len(given) == 19

@@ -1,4 +1,4 @@
-"""`manage.py prepare_corpus`: what it tells, and that the runs find what it made."""
+"""`manage.py prepare_corpus`: the statistics it prints, and that runs reuse the prepared corpus."""
 
 from io import StringIO
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.training.factories import execute_run, make_policy
 from training.models import Run
 
 
-def told(**options: object) -> str:
+def corpus_report(**options: object) -> str:
     """What the command prints."""
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     output = StringIO()
@@ -30,7 +30,7 @@ def test_it_tells_what_is_in_a_corpus(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(50)) + "line number 1\n"
     )
-    text = told(source=path, tokenizer="word", documents="line", min_length=14)
+    text = corpus_report(source=path, tokenizer="word", documents="line", min_length=14)
     assert text.splitlines()[0] == f"{path}: 40 documents"
     splits = [figures(text, name) for name in ("train", "validation", "test")]
     assert [int(split[1]) for split in splits] == [32, 4, 4]
@@ -44,18 +44,18 @@ def test_it_tells_what_is_in_a_corpus(tmp_path: Path) -> None:
 def test_the_unknown_rate_is_that_of_all_splits(tmp_path: Path) -> None:
     write(tmp_path / "train.txt", "a b c\n")
     write(tmp_path / "valid.txt", "a x y z\nc\n")
-    assert figures(told(source=tmp_path, tokenizer="word"), "unknown")[1] == "37.50%"
+    assert figures(corpus_report(source=tmp_path, tokenizer="word"), "unknown")[1] == "37.50%"
 
 
 def test_it_tells_that_it_was_ready(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(50)))
-    first, second = told(source=path), told(source=path)
+    first, second = corpus_report(source=path), corpus_report(source=path)
     assert "made in" in first
     assert figures(second, "reused")[-1] == figures(first, "prepared in")[-1]
 
 
 def test_wikitext_at_word_level() -> None:
-    text = told(source=shared("wikitext-2/valid.txt"), tokenizer="word", vocab_size=20_000)
+    text = corpus_report(source=shared("wikitext-2/valid.txt"), tokenizer="word", vocab_size=20_000)
     assert "60 documents" in text
     assert [figures(text, name)[1] for name in ("train", "validation", "test")] == ["48", "6", "6"]
 
@@ -72,7 +72,7 @@ def test_wikitext_at_word_level() -> None:
 )
 def test_a_bad_option_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CommandError, match=message) as caught:
-        told(**options)
+        corpus_report(**options)
     assert "\n" not in str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_a_bad_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         CommandError, match=r"a\.txt: holds one document, and there must be another"
     ) as caught:
-        told(source=path)
+        corpus_report(source=path)
     assert "\n" not in str(caught.value)
 
 
@@ -89,7 +89,7 @@ def test_a_bad_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_jobs_left")
 def test_a_run_finds_what_was_prepared(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(200)))
-    told(source=path, vocab_size=300)
+    corpus_report(source=path, vocab_size=300)
     (folder,) = Path(settings.CORPORA).iterdir()
     before = folder.stat().st_mtime_ns
     options: dict[str, Any] = {"context": 16, "batch_size": 4, "steps": 2, "minutes": 0}

@@ -89,7 +89,7 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
     base, reward, policy = make_tuned_versions(project, freeze(project))
     assert provenance.count_deleted(policy) == 0
     provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
-    anew = make_version(
+    retrained = make_version(
         "taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=freeze(project)
     )
     again = make_version(
@@ -99,7 +99,7 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
         policy=base,
         snapshot=reward.run.snapshot if reward.run else None,
     )
-    everyone = [base, reward, policy, anew, again]
+    everyone = [base, reward, policy, retrained, again]
     assert provenance.count_deleted_by_version(everyone) == {reward.pk: 2, policy.pk: 2}
     assert provenance.find_sources(policy).deleted == 2
 
@@ -214,16 +214,16 @@ def test_the_page_of_an_answer_shows_it_with_its_versions_and_what_it_shaped(cli
 def test_an_answer_to_a_task_that_the_reader_may_still_be_given_is_hidden(client: Client) -> None:
     project = make_project()
     [task] = make_tasks(project, 1, need=2)
-    said = says(annotator(), task, Answer(ranks=(1, 2, 3), comment="The first is kind"))
+    annotation = says(annotator(), task, Answer(ranks=(1, 2, 3), comment="The first is kind"))
     client.force_login(admin())
     for address in (
-        reverse("training:answer", args=[said.pk]),
+        reverse("training:answer", args=[annotation.pk]),
         reverse("training:answers", args=[project.slug]),
     ):
         page = client.get(address).content.decode()
         assert "you may still get this task" in page.lower()
         assert "kind" not in page
-    shown = client.get(reverse("training:answer", args=[said.pk]), {"show": "1"}).content.decode()
+    shown = client.get(reverse("training:answer", args=[annotation.pk]), {"show": "1"}).content.decode()
     assert "The first is kind" in shown
 
 
@@ -234,8 +234,8 @@ def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> No
     [prompt] = add_prompts(project, ["Once"], "heldout")
     texts = {version.generator: f" {version.name}" for version in versions if version.generator}
     create_blind_tasks(project=project, completions=[(prompt, texts)])
-    said = answered(annotator(), project, Answer(ranks=(1, 2)))
-    assert provenance.influence_of(said).gates == [gate]
+    annotation = answered(annotator(), project, Answer(ranks=(1, 2)))
+    assert provenance.influence_of(annotation).gates == [gate]
 
 
 def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""A run that was stopped before its end goes on from the state it saved, as if nothing had happened."""
+"""A stopped run resumes from its saved state, with the same result as an uninterrupted one."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ QUICK: dict[str, Any] = QUICK_PRETRAIN | {
 
 
 def stopped_at(run: Run, step: int, *, reason: StopReason = StopReason.CANCELLED) -> Run:
-    """Execute a run until it has done so many steps, and tell it to stop there."""
+    """Execute a run and stop it after a number of steps."""
     attempts: list[Attempt] = []
 
     def observe(progress: float, message: str, metrics: dict[str, float]) -> None:
@@ -178,12 +178,12 @@ def test_a_command_that_is_interrupted_saves_and_says_how_to_go_on(
     with command(tmp_path, "pretrain", *options(asked)) as process:
         assert eventually(lambda: Run.objects.filter(points__step__gte=1).exists())
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     run = Run.objects.get()
-    assert process.returncode == code, said
+    assert process.returncode == code, stderr
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step is not None
-    assert f"manage.py resume {run.pk}" in said.splitlines()[-1]
+    assert f"manage.py resume {run.pk}" in stderr.splitlines()[-1]
 
 
 def test_a_killed_command_is_found_and_resumed_by_another(tmp_path: Path) -> None:

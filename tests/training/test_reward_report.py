@@ -116,12 +116,12 @@ def test_all_that_is_drawn_lies_in_the_picture() -> None:
 
 
 def test_the_command_tells_the_same_in_aligned_lines_and_no_lists() -> None:
-    said = describe_result(finished())
-    assert "This model            71%" in said
-    assert "ann        51%          41 to 55%      77" in said
-    assert "Overconfident" in said
-    assert "{" not in said
-    assert "[" not in said
+    output = describe_result(finished())
+    assert "This model            71%" in output
+    assert "ann        51%          41 to 55%      77" in output
+    assert "Overconfident" in output
+    assert "{" not in output
+    assert "[" not in output
 
 
 def test_people_of_a_project_go_by_their_names(client: Client) -> None:

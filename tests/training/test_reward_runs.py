@@ -130,8 +130,8 @@ def test_what_cannot_be_learned_is_refused_by_the_option(asked: list[str], says:
 def test_two_processes_make_one_reward_model_with_the_losses_of_one(tmp_path: Path) -> None:
     ranked()
     with torchrun(tmp_path, "train_reward", *options(QUICK), "--name=two") as process:
-        _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
     two = ModelVersion.objects.get(name="two").run
     assert two is not None
     one = execute_run(Run.Kind.TRAIN_REWARD, name="one", **QUICK)

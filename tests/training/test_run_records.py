@@ -1,4 +1,4 @@
-"""A run tells of itself as it goes on: its stages, what its model writes, what it uses, how it ended."""
+"""What a run records: stages, samples, resource usage and how it ended."""
 
 import logging
 import warnings
@@ -81,13 +81,13 @@ def test_warnings_and_what_training_logs_stand_in_the_log() -> None:
             warnings.simplefilter("always")
             warnings.warn("slow path", UserWarning, stacklevel=1)
         attempt.run.finish(Run.Status.FAILED, error="It broke.")
-    said = lines(attempt.run)
-    assert ("warning", "odd: 3") in said
-    assert [text for level, text in said if "slow path" in text and level == "warning"]
-    assert "not ours" not in str(said)
-    assert said[-1] == ("error", "Failed: It broke.")
+    log_lines = lines(attempt.run)
+    assert ("warning", "odd: 3") in log_lines
+    assert [text for level, text in log_lines if "slow path" in text and level == "warning"]
+    assert "not ours" not in str(log_lines)
+    assert log_lines[-1] == ("error", "Failed: It broke.")
     logging.getLogger("training.elsewhere").warning("after the end")
-    assert len(lines(attempt.run)) == len(said)
+    assert len(lines(attempt.run)) == len(log_lines)
 
 
 def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
@@ -105,10 +105,10 @@ def test_an_endless_log_is_cut_but_keeps_how_it_ended(monkeypatch: pytest.Monkey
         for number in range(20):
             logging.getLogger("training").warning("again %s", number)
         attempt.run.finish(Run.Status.FAILED, error="Enough.")
-    said = [text for _, text in lines(attempt.run)]
-    assert len(said) == 6
-    assert "left out" in said[-2]
-    assert said[-1] == "Failed: Enough."
+    log_lines = [text for _, text in lines(attempt.run)]
+    assert len(log_lines) == 6
+    assert "left out" in log_lines[-2]
+    assert log_lines[-1] == "Failed: Enough."
 
 
 def test_a_crash_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

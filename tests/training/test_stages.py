@@ -30,7 +30,7 @@ QUICK_STEPS: dict[str, Any] = {"batch_size": 4, "steps": 40, "minutes": 0}
 
 
 def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-    """A taste for the letter a."""
+    """A scorer that likes the letter a."""
     return [float(text.count("a")) for text in completions]
 
 

@@ -67,8 +67,8 @@ def processes_with(word: str) -> list[int]:
 @pytest.mark.slow
 def test_two_processes_make_one_version_with_the_losses_of_one_process(tmp_path: Path) -> None:
     with torchrun(tmp_path, "pretrain", *options(QUICK), "--name=two") as process:
-        out, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        out, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
     assert out.count("made two") == 1
     two = Run.objects.get()
     one = execute_run(Run.Kind.PRETRAIN, name="one", **QUICK)
@@ -80,9 +80,9 @@ def test_two_processes_make_one_version_with_the_losses_of_one_process(tmp_path:
 @pytest.mark.slow
 def test_an_error_ends_both_processes_with_one_line(tmp_path: Path) -> None:
     with torchrun(tmp_path, "pretrain", *options(QUICK | {"batch_size": 3})) as process:
-        _, said = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
-    (line,) = [line for line in said.splitlines() if "CommandError" in line]
+    (line,) = [line for line in stderr.splitlines() if "CommandError" in line]
     assert "batch_size" in line
     assert not Run.objects.exists()
 
@@ -94,9 +94,9 @@ def test_two_processes_that_were_interrupted_are_resumed_by_one(tmp_path: Path) 
     with torchrun(tmp_path, "pretrain", *options(asked)) as process:
         assert eventually(lambda: Run.objects.filter(points__step__gte=1).exists())
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     run = Run.objects.get()
-    assert f"manage.py resume {run.pk}" in said
+    assert f"manage.py resume {run.pk}" in stderr
     assert run.status == Run.Status.CANCELLED
     assert not processes_with(name)
     saved = run.saved_step
@@ -113,14 +113,14 @@ def test_a_killed_process_takes_the_other_along_and_leaves_what_was_saved(tmp_pa
     with torchrun(tmp_path, "pretrain", *options(asked)) as process:
         assert eventually(lambda: Run.objects.filter(saved_step__gte=1).exists())
         os.kill(max(processes_with(name)), signal.SIGKILL)
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     run = Run.objects.get()
     assert not processes_with(name)
     assert run.status in {Run.Status.FAILED, Run.Status.RUNNING}  # the latter if it was the first process
     assert run.saved_step is not None
     if run.status == Run.Status.FAILED:
         assert "ended early" in run.error
-        assert f"manage.py resume {run.pk}" in said
+        assert f"manage.py resume {run.pk}" in stderr
 
 
 def test_a_kind_of_run_that_one_process_executes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_all_tunings_leave_the_same_report(project: Project) -> None:
     made = [
         execute_run(Run.Kind.FINETUNE, reward="taste", **del_batch, **finetune),
         execute_run(Run.Kind.DPO, reward="taste", **QUICK),
-        # Of so few texts any may be the best: without patience it goes on to the end.
+        # With so few texts any step may be the best: without patience it runs to the end.
         execute_run(Run.Kind.SUPERVISED, reward="taste", patience=0, **QUICK),
     ]
     for run in made:

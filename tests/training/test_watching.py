@@ -271,9 +271,9 @@ def test_any_page_tells_its_owner_once_that_a_run_has_ended(client: Client) -> N
     assert client.get(news).status_code == 200
     assert str(run) not in client.get(news).content.decode()
     run.finish(Run.Status.FAILED, error="Out of memory.")
-    told = client.get(news).content.decode()
-    assert run.get_absolute_url() in told
-    assert str(others) not in told
+    page = client.get(news).content.decode()
+    assert run.get_absolute_url() in page
+    assert str(others) not in page
     assert str(run) not in client.post(address("seen", run)).content.decode()
     assert client.get(news).status_code == 286
     assert client.post(address("seen", others)).status_code == 404

@@ -187,7 +187,7 @@ class Attempt:
                 if not alive:
                     current = Run.objects.filter(pk=self.run.pk, attempt=self.run.attempt).first()
                     if current is None:
-                        # A lost attempt has nothing to beat for; one told to stop beats on while it winds up.
+                        # A lost attempt sends no more heartbeats; one asked to stop does until its end.
                         self.stop(StopReason.LOST)
                         return
                     self.stop(StopReason.CANCELLED if current.cancel_requested else StopReason.PAUSED)
