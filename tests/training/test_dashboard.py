@@ -185,7 +185,7 @@ def test_settings_that_cannot_be_are_refused_and_stay_on_the_page(
 def test_a_round_is_begun_and_stopped_from_its_page(as_admin: Client) -> None:
     project = ready()
     page = as_admin.post(reverse("training:begin_round", args=[project.slug]), follow=True).content.decode()
-    assert "Round 1 has begun" in page
+    assert "Round 1 has started" in page
     assert "Stop the round" in page
     assert "Start a round" not in page
     page = as_admin.post(reverse("training:stop_round", args=[project.slug]), follow=True).content.decode()

@@ -254,7 +254,7 @@ def test_the_page_shows_each_judge_the_people_and_the_pairs(client: Client) -> N
     run = compared(judge="people,taste")
     client.force_login(admin())
     page = client.get(run.get_absolute_url()).content.decode()
-    for shown in ("other against base", "blind comparisons", "6 answers by 1 person on 6 prompts", "taste"):
+    for shown in ("other vs base", "blind comparisons", "6 answers by 1 person on 6 prompts", "taste"):
         assert shown in page
     assert page.count('class="interval') == 2
     assert page.count('class="example"') == len(run.metrics["examples"]) == 8
@@ -269,7 +269,7 @@ def test_the_page_says_what_comes_after_blind_tasks_were_opened(client: Client) 
     page = client.get(run.get_absolute_url()).content.decode()
     assert "4 blind tasks opened at /projects/letters/work/" in page
     assert "--policy other --against base --project letters --judge people" in page
-    assert "no answer yet" in page
+    assert "no answers yet" in page
 
 
 def test_text_of_models_and_names_of_judges_are_escaped(client: Client) -> None:
@@ -305,9 +305,9 @@ def test_the_best_of_several_completions_is_compared() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"best-of": "4", "judge": "taste"}, "--reward: name the reward model that chooses"),
+        ({"best-of": "4", "judge": "taste"}, "--reward: name the reward model that picks"),
         ({"reward": "taste", "judge": "taste"}, "--best-of: say among how many"),
-        ({"best-of": "4", "reward": "taste", "judge": "people"}, "--best-of: people read"),
+        ({"best-of": "4", "reward": "taste", "judge": "people"}, "--best-of: people judge"),
     ],
 )
 def test_best_of_without_what_it_needs_is_refused(asked: dict[str, str], message: str) -> None:

@@ -185,7 +185,7 @@ def test_a_message_goes_to_the_owner_and_to_those_named_in_the_settings(settings
     assert message.to == ["ada@example.org", "lab@example.org"]
     assert message.subject == f"Fine-tune #{run.pk} failed: Letters"
     assert "are gone" in message.body
-    assert "What to do: The version's files are missing" in message.body
+    assert "What to do: The files of the version are missing" in message.body
 
 
 def test_nobody_with_an_address_gets_nothing(settings: Settings) -> None:

@@ -51,7 +51,7 @@ def test_the_command_orders_and_says_what_it_did() -> None:
     out = StringIO()
     call_command("order_tasks", "--project=letters", "--reward=ensemble", stdout=out)
     output = out.getvalue()
-    assert "40 waiting tasks put in order by disagreement: " in output
+    assert "40 open tasks prioritised by disagreement: " in output
     tasks = ordered(project)
     assert [task.priority for task in tasks] == list(range(1, 41))
     chosen = [task for task in tasks if task.choice == Task.Choice.DISAGREEMENT]

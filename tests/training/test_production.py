@@ -39,7 +39,7 @@ def test_generate_lets_the_version_in_production_write(base: ModelVersion) -> No
 
 
 def test_generate_takes_a_policy_or_a_project(base: ModelVersion) -> None:
-    with pytest.raises(CommandError, match="--project: leave it out where a policy is named"):
+    with pytest.raises(CommandError, match="--project: name either a policy or a project"):
         written("--project", "letters", "--policy", "newer")
     make_project("digits")
     with pytest.raises(CommandError, match="--policy: nothing is in production in “digits” yet"):
@@ -58,7 +58,7 @@ def test_samples_are_written_by_what_is_in_production(base: ModelVersion) -> Non
 
 def test_export_writes_the_version_in_production(base: ModelVersion, tmp_path: Path) -> None:
     out = StringIO()
-    with pytest.raises(CommandError, match="POLICY: name a policy, or with --project"):
+    with pytest.raises(CommandError, match="POLICY: name a policy, or a --project"):
         call_command("export_model", str(tmp_path / "out"))
     call_command("export_model", "--project", "letters", str(tmp_path / "out"), stdout=out)
     assert out.getvalue().startswith("base is in ")

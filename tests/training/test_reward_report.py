@@ -117,7 +117,7 @@ def test_all_that_is_drawn_lies_in_the_picture() -> None:
 
 def test_the_command_tells_the_same_in_aligned_lines_and_no_lists() -> None:
     output = describe_result(finished())
-    assert "This model            71%" in output
+    assert "This model             71%" in output
     assert "ann        51%          41 to 55%      77" in output
     assert "Overconfident" in output
     assert "{" not in output
@@ -138,8 +138,9 @@ def test_what_was_not_measured_is_left_out(client: Client) -> None:
         accuracy=None, longer_wins=None, calibration=None, learning_curve=[], by_strength=[], annotators=[]
     )
     assert not reward_report(run)
-    assert "Accuracy and calibration" not in page_of(client, run)
-    assert "<h2>Annotators</h2>" not in page_of(client, run)
+    page = page_of(client, run)
+    assert "Accuracy and calibration" not in page
+    assert "<h2>Annotators</h2>" not in page
     assert "annotator" not in describe_result(run)
     unweighed = finished(annotators=[{"annotator": "ann", "heldout_accuracy": None}])
     assert not reward_report(unweighed).has_reliabilities

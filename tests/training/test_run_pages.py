@@ -76,7 +76,7 @@ def test_a_run_that_left_a_state_is_resumed_from_its_page(as_admin: Client) -> N
     run.refresh_from_db()
     assert run.status == Run.Status.QUEUED
     assert run.detached
-    assert "to go on from step 7" in as_admin.get(run.get_absolute_url()).content.decode()
+    assert "resumes from step 7" in as_admin.get(run.get_absolute_url()).content.decode()
 
 
 def test_a_run_without_a_state_offers_no_resume_and_says_why(as_admin: Client) -> None:

@@ -35,7 +35,7 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
         "over-optimised: the held-out reward rose from 0.87 to 1.62 while the win rate fell from 83% to 61%"
     )
     page = client.get(tuned(kind=kind, stopped=reason).get_absolute_url()).content.decode()
-    assert "Why it stopped" in page
+    assert "Stop reason" in page
     assert "Over-optimised: the held-out reward rose from 0.87 to 1.62" in page
     assert "after 40 steps." in page
     assert "rolled back to its best version, of step 30" in page

@@ -1,4 +1,4 @@
-"""What a run's page tells beside its progress: queue, excerpts, log, resources, metrics; and the list."""
+"""The page of a run besides its progress (queue, samples, log, resources, metrics), and the list of runs."""
 
 import csv
 import io
