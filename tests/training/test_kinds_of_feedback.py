@@ -147,9 +147,7 @@ def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
 @pytest.mark.parametrize("command", ["train_reward", "dpo"])
 def test_what_compares_is_not_learned_from_rewritings(command: str) -> None:
     asking("rewrite", samples=1)
-    with pytest.raises(
-        CommandError, match=r"--project: “letters” collects rewrites.* --project letters"
-    ):
+    with pytest.raises(CommandError, match=r"--project: “letters” collects rewrites.* --project letters"):
         call_command(command, "--project=letters", "--policy=base")
     assert not Run.objects.exclude(kind=Run.Kind.SAMPLE).exists()
 
