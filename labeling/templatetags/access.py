@@ -1,4 +1,4 @@
-"""What the reader of a page may do: `{% may "labeling.review" project as reviews %}`."""
+"""Permission checks in templates: `{% may "labeling.review" project as reviews %}`."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def may(context: dict[str, Any], right: str, project: Project | None) -> bool:
-    """Whether the reader has a right in a project; of what belongs to no project, on the whole site."""
-    return access.may(context["user"], right, project)
+def may(context: dict[str, Any], permission: str, project: Project | None) -> bool:
+    """Whether the user has a permission in a project, or on the whole site if `project` is None."""
+    return access.may(context["user"], permission, project)
 
 
 @register.simple_tag(takes_context=True)
-def may_somewhere(context: dict[str, Any], right: str) -> bool:
-    """Whether the reader has a right on the whole site or in a project at least."""
-    return access.may_somewhere(context["user"], right)
+def may_somewhere(context: dict[str, Any], permission: str) -> bool:
+    """Whether the user has a permission on the whole site or in at least one project."""
+    return access.may_somewhere(context["user"], permission)

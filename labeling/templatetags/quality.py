@@ -1,4 +1,4 @@
-"""Numbers as the pages of quality print them."""
+"""Filters that format numbers on the quality pages."""
 
 from django import template
 
@@ -9,17 +9,17 @@ register = template.Library()
 
 @register.filter
 def percent(share: float | str | None) -> str:
-    """A share from 0 to 1; a dash for nothing."""
+    """A proportion from 0 to 1 in percent; a dash for None or an empty string."""
     return "–" if share is None or share == "" else charts.percent(float(share))
 
 
 @register.filter
 def seconds(value: float) -> str:
-    """A time."""
+    """A time in seconds with its unit."""
     return charts.seconds(value)
 
 
 @register.filter
-def whole(value: float) -> str:
-    """A whole number with its thousands apart."""
+def integer(value: float) -> str:
+    """A whole number with thousands separators: 1,234."""
     return f"{value:,.0f}"
