@@ -77,7 +77,7 @@ def test_a_queued_run_tells_its_place_in_the_queue(as_admin: Client) -> None:
     a_worker_is_there()
     places = [queue_position(run) for run in (first, second, third)]
     assert [place.runs_ahead for place in places if place] == [0, 1, 2]
-    assert "2 runs ahead in the queue, 1 run running" in page_of(as_admin, third)
+    assert "queue position 3, 1 run running" in page_of(as_admin, third)
     assert "next in the queue" in page_of(as_admin, first)
 
 

@@ -28,7 +28,7 @@ class QueuePosition:
         if not self.has_worker:
             return "no worker is running: start one with “manage.py worker”"
         if self.runs_ahead:
-            return f"{pluralise(self.runs_ahead, 'run')} ahead in the queue{self._running_text}"
+            return f"queue position {self.runs_ahead + 1}{self._running_text}"
         return f"next in the queue{self._running_text}"
 
     @property
