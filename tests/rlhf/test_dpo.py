@@ -133,7 +133,7 @@ def test_it_learns_what_people_like_without_a_reward_model() -> None:
     assert 0.5 < found.after.kl < 15
     assert curve[0][1]["heldout/preference"] == pytest.approx(-math.log(2))
     assert curve[-1][1]["heldout/accuracy"] > 0.7
-    assert found.stopped == "steps"
+    assert found.stop_reason == "steps"
 
 
 def test_without_a_scorer_the_version_kept_finds_the_comparisons_kept_back_likeliest() -> None:

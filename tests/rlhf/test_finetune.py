@@ -27,7 +27,7 @@ def test_it_raises_the_reward_on_held_out_prompts_inside_the_budget(estimator: s
     assert result.after.reward > result.before.reward + 0.5
     assert 0 < result.after.kl <= 12.0
     assert result.best_step > 0
-    assert (result.stopped, result.steps) == ("steps", 20)
+    assert (result.stop_reason, result.steps) == ("steps", 20)
     assert result.before.kl == pytest.approx(0.0, abs=1e-3)
 
 
@@ -240,9 +240,9 @@ def test_every_prompt_comes_once_before_any_comes_again() -> None:
 def test_it_stops_when_told_and_when_the_minutes_are_over() -> None:
     count = itertools.count()
     result = tune(callbacks=Callbacks(should_stop=lambda: next(count) >= 6))
-    assert result.stopped == "cancelled"
+    assert result.stop_reason == "cancelled"
     assert 0 < result.steps < 6
-    assert tune(minutes=1e-6).stopped == "minutes"
+    assert tune(minutes=1e-6).stop_reason == "minutes"
 
 
 def test_the_same_seed_gives_the_same_policy() -> None:

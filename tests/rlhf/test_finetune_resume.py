@@ -68,7 +68,11 @@ def told(log: Log) -> dict[int, dict[str, float]]:
 
 
 def assert_equal(result: TuningResult, whole: TuningResult) -> None:
-    assert (result.steps, result.stopped, result.best_step) == (whole.steps, whole.stopped, whole.best_step)
+    assert (result.steps, result.stop_reason, result.best_step) == (
+        whole.steps,
+        whole.stop_reason,
+        whole.best_step,
+    )
     assert (result.before, result.after, result.notes) == (whole.before, whole.after, whole.notes)
     assert without_clock(result.metrics) == without_clock(whole.metrics)
     ours, theirs = result.policy.state_dict(), whole.policy.state_dict()
@@ -104,7 +108,7 @@ def test_stopped_at_every_question_and_resumed_it_tells_the_same_bit_for_bit(tmp
     while True:
         piece = train(tmp_path / "stopped", pieces, options, partial(next, iter([False] * 2), True))
         torch.rand(stops)
-        if piece.stopped != "cancelled":
+        if piece.stop_reason != "cancelled":
             break
         stops += 1
     assert stops > 4

@@ -124,7 +124,7 @@ def test_a_score_that_is_no_number_is_refused_with_its_text() -> None:
 
 def test_a_learning_rate_that_breaks_the_policy_ends_the_run_and_is_named() -> None:
     result = tune(share_of_a, learning_rate=1e6, clip=0.0, steps=8, evaluate_every=4)
-    assert result.stopped == "diverged"
+    assert result.stop_reason == "diverged"
     assert any("learning_rate" in note for note in result.notes)
     assert all(tensor.isfinite().all() for tensor in result.policy.state_dict().values())
 

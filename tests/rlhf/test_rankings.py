@@ -130,13 +130,13 @@ def test_a_ranking_weighs_as_much_as_a_pair_however_long_it_is() -> None:
     ]
     texts = {text for each in Feedback(rankings=rankings).examples for text in each.texts}
     index = {text: place for place, text in enumerate(sorted(texts))}
-    lessons = RankingTerm(
-        rankings, index, trust=lambda name: 0.5 if name else 1.0, device=torch.device("cpu")
+    term = RankingTerm(
+        rankings, index, annotator_weight=lambda name: 0.5 if name else 1.0, device=torch.device("cpu")
     )
     counts = [len(plackett_luce_choices(ranking.ranks)) for ranking in rankings]
-    first, second = lessons.weight[: counts[0]], lessons.weight[counts[0] :]
+    first, second = term.weight[: counts[0]], term.weight[counts[0] :]
     assert (first.sum().item(), second.sum().item()) == pytest.approx((1, 0.5))
     rewards = torch.tensor([0.3, -1.2, 2.0, 0.7], dtype=torch.float64)[:, None]
-    losses = lessons.losses(rewards, torch.arange(sum(counts)))[:, 0] * lessons.weight
+    losses = term.losses(rewards, torch.arange(sum(counts)))[:, 0] * term.weight
     expected = slow_loss([0.3, -1.2, 2.0, 0.7], (1, 2, 3, 4)) / 3
     assert losses[: counts[0]].sum().item() == pytest.approx(expected)

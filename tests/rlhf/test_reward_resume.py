@@ -56,10 +56,10 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, A
     assert resumed == [6]
     assert rest == whole[7:]
     assert len(whole) > 10
-    assert (result.steps, result.best_step, result.stopped) == (
+    assert (result.steps, result.best_step, result.stop_reason) == (
         expected.steps,
         expected.best_step,
-        expected.stopped,
+        expected.stop_reason,
     )
     found, wanted = (each.model.member_scores(["a"] * 2, ["abc", "hh"]) for each in (result, expected))
     assert torch.equal(found, wanted)
@@ -69,7 +69,7 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, A
 def test_a_training_told_to_stop_goes_on_and_one_that_ended_only_reports(tmp_path: Path) -> None:
     told, more = Told(), Told()
     first = train(tmp_path, {}, Callbacks(on_step=told, should_stop=lambda: len(told) > 4))
-    assert first.stopped == "cancelled"
+    assert first.stop_reason == "cancelled"
     assert "accuracy" not in first.metrics
     second = train(tmp_path, {}, Callbacks(on_step=more))
     assert [step for step, _ in more] == list(range(5, second.steps + 1))

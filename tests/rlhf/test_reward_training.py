@@ -29,7 +29,7 @@ def test_it_learns_a_taste_it_can_show_on_held_out_prompts(prompts: int) -> None
     assert result.accuracy > 0.9
     assert result.interval[0] < result.accuracy <= result.interval[1] + 1e-9
     assert 0.3 < result.longer_wins < 0.7
-    assert result.stopped == "steps"
+    assert result.stop_reason == "steps"
     assert seen[-1][1] == 1.0
     assert seen[-1][2]["loss"] < seen[1][2]["loss"]
     assert seen[-1][2]["learning_rate"] < 0.02 * seen[1][2]["learning_rate"]
@@ -50,7 +50,7 @@ def test_a_frozen_trunk_keeps_its_features_and_trains_the_head() -> None:
     fresh = RewardModel.from_policy(policy, tokenizer, seed=0).eval()
     rows = fresh.encode([""] * 3, ["abc", "h", "aaaa"])
     assert isinstance(result.model, RewardModel)
-    torch.testing.assert_close(result.model.states(rows), fresh.states(rows), rtol=0, atol=0)
+    torch.testing.assert_close(result.model.final_states(rows), fresh.final_states(rows), rtol=0, atol=0)
     assert not torch.equal(result.model.head.weight, fresh.head.weight)
     assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
 
@@ -76,15 +76,18 @@ def test_the_pairs_of_a_ranking_weigh_as_much_as_one_pair_and_share_a_batch() ->
         Comparison(prompt="c", chosen="c", rejected="d"),
     ]
     device = model.trunk.device
-    lessons = FeedbackBatches(Feedback(pairs=comparisons), model, trust=lambda _: 1.0, device=device)
-    assert lessons.pairs is not None
-    assert lessons.pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
-    assert len(lessons.rows) == 4 + 2 + 2
-    batches = [
-        sorted(lessons.batch(units).which["pairs"].tolist()) for units in lessons.order(0, size=1, seed=0)
+    batches = FeedbackBatches(
+        Feedback(pairs=comparisons), model, annotator_weight=lambda _: 1.0, device=device
+    )
+    assert batches.pairs is not None
+    assert batches.pairs.weight.tolist() == pytest.approx([1 / 6] * 12 + [1, 1])
+    assert len(batches.rows) == 4 + 2 + 2
+    rows = [
+        sorted(batches.batch(prompts).rows["pairs"].tolist())
+        for prompts in batches.epoch_batches(0, size=1, seed=0)
     ]
-    assert sorted(batches) == [list(range(12)), [12], [13]]
-    assert len(batches) == lessons.steps(1)
+    assert sorted(rows) == [list(range(12)), [12], [13]]
+    assert len(rows) == batches.batches_per_epoch(1)
 
 
 def test_rewards_are_normalised_on_the_reference_samples() -> None:
@@ -128,7 +131,7 @@ def test_it_stops_when_told() -> None:
             on_step=lambda step, progress, metrics: steps.append(step), should_stop=lambda: 3 in steps
         ),
     )
-    assert (result.stopped, steps) == ("cancelled", [0, 1, 2, 3])
+    assert (result.stop_reason, steps) == ("cancelled", [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("pairs", [[], [Comparison("p", "a", "b", tie=True)], [Comparison("p", "a", "a")]])
@@ -175,7 +178,7 @@ def test_early_stop_goes_back_to_the_lowest_held_out_loss() -> None:
     result = taught(noise, epochs=30, patience=2, evaluate_every=5, callbacks=callbacks)
     measured = [metrics for metrics in seen if "heldout/loss" in metrics]
     best = min(measured, key=lambda metrics: metrics["heldout/loss"])
-    assert result.stopped == "patience"
+    assert result.stop_reason == "patience"
     assert result.best_step == best["step"]
     assert measured.index(best) == len(measured) - 3
     assert result.loss == pytest.approx(best["heldout/loss"], rel=1e-4)
@@ -184,7 +187,7 @@ def test_early_stop_goes_back_to_the_lowest_held_out_loss() -> None:
 def test_a_few_held_out_comparisons_stop_nothing() -> None:
     result = taught(rankings(20, prompts=1), epochs=4, patience=1, evaluate_every=1)
     assert result.metrics["heldout_comparisons"] < 30
-    assert result.stopped == "steps"
+    assert result.stop_reason == "steps"
     assert result.best_step == result.steps
 
 

@@ -30,7 +30,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:
     """Freeze a snapshot of the comparisons, train on it, and evaluate on held-out comparisons."""
     result = train(run, attempt, folder)
     attempt.raise_if_stopped()
-    metrics: dict[str, Any] = {**result.metrics, "stopped": result.stopped}
+    metrics: dict[str, Any] = {**result.metrics, "stopped": result.stop_reason}
     if run.snapshot is not None:
         metrics = without_deleted_annotators(metrics, run.snapshot)
     if gold := run.parameters.get("gold"):
@@ -81,7 +81,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
             folder=folder / "last",
             callbacks=attempt.callbacks,
         )
-        if not config.learning_curve or result.stopped == "cancelled":
+        if not config.learning_curve or result.stop_reason == "cancelled":
             return result
         attempt.report("training on parts of the answers, for the learning curve")
         curve = learning_curve(

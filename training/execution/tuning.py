@@ -74,7 +74,7 @@ def tuning_result(
         metrics={
             **result.metrics,
             **metrics,
-            "stopped": result.stopped,
+            "stopped": result.stop_reason,
             "notes": result.notes,
             "tuning": {
                 "chosen_by": result.after.selection_measure,

@@ -1,8 +1,8 @@
-"""Choosing what to ask: how much the answer to a task would teach a reward model, and an order made of it.
+"""Active learning: acquisition scores of tasks, and a task order made from them.
 
-A task is a prompt with K completions. What a reward model expects of its answer is, for each pair of them,
-the probability sigma(r_i - r_j) that people prefer the one to the other (Bradley and Terry), and each member
-of an ensemble has its own. N texts, M members, T tasks, P pairs of texts of one task.
+A task is a prompt with K completions. For each pair of them, each ensemble member predicts the probability
+sigma(r_i - r_j) that annotators prefer one to the other (Bradley and Terry). N texts, M members, T tasks,
+P pairs of texts of one task.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 ACQUISITION_FUNCTIONS = ("disagreement", "closeness")
-"""What makes a task useful: that the members expect different answers to it, or that they expect none."""
+"""Disagreement between ensemble members, or uncertainty of their mean prediction."""
 
 
-class Place(NamedTuple):
-    """A place in an order: which task stands there, and whether its usefulness put it there."""
+class OrderedTask(NamedTuple):
+    """A task in the order: its index, and whether it was chosen by its score or at random."""
 
     task: int
     chosen: bool
@@ -26,46 +26,46 @@ class Place(NamedTuple):
 def acquisition_scores(rewards: Tensor, sizes: Sequence[int], *, by: str) -> list[float]:
     """The acquisition score of each task by one of ACQUISITION_FUNCTIONS, the mean over its pairs. [T]
 
-    `rewards` are those of all texts by each member, in the units of the loss, task after task, and `sizes`
-    say how many texts each task has. [N, M], T
+    `rewards` [N, M] are those of all texts by each member, in the units of the loss, task after task; `sizes`
+    [T] are the numbers of texts of the tasks.
 
-    `disagreement` is the deviation of the members' probabilities around their mean, as in Christiano et al.
-    2017 (section 2.2.4): from 0 to 1/2, and 0 wherever there is but one member. `closeness` is the entropy of
-    their mean in bits: from 0, where the answer is known, to 1, where it is a coin's.
+    `disagreement` is the standard deviation of the members' probabilities, as in Christiano et al. 2017
+    (section 2.2.4): from 0 to 1/2, and 0 for a single member. `closeness` is the entropy of their mean in
+    bits: from 0 for a certain answer to 1 for a coin toss.
     """
     first, second, task = _pairs(sizes)
     preferred = torch.sigmoid(rewards[first].double() - rewards[second].double())  # [P, M]
     if by == "disagreement":
-        # Variances are what may be averaged over pairs; the root gives back the unit, a probability.
+        # Average variances over pairs, then take the root to get a probability again.
         return _means(preferred.var(dim=1, correction=0), task, len(sizes)).sqrt().tolist()
     mean = preferred.mean(dim=1)
     bits = -(torch.xlogy(mean, mean) + torch.xlogy(1 - mean, 1 - mean)) / torch.log(torch.tensor(2.0))
     return _means(bits, task, len(sizes)).tolist()
 
 
-def mixed_task_order(useful: Sequence[float], *, draws: Sequence[float], share: float) -> list[Place]:
-    """All tasks in an order in which a share of any beginning is chosen, and the others come as drawn.
+def mixed_task_order(scores: Sequence[float], *, draws: Sequence[float], share: float) -> list[OrderedTask]:
+    """All tasks in an order that mixes tasks chosen by their scores with random ones.
 
-    `draws` are numbers in [0, 1) that belong to the tasks and know nothing of them: what drew less than
-    `share` stands among the chosen, the most useful first, the rest among the random, in the order of their
-    draws. So the random ones are a fair sample of all tasks, useful ones included, and stay one however far
-    people get, and when what is left is ordered again with the same draws: figures on them are unbiased.
+    `draws` are independent random numbers in [0, 1), one per task: tasks with a draw below `share` are
+    chosen, in descending order of score; the others are random, in ascending order of draw. The random tasks
+    are a fair sample of all tasks, whatever their scores, also if the remaining tasks are ordered again with
+    the same draws: metrics on them are unbiased.
 
-    Of the first n places, n times the share of the chosen, rounded down, are chosen.
+    Of the first n tasks, n times the fraction of chosen tasks, rounded down, are chosen.
     """
-    tasks = range(len(useful))
-    chosen = iter(sorted((task for task in tasks if draws[task] < share), key=lambda task: -useful[task]))
+    tasks = range(len(scores))
+    chosen = iter(sorted((task for task in tasks if draws[task] < share), key=lambda task: -scores[task]))
     others = iter(sorted((task for task in tasks if draws[task] >= share), key=lambda task: draws[task]))
     count = sum(draw < share for draw in draws)
     order = []
-    for place in tasks:
-        is_chosen = (place + 1) * count // len(useful) > place * count // len(useful)
-        order.append(Place(next(chosen if is_chosen else others), is_chosen))
+    for position in tasks:
+        is_chosen = (position + 1) * count // len(scores) > position * count // len(scores)
+        order.append(OrderedTask(next(chosen if is_chosen else others), is_chosen))
     return order
 
 
 def _pairs(sizes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Both texts of each pair and the task it is of. 3 x [P]"""
+    """Both texts and the task of each pair. 3 x [P]"""
     rows, start = [], 0
     for task, size in enumerate(sizes):
         rows += [(start + i, start + j, task) for i, j in combinations(range(size), 2)]

@@ -1,178 +1,188 @@
-"""All lessons of one side, in batches of whole prompts, and the loss of a batch."""
+"""The feedback of one split in batches of whole prompts, and the loss of a batch."""
 
 import math
-import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from training.gpt.random_seeds import permute
 from training.rlhf.feedback.splits import Feedback
-from training.rlhf.reward.loss_terms import AnnotatorWeight, LossTerm, Pairs, RankingTerm, Scores
+from training.rlhf.reward.loss_terms import AnnotatorWeight, LossTerm, PairwiseTerm, RankingTerm, ScoreTerm
 from training.rlhf.reward.reward_model import BaseRewardModel
 
-STRETCH = 8  # batches among which units are sorted by length
-ORDERS = ("pairs", "choices")  # kinds that are weighed together; scores are another term of the loss
+BATCHES_PER_SORT = 8  # prompts are sorted by length within this many batches
+PREFERENCE_TERMS = ("pairs", "choices")  # terms with a common divisor; scores are divided separately
 
 
 class Batch(NamedTuple):
-    """The lessons of some units."""
+    """The feedback on some prompts."""
 
-    texts: Tensor  # [T] places among all texts, each once
-    which: dict[str, Tensor]  # by kind, the places of lessons in their table
+    texts: Tensor  # [T] indices among all texts, each once
+    rows: dict[str, Tensor]  # by term, the indices of its rows
 
 
 class FeedbackBatches:
-    """The lessons of one side by unit, and the order they are taken in.
+    """The feedback of one split, grouped by prompt, and the batches of each epoch.
 
-    U units (prompts, most of them), N texts, M members of an ensemble whose heads share a trunk.
+    P prompts (examples with equal split keys), N texts, M ensemble members whose heads share a trunk.
     """
 
     def __init__(
         self,
         feedback: Feedback,
-        judge: BaseRewardModel,
+        reward_model: BaseRewardModel,
         *,
-        trust: AnnotatorWeight,
+        annotator_weight: AnnotatorWeight,
         device: torch.device,
-        like: "FeedbackBatches | None" = None,
+        training: "FeedbackBatches | None" = None,
     ) -> None:
-        """`like` is the training side, on whose scale held-out scores are."""
-        texts = list(dict.fromkeys(text for lesson in feedback.examples for text in lesson.texts))
-        index = {text: place for place, text in enumerate(texts)}
-        self.rows = judge.encode([prompt for prompt, _ in texts], [completion for _, completion in texts])
-        self.device = device
-        self.kinds: dict[str, LossTerm] = {}
-        self.pairs: Pairs | None = None
-        self.scores: Scores | None = None
-        if feedback.pairs:
-            self.pairs = Pairs(feedback.pairs, index, trust=trust, device=device)
-            self.kinds["pairs"] = self.pairs
-        if feedback.rankings:
-            self.kinds["choices"] = RankingTerm(feedback.rankings, index, trust=trust, device=device)
-        if feedback.ratings:
-            scale = like.scores if like else None
-            self.scores = Scores(feedback.ratings, index, trust=trust, like=scale, device=device)
-            self.kinds["scores"] = self.scores
-        texts_of: defaultdict[str, set[int]] = defaultdict(set)
-        for lesson in feedback.examples:
-            texts_of[lesson.split_key].update(index[text] for text in lesson.texts)
-        self.texts = [sorted(places) for places in texts_of.values()]  # U
-        self.length = [max(len(self.rows[place]) for place in places) for places in self.texts]  # U
-        numbers = {unit: number for number, unit in enumerate(texts_of)}
-        self.split_key = {
-            kind: torch.tensor([numbers[unit] for unit in lessons.units], device=device)
-            for kind, lessons in self.kinds.items()
-        }
-        self.lessons: dict[str, list[list[int]]] = {}
-        for kind, lessons in self.kinds.items():
-            self.lessons[kind] = [[] for _ in numbers]
-            for place, unit in enumerate(lessons.units):
-                self.lessons[kind][numbers[unit]].append(place)
-
-        self.weight = {
-            kind: [math.fsum(lessons.weight[places].tolist()) for places in self.lessons[kind]]
-            for kind, lessons in self.kinds.items()
-        }
-
-    def units_of(self, batch_size: int) -> int:
-        """How many units hold about so many texts."""
-        return max(1, round(batch_size * len(self.texts) / len(self.rows)))
-
-    def steps(self, size: int) -> int:
-        """Batches of `size` units in one pass over all."""
-        full, rest = divmod(len(self.texts), STRETCH * size)
-        return STRETCH * full + math.ceil(rest / size)
-
-    def order(self, epoch: int, *, size: int, seed: int) -> list[list[int]]:
-        """The units of each batch of an epoch; it depends on nothing else, so that any step can be redone."""
-        rng = random.Random(f"{seed} {epoch}")
-        units = rng.sample(range(len(self.texts)), len(self.texts))
-        groups = []
-        # Sorting within a stretch keeps most of the disorder and saves most of the pads.
-        for start in range(0, len(units), STRETCH * size):
-            stretch = sorted(units[start : start + STRETCH * size], key=self.length.__getitem__)
-            groups += [stretch[first : first + size] for first in range(0, len(stretch), size)]
-        return rng.sample(groups, len(groups))
-
-    def batch(self, units: Sequence[int]) -> Batch:
-        """The lessons of these units, and the texts they are about."""
-        texts = sorted(place for unit in units for place in self.texts[unit])
-        which = {
-            kind: [place for unit in units for place in by_unit[unit]]
-            for kind, by_unit in self.lessons.items()
-        }
-        return Batch(
-            torch.tensor(texts, dtype=torch.long, device=self.device),
-            {kind: torch.tensor(rows, dtype=torch.long, device=self.device) for kind, rows in which.items()},
+        """Held-out scores are standardised as those of the `training` split."""
+        texts = list(dict.fromkeys(text for example in feedback.examples for text in example.texts))
+        index = {text: number for number, text in enumerate(texts)}
+        self.rows = reward_model.encode(
+            [prompt for prompt, _ in texts], [completion for _, completion in texts]
         )
-
-    def divisors(self, units: Sequence[int]) -> dict[str, float]:
-        """What the losses of these units are divided by: the weight of all orders, pairs and rankings alike,
-        and that of all scores, which are another term."""
-        sums = {kind: math.fsum(weight[unit] for unit in units) for kind, weight in self.weight.items()}
-        orders = math.fsum(weight for kind, weight in sums.items() if kind in ORDERS)
-        return {kind: (orders if kind in ORDERS else weight) or 1.0 for kind, weight in sums.items()}
-
-    def everywhere(self, batch: Batch, rewards: Tensor) -> Tensor:
-        """Rewards of the texts of a batch, at the places of these among all. [T, M] -> [N, M]"""
-        return rewards.new_zeros(len(self.rows), rewards.shape[1]).index_copy(0, batch.texts, rewards)
-
-    def loss(
-        self, batch: Batch, rewards: Tensor, divisors: Mapping[str, float], copies: Tensor | None = None
-    ) -> Tensor:
-        """The loss of a batch, the mean over members; `rewards` [N, M] are `everywhere`. Scalar, in nats.
-
-        `copies` [U, M] says how often each unit counts for each member.
-        """
-        loss = rewards.new_zeros(())
-        for kind, lessons in self.kinds.items():
-            which = batch.which[kind]
-            if len(which):
-                weight = lessons.weight[which, None]
-                if copies is not None:
-                    weight = weight * copies[self.split_key[kind][which]]
-                losses = lessons.losses(rewards, which)
-                loss = loss + (weight * losses).sum(dim=0).mean() / divisors[kind]
-        return loss
+        self.device = device
+        self.terms: dict[str, LossTerm] = {}
+        self.pairs: PairwiseTerm | None = None
+        self.scores: ScoreTerm | None = None
+        if feedback.pairs:
+            self.pairs = PairwiseTerm(feedback.pairs, index, annotator_weight=annotator_weight, device=device)
+            self.terms["pairs"] = self.pairs
+        if feedback.rankings:
+            self.terms["choices"] = RankingTerm(
+                feedback.rankings, index, annotator_weight=annotator_weight, device=device
+            )
+        if feedback.ratings:
+            self.scores = ScoreTerm(
+                feedback.ratings,
+                index,
+                annotator_weight=annotator_weight,
+                training_scores=training.scores if training else None,
+                device=device,
+            )
+            self.terms["scores"] = self.scores
+        texts_by_key: defaultdict[str, set[int]] = defaultdict(set)
+        for example in feedback.examples:
+            texts_by_key[example.split_key].update(index[text] for text in example.texts)
+        self.texts = [sorted(indices) for indices in texts_by_key.values()]  # P
+        self.length = [max(len(self.rows[text]) for text in indices) for indices in self.texts]  # P
+        numbers = {key: number for number, key in enumerate(texts_by_key)}
+        self.prompt_of_row = {
+            name: torch.tensor([numbers[key] for key in term.split_keys], device=device)
+            for name, term in self.terms.items()
+        }
+        self.rows_by_prompt: dict[str, list[list[int]]] = {}
+        for name, term in self.terms.items():
+            self.rows_by_prompt[name] = [[] for _ in numbers]
+            for row, key in enumerate(term.split_keys):
+                self.rows_by_prompt[name][numbers[key]].append(row)
+        self.weight = {
+            name: [math.fsum(term.weight[rows].tolist()) for rows in self.rows_by_prompt[name]]
+            for name, term in self.terms.items()
+        }
 
     @property
     def count(self) -> int:
-        """How many lessons there are, of all kinds."""
-        return sum(len(lessons.units) for lessons in self.kinds.values())
+        """The number of rows of all terms."""
+        return sum(len(term.split_keys) for term in self.terms.values())
 
-    def measure(self, rewards: Tensor) -> Tensor:
-        """The loss of all lessons, and the share of pairs ordered as people did. [N, M] -> [2], on the CPU"""
-        units = range(len(self.texts))
-        batch = self.batch(units)
-        loss = self.loss(batch, rewards.float(), self.divisors(units)).cpu()
-        right, _, count = self.agreement(batch, rewards).unbind()
+    def prompts_per_batch(self, batch_size: int) -> int:
+        """The number of prompts that have about `batch_size` texts."""
+        return max(1, round(batch_size * len(self.texts) / len(self.rows)))
+
+    def batches_per_epoch(self, size: int) -> int:
+        """The number of batches of `size` prompts in one epoch."""
+        full, rest = divmod(len(self.texts), BATCHES_PER_SORT * size)
+        return BATCHES_PER_SORT * full + math.ceil(rest / size)
+
+    def epoch_batches(self, epoch: int, *, size: int, seed: int) -> list[list[int]]:
+        """The prompts of each batch of an epoch; depends on the arguments only, so any step can be redone."""
+        prompts = permute(np.arange(len(self.texts)), len(self.texts), seed, epoch).tolist()
+        batches = []
+        # Sorting within a few batches keeps most of the randomness and saves most of the padding.
+        for start in range(0, len(prompts), BATCHES_PER_SORT * size):
+            part = sorted(prompts[start : start + BATCHES_PER_SORT * size], key=self.length.__getitem__)
+            batches += [part[first : first + size] for first in range(0, len(part), size)]
+        return [batches[index] for index in permute(np.arange(len(batches)), len(batches), seed, epoch, 1)]
+
+    def batch(self, prompts: Sequence[int]) -> Batch:
+        """The rows of these prompts, and the texts they refer to."""
+        texts = sorted(text for prompt in prompts for text in self.texts[prompt])
+        rows = {
+            name: [row for prompt in prompts for row in by_prompt[prompt]]
+            for name, by_prompt in self.rows_by_prompt.items()
+        }
+        return Batch(
+            torch.tensor(texts, dtype=torch.long, device=self.device),
+            {name: torch.tensor(some, dtype=torch.long, device=self.device) for name, some in rows.items()},
+        )
+
+    def divisors(self, prompts: Sequence[int]) -> dict[str, float]:
+        """By term, what its summed loss is divided by: the total weight of pairs and rankings together, and
+        that of scores."""
+        sums = {name: math.fsum(weight[prompt] for prompt in prompts) for name, weight in self.weight.items()}
+        preferences = math.fsum(weight for name, weight in sums.items() if name in PREFERENCE_TERMS)
+        return {
+            name: (preferences if name in PREFERENCE_TERMS else weight) or 1.0
+            for name, weight in sums.items()
+        }
+
+    def scatter_rewards(self, batch: Batch, rewards: Tensor) -> Tensor:
+        """Rewards of a batch's texts at their indices among all texts, 0 elsewhere. [T, M] -> [N, M]"""
+        return rewards.new_zeros(len(self.rows), rewards.shape[1]).index_copy(0, batch.texts, rewards)
+
+    def loss(
+        self, batch: Batch, rewards: Tensor, divisors: Mapping[str, float], counts: Tensor | None = None
+    ) -> Tensor:
+        """The loss of a batch, mean over members; `rewards` [N, M] from `scatter_rewards`. Scalar, in nats.
+
+        `counts` [P, M] are the bootstrap counts of each prompt for each member.
+        """
+        loss = rewards.new_zeros(())
+        for name, term in self.terms.items():
+            rows = batch.rows[name]
+            if len(rows):
+                weight = term.weight[rows, None]
+                if counts is not None:
+                    weight = weight * counts[self.prompt_of_row[name][rows]]
+                losses = term.losses(rewards, rows)
+                loss = loss + (weight * losses).sum(dim=0).mean() / divisors[name]
+        return loss
+
+    def evaluate(self, rewards: Tensor) -> Tensor:
+        """The loss of the whole split and the accuracy on its pairs. [N, M] -> [2], on the CPU"""
+        prompts = range(len(self.texts))
+        batch = self.batch(prompts)
+        loss = self.loss(batch, rewards.float(), self.divisors(prompts)).cpu()
+        right, _, count = self.accuracy_sums(batch, rewards).unbind()
         return torch.stack([loss, right / count]).double()
 
-    def agreement(self, batch: Batch, rewards: Tensor) -> Tensor:
-        """Of the pairs of a batch but for ties, how many the mean member orders as people did, the sum of
-        r_chosen - r_rejected, and how many there are; equal rewards are half right. [3], on the CPU
+    def accuracy_sums(self, batch: Batch, rewards: Tensor) -> Tensor:
+        """Of the pairs of a batch without ties: how many the mean member orders as annotators did, the sum of
+        r_chosen - r_rejected, and their number; equal rewards are half right. [3], on the CPU
 
-        `rewards` [N, M] are `everywhere`.
+        `rewards` [N, M] are from `scatter_rewards`.
         """
         if self.pairs is None:
             return torch.zeros(3)
-        which = batch.which["pairs"]
-        difference = self.pairs.differences(rewards, which).mean(dim=1)[~self.pairs.tie[which, 0]]
+        rows = batch.rows["pairs"]
+        difference = self.pairs.differences(rewards, rows).mean(dim=1)[~self.pairs.tie[rows, 0]]
         right = ((difference.sign() + 1) / 2).sum()
         return torch.stack([right, difference.sum(), torch.ones_like(difference).sum()]).cpu()
 
 
-def bootstrap_counts(units: int, *, members: int, seed: int) -> Tensor | None:
-    """How often each unit counts for each member of an ensemble on one trunk; None for a single one. [U, M]
+def bootstrap_counts(prompts: int, *, members: int, seed: int) -> Tensor | None:
+    """How often each prompt counts for each ensemble member; None for a single member. [P, M]
 
-    The heads would agree without it: on a trunk they share, all learn the same from the same. Each gets a
-    sample of its own, with replacement, of what people said (Breiman 1996), drawn as Poisson counts, whose
-    mean of 1 leaves the loss as it was (Oza and Russell 2001).
+    Heads on one trunk that learn from the same data would agree. Each gets its own bootstrap sample of the
+    feedback (Breiman 1996), drawn as Poisson counts with mean 1 (Oza and Russell 2001).
     """
     if members == 1:
         return None
     generator = torch.Generator().manual_seed(seed)
-    return torch.poisson(torch.ones(units, members), generator=generator)
+    return torch.poisson(torch.ones(prompts, members), generator=generator)

@@ -1,8 +1,7 @@
-"""Whether a reward model is as sure as it should be: reliability curve, calibration error, temperature.
+"""Calibration of a reward model: reliability curve, calibration error, temperature. Torch-free.
 
-A reward model says that the better of two completions wins with probability sigma(|difference| / T), where
-T = 1 is what it was trained for. Torch-free; `differences` are r_chosen - r_rejected in the units the model
-was trained in, before they were normalised.
+A reward model predicts that the better of two completions wins with probability sigma(|difference| / T), at
+T = 1 as trained. `differences` are r_chosen - r_rejected before normalisation.
 """
 
 import math
@@ -15,14 +14,14 @@ from training.rlhf.evaluation.win_rate import wilson_interval, win_points
 from training.rlhf.feedback.preferences import Comparison, hash_fraction
 
 MAX_BINS = 10
-MIN_BIN_SIZE = 20  # comparisons in a bin, at least: fewer say nothing
+MIN_BIN_SIZE = 20  # comparisons
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
-HALVES_SEED = -1  # a seed that no split of training uses, so that the halves cut across it
+HALVES_SEED = -1  # a seed that no training split uses
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Comparisons of like confidence: how sure the model was, and how often it was right (95 % interval)."""
+    """Comparisons of similar confidence: predicted and observed accuracy, with its 95 % interval."""
 
     predicted: float
     observed: float
@@ -32,21 +31,22 @@ class Bin:
 
 
 def calibration(differences: Sequence[float], comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
-    """What a report shows; None where there are too few comparisons (ties aside) to tell anything.
+    """Calibration metrics; None if there are too few comparisons without ties.
 
-    `temperature` makes held-out confidence match held-out accuracy best (Guo et al. 2017): above 1 the model
-    was too sure, below it not sure enough. `ece_before` and `ece_after` are the expected calibration error at
-    T = 1 and with a temperature. The latter is measured on one half of the prompts with the temperature
-    fitted to the other half, and the other way round, for one fitted to what it is measured on flatters.
-    `bins` is the reliability curve at T = 1.
+    `temperature` is fitted to the held-out comparisons (Guo et al. 2017): above 1 the model is overconfident,
+    below 1 underconfident. `ece_before` and `ece_after` are the expected calibration errors at T = 1 and with
+    a temperature. The latter is cross-fitted: measured on each half of the prompts with the temperature of
+    the other half. `bins` is the reliability curve at T = 1.
     """
-    kept = [(gap, pair.split_key) for gap, pair in zip(differences, comparisons, strict=True) if not pair.tie]
-    if len(kept) < 2 * MIN_BIN_SIZE:
+    untied = [
+        (gap, pair.split_key) for gap, pair in zip(differences, comparisons, strict=True) if not pair.tie
+    ]
+    if len(untied) < 2 * MIN_BIN_SIZE:
         return None
-    gaps = [gap for gap, _ in kept]
+    gaps = [gap for gap, _ in untied]
     halves: tuple[list[float], list[float]] = ([], [])
-    for gap, unit in kept:
-        halves[hash_fraction(unit, HALVES_SEED) < 0.5].append(gap)
+    for gap, key in untied:
+        halves[hash_fraction(key, HALVES_SEED) < 0.5].append(gap)
     one, other = halves
     of_one, of_other = fit_temperature(one), fit_temperature(other)
     cooled = [gap / of_other for gap in one] + [gap / of_one for gap in other]
@@ -60,10 +60,10 @@ def calibration(differences: Sequence[float], comparisons: Sequence[Comparison])
 
 
 def fit_temperature(differences: Sequence[float]) -> float:
-    """The T that makes -mean log sigma(difference / T) smallest, between 0.001 and 1,000.
+    """The T from 0.001 to 1,000 that minimises -mean log sigma(difference / T).
 
-    In 1/T the loss is convex, so its slope is followed to where it changes sign. Nothing but right answers
-    asks for T = 0, and at least as much wrong as right for infinity: then it is the nearest limit.
+    The loss is convex in 1/T: bisection on the sign of its slope. If all answers are right, or more wrong
+    than right, the optimum is 0 or infinity, and the nearest limit is returned.
     """
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
 
@@ -81,11 +81,7 @@ def fit_temperature(differences: Sequence[float]) -> float:
 
 
 def reliability_curve(differences: Sequence[float]) -> list[Bin]:
-    """Confidence against accuracy in bins of as many comparisons each, the least sure first.
-
-    Bins of equal count (Nguyen and O'Connor 2015) rather than of equal width: each point of the curve is
-    then worth as much as the next.
-    """
+    """Confidence and accuracy in bins of equal count (Nguyen and O'Connor 2015), least confident first."""
     ordered = sorted(differences, key=abs)
     bins = max(1, min(MAX_BINS, len(ordered) // MIN_BIN_SIZE))
     edges = [round(len(ordered) * part / bins) for part in range(bins + 1)]
@@ -106,7 +102,7 @@ def _bin(differences: Sequence[float]) -> Bin:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: by how much confidence and accuracy differ in a bin, on average."""
+    """Expected calibration error: the mean difference of confidence and accuracy over bins."""
     count = sum(each.count for each in bins)
     return math.fsum(each.count * abs(each.predicted - each.observed) for each in bins) / count
 

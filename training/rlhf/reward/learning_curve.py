@@ -1,4 +1,4 @@
-"""What more answers would bring: held-out accuracy by the number of comparisons learned from."""
+"""Learning curve: held-out accuracy by the number of training comparisons."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,8 +11,7 @@ from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.preferences import Comparison, Rating, hash_fraction
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
-ORDER = -2
-"""A seed that no split uses, so that a part of the prompts is like all of them."""
+ORDER_SEED = -2  # a seed that no training split uses
 
 
 def learning_curve(
@@ -25,26 +24,26 @@ def learning_curve(
     full: RewardResult,
     should_stop: Callable[[], bool],
 ) -> list[dict[str, Any]]:
-    """Train again on a half, a quarter, ... of the training prompts, `config.learning_curve` times, and
-    measure each on the same held-out prompts as `full`, what all of them gave.
+    """Train again on 1/2, 1/4, ... of the training prompts, `config.learning_curve` times, and evaluate on
+    the same held-out prompts as `full`, the result of all prompts.
 
-    A row for each, the fewest comparisons first, with `accuracy`, `low` and `high` (95 %). Each part holds
-    the smaller ones. It ends early, without the parts that are left, where it is told to stop and where a
-    part has nothing to learn from; there is no curve where nothing was held out.
+    One row for each part, fewest comparisons first, with `accuracy`, `low` and `high` (95 %). Parts are
+    nested. It ends early if `should_stop`, or if a part has nothing to learn from; empty if nothing was held
+    out.
     """
-    kept_back = {pair.split_key for pair in full.heldout}
-    units = {pair.split_key for pair in comparisons} | {rating.split_key for rating in ratings}
-    order = sorted(units - kept_back, key=lambda unit: hash_fraction(unit, ORDER))
+    heldout_keys = {pair.split_key for pair in full.heldout}
+    keys = {pair.split_key for pair in comparisons} | {rating.split_key for rating in ratings}
+    order = sorted(keys - heldout_keys, key=lambda key: hash_fraction(key, ORDER_SEED))
     rows = [_row(full)]
-    if not kept_back:
+    if not heldout_keys:
         return []
     for halving in range(1, config.learning_curve + 1):
-        part_of_them = order[: len(order) >> halving]
-        if not part_of_them:
+        part_keys = order[: len(order) >> halving]
+        if not part_keys:
             break
-        some = kept_back.union(part_of_them)
+        some = heldout_keys.union(part_keys)
         try:
-            # The split goes by a hash of the prompt: the same prompts are held out of a part as of all.
+            # The split is by a hash of the prompt: the same prompts are held out as for all prompts.
             part = train_reward_model(
                 trunk=trunk,
                 tokenizer=tokenizer,
@@ -53,9 +52,9 @@ def learning_curve(
                 config=config,
                 callbacks=Callbacks(should_stop=should_stop),
             )
-        except InputError:  # of all the answers it was not raised, so there are too few of them
+        except InputError:  # not raised for all prompts, so this part is too small
             break
-        if part.stopped == "cancelled":
+        if part.stop_reason == "cancelled":
             break
         rows.append(_row(part))
     return rows[::-1]

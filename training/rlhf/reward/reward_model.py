@@ -1,4 +1,7 @@
-"""The reward model: a policy's trunk with scalar heads, read at the end of the text; ensembles of them."""
+"""Reward models: a policy's trunk with scalar heads, read at the end of the text; and ensembles of them.
+
+N texts, M ensemble members; a single reward model has one member.
+"""
 
 import copy
 import math
@@ -22,17 +25,20 @@ from training.rlhf.scorers import Scorer
 HEAD_FILE = "reward_head.safetensors"
 
 AGGREGATIONS = ("mean", "minimum", "cautious")
-"""How the members' scores become one reward (Coste et al. 2023, section 4.1)."""
+"""How the members' rewards become one (Coste et al. 2023, section 4.1): their mean; their minimum; or
+`cautious`, the mean minus the variance, so that completions they disagree about are worth less."""
 
 
 class BaseRewardModel(nn.Module, ABC):
-    """Gives texts a reward with mean 0 and deviation 1 on the reference policy's samples, however it is used:
-    then a KL coefficient means the same from one reward model, and from one use, to the next.
+    """The interface of single reward models and ensembles.
+
+    By every aggregation, rewards have mean 0 and deviation 1 on samples of the reference policy, so that a KL
+    coefficient means the same for every reward model.
     """
 
     tokenizer: Tokenizer
     uses: Tensor
-    """Mean and deviation, on the reference samples, of what each use makes of the members. [3, 2]"""
+    """Mean and deviation of each aggregation on the reference samples [3, 2]; the name is stored in files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,27 +47,27 @@ class BaseRewardModel(nn.Module, ABC):
     @property
     @abstractmethod
     def members(self) -> int:
-        """How many scores a text gets."""
+        """How many rewards a text gets."""
 
     @property
     @abstractmethod
     def context(self) -> int:
-        """The longest text it can read, in tokens."""
+        """The maximum text length in tokens."""
 
     @abstractmethod
     def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
-        """Reward of rows of ids by each member, each normalised; no gradient, dropout off. [N, M]"""
+        """Normalised reward of rows of ids by each member; no gradient, dropout off. [N, M]"""
 
     @abstractmethod
     def normalise_members(self, rewards: Tensor) -> None:
-        """Set each member's gain and bias so that these rewards [N, M] of its have mean 0 and deviation 1."""
+        """Set each member's gain and bias so that these rewards [N, M] have mean 0 and deviation 1."""
 
     @abstractmethod
     def unnormalised(self, rewards: Tensor) -> Tensor:
-        """Rewards [N, M] of members in the units of the loss they were trained by, but for a constant."""
+        """Rewards [N, M] in the units of the training loss, up to a constant."""
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, `<begin> prompt + completion <end>`; one too long loses its beginning."""
+        """Token ids of each text, `<begin> prompt + completion <end>`; long texts lose their beginning."""
         begin, end = self.tokenizer.bos_id, self.tokenizer.eos_id
         texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
         return [[begin, *ids, end][-self.context :] for ids in self.tokenizer.encode_batch(texts)]
@@ -69,7 +75,7 @@ class BaseRewardModel(nn.Module, ABC):
     def member_scores(
         self, prompts: Sequence[str], completions: Sequence[str], *, batch_size: int = 128
     ) -> Tensor:
-        """What each member thinks of each completion. [N, M]"""
+        """The reward of each completion by each member. [N, M]"""
         return self.rewards(self.encode(prompts, completions), batch_size=batch_size)
 
     def score(
@@ -86,40 +92,39 @@ class BaseRewardModel(nn.Module, ABC):
         return rewards
 
     def scorer(self, aggregation: str = "mean") -> Scorer:
-        """A Scorer that makes one reward of the members': their `mean`; their `minimum`; or `cautious`, the
-        mean less the variance, so that what they disagree about is worth less."""
+        """`score` with this aggregation, as a Scorer."""
         return partial(self.score, aggregation=aggregation)
 
     def disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """Deviation of the members' scores of each completion; 0 where there is but one member."""
+        """Standard deviation of the members' rewards of each completion; 0 for a single member."""
         members = self.member_scores(prompts, completions)
         deviations: list[float] = members.std(dim=1, correction=0).tolist()
         return deviations
 
     def aggregate_normalised(self, members: Tensor, *, aggregation: str) -> Tensor:
-        """One reward of the members' scores, on the scale of the reference samples. [N, M] -> [N]"""
+        """The members' rewards as one reward, on the scale of the reference samples. [N, M] -> [N]"""
         mean, deviation = self.uses[AGGREGATIONS.index(aggregation)]
         aggregate_normalised: Tensor = (aggregate(members, aggregation=aggregation) - mean) / deviation
         return aggregate_normalised
 
     def normalise(self, prompts: Sequence[str], completions: Sequence[str]) -> None:
-        """Scale every member and every use to mean 0 and deviation 1 on these texts: samples of the reference
-        policy (Ziegler et al. 2019). What is constant on them keeps its scale."""
+        """Scale every member and every aggregation to mean 0 and deviation 1 on these texts, samples of the
+        reference policy (Ziegler et al. 2019). Constant rewards keep their scale."""
         rows = self.encode(prompts, completions)
         rewards = self.rewards(rows)
         self.normalise_members(rewards)
         mean, deviation = mean_and_deviation(rewards)
         rewards = (rewards - mean) / deviation
-        for place, aggregation in enumerate(AGGREGATIONS):
-            self.uses[place] = torch.stack(mean_and_deviation(aggregate(rewards, aggregation=aggregation)))
+        for index, aggregation in enumerate(AGGREGATIONS):
+            self.uses[index] = torch.stack(mean_and_deviation(aggregate(rewards, aggregation=aggregation)))
 
 
 class RewardModel(BaseRewardModel):
-    """One number for a text, or one of each of several heads: how much the annotators would like it.
+    """A transformer trunk with one scalar head, or several.
 
-    The text is `<begin> prompt + completion <end>`, and the state of the `<end>` is what the heads read.
-    That last token is always put there, whether the policy wrote it or not: stored text does not say, and the
-    reward must not change between training and use. What a missing end costs is the policy gradient's affair.
+    The text is `<begin> prompt + completion <end>`, and the heads read the final state of `<end>`. That token
+    is always added, whether the policy wrote it or not: stored texts do not say, and the reward must be the
+    same in training and in use. A missing end is penalised by the policy gradient instead.
     """
 
     gain: Tensor
@@ -144,7 +149,7 @@ class RewardModel(BaseRewardModel):
         self.register_buffer("gain", torch.ones(members))
         self.register_buffer("bias", torch.zeros(members))
         if not trunk.config.tied:
-            trunk.head.requires_grad_(requires_grad=False)  # nobody asks for the next token here
+            trunk.head.requires_grad_(requires_grad=False)  # no next token is predicted here
         self.to(trunk.device)
 
     @property
@@ -154,35 +159,32 @@ class RewardModel(BaseRewardModel):
 
     @property
     def context(self) -> int:
-        """The longest text it can read, in tokens."""
+        """The maximum text length in tokens."""
         return self.trunk.config.context
 
-    def states(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Final state at the last real token of each row of ids. [N, D]
-
-        The place is taken from the row itself: no pad stands anywhere, whatever its id.
-        """
+    def final_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """The trunk's final state at the last token of each row of ids, with gradient. [N, D]"""
         return self.trunk.states(rows, first=[len(row) - 1 for row in rows])
 
-    def read(self, states: Tensor) -> Tensor:
-        """Reward of states by each head, normalised. [N, D] -> [N, M]"""
+    def rewards_of_states(self, states: Tensor) -> Tensor:
+        """Normalised reward of final states by each head. [N, D] -> [N, M]"""
         reward: Tensor = self.head(states)
         return self.gain * reward + self.bias
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Reward of rows of ids by each head, with gradient. [N, M]"""
-        return self.read(self.states(rows))
+        return self.rewards_of_states(self.final_states(rows))
 
     @torch.no_grad()
     def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
         """Reward of rows of ids by each head; no gradient, dropout off. [N, M]"""
-        return self.read(self.all_states(rows, batch_size=batch_size))
+        return self.rewards_of_states(self.compute_final_states(rows, batch_size=batch_size))
 
     @torch.no_grad()
-    def all_states(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
-        """`states` of any number of rows, without gradient and dropout. [N, D]
+    def compute_final_states(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
+        """`final_states` of any number of rows in batches, without gradient and dropout. [N, D]
 
-        Rows of like length go together, so that little is spent on pads.
+        Rows of similar length share a batch.
         """
         was_training = self.training
         self.eval()
@@ -190,7 +192,7 @@ class RewardModel(BaseRewardModel):
         states = torch.empty(len(rows), self.trunk.config.width, device=self.trunk.device)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            states[batch] = self.states([rows[index] for index in batch]).float()
+            states[batch] = self.final_states([rows[index] for index in batch]).float()
         self.train(was_training)
         return states
 
@@ -201,22 +203,22 @@ class RewardModel(BaseRewardModel):
         self.bias.sub_(mean).div_(deviation)
 
     def unnormalised(self, rewards: Tensor) -> Tensor:
-        """Rewards [N, M] before they were scaled; their differences explain what people said."""
+        """Rewards [N, M] before normalisation; sigma of their differences predicts preferences."""
         return rewards / self.gain
 
     def save(self, folder: Path, extra: dict[str, object] | None = None) -> None:
-        """The trunk as any checkpoint, and the heads with their normalisation in a file beside it."""
+        """Save the trunk as a policy checkpoint, the heads and their normalisation in a file beside it."""
         _save(folder, [self], self, extra)
 
     @classmethod
     def from_policy(cls, policy: GPT, tokenizer: Tokenizer, *, seed: int, members: int = 1) -> Self:
-        """A new reward model on a copy of a policy's trunk."""
+        """A new reward model on a copy of the policy."""
         generator = torch.Generator().manual_seed(seed)
         return cls(copy.deepcopy(policy), tokenizer, members=members, generator=generator)
 
 
 class Ensemble(BaseRewardModel):
-    """Several whole reward models with the same tokenizer and of the same shape, a head each."""
+    """Several full reward models with the same tokenizer and shape, one head each."""
 
     def __init__(self, models: Sequence[RewardModel]) -> None:
         super().__init__()
@@ -234,7 +236,7 @@ class Ensemble(BaseRewardModel):
 
     @property
     def context(self) -> int:
-        """The longest text they can read, in tokens."""
+        """The maximum text length in tokens."""
         return next(iter(self)).context
 
     def rewards(self, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
@@ -247,16 +249,16 @@ class Ensemble(BaseRewardModel):
             model.normalise_members(own[:, None])
 
     def unnormalised(self, rewards: Tensor) -> Tensor:
-        """Rewards [N, M] before they were scaled; their differences explain what people said."""
+        """Rewards [N, M] before normalisation; sigma of their differences predicts preferences."""
         return rewards / torch.cat([model.gain for model in self])
 
     def save(self, folder: Path, extra: dict[str, object] | None = None) -> None:
-        """The first trunk as any checkpoint, the weights of the others and all heads in files beside it."""
+        """Save the first trunk as a policy checkpoint, the other trunks and all heads in files beside it."""
         _save(folder, list(self), self, extra)
 
 
 def _save(
-    folder: Path, models: list[RewardModel], judge: BaseRewardModel, extra: dict[str, object] | None
+    folder: Path, models: list[RewardModel], reward_model: BaseRewardModel, extra: dict[str, object] | None
 ) -> None:
     extra = {"kind": "reward", "trunks": len(models), **(extra or {})}
     save_checkpoint(folder, models[0].trunk, models[0].tokenizer, extra=extra)
@@ -267,7 +269,7 @@ def _save(
         "bias": torch.cat([model.head.bias for model in models]),  # [M], as the next two
         "gain": torch.cat([model.gain for model in models]),
         "offset": torch.cat([model.bias for model in models]),
-        "uses": judge.uses,
+        "uses": reward_model.uses,
     }
     partial = folder / (HEAD_FILE + ".partial")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in head.items()}, partial)
@@ -279,7 +281,7 @@ def _member_file(number: int) -> str:
 
 
 def load_reward_model(folder: Path, *, device: torch.device | str = "cpu") -> RewardModel | Ensemble:
-    """Read what `save` wrote, ready to score; raise InputError naming a bad file."""
+    """Load a saved reward model in evaluation mode. Raises InputError naming a damaged or missing file."""
     trunk, tokenizer = load_checkpoint(folder, device=device)
     path = folder / HEAD_FILE
     if not path.is_file():
@@ -302,15 +304,15 @@ def load_reward_model(folder: Path, *, device: torch.device | str = "cpu") -> Re
             model.gain.copy_(head["gain"][part])
             model.bias.copy_(head["offset"][part])
             models.append(model)
-        judge = models[0] if len(models) == 1 else Ensemble(models)
-        judge.uses.copy_(head["uses"])
+        reward_model = models[0] if len(models) == 1 else Ensemble(models)
+        reward_model.uses.copy_(head["uses"])
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise InputError(f"{path}: does not fit its model ({error}); copy the reward model again") from error
-    return judge.eval()
+    return reward_model.eval()
 
 
 def aggregate(members: Tensor, *, aggregation: str) -> Tensor:
-    """What a use makes of the members' scores. [N, M] -> [N]"""
+    """One reward from those of the members. [N, M] -> [N]"""
     if aggregation == "minimum":
         return members.amin(dim=1)
     mean = members.mean(dim=1)
@@ -318,6 +320,6 @@ def aggregate(members: Tensor, *, aggregation: str) -> Tensor:
 
 
 def mean_and_deviation(rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation over the first dimension; a deviation of 0 is given as 1."""
+    """Mean and deviation over the first dimension; a deviation of 0 is replaced by 1."""
     deviation = rewards.std(dim=0, correction=0)
     return rewards.mean(dim=0), deviation.where(deviation > 1e-6, torch.ones_like(deviation))

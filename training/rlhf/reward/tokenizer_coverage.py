@@ -1,7 +1,7 @@
-"""How much of a text a reward model can read: its tokenizer may not know the words, its context may be short.
+"""How much of a text a reward model can read, given its tokenizer and its context length.
 
-A reward model reads text, so it may judge a policy with another tokenizer. What goes wrong then is silent:
-characters it never saw are all one unknown token to it, and texts that differ in them are equal.
+A reward model may be used with a policy that has another tokenizer. It then fails silently: all unknown
+characters become the same token, and texts that differ only in them get the same reward.
 """
 
 from collections.abc import Sequence
@@ -10,50 +10,50 @@ from dataclasses import dataclass
 from training.gpt.errors import InputError
 from training.rlhf.reward.reward_model import BaseRewardModel
 
-MAX_UNKNOWN = 0.5  # share of the tokens beyond which a reward is no judgement of the text
-WARN_ABOVE = 0.02  # share from which on a person is told
+MAX_UNKNOWN = 0.5  # fraction of the tokens above which the reward model is refused
+WARN_ABOVE = 0.02  # fraction from which on a warning is given
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerCoverage:
-    """What a reward model misses of some texts, as shares."""
+    """What a reward model cannot read of some texts, as fractions."""
 
-    unknown: float  # of the tokens, those that stand for anything its vocabulary lacks
-    cut: float  # of the texts, those whose beginning is beyond its context
+    unknown: float  # of the tokens
+    truncated: float  # of the texts: longer than the context
 
-    def check(self, whose: str, *, option: str = "reward") -> list[str]:
-        """What a person should know, a sentence each; InputError where the texts cannot be judged at all.
+    def warnings(self, name: str, *, option: str = "reward") -> list[str]:
+        """Warnings, one sentence each. Raises InputError if most tokens are unknown.
 
-        `whose` says what the texts are: "the prompts"; `option` brought the tokenizer.
+        `name` says what the texts are, such as "the prompts"; `option` is the option that gave the tokenizer.
         """
         if self.unknown > MAX_UNKNOWN:
             raise InputError(
-                f"{option}: its tokenizer does not know {self.unknown:.0%} of the tokens of {whose}; "
-                "a reward model must begin from a policy that reads such text"
+                f"{option}: its tokenizer does not know {self.unknown:.0%} of the tokens of {name}; "
+                "train the reward model from a policy with a suitable tokenizer"
             )
-        notes = []
+        warnings = []
         if self.unknown >= WARN_ABOVE:
-            notes.append(
-                f"The reward model's tokenizer does not know {self.unknown:.0%} of the tokens of {whose}: "
-                "what differs in them alone is judged alike."
+            warnings.append(
+                f"The reward model's tokenizer does not know {self.unknown:.0%} of the tokens of {name}: "
+                "texts that differ only in them get the same reward."
             )
-        if self.cut >= WARN_ABOVE:
-            notes.append(
-                f"{self.cut:.0%} of {whose} are longer than the reward model's context, which reads their "
-                "end alone."
+        if self.truncated >= WARN_ABOVE:
+            warnings.append(
+                f"{self.truncated:.0%} of {name} are longer than the reward model's context; it reads only "
+                "their end."
             )
-        return notes
+        return warnings
 
 
 def tokenizer_coverage(
-    judge: BaseRewardModel, prompts: Sequence[str], completions: Sequence[str]
+    reward_model: BaseRewardModel, prompts: Sequence[str], completions: Sequence[str]
 ) -> TokenizerCoverage:
-    """What a reward model misses of these texts, prompt and completion together."""
+    """What a reward model cannot read of these texts, prompt and completion together."""
     texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-    rows = judge.tokenizer.encode_batch(texts)
-    unknown = judge.tokenizer.unknown_id
+    rows = reward_model.tokenizer.encode_batch(texts)
+    unknown = reward_model.tokenizer.unknown_id
     tokens = sum(map(len, rows))
     missed = sum(row.count(unknown) for row in rows) if unknown is not None else 0
-    # The tokens that begin and end a text are read as well.
-    cut = sum(len(row) + 2 > judge.context for row in rows)
-    return TokenizerCoverage(unknown=missed / max(1, tokens), cut=cut / max(1, len(rows)))
+    # The begin and end tokens count too.
+    truncated = sum(len(row) + 2 > reward_model.context for row in rows)
+    return TokenizerCoverage(unknown=missed / max(1, tokens), truncated=truncated / max(1, len(rows)))

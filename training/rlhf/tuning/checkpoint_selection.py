@@ -84,7 +84,7 @@ class CheckpointSelector:
             policy=full_model(self.policy),
             best_step=best.step,
             steps=ended.steps,
-            stopped=ended.stop_reason,
+            stop_reason=ended.stop_reason,
             before=before,
             after=best,
             heldout_prompts=self.examiner.prompts,

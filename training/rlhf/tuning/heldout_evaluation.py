@@ -30,7 +30,9 @@ class TuningResult:
     policy: GPT
     best_step: int  # 0: no version inside the KL budget was better than the policy it began from
     steps: int
-    stopped: str  # "steps", "minutes", "cancelled", "diverged", or a sentence that says why it ended early
+    stop_reason: (
+        str  # "steps", "minutes", "cancelled", "diverged", or a sentence that says why it ended early
+    )
     before: Evaluation
     after: Evaluation
     heldout_prompts: list[str]  # those evaluated, in the order of the completions

@@ -330,11 +330,11 @@ def as_rollouts(texts: Sequence[Ids], device: torch.device) -> Rollouts:
     return Rollouts(prompts=prompts, completions=completions, generation=generation, texts=([], []))
 
 
-def tuning_notes(stopped: str, watch: CheckpointSelector) -> list[str]:
+def tuning_notes(stop_reason: str, watch: CheckpointSelector) -> list[str]:
     """What a person should know, a sentence each."""
     best = watch.control.best
     notes = []
-    if stopped == "diverged":
+    if stop_reason == "diverged":
         notes.append("The loss or its gradient became infinite; lower learning_rate.")
     if best is not None and best.step == 0:
         notes.append(

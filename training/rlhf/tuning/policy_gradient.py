@@ -197,7 +197,7 @@ class PolicyGradient(Trainer):
         )
         self.notes = tokenizer_notes(tokenizer, judge.tokenizer if judge else tokenizer)
         if judge:
-            self.notes += tokenizer_coverage(judge, prompts, [""] * len(prompts)).check("the prompts")
+            self.notes += tokenizer_coverage(judge, prompts, [""] * len(prompts)).warnings("the prompts")
         self.coefficient = AdaptiveKLController(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
@@ -433,6 +433,6 @@ class PolicyGradient(Trainer):
         return self.watch.roll_back(
             ended,
             notes=self.notes
-            + self.diagnosis.notes(best_step=best.step if best else 0, stopped=ended.stop_reason),
+            + self.diagnosis.notes(best_step=best.step if best else 0, stop_reason=ended.stop_reason),
             metrics={"kl_coefficient": self.coefficient.value, "num_tokens": float(self.tokens_seen)},
         )

@@ -207,6 +207,6 @@ def reference_logprobs_and_rewards(
         expected[rows, : said.shape[1]] = said
         ends.append(states.float())
     scores: list[float] = judge.aggregate_normalised(
-        judge.read(torch.cat(ends)), aggregation=aggregation
+        judge.rewards_of_states(torch.cat(ends)), aggregation=aggregation
     ).tolist()
     return expected, scores

@@ -48,7 +48,7 @@ class SanityChecks:
         """Take back what `values` gave."""
         vars(self).update(values)
 
-    def notes(self, *, best_step: int, stopped: str) -> list[str]:
+    def notes(self, *, best_step: int, stop_reason: str) -> list[str]:
         """A sentence for each thing amiss."""
         notes = []
         if self.logprob_error > _SAME_LOGPROB:
@@ -76,7 +76,7 @@ class SanityChecks:
             notes.append(
                 f"{self.clipped / self.steps:.0%} of the completions did not end: raise max_new_tokens."
             )
-        if stopped == "diverged":
+        if stop_reason == "diverged":
             notes.append("The gradient became infinite; lower learning_rate.")
         if best_step == 0 and self.steps:
             notes.append(
