@@ -99,7 +99,7 @@ TABLE = [
     # The site
     *rows(GUESTS, NOTHING, "get", "", "login", "schema"),
     *rows(GUESTS, NOTHING, "post", "", "logout", "api-token"),
-    *rows(SOMEWHERE, NOTHING, "get", "", "labeling:projects", "training:notices"),
+    *rows(SOMEWHERE, NOTHING, "get", "", "labeling:projects", "training:notifications"),
     # What annotators do
     *rows(
         SOMEWHERE,
@@ -158,7 +158,7 @@ TABLE = [
         "api-ratings",
         "api-demonstrations",
         "training:answers",
-        "training:loop",
+        "training:project_dashboard",
         "training:rounds",
         "training:leaderboard",
     ),
@@ -190,7 +190,7 @@ TABLE = [
         "run-detail",
     ),
     *rows(IN_PROJECT, REVIEWER, "get", "version", "training:version", "training:agreement", "model-detail"),
-    *rows(IN_PROJECT, REVIEWER, "get", "gate", "training:gate", "training:gate_figures"),
+    *rows(IN_PROJECT, REVIEWER, "get", "gate", "training:gate", "training:gate_evidence"),
     *rows(IN_PROJECT, REVIEWER, "get", "snapshot", "training:snapshot"),
     *rows(IN_PROJECT, REVIEWER, "get", "annotation", "training:answer"),
     # What admins do
@@ -255,7 +255,7 @@ ELSEWHERE = {
     "admin:autocomplete": "no table of the admin searches so",
     "labeling:accept_invitation": "tests/labeling/test_invitations.py",
     "training:seen": "tests/training/test_watching.py",
-    "training:erase": "tests/labeling/test_erasing.py",
+    "training:delete_answers": "tests/labeling/test_erasing.py",
 }
 TABLES: dict[type, tuple[str, str]] = {
     # Of each table of the admin: who adds rows, and who deletes them.

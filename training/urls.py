@@ -20,7 +20,7 @@ app_name = "training"
 urlpatterns = [
     # /dashboard/, /projects/<slug>/
     path("dashboard/", dashboard.dashboard, name="dashboard"),
-    path("projects/<slug:slug>/", dashboard.project_dashboard, name="loop"),
+    path("projects/<slug:slug>/", dashboard.project_dashboard, name="project_dashboard"),
     # /projects/<slug>/rounds/
     path("projects/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("projects/<slug:slug>/rounds/begin/", rounds.begin_round, name="begin_round"),
@@ -37,13 +37,13 @@ urlpatterns = [
     path("runs/<int:pk>/samples/", run_records.run_samples, name="run_samples"),
     path("runs/<int:pk>/points/", run_records.points, name="points"),
     # /notices/
-    path("notices/", notifications.notifications_list, name="notices"),
+    path("notices/", notifications.notifications_list, name="notifications"),
     path("notices/<int:pk>/seen/", notifications.seen, name="seen"),
     # /snapshots/, /answers/, /people/<id>/erase/
     path("snapshots/<int:pk>/", provenance.snapshot, name="snapshot"),
     path("answers/<int:pk>/", provenance.answer, name="answer"),
     path("projects/<slug:slug>/answers/", provenance.answers, name="answers"),
-    path("people/<int:pk>/erase/", provenance.delete_answers, name="erase"),
+    path("people/<int:pk>/erase/", provenance.delete_answers, name="delete_answers"),
     # /models/
     path("models/", versions.version_list, name="versions"),
     path("models/<str:name>/", versions.version, name="version"),
@@ -57,7 +57,7 @@ urlpatterns = [
     path("lineage/", versions.lineage_page, name="lineage"),
     # /gates/, /models/<name>/gate/
     path("gates/<int:pk>/", gates.gate, name="gate"),
-    path("gates/<int:pk>/figures/", gates.gate_evidence, name="gate_figures"),
+    path("gates/<int:pk>/figures/", gates.gate_evidence, name="gate_evidence"),
     path("gates/<int:pk>/more/", gates.ask_more, name="ask_more"),
     path("gates/<int:pk>/withdraw/", gates.withdraw_gate, name="withdraw_gate"),
     path("models/<str:name>/gate/", gates.open_gate, name="open_gate"),

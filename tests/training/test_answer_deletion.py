@@ -83,7 +83,7 @@ def test_a_run_that_waits_to_go_on_begins_anew(
 
 
 def address(person: User) -> str:
-    return reverse("training:erase", args=[person.pk])
+    return reverse("training:delete_answers", args=[person.pk])
 
 
 def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client) -> None:

@@ -108,16 +108,16 @@ def test_one_sees_the_projects_in_which_one_may_watch_runs(client: Client) -> No
     assert "Import prompts" in page
     # A reviewer reads; the button is an admin's.
     assert "Only an admin of the project can do this." in page
-    assert text(client, reverse("training:loop", args=["mine"]))
+    assert text(client, reverse("training:project_dashboard", args=["mine"]))
     assert text(client, reverse("training:rounds", args=["mine"]))
-    text(client, reverse("training:loop", args=["letters"]), status=403)
+    text(client, reverse("training:project_dashboard", args=["letters"]), status=403)
 
 
 def test_annotators_find_neither_the_page_nor_a_link_to_it(client: Client) -> None:
     make_project()
     client.force_login(annotator())
     text(client, DASHBOARD, status=403)
-    text(client, reverse("training:loop", args=["letters"]), status=403)
+    text(client, reverse("training:project_dashboard", args=["letters"]), status=403)
     assert DASHBOARD not in text(client, "/")
 
 
@@ -129,7 +129,7 @@ def test_the_loop_page_shows_its_stages_versions_and_rounds(as_admin: Client) ->
     current = rounds.begin(project, by=User.objects.get(username="ada"))
     ended(current.train_reward, Run.Status.FAILED, "Out of memory.")
     rounds.advance(project)
-    page = text(as_admin, reverse("training:loop", args=[project.slug]))
+    page = text(as_admin, reverse("training:project_dashboard", args=[project.slug]))
     for expected in ("Being answered", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
                  "Answers in the last 14 days"):  # fmt: skip
         assert expected in page

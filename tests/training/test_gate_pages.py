@@ -55,7 +55,7 @@ def test_the_page_shows_how_it_stands_and_closes_it_when_looked_at(client: Clien
     assert "So far: the candidate wins 79% on 7 compared prompts" in page
     assert 'hx-trigger="every 5s"' in page
     answer(gate, ann, "++++++")
-    fragment = client.get(reverse("training:gate_figures", args=[gate.pk]))
+    fragment = client.get(reverse("training:gate_evidence", args=[gate.pk]))
     assert fragment.status_code == 286  # htmx stops asking
     page = text(client, "gate", gate.pk)
     assert "People prefer new" in page

@@ -264,7 +264,7 @@ def test_a_long_list_is_paged_and_keeps_its_filter(as_admin: Client) -> None:
 def test_any_page_tells_its_owner_once_that_a_run_has_ended(client: Client) -> None:
     ada = admin()
     client.force_login(ada)
-    news = reverse("training:notices")
+    news = reverse("training:notifications")
     assert client.get(news).status_code == 286
     run, others = begin_run(owner=ada), begin_run(owner=admin("bob"))
     others.finish(Run.Status.SUCCEEDED)
@@ -285,7 +285,7 @@ def test_who_looks_at_the_runs_page_needs_no_notice(client: Client) -> None:
     run = begin_run(owner=ada)
     run.finish(Run.Status.SUCCEEDED)
     client.get(run.get_absolute_url())
-    assert client.get(reverse("training:notices")).status_code == 286
+    assert client.get(reverse("training:notifications")).status_code == 286
 
 
 def test_an_old_end_is_no_news(client: Client) -> None:
@@ -294,4 +294,4 @@ def test_an_old_end_is_no_news(client: Client) -> None:
     run = begin_run(owner=ada)
     run.finish(Run.Status.SUCCEEDED)
     Run.objects.filter(pk=run.pk).update(finished_at=timezone.now() - timedelta(days=3))
-    assert client.get(reverse("training:notices")).status_code == 286
+    assert client.get(reverse("training:notifications")).status_code == 286

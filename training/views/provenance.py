@@ -184,7 +184,7 @@ def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
         else:
             gone = provenance.delete_answers(person, projects=chosen, by=request.user)
             messages.success(request, _deletion_message(person, chosen, gone))
-            return redirect("training:erase", pk)
+            return redirect("training:delete_answers", pk)
     touched = provenance.affected_by(person, mine)
     visible = ModelVersion.objects.visible_to(request.user)
     context = {
