@@ -112,7 +112,7 @@ def test_the_step_fits_where_the_loop_stands(at: ProjectStatus, what: str) -> No
     assert step.reason.endswith(".")
     assert step.url
     assert step.button
-    assert step.right
+    assert step.permission
 
 
 def test_a_run_that_failed_lately_comes_first_and_one_of_last_week_does_not() -> None:
@@ -121,13 +121,13 @@ def test_a_run_that_failed_lately_comes_first_and_one_of_last_week_does_not() ->
     step = next_step(standing(last_run=failed, policies=[CANDIDATE, BASE]))
     assert (step.title, step.reason) == ("See why Fine-tune #7 failed", "Out of memory.")
     failed.finished_at = now - timedelta(days=7)
-    assert next_step(standing(last_run=failed)).what == "Let people answer"
+    assert next_step(standing(last_run=failed)).title == "Let people answer"
 
 
 def test_what_changes_something_is_posted_and_what_leads_somewhere_is_not() -> None:
-    assert next_step(standing(new=EVERY)).posts
-    assert next_step(standing(policies=[CANDIDATE, BASE])).posts
-    assert not next_step(standing()).posts
+    assert next_step(standing(new=EVERY)).is_post
+    assert next_step(standing(policies=[CANDIDATE, BASE])).is_post
+    assert not next_step(standing()).is_post
 
 
 def test_the_start_form_opens_with_what_the_step_is_about() -> None:
@@ -136,7 +136,7 @@ def test_the_start_form_opens_with_what_the_step_is_about() -> None:
 
 
 def test_it_says_how_far_the_next_round_is() -> None:
-    by_hand = next_step(standing(new=400)).why
+    by_hand = next_step(standing(new=400)).reason
     assert by_hand == "40 tasks open; 600 more comparisons until the next round is worth starting."
-    alone = next_step(standing(new=150, automation=Automation(every=200, is_on=True))).why
+    alone = next_step(standing(new=150, automation=Automation(every=200, is_on=True))).reason
     assert alone == "40 tasks open; 50 more comparisons until the next round starts automatically."

@@ -49,7 +49,7 @@ class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
     queryset = ModelVersion.objects.select_related("parent", "project")
     serializer_class = ModelVersionSerializer
     permission_classes = [CanView]
-    right_to_view = "training.view_modelversion"
+    view_permission = "training.view_modelversion"
     lookup_field = "name"
     lookup_value_regex = "[A-Za-z0-9._-]+"
 
@@ -73,7 +73,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     queryset = Run.objects.select_related("project", "policy", "reward", "version")
     serializer_class = RunSerializer
     permission_classes = [CanView]
-    right_to_view = "training.view_run"
+    view_permission = "training.view_run"
 
     def get_queryset(self) -> RunQuerySet:
         """Runs that the user may view."""

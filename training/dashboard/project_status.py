@@ -217,7 +217,7 @@ def _head_to_head_results(
 
 
 def _gate_interval(gate: Gate) -> Interval | None:
-    kept = Evidence.kept(gate)
+    kept = Evidence.stored(gate)
     if kept.rate is None:
         return None
     return Interval(rate=kept.rate, low=kept.low, high=kept.high, count=kept.compared)

@@ -28,9 +28,11 @@ class Ancestry:
         rows = ModelVersion.objects.order_by("pk").values_list(
             "pk", "run__snapshot", "run__created_at", "parent", "run__policy", "run__reward"
         )
-        sources, snapshots, run_created = {}, {}, {}
-        for key, snapshot, start, *sources in rows:
-            sources[key] = frozenset(source for source in sources if source is not None)
+        sources: dict[int, frozenset[int]] = {}
+        snapshots: dict[int, int] = {}
+        run_created: dict[int, datetime] = {}
+        for key, snapshot, start, *made_from in rows:
+            sources[key] = frozenset(source for source in made_from if source is not None)
             if snapshot is not None:
                 snapshots[key], run_created[key] = snapshot, start
         return cls(sources, snapshots, run_created)

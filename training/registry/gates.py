@@ -107,7 +107,7 @@ def withdraw(gate: Gate) -> bool:
         locked = Gate.objects.select_for_update().get(pk=gate.pk)
         if locked.outcome != Gate.Outcome.OPEN:
             return False
-        _close(locked, Gate.Outcome.WITHDRAWN, Evidence.now(locked))
+        _close(locked, Gate.Outcome.WITHDRAWN, Evidence.current(locked))
         if locked.run is not None:
             runs.cancel(locked.run)
     gate.refresh_from_db()
@@ -120,7 +120,7 @@ def close_if_decided(gate: Gate) -> Gate:
         waiting = Gate.objects.select_for_update(of=("self",), skip_locked=True)
         locked = waiting.filter(pk=gate.pk, outcome=Gate.Outcome.OPEN).first()
         if locked is not None:
-            found = Evidence.now(locked)
+            found = Evidence.current(locked)
             if outcome := _outcome(locked, found):
                 _close(locked, outcome, found)
     gate.refresh_from_db()
@@ -277,8 +277,8 @@ def _start_evaluation(
 
 def _outcome(gate: Gate, found: Evidence) -> Gate.Outcome | None:
     """The outcome to close the gate with; None while it stays open."""
-    if verdict := found.verdict:
-        return verdict
+    if decided := found.outcome:
+        return decided
     asking = gate.run is not None and gate.run.status != Run.Status.SUCCEEDED
     if found.compared >= gate.max_prompts or not (asking or found.waiting):
         return Gate.Outcome.UNDECIDED
