@@ -8,14 +8,14 @@ from playwright.sync_api import Page, expect
 from labeling.models import Project
 from tests.e2e.conftest import sign_in
 from tests.labeling.objects import admin
-from tests.training.test_rounds import ready
+from tests.training.test_rounds import make_ready_project
 from training.models import Automation, ModelVersion, Round, Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
 
 
 def test_a_round_is_begun_from_the_dashboard_and_stopped(page: Page, axe: Callable[[Page], None]) -> None:
-    project: Project = ready()
+    project: Project = make_ready_project()
     Automation.objects.update(every=5)
     ModelVersion.objects.update(stage=ModelVersion.Stage.PRODUCTION)
     sign_in(page, admin())

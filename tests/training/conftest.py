@@ -7,7 +7,7 @@ from tests.training.factories import admin
 
 
 @pytest.fixture(autouse=True)
-def apart(own_artifacts: None) -> None:
+def isolated_artifacts(own_artifacts: None) -> None:
     """Nothing reaches the artifacts of the site."""
 
 

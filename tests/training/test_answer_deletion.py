@@ -19,7 +19,7 @@ from training.models import ModelVersion, Run
 pytestmark = pytest.mark.django_db
 
 
-def answered_by(*names: str, slug: str = "stories") -> tuple[Project, list[User]]:
+def make_answered_project(*names: str, slug: str = "stories") -> tuple[Project, list[User]]:
     """A project whose one task these people have answered."""
     project = make_project(slug)
     [task] = make_tasks(project, 1, need=len(names))
@@ -32,7 +32,7 @@ def answered_by(*names: str, slug: str = "stories") -> tuple[Project, list[User]
 
 
 def test_figures_about_the_person_leave_runs_and_versions() -> None:
-    project, (ann, bob) = answered_by("ann", "bob")
+    project, (ann, bob) = make_answered_project("ann", "bob")
     rows: list[dict[str, Any]] = [{"annotator": str(each.pk), "reliability": 0.9} for each in (ann, bob)]
     annotator_rows = [{"annotator": each.get_username(), "answers": 3, "rate": 0.5} for each in (ann, bob)]
     judges: list[dict[str, Any]] = [
@@ -52,7 +52,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
 
 
 def test_a_run_that_learned_meanwhile_keeps_no_figures_about_the_person() -> None:
-    project, (ann, bob) = answered_by("ann", "bob")
+    project, (ann, bob) = make_answered_project("ann", "bob")
     snapshot = freeze(project)
     metrics = {"annotators": [{"annotator": str(each.pk)} for each in (ann, bob)]}
     assert provenance.without_deleted_annotators(metrics, snapshot) == metrics
@@ -66,7 +66,7 @@ def test_a_run_that_waits_to_go_on_begins_anew(
     settings: Settings, tmp_path: Any, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     settings.RUN_FOLDERS = tmp_path
-    project, (ann, _) = answered_by("ann", "bob")
+    project, (ann, _) = make_answered_project("ann", "bob")
     learning = {"kind": Run.Kind.TRAIN_REWARD, "status": Run.Status.PAUSED, "saved_step": 40}
     run = Run.objects.create(project=project, snapshot=freeze(project), **learning)
     other = Run.objects.create(**learning)
@@ -82,26 +82,26 @@ def test_a_run_that_waits_to_go_on_begins_anew(
 # -- The page ---------------------------------------------------------------------------------------------
 
 
-def address(person: User) -> str:
+def deletion_url(person: User) -> str:
     return reverse("training:delete_answers", args=[person.pk])
 
 
 def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client) -> None:
-    project, (ann, _) = answered_by("ann", "bob")
+    project, (ann, _) = make_answered_project("ann", "bob")
     _, reward, policy = make_tuned_versions(project, freeze(project))
     client.force_login(admin())
-    page = client.get(address(ann)).content.decode()
+    page = client.get(deletion_url(ann)).content.decode()
     for part in (project.name, "removed from 1 snapshot", "You cannot undo this.", reward.name, policy.name):
         assert part in page
     assert Annotation.objects.count() == 2
 
 
 def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> None:
-    project, (ann, bob) = answered_by("ann", "bob")
+    project, (ann, bob) = make_answered_project("ann", "bob")
     _, _, policy = make_tuned_versions(project, freeze(project))
     client.force_login(admin())
     chosen = {"projects": [project.slug], "name": "ann"}
-    page = client.post(address(ann), chosen, follow=True).content.decode()
+    page = client.post(deletion_url(ann), chosen, follow=True).content.decode()
     assert "1 answer by ann in Stories is deleted, and removed from 1 snapshot." in page
     assert "Nothing to delete" in page
     assert [each.assignment.annotator for each in Annotation.objects.all()] == [bob]
@@ -121,42 +121,42 @@ def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> N
 def test_without_the_name_and_a_project_nothing_is_deleted(
     client: Client, sent: dict[str, str], line: str
 ) -> None:
-    _, (ann,) = answered_by("ann")
+    _, (ann,) = make_answered_project("ann")
     client.force_login(admin())
-    response = client.post(address(ann), sent)
+    response = client.post(deletion_url(ann), sent)
     assert response.status_code == 422
     assert line in response.content.decode()
     assert Annotation.objects.exists()
 
 
 def test_an_admin_of_one_project_deletes_there_alone(client: Client) -> None:
-    project, (ann,) = answered_by("ann")
-    other, _ = answered_by("ann", slug="other")
+    project, (ann,) = make_answered_project("ann")
+    other, _ = make_answered_project("ann", slug="other")
     ada = User.objects.create_user("ada")
     Membership.objects.create(project=project, person=ada, role=Membership.Role.ADMIN)
     client.force_login(ada)
-    page = client.get(address(ann)).content.decode()
+    page = client.get(deletion_url(ann)).content.decode()
     assert "1 other project" in page
     assert other.name not in page
-    client.post(address(ann), {"projects": ["stories", "other"], "name": "ann"})
+    client.post(deletion_url(ann), {"projects": ["stories", "other"], "name": "ann"})
     assert [each.assignment.project for each in Annotation.objects.all()] == [other]
 
 
 def test_people_without_the_right_are_refused(client: Client) -> None:
-    project, (ann, bob) = answered_by("ann", "bob")
+    project, (ann, bob) = make_answered_project("ann", "bob")
     Membership.objects.create(project=project, person=bob, role=Membership.Role.REVIEWER)
     for person in (ann, bob):
         client.force_login(person)
-        assert client.get(address(ann)).status_code == 403
+        assert client.get(deletion_url(ann)).status_code == 403
         sent = {"projects": [project.slug], "name": "ann"}
-        assert client.post(address(ann), sent).status_code == 403
+        assert client.post(deletion_url(ann), sent).status_code == 403
     client.force_login(admin())
-    assert client.get(address(admin("eve"))).status_code == 403
+    assert client.get(deletion_url(admin("eve"))).status_code == 403
     assert Annotation.objects.count() == 2
 
 
 def test_my_work_says_whom_to_ask(client: Client) -> None:
-    _, (ann,) = answered_by("ann")
+    _, (ann,) = make_answered_project("ann")
     admin("ada")
     client.force_login(ann)
     page = client.get(reverse("labeling:my_work")).content.decode()

@@ -17,7 +17,7 @@ def draws(rate: float, *, ties: float = 0.0, seed: int = 0) -> np.ndarray:
     return np.where(uniform < won, 1.0, np.where(uniform < won + ties, 0.5, 0.0))
 
 
-def ever_out(points: np.ndarray, rate: float) -> np.ndarray:
+def ever_excluded(points: np.ndarray, rate: float) -> np.ndarray:
     """Whether the interval left a rate out at any time: for each of several sequences at once. [RUNS]"""
     values = np.unique(points)
     counts = np.cumsum(points[:, :, None] == values, axis=1).reshape(-1, len(values)).astype(float)
@@ -76,7 +76,7 @@ def test_it_is_wider_than_an_interval_for_one_look_but_not_by_much() -> None:
 
 @pytest.mark.parametrize(("rate", "ties"), [(0.5, 0.0), (0.5, 0.4), (0.65, 0.1), (0.9, 0.0)])
 def test_who_stops_when_it_pleases_is_still_right_nineteen_times_in_twenty(rate: float, ties: float) -> None:
-    left_out = ever_out(draws(rate, ties=ties, seed=1), rate)
+    left_out = ever_excluded(draws(rate, ties=ties, seed=1), rate)
     assert left_out.mean() < 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS)
 
 
@@ -84,18 +84,18 @@ def test_observations_need_not_be_alike_as_long_as_their_mean_is() -> None:
     # Prompts answered by one or by two people: points in halves.
     random = np.random.default_rng(2)
     people = random.integers(1, 3, (RUNS, LONGEST))
-    assert ever_out(random.binomial(people, 0.5) / people, 0.5).mean() < 0.05
+    assert ever_excluded(random.binomial(people, 0.5) / people, 0.5).mean() < 0.05
 
 
 @pytest.mark.parametrize(("rate", "ties", "share"), [(0.6, 0.3, 0.6), (0.65, 0.0, 0.8), (0.7, 0.0, 0.97)])
 def test_two_hundred_prompts_tell_a_clear_difference(rate: float, ties: float, share: float) -> None:
-    assert ever_out(draws(rate, ties=ties, seed=4), 0.5).mean() > share
+    assert ever_excluded(draws(rate, ties=ties, seed=4), 0.5).mean() > share
 
 
 def test_the_interval_leaves_out_what_capital_was_made_against() -> None:
     points = draws(0.62, ties=0.1, seed=5)[:20]
     decided = [confidence_sequence(each).decided_at is not None for each in points]
-    assert decided == ever_out(points, 0.5).tolist()
+    assert decided == ever_excluded(points, 0.5).tolist()
     assert 0 < sum(decided) < len(decided)
 
 

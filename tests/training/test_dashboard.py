@@ -10,7 +10,7 @@ from django.urls import reverse
 from labeling.models import Membership, Project
 from tests.labeling.objects import annotator
 from tests.training.factories import make_project
-from tests.training.test_rounds import ended, policy, ready
+from tests.training.test_rounds import end_run, make_ready_project, policy
 from training import rounds
 from training.models import Automation, Gate, ModelVersion, Round, Run
 
@@ -39,7 +39,7 @@ def in_production(version: ModelVersion) -> ModelVersion:
 
 
 def test_the_dashboard_tells_of_each_project_where_its_loop_stands(as_admin: Client) -> None:
-    project = ready()
+    project = make_ready_project()
     base = in_production(ModelVersion.objects.get(name="base"))
     kind = ModelVersion.Kind.REWARD
     metrics = {"accuracy": 0.731}
@@ -62,7 +62,7 @@ def test_the_dashboard_tells_of_each_project_where_its_loop_stands(as_admin: Cli
 
 
 def test_what_is_at_work_is_shown_and_the_page_looks_again_soon(as_admin: Client) -> None:
-    project = ready()
+    project = make_ready_project()
     assert 'hx-trigger="every 60s"' in text(as_admin, DASHBOARD)
     current = rounds.begin(project)
     assert current.train_reward is not None
@@ -122,12 +122,12 @@ def test_annotators_find_neither_the_page_nor_a_link_to_it(client: Client) -> No
 
 
 def test_the_loop_page_shows_its_stages_versions_and_rounds(as_admin: Client) -> None:
-    project = ready()
+    project = make_ready_project()
     base = in_production(ModelVersion.objects.get(name="base"))
     candidate = policy("base-2", project=project, parent=base)
     Gate.objects.create(project=project, candidate=candidate, against=base, max_prompts=10)
     current = rounds.begin(project, by=User.objects.get(username="ada"))
-    ended(current.train_reward, Run.Status.FAILED, "Out of memory.")
+    end_run(current.train_reward, Run.Status.FAILED, "Out of memory.")
     rounds.advance(project)
     page = text(as_admin, reverse("training:project_dashboard", args=[project.slug]))
     for expected in ("Being answered", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
@@ -142,7 +142,7 @@ def test_a_new_project_is_not_taken_for_one(as_admin: Client) -> None:
 # -- Rounds ---------------------------------------------------------------------------------------------
 
 
-def settings_of(**changes: object) -> dict[str, object]:
+def automation_settings(**changes: object) -> dict[str, object]:
     usual = {
         "every": 250, "reward-members": 1, "reward-epochs": 0, "reward-minutes": 0, "tuning-steps": 100,
         "tuning-minutes": 0, "tuning-kl_target": 6, "tuning-kl_budget": 15, "tuning-tasks": 0,
@@ -153,7 +153,7 @@ def settings_of(**changes: object) -> dict[str, object]:
 def test_automatic_rounds_are_switched_on_with_the_options_of_their_runs(as_admin: Client) -> None:
     project = make_project()
     url = reverse("training:rounds", args=[project.slug])
-    asked = settings_of(is_on="on", **{"tuning-steps": 40, "reward-reliability": "on"})
+    asked = automation_settings(is_on="on", **{"tuning-steps": 40, "reward-reliability": "on"})
     assert as_admin.post(url, asked, follow=True).status_code == 200
     stored = Automation.objects.get(project=project)
     assert (stored.is_on, stored.every) == (True, 250)
@@ -162,7 +162,7 @@ def test_automatic_rounds_are_switched_on_with_the_options_of_their_runs(as_admi
     assert stored.changed_by is not None
     page = text(as_admin, url)
     assert 'value="40"' in page
-    as_admin.post(url, settings_of())
+    as_admin.post(url, automation_settings())
     stored.refresh_from_db()
     assert not stored.is_on
     assert stored.finetune == {}
@@ -176,14 +176,14 @@ def test_settings_that_cannot_be_are_refused_and_stay_on_the_page(
 ) -> None:
     project = make_project()
     url = reverse("training:rounds", args=[project.slug])
-    response = as_admin.post(url, settings_of(**{field: value}))
+    response = as_admin.post(url, automation_settings(**{field: value}))
     assert response.status_code == 422
     assert "Nothing was saved" in response.content.decode()
     assert not Automation.objects.exists()
 
 
 def test_a_round_is_begun_and_stopped_from_its_page(as_admin: Client) -> None:
-    project = ready()
+    project = make_ready_project()
     page = as_admin.post(reverse("training:begin_round", args=[project.slug]), follow=True).content.decode()
     assert "Round 1 has started" in page
     assert "Stop the round" in page
@@ -203,7 +203,7 @@ def test_where_no_round_can_begin_the_page_says_why(as_admin: Client) -> None:
 
 
 def test_reviewers_read_the_rounds_and_change_nothing(client: Client) -> None:
-    project = ready()
+    project = make_ready_project()
     person = User.objects.create_user("rita")
     person.groups.add(Group.objects.get(name="reviewers"))
     client.force_login(person)
@@ -211,6 +211,6 @@ def test_reviewers_read_the_rounds_and_change_nothing(client: Client) -> None:
     page = text(client, url)
     assert "Start a round" not in page
     assert "Save" not in page
-    assert client.post(url, settings_of()).status_code == 403
+    assert client.post(url, automation_settings()).status_code == 403
     for name in ("begin_round", "stop_round"):
         assert client.post(reverse(f"training:{name}", args=[project.slug])).status_code == 403

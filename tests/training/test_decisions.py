@@ -32,7 +32,7 @@ def ada() -> User:
     return admin()
 
 
-def promoted(project: Project, ada: User, *names: str) -> list[ModelVersion]:
+def promote_versions(project: Project, ada: User, *names: str) -> list[ModelVersion]:
     """Versions put into production one after the other."""
     versions = [make_policy(name, seed=seed) for seed, name in enumerate(names)]
     for version in versions:
@@ -40,7 +40,7 @@ def promoted(project: Project, ada: User, *names: str) -> list[ModelVersion]:
     return versions
 
 
-def closed(gate_of: ModelVersion, against: ModelVersion, project: Project, outcome: str) -> Gate:
+def make_closed_gate(gate_of: ModelVersion, against: ModelVersion, project: Project, outcome: str) -> Gate:
     return Gate.objects.create(
         project=project, candidate=gate_of, against=against, max_prompts=20, outcome=outcome,
         closed_at=timezone.now(),
@@ -65,21 +65,21 @@ def test_the_first_version_needs_no_gate_and_becomes_the_projects(project: Proje
 
 
 def test_the_next_one_waits_for_its_gate(project: Project, ada: User) -> None:
-    (base,) = promoted(project, ada, "base")
+    (base,) = promote_versions(project, ada, "base")
     better = make_policy("better", seed=1)
     with pytest.raises(NotAllowed, match="People have not compared better with base yet"):
         decisions.promote(better, project=project, by=ada, reason="It is better.")
-    closed(better, base, project, Gate.Outcome.REFUSED)
+    make_closed_gate(better, base, project, Gate.Outcome.REFUSED)
     with pytest.raises(NotAllowed, match="people prefer the version in production"):
         decisions.promote(better, project=project, by=ada, reason="It is better.")
-    gate = closed(better, base, project, Gate.Outcome.MET)
+    gate = make_closed_gate(better, base, project, Gate.Outcome.MET)
     decision = decisions.promote(better, project=project, by=ada, reason="")
     assert stages() == {"base": Stage.CANDIDATE, "better": Stage.PRODUCTION}
     assert (decision.replaced, decision.gate, decision.gate_was_met) == (base, gate, True)
 
 
 def test_without_its_gate_a_reason_is_asked_and_kept(project: Project, ada: User) -> None:
-    promoted(project, ada, "base")
+    promote_versions(project, ada, "base")
     better = make_policy("better", seed=1)
     with pytest.raises(NotAllowed, match="Give a reason"):
         decisions.promote(better, project=project, by=ada, reason="  ", without_gate=True)
@@ -91,7 +91,7 @@ def test_without_its_gate_a_reason_is_asked_and_kept(project: Project, ada: User
 
 
 def test_rolling_back_restores_the_earlier_artifact(project: Project, ada: User) -> None:
-    base, better = promoted(project, ada, "base", "better")
+    base, better = promote_versions(project, ada, "base", "better")
     with artifacts.local_folder(better) as folder:
         wrong = (folder / "model.safetensors").read_bytes()
     decision = decisions.roll_back(project, by=ada, reason="It repeats itself.")
@@ -105,12 +105,12 @@ def test_rolling_back_restores_the_earlier_artifact(project: Project, ada: User)
 
 
 def test_each_roll_back_goes_one_step_further(project: Project, ada: User) -> None:
-    promoted(project, ada, "one", "two", "three")
+    promote_versions(project, ada, "one", "two", "three")
     for expected in ("two", "one"):
         assert decisions.roll_back(project, by=ada, reason="Worse.").version.name == expected
     with pytest.raises(NotAllowed, match="one is the first in production"):
         decisions.roll_back(project, by=ada, reason="Worse.")
-    promoted(project, ada, "four")
+    promote_versions(project, ada, "four")
     assert decisions.roll_back(project, by=ada, reason="Worse.").version.name == "one"
 
 
@@ -120,7 +120,7 @@ def test_nothing_in_production_is_nothing_to_roll_back(project: Project, ada: Us
 
 
 def test_a_tampered_artifact_is_neither_promoted_nor_rolled_back_to(project: Project, ada: User) -> None:
-    base, _ = promoted(project, ada, "base", "better")
+    base, _ = promote_versions(project, ada, "base", "better")
     tamper(base)
     with pytest.raises(NotAllowed, match=r"The files of base .* their hash differs\. Restore them"):
         decisions.roll_back(project, by=ada, reason="Worse.")
@@ -158,7 +158,7 @@ def test_files_in_an_object_store_are_checked_where_they_lie(settings: Settings)
 
 
 def test_archived_versions_are_not_promoted_until_they_are_restored(project: Project, ada: User) -> None:
-    promoted(project, ada, "base", "better")
+    promote_versions(project, ada, "base", "better")
     old = make_policy("old", seed=3)
     decisions.archive(old, by=ada, reason="Superseded.")
     with pytest.raises(NotAllowed, match="old is archived"):
@@ -173,7 +173,7 @@ def test_archived_versions_are_not_promoted_until_they_are_restored(project: Pro
 
 
 def test_what_is_in_production_or_being_compared_is_not_archived(project: Project, ada: User) -> None:
-    (base,) = promoted(project, ada, "base")
+    (base,) = promote_versions(project, ada, "base")
     with pytest.raises(NotAllowed, match="promote another or roll back first"):
         decisions.archive(base, by=ada, reason="Old.")
     rival = make_policy("rival", seed=1)
@@ -183,14 +183,14 @@ def test_what_is_in_production_or_being_compared_is_not_archived(project: Projec
 
 
 def test_an_archived_version_is_not_rolled_back_to(project: Project, ada: User) -> None:
-    base, _ = promoted(project, ada, "base", "better")
+    base, _ = promote_versions(project, ada, "base", "better")
     decisions.archive(base, by=ada, reason="Old.")
     with pytest.raises(NotAllowed, match="base, which was in production before, is archived"):
         decisions.roll_back(project, by=ada, reason="Worse.")
 
 
 def test_a_version_of_another_project_is_refused(project: Project, ada: User) -> None:
-    (base,) = promoted(project, ada, "base")
+    (base,) = promote_versions(project, ada, "base")
     other = make_project("digits")
     with pytest.raises(NotAllowed, match="base belongs to “Letters”"):
         decisions.promote(base, project=other, by=ada, reason="Here as well.")
@@ -198,8 +198,8 @@ def test_a_version_of_another_project_is_refused(project: Project, ada: User) ->
 
 def test_projects_and_kinds_do_not_disturb_each_other(project: Project, ada: User) -> None:
     other = make_project("digits")
-    promoted(project, ada, "base")
-    promoted(other, ada, "numbers")
+    promote_versions(project, ada, "base")
+    promote_versions(other, ada, "numbers")
     taste = make_reward()
     with pytest.raises(NotAllowed, match="Give a reason"):
         decisions.promote(taste, project=project, by=ada, reason="")
@@ -209,14 +209,14 @@ def test_projects_and_kinds_do_not_disturb_each_other(project: Project, ada: Use
 
 
 def test_the_database_refuses_a_second_version_in_production(project: Project, ada: User) -> None:
-    promoted(project, ada, "base")
+    promote_versions(project, ada, "base")
     rival = make_policy("rival", seed=1)
     with pytest.raises(DatabaseError, match="version_one_in_production"), transaction.atomic():
         ModelVersion.objects.filter(pk=rival.pk).update(project=project, stage=Stage.PRODUCTION)
 
 
 def test_decisions_stay_as_they_were_made(project: Project, ada: User) -> None:
-    promoted(project, ada, "base")
+    promote_versions(project, ada, "base")
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         Decision.objects.update(reason="Something else.")
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():

@@ -23,7 +23,7 @@ def corpus(tmp_path: Path) -> Path:
     return file
 
 
-def measured(corpus: Path, **options: object) -> dict[str, float]:
+def evaluate_on(corpus: Path, **options: object) -> dict[str, float]:
     run = execute_run(
         Run.Kind.EVALUATE, policy="base", source=str(corpus), documents="line", split="all", **options
     )
@@ -33,7 +33,7 @@ def measured(corpus: Path, **options: object) -> dict[str, float]:
 
 def test_windows_may_overlap(corpus: Path) -> None:
     make_policy()
-    plain, halved, whole = (measured(corpus, stride=stride) for stride in (0, 16, 32))
+    plain, halved, whole = (evaluate_on(corpus, stride=stride) for stride in (0, 16, 32))
     assert plain["loss"] == whole["loss"] != halved["loss"]
     for found in (plain, halved):
         assert found["documents"] == 30

@@ -8,7 +8,7 @@ from django.urls import reverse
 from labeling.models import Project
 from labeling.quality.leaderboard import standings
 from tests.labeling.objects import admin, annotator
-from tests.training.test_gates import OPEN, WITHDRAWN, answer, opened, two_versions
+from tests.training.test_gates import OPEN, WITHDRAWN, answer, make_open_gate, two_versions
 from training.models import Gate
 from training.registry import gates
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_opened_says_why(client: Client) -> None:
 
 
 def test_the_page_shows_how_it_stands_and_closes_it_when_looked_at(client: Client) -> None:
-    gate, ann = opened(), annotator()
+    gate, ann = make_open_gate(), annotator()
     client.force_login(admin("eve"))
     answer(gate, ann, "+++=-++")
     page = text(client, "gate", gate.pk)
@@ -64,7 +64,7 @@ def test_the_page_shows_how_it_stands_and_closes_it_when_looked_at(client: Clien
 
 
 def test_asking_more_and_withdrawing_are_for_those_who_start_runs(client: Client) -> None:
-    gate = opened()
+    gate = make_open_gate()
     client.force_login(reviewer())
     assert "Withdraw gate" not in text(client, "gate", gate.pk)
     for name in ("ask_more", "withdraw_gate"):
@@ -78,7 +78,7 @@ def test_asking_more_and_withdrawing_are_for_those_who_start_runs(client: Client
 
 
 def test_annotators_and_strangers_to_a_project_find_no_gate(client: Client) -> None:
-    gate = opened()
+    gate = make_open_gate()
     client.force_login(annotator())
     assert client.get(gate.get_absolute_url()).status_code == 404
     Project.objects.update(everybody=False)
@@ -87,7 +87,7 @@ def test_annotators_and_strangers_to_a_project_find_no_gate(client: Client) -> N
 
 
 def test_the_leaderboard_puts_the_preferred_version_first_and_links_to_the_answers(client: Client) -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "++++-+=++-+-++")
     client.force_login(reviewer())
     page = text(client, "leaderboard", gate.project.slug)
@@ -105,7 +105,7 @@ def test_a_leaderboard_of_nothing_says_how_to_begin(client: Client) -> None:
 
 
 def test_places_are_open_where_the_interval_leaves_them_open() -> None:
-    gate = opened()
+    gate = make_open_gate()
     ann = annotator()
     answer(gate, ann, "+-")
     first, second = standings(gate.project).rows

@@ -42,15 +42,15 @@ def two_versions(*, heldout: int = 20) -> tuple[Project, ModelVersion, ModelVers
     return project, version("old", project, in_production=True), version("new", project)
 
 
-def opened(*, heldout: int = 20, need: int = 1) -> Gate:
+def make_open_gate(*, heldout: int = 20, need: int = 1) -> Gate:
     """An open gate whose run has opened a task for each held-out prompt."""
     project, _, new = two_versions(heldout=heldout)
     gate = gates.open_gate(new, project=project, by=admin())
-    ask(gate, need=need)
+    open_tasks(gate, need=need)
     return gate
 
 
-def ask(gate: Gate, count: int = 1000, *, need: int = 1) -> None:
+def open_tasks(gate: Gate, count: int = 1000, *, need: int = 1) -> None:
     """What the gate's run does: blind tasks on the prompts that were compared least."""
     ours, theirs = generators_of(gate)
     asked = set(Task.objects.filter(project=gate.project).values_list("prompt", flat=True))
@@ -70,10 +70,10 @@ def answer(gate: Gate, who: User, says: str) -> None:
     for letter in says:
         assignment = queue.claim(annotator=who, project=gate.project)
         assert assignment is not None
-        give(assignment, letter)
+        submit_answer(assignment, letter)
 
 
-def give(assignment: Assignment, letter: str) -> None:
+def submit_answer(assignment: Assignment, letter: str) -> None:
     if letter == "s":
         queue.skip(assignment)
         return
@@ -171,7 +171,7 @@ def test_both_write_and_annotators_decide() -> None:
 
 
 def test_it_closes_as_soon_as_it_is_clear() -> None:
-    gate, ann = opened(), annotator()
+    gate, ann = make_open_gate(), annotator()
     answer(gate, ann, "+++++++")
     assert gates.close_if_decided(gate).outcome == OPEN
     assert not gates.is_met(gate.candidate, gate.project)
@@ -185,14 +185,14 @@ def test_it_closes_as_soon_as_it_is_clear() -> None:
 
 
 def test_it_is_refused_where_people_prefer_what_is_in_production() -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "--------")
     assert gates.close_if_decided(gate).outcome == REFUSED
     assert not gates.is_met(gate.candidate, gate.project)
 
 
 def test_it_is_undecided_when_all_is_answered_and_nothing_is_clear() -> None:
-    gate = opened(heldout=6)
+    gate = make_open_gate(heldout=6)
     answer(gate, annotator(), "+-+-+=")
     assert gates.close_if_decided(gate).outcome == UNDECIDED
     found = evidence_of(gate)
@@ -200,7 +200,7 @@ def test_it_is_undecided_when_all_is_answered_and_nothing_is_clear() -> None:
 
 
 def test_looked_at_late_it_is_decided_as_if_looked_at_always() -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "++++++++----------")
     assert gates.close_if_decided(gate).outcome == MET
     assert evidence_of(gate).compared == 8
@@ -216,7 +216,7 @@ def test_while_its_run_is_writing_it_stays_open() -> None:
 
 
 def test_figures_of_a_closed_gate_stand_whatever_comes_later() -> None:
-    gate, ann = opened(), annotator()
+    gate, ann = make_open_gate(), annotator()
     answer(gate, ann, "++++++++")
     gates.close_if_decided(gate)
     answer(gate, ann, "-----")
@@ -229,14 +229,14 @@ def test_figures_of_a_closed_gate_stand_whatever_comes_later() -> None:
 
 
 def test_tasks_that_nobody_began_come_after_all_others_once_it_is_decided() -> None:
-    gate = opened(heldout=12)
+    gate = make_open_gate(heldout=12)
     answer(gate, annotator(), "++++++++")
     gates.close_if_decided(gate)
     assert list(Task.objects.filter(open=1).values_list("priority", flat=True)) == [BEHIND] * 4
 
 
 def test_two_that_look_at_once_close_it_once() -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "++++++++")
     copies = [Gate.objects.get(pk=gate.pk) for _ in range(2)]
     closed = [gates.close_if_decided(copy).closed_at for copy in copies]
@@ -247,7 +247,7 @@ def test_two_that_look_at_once_close_it_once() -> None:
 
 
 def test_a_task_counts_when_as_many_answered_as_it_needs() -> None:
-    gate = opened(heldout=1, need=2)
+    gate = make_open_gate(heldout=1, need=2)
     answer(gate, annotator("ann"), "+")
     assert evidence_of(gate).points == []
     answer(gate, annotator("bob"), "-")
@@ -256,7 +256,7 @@ def test_a_task_counts_when_as_many_answered_as_it_needs() -> None:
 
 
 def test_all_bad_answers_and_skips_are_counted_and_prefer_nothing() -> None:
-    gate = opened(heldout=4)
+    gate = make_open_gate(heldout=4)
     answer(gate, annotator("ann"), "xs+=")
     found = evidence_of(gate)
     assert (found.points, found.all_bad, found.skipped) == ([1.0, 0.5], 1, 1)
@@ -267,7 +267,7 @@ def test_all_bad_answers_and_skips_are_counted_and_prefer_nothing() -> None:
 
 
 def test_an_answer_that_is_revised_counts_as_it_is_now() -> None:
-    gate, ann = opened(heldout=3), annotator()
+    gate, ann = make_open_gate(heldout=3), annotator()
     answer(gate, ann, "+-")
     first = Assignment.objects.order_by("finished")[0]
     queue.revise(first, answer_for(first, "="), client_key="again")
@@ -275,7 +275,7 @@ def test_an_answer_that_is_revised_counts_as_it_is_now() -> None:
 
 
 def test_an_answer_that_is_deleted_while_it_is_open_counts_no_more() -> None:
-    gate, ann = opened(heldout=3), annotator()
+    gate, ann = make_open_gate(heldout=3), annotator()
     answer(gate, ann, "+-")
     gone = Assignment.objects.order_by("finished")[0]
     task = gone.task
@@ -285,7 +285,7 @@ def test_an_answer_that_is_deleted_while_it_is_open_counts_no_more() -> None:
 
 
 def test_a_last_word_on_a_task_does_not_replace_the_blind_answers() -> None:
-    gate = opened(heldout=1, need=2)
+    gate = make_open_gate(heldout=1, need=2)
     answer(gate, annotator("ann"), "+")
     answer(gate, annotator("bob"), "-")
     settle(task=Task.objects.get(), chosen=Assignment.objects.get(annotator__username="ann"))
@@ -293,7 +293,7 @@ def test_a_last_word_on_a_task_does_not_replace_the_blind_answers() -> None:
 
 
 def test_a_prompt_counts_once() -> None:
-    gate, ann = opened(heldout=2), annotator()
+    gate, ann = make_open_gate(heldout=2), annotator()
     answer(gate, ann, "++")
     ours, theirs = generators_of(gate)
     [first, _] = least_compared(gate.project, ours, theirs)
@@ -307,7 +307,7 @@ def test_a_prompt_counts_once() -> None:
 
 
 def test_asking_more_goes_on_where_it_was_undecided() -> None:
-    gate, ann = opened(heldout=6), annotator()
+    gate, ann = make_open_gate(heldout=6), annotator()
     answer(gate, ann, "++++++")
     assert gates.close_if_decided(gate).outcome == UNDECIDED
     with pytest.raises(gates.NotOpened, match="all 6 held-out prompts"):
@@ -319,13 +319,13 @@ def test_asking_more_goes_on_where_it_was_undecided() -> None:
     assert gate.max_prompts == 11
     assert gate.run is not None
     assert gate.run.parameters["tasks"] == 5
-    ask(gate)
+    open_tasks(gate)
     answer(gate, ann, "++")
     assert gates.close_if_decided(gate).outcome == MET
 
 
 def test_a_decided_gate_asks_no_more() -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "--------")
     gates.close_if_decided(gate)
     with pytest.raises(gates.NotOpened, match="people prefer the version in production"):
@@ -333,7 +333,7 @@ def test_a_decided_gate_asks_no_more() -> None:
 
 
 def test_withdrawing_and_opening_again_forgets_no_answer() -> None:
-    gate, ann = opened(), annotator()
+    gate, ann = make_open_gate(), annotator()
     answer(gate, ann, "-----")
     assert gates.withdraw(gate)
     assert not gates.withdraw(gate)
@@ -359,7 +359,7 @@ def test_with_nothing_in_production_there_is_nothing_to_meet() -> None:
 
 
 def test_a_gate_against_what_was_in_production_before_is_none_against_what_is_now() -> None:
-    gate = opened()
+    gate = make_open_gate()
     answer(gate, annotator(), "++++++++")
     gates.close_if_decided(gate)
     ModelVersion.objects.filter(name="old").update(stage=ModelVersion.Stage.CANDIDATE)

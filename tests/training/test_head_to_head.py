@@ -33,12 +33,12 @@ def two_versions() -> Project:
     return make_project()
 
 
-def compared(**options: Any) -> Run:
+def execute_comparison(**options: Any) -> Run:
     asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
     return execute_run(Run.Kind.EVALUATE, **asked | options)
 
 
-def refused(**options: Any) -> str:
+def refusal(**options: Any) -> str:
     """Why the evaluation failed."""
     asked = {"policy": "other", "against": "base", "project": "letters", "max_new_tokens": 6}
     run = queue_run(Run.Kind.EVALUATE, detached=True, **asked | options)
@@ -69,7 +69,7 @@ def row(run: Run, judge: str) -> dict[str, Any]:
 def test_scorers_judge_what_both_wrote_to_heldout_prompts() -> None:
     two_versions()
     make_reward()
-    run = compared(judge="taste, story-taste")
+    run = execute_comparison(judge="taste, story-taste")
     assert [each["judge"] for each in run.metrics["judges"]] == ["taste", "story-reward-function"]
     assert [each["kind"] for each in run.metrics["judges"]] == ["reward model", "reward function"]
     won = row(run, "taste")["won"]
@@ -92,7 +92,7 @@ def test_scorers_judge_what_both_wrote_to_heldout_prompts() -> None:
 def test_the_rate_is_that_of_the_points_shown() -> None:
     two_versions()
     make_reward()
-    run = compared(judge="taste")
+    run = execute_comparison(judge="taste")
     points = [example["verdicts"][0]["points"] for example in run.metrics["examples"]]
     assert row(run, "taste")["won"]["rate"] == pytest.approx(sum(points) / 6)
     for example in run.metrics["examples"]:
@@ -102,7 +102,7 @@ def test_the_rate_is_that_of_the_points_shown() -> None:
 
 def test_blind_tasks_hold_a_sample_of_each_version_for_heldout_prompts() -> None:
     two_versions()
-    run = compared(judge="people", tasks=4)
+    run = execute_comparison(judge="people", tasks=4)
     assert run.metrics["tasks"] == Task.objects.count() == 4
     for task in Task.objects.all():
         assert task.prompt.split == "heldout"
@@ -112,20 +112,20 @@ def test_blind_tasks_hold_a_sample_of_each_version_for_heldout_prompts() -> None
 
 def test_more_tasks_turn_to_new_prompts_and_then_to_new_samples() -> None:
     two_versions()
-    compared(judge="people", tasks=4)
-    run = compared(judge="people", tasks=4)
+    execute_comparison(judge="people", tasks=4)
+    run = execute_comparison(judge="people", tasks=4)
     assert Task.objects.values("prompt").distinct().count() == 6
     assert Sample.objects.values("prompt", "text", "generator").distinct().count() == 16
     assert not run.metrics["notes"]
-    again = compared(judge="people", tasks=100)
+    again = execute_comparison(judge="people", tasks=100)
     assert "6 tasks were opened, not 100" in again.metrics["notes"][0]
 
 
 def test_people_decide_and_are_named() -> None:
     project = two_versions()
-    compared(judge="people", tasks=6)
+    execute_comparison(judge="people", tasks=6)
     assert answer_all(project) == 6
-    run = compared(judge="people")
+    run = execute_comparison(judge="people")
     assert not run.metrics.get("tasks")
     found = row(run, "people")
     assert found["won"]["rate"] == 1.0
@@ -133,7 +133,7 @@ def test_people_decide_and_are_named() -> None:
     assert 0.5 < found["won"]["low"] < 0.7  # Wilson's interval of 6 out of 6
     assert found["annotators"] == [{"annotator": "ann", "answers": 6, "rate": 1.0}]
     assert run.metrics["examples"][0]["verdicts"] == [{"judge": "people", "points": 1.0, "answers": 1}]
-    reverse = compared(judge="people", policy="base", against="other")
+    reverse = execute_comparison(judge="people", policy="base", against="other")
     assert row(reverse, "people")["won"]["rate"] == 0.0
 
 
@@ -141,10 +141,10 @@ def test_several_answers_to_a_prompt_do_not_narrow_the_interval_as_if_they_were_
     project = two_versions()
     project.annotations_per_task = 3
     project.save()
-    compared(judge="people", tasks=3)
+    execute_comparison(judge="people", tasks=3)
     for name in ("ann", "bob", "cem"):
         answer_all(project, name)
-    won = row(compared(judge="people"), "people")["won"]
+    won = row(execute_comparison(judge="people"), "people")["won"]
     assert won["count"] == 9
     assert won["low"] < 0.5  # 9 of 9 independent answers would begin at 0.70
 
@@ -152,9 +152,9 @@ def test_several_answers_to_a_prompt_do_not_narrow_the_interval_as_if_they_were_
 def test_scorers_are_held_against_what_people_said() -> None:
     project = two_versions()
     make_reward()
-    compared(judge="people", tasks=6)
+    execute_comparison(judge="people", tasks=6)
     answer_all(project)
-    run = compared(judge="people,taste")
+    run = execute_comparison(judge="people,taste")
     agreed = row(run, "taste")["agreement"]
     assert agreed["count"] == 6
     verdict = [
@@ -168,7 +168,7 @@ def test_scorers_are_held_against_what_people_said() -> None:
 def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
     project = two_versions()
     Project.objects.update(feedback=feedback)
-    compared(judge="people", tasks=6)
+    execute_comparison(judge="people", tasks=6)
     project.refresh_from_db()
     answer_all(project)
     snapshot = freeze(project)
@@ -184,11 +184,11 @@ def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
 
 def test_what_cannot_be_answered_is_said_in_one_line() -> None:
     project = two_versions()
-    assert "open blind tasks with --tasks N" in refused(judge="people")
-    compared(judge="people", tasks=3)
-    assert "none of the 3 blind tasks" in refused(judge="people")
+    assert "open blind tasks with --tasks N" in refusal(judge="people")
+    execute_comparison(judge="people", tasks=3)
+    assert "none of the 3 blind tasks" in refusal(judge="people")
     make_policy("twin", seed=1)
-    assert "wrote the same" in refused(judge="people", tasks=3, against="twin", temperature=0.0)
+    assert "wrote the same" in refusal(judge="people", tasks=3, against="twin", temperature=0.0)
     assert project.tasks.count() == 3
 
 
@@ -216,7 +216,7 @@ def test_a_reward_model_that_the_version_was_tuned_against_is_no_independent_jud
     reward = make_reward()
     tuning = Run.objects.create(kind=Run.Kind.FINETUNE, reward=reward)
     ModelVersion.objects.filter(name="other").update(run=tuning)
-    notes = compared(judge="taste,story-reward-function").metrics["notes"]
+    notes = execute_comparison(judge="taste,story-reward-function").metrics["notes"]
     assert len(notes) == 1
     assert "other was tuned against taste" in notes[0]
 
@@ -224,7 +224,7 @@ def test_a_reward_model_that_the_version_was_tuned_against_is_no_independent_jud
 def test_the_command_shows_a_table_of_judges() -> None:
     project = two_versions()
     make_reward()
-    compared(judge="people", tasks=6)
+    execute_comparison(judge="people", tasks=6)
     answer_all(project)
     terminal = io.StringIO()
     call_command(
@@ -249,9 +249,9 @@ def test_the_command_shows_a_table_of_judges() -> None:
 def test_the_page_shows_each_judge_the_people_and_the_pairs(client: Client) -> None:
     project = two_versions()
     make_reward()
-    compared(judge="people", tasks=6)
+    execute_comparison(judge="people", tasks=6)
     answer_all(project)
-    run = compared(judge="people,taste")
+    run = execute_comparison(judge="people,taste")
     client.force_login(admin())
     page = client.get(run.get_absolute_url()).content.decode()
     for shown in ("other vs base", "blind comparisons", "6 answers by 1 person on 6 prompts", "taste"):
@@ -264,7 +264,7 @@ def test_the_page_shows_each_judge_the_people_and_the_pairs(client: Client) -> N
 
 def test_the_page_says_what_comes_after_blind_tasks_were_opened(client: Client) -> None:
     two_versions()
-    run = compared(judge="people", tasks=4)
+    run = execute_comparison(judge="people", tasks=4)
     client.force_login(admin())
     page = client.get(run.get_absolute_url()).content.decode()
     assert "4 blind tasks opened at /projects/letters/work/" in page
@@ -275,7 +275,7 @@ def test_the_page_says_what_comes_after_blind_tasks_were_opened(client: Client) 
 def test_text_of_models_and_names_of_judges_are_escaped(client: Client) -> None:
     two_versions()
     make_reward()
-    run = compared(judge="taste")
+    run = execute_comparison(judge="taste")
     metrics = run.metrics
     metrics["judges"][0]["judge"] = "<em>taste"
     metrics["examples"][0] |= {"prompt": "<b>", "completion": "<script>x", "against": "<i>"}
@@ -290,7 +290,7 @@ def test_text_of_models_and_names_of_judges_are_escaped(client: Client) -> None:
 def test_the_best_of_several_completions_is_compared() -> None:
     two_versions()
     make_reward()
-    run = compared(against="other", best_of=8, reward="taste", judge="taste,story-reward-function")
+    run = execute_comparison(against="other", best_of=8, reward="taste", judge="taste,story-reward-function")
     assert row(run, "taste")["won"]["rate"] > 0.5
     assert row(run, "taste")["score"] > row(run, "taste")["score_against"]
     curve = run.metrics["best_of"]

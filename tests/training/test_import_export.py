@@ -20,20 +20,20 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 LLAMA: dict[str, Any] = {"eos_token_id": [1, 3], "num_hidden_layers": 1}
 
 
-def said_by(command: str, *arguments: str) -> str:
+def output_of(command: str, *arguments: str) -> str:
     """What a command prints."""
     out = StringIO()
     call_command(command, *arguments, stdout=out)
     return out.getvalue()
 
 
-def imported(tmp_path: Path, *arguments: str) -> str:
+def import_folder(tmp_path: Path, *arguments: str) -> str:
     """Import a small Llama as `little`; what the command printed."""
     published.save_folder(tmp_path / "Llama 3 (tiny)", "llama", **LLAMA)
-    return said_by("import_model", str(tmp_path / "Llama 3 (tiny)"), *arguments)
+    return output_of("import_model", str(tmp_path / "Llama 3 (tiny)"), *arguments)
 
 
-def refused(command: str, *arguments: str) -> str:
+def refusal(command: str, *arguments: str) -> str:
     """The one line with which a command fails; it leaves no version and no file."""
     versions = ModelVersion.objects.count()
     with pytest.raises(CommandError) as caught:
@@ -44,7 +44,7 @@ def refused(command: str, *arguments: str) -> str:
 
 
 def test_an_imported_policy_says_where_it_came_from(tmp_path: Path) -> None:
-    printed = imported(tmp_path, "--name", "little", "--context", "48")
+    printed = import_folder(tmp_path, "--name", "little", "--context", "48")
     version = ModelVersion.objects.get(name="little")
     assert version.kind == ModelVersion.Kind.POLICY
     assert version.generator is not None
@@ -64,17 +64,17 @@ def test_an_imported_policy_says_where_it_came_from(tmp_path: Path) -> None:
 
 
 def test_an_imported_policy_is_named_after_its_folder(tmp_path: Path) -> None:
-    imported(tmp_path)
-    said_by("import_model", str(tmp_path / "Llama 3 (tiny)"))
+    import_folder(tmp_path)
+    output_of("import_model", str(tmp_path / "Llama 3 (tiny)"))
     names = set(ModelVersion.objects.values_list("name", flat=True))
     assert names == {"Llama-3-tiny", "Llama-3-tiny-2"}
 
 
 def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
-    imported(tmp_path, "--name", "little")
+    import_folder(tmp_path, "--name", "little")
     project = make_project(train=8, heldout=4)
-    assert said_by("generate", "The cat", "--policy", "little", "--max-new-tokens", "4").startswith("The cat")
-    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="little", tasks=2, max_new_tokens=4)
+    text = output_of("generate", "The cat", "--policy", "little", "--max-new-tokens", "4")
+    assert text.startswith("The cat")
     assert Sample.objects.filter(generator__name="little").count() == 6
     pairs = tmp_path / "pairs.jsonl"
     row = {"chosen": " cat", "rejected": " mat"}
@@ -99,14 +99,14 @@ def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     _, before = load_policy(ModelVersion.objects.get(name="little"))
     _, after = load_policy(ModelVersion.objects.get(name="tuned"))
     assert after.special == before.special
-    said_by("export_model", "tuned", str(tmp_path / "tuned"))
+    output_of("export_model", "tuned", str(tmp_path / "tuned"))
     assert published.read_model(tmp_path / "tuned").generation_config.eos_token_id == [1, 3]
 
 
 def test_an_exported_policy_is_read_by_transformers(tmp_path: Path) -> None:
     make_policy()
     folder = tmp_path / "out"
-    printed = said_by("export_model", "base", str(folder), "--dtype", "bf16", "--max-shard-size", "0.00001")
+    printed = output_of("export_model", "base", str(folder), "--dtype", "bf16", "--max-shard-size", "0.00001")
     assert printed == f"base exported to {folder} as a qwen3 model\n"
     assert published.read_model(folder).config.model_type == "qwen3"
     assert json.loads((folder / "config.json").read_text())["torch_dtype"] == "bfloat16"
@@ -120,20 +120,20 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path: Path) -> 
     make_reward()
     published.save_folder(tmp_path / "llama", "llama", **LLAMA)
     folder = str(tmp_path / "llama")
-    assert refused("import_model", str(tmp_path / "none")).endswith(
+    assert refusal("import_model", str(tmp_path / "none")).endswith(
         "none/config.json: no such file; give the folder of a Hugging Face model"
     )
-    assert "“base” is taken" in refused("import_model", folder, "--name", "base")
-    assert refused("import_model", folder, "--name", "a/b").startswith("--name: A name begins with")
-    assert "context: 4096 is more than the model's 64" in refused("import_model", folder, "--context", "4096")
-    assert refused("import_model", folder, "--context", "1").startswith("--context: ")
+    assert "“base” is taken" in refusal("import_model", folder, "--name", "base")
+    assert refusal("import_model", folder, "--name", "a/b").startswith("--name: A name begins with")
+    assert "context: 4096 is more than the model's 64" in refusal("import_model", folder, "--context", "4096")
+    assert refusal("import_model", folder, "--context", "1").startswith("--context: ")
     assert not artifacts_beside("base", "taste")
     new = str(tmp_path / "new")
-    assert refused("export_model", "bsae", new) == "POLICY: there is no “bsae”; there are: taste, base."
-    assert refused("export_model", "taste", new).startswith("POLICY: “taste” is a reward model")
-    assert refused("export_model", "base", new, "--dtype", "int8").startswith("--dtype: “int8” is unknown")
-    assert refused("export_model", "base", new, "--max-shard-size", "0").startswith("--max-shard-size: must")
-    assert "is there already" in refused("export_model", "base", folder)
+    assert refusal("export_model", "bsae", new) == "POLICY: there is no “bsae”; there are: taste, base."
+    assert refusal("export_model", "taste", new).startswith("POLICY: “taste” is a reward model")
+    assert refusal("export_model", "base", new, "--dtype", "int8").startswith("--dtype: “int8” is unknown")
+    assert refusal("export_model", "base", new, "--max-shard-size", "0").startswith("--max-shard-size: must")
+    assert "is there already" in refusal("export_model", "base", folder)
     assert not Path(new).exists()
 
 

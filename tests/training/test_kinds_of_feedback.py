@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {"project": "letters", "policy": "base", "epochs": 2, "d
 MARGINS = {0.333333, 0.666667, 1.0}
 
 
-def asking(kind: str, *, samples: int = 2, tasks: int = 20, **settings: Any) -> Project:
+def make_project_with_tasks(kind: str, *, samples: int = 2, tasks: int = 20, **settings: Any) -> Project:
     """A project of this kind with open tasks."""
     make_policy()
     project = make_project()
@@ -34,9 +34,9 @@ def asking(kind: str, *, samples: int = 2, tasks: int = 20, **settings: Any) -> 
     return project
 
 
-def answered(kind: str, **settings: Any) -> Project:
+def make_answered_project(kind: str, **settings: Any) -> Project:
     """The same, answered by people who like the letter a."""
-    project = asking(kind, **settings)
+    project = make_project_with_tasks(kind, **settings)
     assert answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0)) == 20
     return project
 
@@ -48,7 +48,7 @@ def answered(kind: str, **settings: Any) -> Project:
 def test_simulated_people_answer_every_kind_that_compares(
     kind: str, samples: int, criteria: list[str]
 ) -> None:
-    project = answered(kind, samples=samples, criteria=criteria)
+    project = make_answered_project(kind, samples=samples, criteria=criteria)
     rows = [row for row in comparisons(project) if not row["tie"]]
     assert rows
     worse = sum(row["chosen"].count("a") < row["rejected"].count("a") for row in rows)
@@ -60,7 +60,7 @@ def test_simulated_people_answer_every_kind_that_compares(
 
 
 def test_simulated_people_cannot_rewrite() -> None:
-    project = asking("rewrite", samples=1)
+    project = make_project_with_tasks("rewrite", samples=1)
     with pytest.raises(InputError, match="a simulated annotator cannot rewrite the samples of “letters”"):
         answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig())
 
@@ -69,7 +69,7 @@ def test_simulated_people_cannot_rewrite() -> None:
     ("kind", "samples", "loss"), [("pair", 2, "pairs"), ("score", 3, "pairs"), ("score", 1, "auto")]
 )
 def test_the_loss_is_what_the_kind_is_for(kind: str, samples: int, loss: str) -> None:
-    answered(kind, samples=samples)
+    make_answered_project(kind, samples=samples)
     run = execute_run(Run.Kind.TRAIN_REWARD, **QUICK)
     assert run.parameters["loss"] == loss
     assert ("score_correlation" in run.metrics) == (loss == "auto")
@@ -77,14 +77,14 @@ def test_the_loss_is_what_the_kind_is_for(kind: str, samples: int, loss: str) ->
 
 
 def test_a_loss_that_was_asked_for_stays() -> None:
-    answered("score", samples=3)
+    make_answered_project("score", samples=3)
     run = execute_run(Run.Kind.TRAIN_REWARD, loss="scores+pairs", **QUICK)
     assert run.parameters["loss"] == "scores+pairs"
     assert run.metrics["ratings"] == 60
 
 
 def test_a_model_learns_from_graded_pairs_how_much_better_one_is(tmp_path: Path) -> None:
-    project = answered("pair")
+    project = make_answered_project("pair")
     graded = execute_run(Run.Kind.TRAIN_REWARD, name="graded", **QUICK)
     assert {row["strength"] for row in graded.metrics["by_strength"]} <= MARGINS
     rows = list(comparisons(project))
@@ -107,9 +107,9 @@ def first_losses(run: Run) -> list[float]:
     return [found["loss"] for found in values if "loss" in found][:5]
 
 
-def rewritten(*, tasks: int = 20) -> Project:
+def make_rewritten_project(*, tasks: int = 20) -> Project:
     """A project in which a person wrote `aaa` in place of each sample."""
-    project = asking("rewrite", samples=1, tasks=tasks)
+    project = make_project_with_tasks("rewrite", samples=1, tasks=tasks)
     ann = annotator()
     for number in range(tasks):
         queue.submit(claimed(ann, project), Answer(text="aaa", edited=1), client_key=str(number))
@@ -117,7 +117,7 @@ def rewritten(*, tasks: int = 20) -> Project:
 
 
 def test_supervised_learns_what_people_wrote() -> None:
-    project = rewritten()
+    project = make_rewritten_project()
     asked = {**QUICK, "epochs": 6, "max_new_tokens": 6, "evaluate_every": 20, "heldout_prompts": 6}
     run = execute_run(Run.Kind.SUPERVISED, **asked)
     assert run.metrics["demonstrations"] == 20
@@ -128,7 +128,7 @@ def test_supervised_learns_what_people_wrote() -> None:
 
 
 def test_supervised_learns_from_an_earlier_snapshot_of_what_people_wrote() -> None:
-    project = rewritten(tasks=8)
+    project = make_rewritten_project(tasks=8)
     early = freeze(project)
     execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=6)
     ann = annotator("ben")
@@ -138,7 +138,7 @@ def test_supervised_learns_from_an_earlier_snapshot_of_what_people_wrote() -> No
 
 
 def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
-    asking("rewrite", samples=1)
+    make_project_with_tasks("rewrite", samples=1)
     with pytest.raises(CommandError, match="“letters” has no demonstrations yet") as refused:
         call_command("supervised", project="letters", policy="base")
     assert "\n" not in str(refused.value)
@@ -146,14 +146,14 @@ def test_where_nobody_wrote_anything_it_is_said_in_one_line() -> None:
 
 @pytest.mark.parametrize("command", ["train_reward", "dpo"])
 def test_what_compares_is_not_learned_from_rewritings(command: str) -> None:
-    asking("rewrite", samples=1)
+    make_project_with_tasks("rewrite", samples=1)
     with pytest.raises(CommandError, match=r"--project: “letters” collects rewrites.* --project letters"):
         call_command(command, "--project=letters", "--policy=base")
     assert not Run.objects.exclude(kind=Run.Kind.SAMPLE).exists()
 
 
 def test_people_who_rewrite_are_no_judges() -> None:
-    asking("rewrite", samples=1)
+    make_project_with_tasks("rewrite", samples=1)
     make_policy("other", seed=1)
     with pytest.raises(CommandError, match="--project: “letters” collects rewrites, not comparisons"):
         call_command(
@@ -162,6 +162,6 @@ def test_people_who_rewrite_are_no_judges() -> None:
 
 
 def test_the_loop_compares() -> None:
-    asking("rewrite", samples=1)
+    make_project_with_tasks("rewrite", samples=1)
     with pytest.raises(CommandError, match="--project: people rewrite in “letters”"):
         call_command("loop", "--project=letters", "--policy=base")

@@ -36,7 +36,7 @@ def run(kind: Run.Kind, status: Run.Status = Run.Status.RUNNING, **fields: Any) 
     return Run(pk=7, kind=kind, status=status, **fields)
 
 
-def standing(*, tally: dict[str, int] | None = None, **changes: Any) -> ProjectStatus:
+def make_status(*, tally: dict[str, int] | None = None, **changes: Any) -> ProjectStatus:
     """A loop at work: tasks are open, the base is in production, nothing is decided."""
     counts: dict[str, Any] = {
         "prompts": 80,
@@ -59,51 +59,51 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
 @pytest.mark.parametrize(
     ("at", "what"),
     [
-        (standing(project=CLOSED), "Open the project again"),
-        (standing(tally=EMPTY, **NO_MODEL), "Import prompts"),
-        (standing(tally=EMPTY | {"heldout": 5}), "Import prompts"),
-        (standing(tally=NO_TASKS, **NO_MODEL), "Train the first policy"),
-        (standing(tally=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
+        (make_status(project=CLOSED), "Open the project again"),
+        (make_status(tally=EMPTY, **NO_MODEL), "Import prompts"),
+        (make_status(tally=EMPTY | {"heldout": 5}), "Import prompts"),
+        (make_status(tally=NO_TASKS, **NO_MODEL), "Train the first policy"),
+        (make_status(tally=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
         (
-            standing(tally=NO_TASKS, has_shared_policies=True, **NO_MODEL),
+            make_status(tally=NO_TASKS, has_shared_policies=True, **NO_MODEL),
             "Generate samples for the first tasks",
         ),
-        (standing(tally=NO_TASKS), "Generate samples for the first tasks"),
-        (standing(tally=NO_TASKS, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
-        (standing(tally={"annotators": 0, "answers": 0}), "Invite annotators"),
-        (standing(production=None, policies=[version(2)]), "Put stories-2 into production"),
+        (make_status(tally=NO_TASKS), "Generate samples for the first tasks"),
+        (make_status(tally=NO_TASKS, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
+        (make_status(tally={"annotators": 0, "answers": 0}), "Invite annotators"),
+        (make_status(production=None, policies=[version(2)]), "Put stories-2 into production"),
         (
-            standing(production=None, policies=[version(5, parent=version(1)), version(1)]),
+            make_status(production=None, policies=[version(5, parent=version(1)), version(1)]),
             "Put stories-1 into production",
         ),
-        (standing(policies=[CANDIDATE, BASE]), "Open a gate for stories-5"),
+        (make_status(policies=[CANDIDATE, BASE]), "Open a gate for stories-5"),
         (
-            standing(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.OPEN)),
+            make_status(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.OPEN)),
             "Let people compare stories-5 with stories-1",
         ),
-        (standing(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.MET)), "Promote stories-5"),
+        (make_status(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.MET)), "Promote stories-5"),
         (
-            standing(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.UNDECIDED)),
+            make_status(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.UNDECIDED)),
             "Ask more about stories-5, or leave it",
         ),
-        (standing(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.REFUSED)), "Let people answer"),
-        (standing(policies=[CANDIDATE, BASE], decided={CANDIDATE.pk}), "Let people answer"),
-        (standing(round=Round(number=2, outcome="going")), "Wait for round 2"),
-        (standing(new=EVERY), "Begin round 1"),
-        (standing(new=EVERY, round=Round(number=4, outcome="done")), "Begin round 5"),
-        (standing(new=200, automation=Automation(every=200)), "Begin round 1"),
-        (standing(new=MIN_COMPARISONS, tally=DRY), "Begin round 1"),
-        (standing(new=MIN_COMPARISONS - 1, tally=DRY), "Open more tasks"),
-        (standing(new=EVERY, active=[run(Run.Kind.TRAIN_REWARD)]), "Wait for Train a reward model #7"),
-        (standing(new=EVERY, tally={"heldout": 0}), "Hold out some prompts"),
-        (standing(new=EVERY, **NO_MODEL), "Train or import a policy"),
-        (standing(new=EVERY, project=REWRITES), "Tune on what people wrote"),
-        (standing(reward=REWARD), "Tune stories-1 against taste"),
-        (standing(reward=REWARD, active=[run(Run.Kind.FINETUNE)]), "Wait for Fine-tune #7"),
-        (standing(reward=REWARD, production=TUNED, policies=[TUNED]), "Let people answer"),
-        (standing(), "Let people answer"),
-        (standing(tally=DRY), "Open more tasks"),
-        (standing(tally=DRY, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
+        (make_status(policies=[CANDIDATE, BASE], gates=gate(Gate.Outcome.REFUSED)), "Let people answer"),
+        (make_status(policies=[CANDIDATE, BASE], decided={CANDIDATE.pk}), "Let people answer"),
+        (make_status(round=Round(number=2, outcome="going")), "Wait for round 2"),
+        (make_status(new=EVERY), "Begin round 1"),
+        (make_status(new=EVERY, round=Round(number=4, outcome="done")), "Begin round 5"),
+        (make_status(new=200, automation=Automation(every=200)), "Begin round 1"),
+        (make_status(new=MIN_COMPARISONS, tally=DRY), "Begin round 1"),
+        (make_status(new=MIN_COMPARISONS - 1, tally=DRY), "Open more tasks"),
+        (make_status(new=EVERY, active=[run(Run.Kind.TRAIN_REWARD)]), "Wait for Train a reward model #7"),
+        (make_status(new=EVERY, tally={"heldout": 0}), "Hold out some prompts"),
+        (make_status(new=EVERY, **NO_MODEL), "Train or import a policy"),
+        (make_status(new=EVERY, project=REWRITES), "Tune on what people wrote"),
+        (make_status(reward=REWARD), "Tune stories-1 against taste"),
+        (make_status(reward=REWARD, active=[run(Run.Kind.FINETUNE)]), "Wait for Fine-tune #7"),
+        (make_status(reward=REWARD, production=TUNED, policies=[TUNED]), "Let people answer"),
+        (make_status(), "Let people answer"),
+        (make_status(tally=DRY), "Open more tasks"),
+        (make_status(tally=DRY, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
     ],
 )
 def test_the_step_fits_where_the_loop_stands(at: ProjectStatus, what: str) -> None:
@@ -118,25 +118,25 @@ def test_the_step_fits_where_the_loop_stands(at: ProjectStatus, what: str) -> No
 def test_a_run_that_failed_lately_comes_first_and_one_of_last_week_does_not() -> None:
     now = timezone.now()
     failed = run(Run.Kind.FINETUNE, Run.Status.FAILED, error="Out of memory.\nTrace", finished_at=now)
-    step = next_step(standing(last_run=failed, policies=[CANDIDATE, BASE]))
+    step = next_step(make_status(last_run=failed, policies=[CANDIDATE, BASE]))
     assert (step.title, step.reason) == ("See why Fine-tune #7 failed", "Out of memory.")
     failed.finished_at = now - timedelta(days=7)
-    assert next_step(standing(last_run=failed)).title == "Let people answer"
+    assert next_step(make_status(last_run=failed)).title == "Let people answer"
 
 
 def test_what_changes_something_is_posted_and_what_leads_somewhere_is_not() -> None:
-    assert next_step(standing(new=EVERY)).is_post
-    assert next_step(standing(policies=[CANDIDATE, BASE])).is_post
-    assert not next_step(standing()).is_post
+    assert next_step(make_status(new=EVERY)).is_post
+    assert next_step(make_status(policies=[CANDIDATE, BASE])).is_post
+    assert not next_step(make_status()).is_post
 
 
 def test_the_start_form_opens_with_what_the_step_is_about() -> None:
-    url = next_step(standing(reward=REWARD)).url
+    url = next_step(make_status(reward=REWARD)).url
     assert url.endswith("?kind=finetune&project=stories&policy=stories-1&reward=taste")
 
 
 def test_it_says_how_far_the_next_round_is() -> None:
-    by_hand = next_step(standing(new=400)).reason
+    by_hand = next_step(make_status(new=400)).reason
     assert by_hand == "40 tasks open; 600 more comparisons until the next round is worth starting."
-    alone = next_step(standing(new=150, automation=Automation(every=200, is_on=True))).reason
+    alone = next_step(make_status(new=150, automation=Automation(every=200, is_on=True))).reason
     assert alone == "40 tasks open; 50 more comparisons until the next round starts automatically."

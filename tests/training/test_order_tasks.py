@@ -41,7 +41,7 @@ def waiting_tasks(count: int = 20) -> Project:
     return project
 
 
-def ordered(project: Project) -> list[Task]:
+def tasks_by_priority(project: Project) -> list[Task]:
     return list(project.tasks.order_by("priority", "id"))
 
 
@@ -52,7 +52,7 @@ def test_the_command_orders_and_says_what_it_did() -> None:
     call_command("order_tasks", "--project=letters", "--reward=ensemble", stdout=out)
     output = out.getvalue()
     assert "40 open tasks prioritised by disagreement: " in output
-    tasks = ordered(project)
+    tasks = tasks_by_priority(project)
     assert [task.priority for task in tasks] == list(range(1, 41))
     chosen = [task for task in tasks if task.choice == Task.Choice.DISAGREEMENT]
     assert {task.choice for task in tasks} == {Task.Choice.DISAGREEMENT, Task.Choice.RANDOM}
@@ -71,7 +71,7 @@ def test_what_is_kept_is_what_the_reward_model_makes_of_the_samples() -> None:
     reward = make_reward("ensemble", members=3)
     execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble", by="closeness", share=100)
     judge = load_reward(reward)
-    for task in ordered(project):
+    for task in tasks_by_priority(project):
         texts = [sample.text for sample in task.samples.all()]
         rewards = judge.unnormalised(judge.member_scores([task.prompt.text] * len(texts), texts))
         assert acquisition_scores(rewards, [len(texts)], by="closeness") == pytest.approx(
@@ -88,7 +88,7 @@ def test_people_get_the_tasks_in_the_order_and_what_they_have_begun_is_not_moved
     assert run.metrics["tasks"] == 19
     begun.refresh_from_db()
     assert (begun.priority, begun.choice) == (0, Task.Choice.RANDOM)
-    expected = [task.pk for task in ordered(project) if task != begun]
+    expected = [task.pk for task in tasks_by_priority(project) if task != begun]
     given: list[int] = []
 
     def score_by_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:
@@ -106,9 +106,9 @@ def test_ordering_again_keeps_who_comes_at_random() -> None:
     make_reward("one", members=2)
     make_reward("two", members=2)
     execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="one")
-    at_random = [task.pk for task in ordered(project) if task.choice == Task.Choice.RANDOM]
+    at_random = [task.pk for task in tasks_by_priority(project) if task.choice == Task.Choice.RANDOM]
     execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="two", by="closeness")
-    assert [task.pk for task in ordered(project) if task.choice == Task.Choice.RANDOM] == at_random
+    assert [task.pk for task in tasks_by_priority(project) if task.choice == Task.Choice.RANDOM] == at_random
 
 
 @pytest.mark.parametrize(("share", "count"), [(0, 0), (100, 12)])
@@ -131,9 +131,9 @@ def test_one_reward_model_alone_cannot_disagree() -> None:
     make_reward("single")
     with pytest.raises(CommandError, match=r"reward: “single” is a single model.*--members 4"):
         call_command("order_tasks", "--project=letters", "--reward=single")
-    assert {task.priority for task in ordered(project)} == {0}
+    assert {task.priority for task in tasks_by_priority(project)} == {0}
     execute_run(Run.Kind.ORDER_TASKS, project="letters", reward="single", by="closeness")
-    assert {task.priority for task in ordered(project)} == set(range(1, 6))
+    assert {task.priority for task in tasks_by_priority(project)} == set(range(1, 6))
 
 
 def test_bad_input_is_named() -> None:
@@ -189,4 +189,4 @@ def test_a_cancelled_order_moves_nothing() -> None:
     make_reward("ensemble", members=2)
     run = queue_run(Run.Kind.ORDER_TASKS, project="letters", reward="ensemble")
     assert not execute(run, on_attempt=lambda attempt: attempt.stop(StopReason.CANCELLED))
-    assert {task.priority for task in ordered(project)} == {0}
+    assert {task.priority for task in tasks_by_priority(project)} == {0}

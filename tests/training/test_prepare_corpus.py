@@ -21,7 +21,7 @@ def corpus_report(**options: object) -> str:
     return output.getvalue()
 
 
-def figures(text: str, label: str) -> list[str]:
+def find_row(text: str, label: str) -> list[str]:
     (line,) = (line for line in text.splitlines() if line.strip().startswith(label))
     return line.split()
 
@@ -32,32 +32,32 @@ def test_it_tells_what_is_in_a_corpus(tmp_path: Path) -> None:
     )
     text = corpus_report(source=path, tokenizer="word", documents="line", min_length=14)
     assert text.splitlines()[0] == f"{path}: 40 documents"
-    splits = [figures(text, name) for name in ("train", "validation", "test")]
+    splits = [find_row(text, name) for name in ("train", "validation", "test")]
     assert [int(split[1]) for split in splits] == [32, 4, 4]
     assert [int(split[2]) for split in splits] == [1 + 4 * int(split[1]) for split in splits]
-    assert figures(text, "vocabulary")[2] == "(word)"
-    assert figures(text, "longest document")[2] == "3"
-    assert figures(text, "dropped")[1:] == ["11", "documents,", "too", "short"]
-    assert figures(text, "made in")[-1].startswith(f"{settings.CORPORA}/a-")
+    assert find_row(text, "vocabulary")[2] == "(word)"
+    assert find_row(text, "longest document")[2] == "3"
+    assert find_row(text, "dropped")[1:] == ["11", "documents,", "too", "short"]
+    assert find_row(text, "made in")[-1].startswith(f"{settings.CORPORA}/a-")
 
 
 def test_the_unknown_rate_is_that_of_all_splits(tmp_path: Path) -> None:
     write(tmp_path / "train.txt", "a b c\n")
     write(tmp_path / "valid.txt", "a x y z\nc\n")
-    assert figures(corpus_report(source=tmp_path, tokenizer="word"), "unknown")[1] == "37.50%"
+    assert find_row(corpus_report(source=tmp_path, tokenizer="word"), "unknown")[1] == "37.50%"
 
 
 def test_it_tells_that_it_was_ready(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(50)))
     first, second = corpus_report(source=path), corpus_report(source=path)
     assert "made in" in first
-    assert figures(second, "reused")[-1] == figures(first, "prepared in")[-1]
+    assert find_row(second, "reused")[-1] == find_row(first, "prepared in")[-1]
 
 
 def test_wikitext_at_word_level() -> None:
     text = corpus_report(source=shared("wikitext-2/valid.txt"), tokenizer="word", vocab_size=20_000)
     assert "60 documents" in text
-    assert [figures(text, name)[1] for name in ("train", "validation", "test")] == ["48", "6", "6"]
+    assert [find_row(text, name)[1] for name in ("train", "validation", "test")] == ["48", "6", "6"]
 
 
 @pytest.mark.parametrize(

@@ -26,24 +26,24 @@ def base() -> ModelVersion:
     return base
 
 
-def written(*arguments: str) -> str:
+def generate(*arguments: str) -> str:
     out = StringIO()
     call_command("generate", "ab", *arguments, "--seed", "1", "--max-new-tokens", "12", stdout=out)
     return out.getvalue()
 
 
 def test_generate_lets_the_version_in_production_write(base: ModelVersion) -> None:
-    assert written("--project", "letters") == written("--policy", "base")
-    assert written("--project", "letters") != written("--policy", "newer")
-    assert written() == written("--policy", "newer")
+    assert generate("--project", "letters") == generate("--policy", "base")
+    assert generate("--project", "letters") != generate("--policy", "newer")
+    assert generate() == generate("--policy", "newer")
 
 
 def test_generate_takes_a_policy_or_a_project(base: ModelVersion) -> None:
     with pytest.raises(CommandError, match="--project: name either a policy or a project"):
-        written("--project", "letters", "--policy", "newer")
+        generate("--project", "letters", "--policy", "newer")
     make_project("digits")
     with pytest.raises(CommandError, match="--policy: nothing is in production in “digits” yet"):
-        written("--project", "digits")
+        generate("--project", "digits")
 
 
 def test_samples_are_written_by_what_is_in_production(base: ModelVersion) -> None:

@@ -146,7 +146,7 @@ def test_a_list_of_many_answers_costs_as_much_as_one_of_few(client: Client) -> N
     assert len(client.get(address, {"page": 2}).context["rows"]) == 10
 
 
-def compared(project: Project, *, ours: int, theirs: int, ties: int) -> None:
+def make_comparisons(project: Project, *, ours: int, theirs: int, ties: int) -> None:
     """Ann compares a text of `new` with one of `old` so often, on held-out prompts."""
     writers = [Generator.objects.create(name=name) for name in ("new", "old")]
     prompts = add_prompts(project, [f"Held {n}" for n in range(ours + theirs + ties)], "heldout")
@@ -163,7 +163,7 @@ def compared(project: Project, *, ours: int, theirs: int, ties: int) -> None:
 
 def test_the_answers_behind_a_share_of_wins_are_listed(client: Client) -> None:
     project = make_project(samples_per_task=2)
-    compared(project, ours=3, theirs=2, ties=1)
+    make_comparisons(project, ours=3, theirs=2, ties=1)
     client.force_login(admin())
     address = reverse("training:answers", args=[project.slug])
     two = {"first": "new", "second": "old"}

@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = QUICK_PRETRAIN | {
 }
 
 
-def stopped_at(run: Run, step: int, *, reason: StopReason = StopReason.CANCELLED) -> Run:
+def execute_until(run: Run, step: int, *, reason: StopReason = StopReason.CANCELLED) -> Run:
     """Execute a run and stop it after a number of steps."""
     attempts: list[Attempt] = []
 
@@ -84,7 +84,7 @@ def options(parameters: dict[str, Any]) -> list[str]:
 
 def test_a_cancelled_run_goes_on_to_the_very_model_it_would_have_made() -> None:
     whole = execute_run(Run.Kind.PRETRAIN, name="whole", **QUICK)
-    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="halves", **QUICK), 5)
+    run = execute_until(queue_run(Run.Kind.PRETRAIN, name="halves", **QUICK), 5)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 5
     assert [step for step, _ in curve(run)] == [0, 1, 2, 3, 4, 5]
@@ -97,7 +97,7 @@ def test_a_cancelled_run_goes_on_to_the_very_model_it_would_have_made() -> None:
 
 
 def test_an_interrupted_run_of_a_worker_goes_back_to_the_queue_with_its_state() -> None:
-    run = stopped_at(
+    run = execute_until(
         queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **QUICK), 3, reason=StopReason.INTERRUPTED
     )
     assert run.status == Run.Status.QUEUED
@@ -109,7 +109,7 @@ def test_an_interrupted_run_of_a_worker_goes_back_to_the_queue_with_its_state() 
 
 
 def test_metrics_measured_after_the_saved_state_are_dropped_and_measured_again() -> None:
-    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5)
+    run = execute_until(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5)
     run.points.create(step=9, values={"loss": 99.0})  # as after a kill between two saves
     runs.resume(run, detached=False)
     assert execute(run), run.error
@@ -117,7 +117,7 @@ def test_metrics_measured_after_the_saved_state_are_dropped_and_measured_again()
 
 
 def test_an_attempt_that_lost_its_run_saves_nothing_more() -> None:
-    run = stopped_at(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=StopReason.LOST)
+    run = execute_until(queue_run(Run.Kind.PRETRAIN, name="small", **QUICK), 5, reason=StopReason.LOST)
     assert run.saved_step is None
     assert not (run.folder / "last").exists()
 

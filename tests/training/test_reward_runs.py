@@ -12,7 +12,7 @@ from labeling.feedback import Answer
 from labeling.models import Project
 from tests.labeling.objects import claimed
 from tests.training.factories import annotator, execute_run, make_policy, make_project, queue_run
-from tests.training.test_resuming import artifact_of, curve, stopped_at
+from tests.training.test_resuming import artifact_of, curve, execute_until
 from tests.training.test_torchrun import options, torchrun
 from training import runs
 from training.execution import reference_samples
@@ -38,7 +38,7 @@ def tasks_in(project: Project) -> int:
     return opened
 
 
-def ranked() -> Project:
+def make_ranked_project() -> Project:
     """A project whose tasks people who like the letter a have answered."""
     project = make_project()
     tasks_in(project)
@@ -46,7 +46,7 @@ def ranked() -> Project:
     return project
 
 
-def scored() -> Project:
+def make_scored_project() -> Project:
     """A project in which one person gave scores for the letter a, and for shortness."""
     project = make_project()
     Project.objects.update(feedback="score", criteria=["short"])
@@ -62,9 +62,9 @@ def scored() -> Project:
 
 
 def test_a_cancelled_run_goes_on_to_the_very_model_though_more_was_answered() -> None:
-    project = ranked()
+    project = make_ranked_project()
     whole = execute_run(Run.Kind.TRAIN_REWARD, name="whole", **QUICK)
-    run = stopped_at(queue_run(Run.Kind.TRAIN_REWARD, name="halves", **QUICK), 2)
+    run = execute_until(queue_run(Run.Kind.TRAIN_REWARD, name="halves", **QUICK), 2)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 2
     assert run.snapshot == whole.snapshot
@@ -78,7 +78,7 @@ def test_a_cancelled_run_goes_on_to_the_very_model_though_more_was_answered() ->
 
 
 def test_scores_are_learned_by_the_weights_of_their_criteria() -> None:
-    scored()
+    make_scored_project()
     asked = QUICK | {"loss": "scores+pairs", "epochs": 20}
     for name, criteria in (("likes", "overall=1"), ("shortens", "short=1")):
         run = execute_run(Run.Kind.TRAIN_REWARD, name=name, criteria=criteria, **asked)
@@ -96,7 +96,7 @@ def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_fe
     enough: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference_samples, "TARGET_SAMPLES", enough)
-    project = ranked()
+    project = make_ranked_project()
     run = execute_run(Run.Kind.TRAIN_REWARD, **QUICK)
     samples = reference_samples.stored_samples(run)
     assert len(samples) < project.tasks.count() * 10
@@ -105,7 +105,7 @@ def test_the_scale_comes_from_stored_samples_and_from_new_ones_where_they_are_fe
 
 
 def test_an_ensemble_is_stored_and_loaded_whole() -> None:
-    ranked()
+    make_ranked_project()
     execute_run(Run.Kind.TRAIN_REWARD, name="three", members=3, ensemble="models", **QUICK)
     version = ModelVersion.objects.get(name="three")
     assert load_reward(version).members == 3
@@ -121,14 +121,14 @@ def test_an_ensemble_is_stored_and_loaded_whole() -> None:
     ],
 )
 def test_what_cannot_be_learned_is_refused_by_the_option(asked: list[str], says: str) -> None:
-    ranked()
+    make_ranked_project()
     with pytest.raises(CommandError, match=says):
         call_command("train_reward", "--project=letters", "--policy=base", *asked)
 
 
 @pytest.mark.slow
 def test_two_processes_make_one_reward_model_with_the_losses_of_one(tmp_path: Path) -> None:
-    ranked()
+    make_ranked_project()
     with torchrun(tmp_path, "train_reward", *options(QUICK), "--name=two") as process:
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr

@@ -28,7 +28,7 @@ def more_answers(project: Project, *, tasks: int = 2) -> None:
         says(person, task, Answer(ranks=(1, 2, 3)))
 
 
-def ready() -> Project:
+def make_ready_project() -> Project:
     """A project with a policy, and six comparisons."""
     project = make_project()
     policy("base", project=project)
@@ -37,7 +37,7 @@ def ready() -> Project:
     return project
 
 
-def ended(run: Run | None, status: Run.Status, error: str = "") -> None:
+def end_run(run: Run | None, status: Run.Status, error: str = "") -> None:
     """The run as if it had been executed to this end."""
     assert run is not None
     run.begin()
@@ -45,7 +45,7 @@ def ended(run: Run | None, status: Run.Status, error: str = "") -> None:
 
 
 def test_a_round_begins_with_a_reward_model_from_the_version_in_production() -> None:
-    project = ready()
+    project = make_ready_project()
     policy("newer", project=project)
     ModelVersion.objects.filter(name="base").update(stage=ModelVersion.Stage.PRODUCTION)
     ada = admin()
@@ -61,7 +61,7 @@ def test_a_round_begins_with_a_reward_model_from_the_version_in_production() -> 
 
 
 def test_without_production_it_begins_from_the_newest_policy_of_the_project() -> None:
-    project = ready()
+    project = make_ready_project()
     policy("of-another", project=make_project("another"))
     assert rounds.base_policy(project) == ModelVersion.objects.get(name="base")
     newer = policy("base-2", project=project)
@@ -71,7 +71,7 @@ def test_without_production_it_begins_from_the_newest_policy_of_the_project() ->
 
 
 def test_a_second_round_waits_for_the_first() -> None:
-    project = ready()
+    project = make_ready_project()
     rounds.begin(project)
     with pytest.raises(rounds.CannotBegin, match="Round 1 is in progress"):
         rounds.begin(project)
@@ -95,9 +95,9 @@ def test_what_is_missing_is_said_before_anything_is_queued() -> None:
 
 
 def test_a_failed_run_stops_the_round_and_says_why() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
-    ended(current.train_reward, Run.Status.FAILED, "Out of memory: try a smaller batch_size.\nTrace")
+    end_run(current.train_reward, Run.Status.FAILED, "Out of memory: try a smaller batch_size.\nTrace")
     rounds.advance_all()
     current.refresh_from_db()
     assert current.outcome == Round.Outcome.STOPPED
@@ -106,7 +106,7 @@ def test_a_failed_run_stops_the_round_and_says_why() -> None:
 
 
 def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
     run = current.train_reward
     assert run is not None
@@ -124,7 +124,7 @@ def test_a_round_goes_on_when_the_run_that_stopped_it_is_resumed() -> None:
 
 
 def test_a_round_that_somebody_stops_stays_stopped_while_its_run_winds_up() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
     assert current.train_reward is not None
     current.train_reward.begin()
@@ -135,7 +135,7 @@ def test_a_round_that_somebody_stops_stays_stopped_while_its_run_winds_up() -> N
 
 
 def test_a_paused_run_keeps_the_round_waiting() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
     assert current.train_reward is not None
     runs.pause(current.train_reward)
@@ -145,7 +145,7 @@ def test_a_paused_run_keeps_the_round_waiting() -> None:
 
 
 def test_stopping_a_round_cancels_what_it_runs() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
     ada = admin()
     assert rounds.stop(project, by=ada)
@@ -158,7 +158,7 @@ def test_stopping_a_round_cancels_what_it_runs() -> None:
 
 
 def test_rounds_begin_by_themselves_only_where_that_is_on_and_enough_is_new() -> None:
-    project = ready()
+    project = make_ready_project()
     found = rounds.count_new_comparisons(project)
     rounds.advance_all()
     assert not Round.objects.exists()
@@ -176,7 +176,7 @@ def test_rounds_begin_by_themselves_only_where_that_is_on_and_enough_is_new() ->
 
 
 def test_after_a_stopped_round_only_later_answers_begin_another() -> None:
-    project = ready()
+    project = make_ready_project()
     Automation.objects.update(is_on=True, every=3)
     rounds.advance_all()
     rounds.stop(project, by=admin())
@@ -188,7 +188,7 @@ def test_after_a_stopped_round_only_later_answers_begin_another() -> None:
 
 
 def test_no_round_begins_beside_a_reward_model_that_somebody_trains() -> None:
-    project = ready()
+    project = make_ready_project()
     Automation.objects.update(is_on=True, every=1)
     form = runs.form_for(Run.Kind.TRAIN_REWARD, {"project": project.slug, "policy": "base"})
     assert form.is_valid()
@@ -198,9 +198,9 @@ def test_no_round_begins_beside_a_reward_model_that_somebody_trains() -> None:
 
 
 def test_what_fails_in_one_project_stops_no_other() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project)
-    ended(current.train_reward, Run.Status.CANCELLED)
+    end_run(current.train_reward, Run.Status.CANCELLED)
     broken = make_project("broken")
     odd = Round.objects.create(project=broken, number=1, comparisons=0)
     rounds.advance_all()
@@ -211,7 +211,7 @@ def test_what_fails_in_one_project_stops_no_other() -> None:
 
 
 def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the_base_then() -> None:
-    project = ready()
+    project = make_ready_project()
     current = rounds.begin(project, by=admin())
     reward = ModelVersion.objects.publish(
         name="taste",
@@ -220,7 +220,7 @@ def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the
         artifact_hash="",
         run=current.train_reward,
     )
-    ended(current.train_reward, Run.Status.SUCCEEDED)
+    end_run(current.train_reward, Run.Status.SUCCEEDED)
     promoted = policy("promoted-meanwhile", project=project, stage=ModelVersion.Stage.PRODUCTION)
     rounds.advance_all()
     rounds.advance_all()
@@ -229,7 +229,7 @@ def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the
     assert (current.finetune.reward, current.finetune.policy) == (reward, promoted)
     assert current.finetune.parameters["steps"] == 7
     assert current.finetune.owner == current.started_by
-    ended(current.finetune, Run.Status.SUCCEEDED)
+    end_run(current.finetune, Run.Status.SUCCEEDED)
     rounds.advance_all()
     current.refresh_from_db()
     assert current.outcome == Round.Outcome.DONE
@@ -238,6 +238,6 @@ def test_the_candidate_is_tuned_against_the_rounds_reward_model_from_what_is_the
 def test_upkeep_costs_three_queries_where_no_round_is_due(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    ready()
+    make_ready_project()
     with django_assert_num_queries(3):
         rounds.advance_all()

@@ -10,7 +10,7 @@ from training.models import MetricPoint, ModelVersion, Run
 pytestmark = pytest.mark.django_db
 
 
-def ended_early(*, saved_step: int | None) -> Run:
+def make_unfinished_run(*, saved_step: int | None) -> Run:
     run = begin_run()
     if saved_step is not None:
         run.record_saved_step(saved_step)
@@ -66,7 +66,7 @@ def test_cancelling_by_get_is_refused(as_admin: Client) -> None:
 
 
 def test_a_run_that_left_a_state_is_resumed_from_its_page(as_admin: Client) -> None:
-    run = ended_early(saved_step=7)
+    run = make_unfinished_run(saved_step=7)
     page = as_admin.get(run.get_absolute_url()).content.decode()
     assert "saved at step 7" in page
     url = reverse("training:resume", args=[run.pk])
@@ -80,7 +80,7 @@ def test_a_run_that_left_a_state_is_resumed_from_its_page(as_admin: Client) -> N
 
 
 def test_a_run_without_a_state_offers_no_resume_and_says_why(as_admin: Client) -> None:
-    run = ended_early(saved_step=None)
+    run = make_unfinished_run(saved_step=None)
     url = reverse("training:resume", args=[run.pk])
     assert url not in as_admin.get(run.get_absolute_url()).content.decode()
     assert "left no state" in as_admin.post(url, follow=True).content.decode()
@@ -89,7 +89,7 @@ def test_a_run_without_a_state_offers_no_resume_and_says_why(as_admin: Client) -
 
 
 def test_runs_are_resumed_from_the_list_in_the_django_admin(as_admin: Client) -> None:
-    first, second = ended_early(saved_step=7), ended_early(saved_step=None)
+    first, second = make_unfinished_run(saved_step=7), make_unfinished_run(saved_step=None)
     answer = as_admin.post(
         reverse("admin:training_run_changelist"),
         {"action": "resume", "_selected_action": [first.pk, second.pk]},

@@ -31,7 +31,7 @@ def attempt_at(run: Run) -> Attempt:
     return Attempt(run)
 
 
-def lines(run: Run) -> list[tuple[str, str]]:
+def log_of(run: Run) -> list[tuple[str, str]]:
     return list(run.log.values_list("level", "text"))
 
 
@@ -45,7 +45,7 @@ def test_a_pretraining_shows_what_it_writes_and_says_what_it_does() -> None:
     assert list(run.samples.filter(step=4).order_by("position").values_list("prompt", flat=True)) == list(
         prompts
     )
-    texts = [text for _, text in lines(run)]
+    texts = [text for _, text in log_of(run)]
     assert texts[0].startswith("Attempt 1 on ")
     assert any(text.startswith("step 2: validation loss") for text in texts)
     assert texts[-1].startswith("Succeeded after")
@@ -81,13 +81,13 @@ def test_warnings_and_what_training_logs_stand_in_the_log() -> None:
             warnings.simplefilter("always")
             warnings.warn("slow path", UserWarning, stacklevel=1)
         attempt.run.finish(Run.Status.FAILED, error="It broke.")
-    log_lines = lines(attempt.run)
+    log_lines = log_of(attempt.run)
     assert ("warning", "odd: 3") in log_lines
     assert [text for level, text in log_lines if "slow path" in text and level == "warning"]
     assert "not ours" not in str(log_lines)
     assert log_lines[-1] == ("error", "Failed: It broke.")
     logging.getLogger("training.elsewhere").warning("after the end")
-    assert len(lines(attempt.run)) == len(log_lines)
+    assert len(log_of(attempt.run)) == len(log_lines)
 
 
 def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
@@ -96,7 +96,7 @@ def test_a_stage_is_said_once_however_often_its_count_goes_on() -> None:
             attempt.report(f"prompt {done} of 5")
         attempt.report("measuring")
         attempt.run.finish(Run.Status.SUCCEEDED)
-    assert [text for _, text in lines(attempt.run)][1:3] == ["prompt 0 of 5", "measuring"]
+    assert [text for _, text in log_of(attempt.run)][1:3] == ["prompt 0 of 5", "measuring"]
 
 
 def test_an_endless_log_is_cut_but_keeps_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_an_endless_log_is_cut_but_keeps_how_it_ended(monkeypatch: pytest.Monkey
         for number in range(20):
             logging.getLogger("training").warning("again %s", number)
         attempt.run.finish(Run.Status.FAILED, error="Enough.")
-    log_lines = [text for _, text in lines(attempt.run)]
+    log_lines = [text for _, text in log_of(attempt.run)]
     assert len(log_lines) == 6
     assert "left out" in log_lines[-2]
     assert log_lines[-1] == "Failed: Enough."
@@ -118,7 +118,7 @@ def test_a_crash_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch
     run = queue_run(Run.Kind.PRETRAIN, detached=True, **QUICK)
     monkeypatch.setattr(artifacts, "store", refuse)
     assert not execute(run)
-    errors = [text for level, text in lines(run) if level == "error"]
+    errors = [text for level, text in log_of(run) if level == "error"]
     assert "Traceback" in errors[0]
     assert errors[-1] == "Failed: ZeroDivisionError: by design"
 
@@ -127,5 +127,5 @@ def test_a_lost_attempt_says_nothing_more() -> None:
     with attempt_at(queue_run(Run.Kind.PRETRAIN, **QUICK)) as attempt:
         attempt.stop(StopReason.LOST)
         logging.getLogger("training").warning("too late")
-    assert lines(attempt.run) == []
+    assert log_of(attempt.run) == []
     assert not ModelVersion.objects.exists()

@@ -34,7 +34,7 @@ def likes_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
     return [float(text.count("a")) for text in completions]
 
 
-def answered(project_slug: str = "letters") -> None:
+def answer_tasks(project_slug: str = "letters") -> None:
     """Tasks in the project, sampled from `base` and ranked by people who like the letter a."""
     run = execute_run(Run.Kind.SAMPLE, project=project_slug, policy="base", tasks=20, max_new_tokens=6)
     assert run.project is not None
@@ -97,7 +97,7 @@ def test_sampling_turns_to_the_prompts_that_have_had_the_fewest_tasks() -> None:
 def test_a_reward_model_learns_a_taste_from_answers_and_names_its_snapshot() -> None:
     project = make_project()
     make_policy()
-    answered()
+    answer_tasks()
     run = execute_run(Run.Kind.TRAIN_REWARD, project=project.slug, policy="base", name="judge", epochs=10)
     assert run.snapshot == freeze(project)
     assert run.metrics["comparisons"] == run.snapshot.count

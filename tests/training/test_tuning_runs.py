@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from labeling.models import Project
 from labeling.preferences import freeze
 from tests.training.factories import execute_run, make_policy, make_project, make_reward, queue_run
-from tests.training.test_resuming import artifact_of, curve, stopped_at
+from tests.training.test_resuming import artifact_of, curve, execute_until
 from tests.training.test_stages import likes_a
 from training import runs
 from training.execution.executor import execute
@@ -41,7 +41,7 @@ def project() -> Project:
     return project
 
 
-def steady(run: Run) -> list[tuple[int, dict[str, float]]]:
+def steady_metrics(run: Run) -> list[tuple[int, dict[str, float]]]:
     return [
         (step, {name: v for name, v in values.items() if name != "step_time"}) for step, values in curve(run)
     ]
@@ -112,12 +112,12 @@ def test_supervised_learns_from_a_file_of_demonstrations(tmp_path: Path) -> None
 
 def test_supervised_learns_from_the_best_of_its_own_samples(project: Project) -> None:
     asked = {"reward": "taste", "best_of": 4, "prompts": 20, "epochs": 3, **QUICK}
-    run = stopped_at(queue_run(Run.Kind.SUPERVISED, **asked), 3)
+    run = execute_until(queue_run(Run.Kind.SUPERVISED, **asked), 3)
     assert len((run.folder / "demonstrations.jsonl").read_text().splitlines()) == 20
     runs.resume(run, detached=False)
     assert execute(run), run.error
     whole = execute_run(Run.Kind.SUPERVISED, **asked)
-    assert steady(run) == steady(whole)
+    assert steady_metrics(run) == steady_metrics(whole)
     assert artifact_of(run) == artifact_of(whole)
 
 
@@ -127,7 +127,7 @@ def test_a_cancelled_tuning_goes_on_to_the_very_version_it_would_have_made(
 ) -> None:
     asked = {"epochs": 2, **QUICK}
     whole = execute_run(kind, **asked)
-    run = stopped_at(queue_run(kind, **asked), 3)
+    run = execute_until(queue_run(kind, **asked), 3)
     assert run.status == Run.Status.CANCELLED
     assert run.saved_step == 3
     # Answers that come meanwhile change nothing.
@@ -135,7 +135,7 @@ def test_a_cancelled_tuning_goes_on_to_the_very_version_it_would_have_made(
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
     runs.resume(run, detached=False)
     assert execute(run), run.error
-    assert steady(run) == steady(whole)
+    assert steady_metrics(run) == steady_metrics(whole)
     assert artifact_of(run) == artifact_of(whole)
 
 

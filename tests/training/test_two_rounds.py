@@ -30,7 +30,7 @@ def more_answers(project: Project, *, policy: str = "base") -> None:
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(count=1, noise=0.0))
 
 
-def whole_round(project: Project) -> Round:
+def execute_round(project: Project) -> Round:
     """A round begun by hand, its runs executed in this process."""
     current = rounds.begin(project)
     for _ in range(2):
@@ -46,12 +46,12 @@ def test_two_rounds_leave_each_version_its_parent_and_its_snapshot() -> None:
     make_policy()
     Automation.objects.create(project=project, train_reward=QUICK_REWARD, finetune=QUICK_TUNING)
     more_answers(project)
-    first = whole_round(project)
+    first = execute_round(project)
     candidate = ModelVersion.objects.get(run=first.finetune)
     candidate.stage = ModelVersion.Stage.PRODUCTION
     candidate.save()
     more_answers(project, policy=candidate.name)
-    second = whole_round(project)
+    second = execute_round(project)
 
     assert [first.number, second.number] == [1, 2]
     assert {first.outcome, second.outcome} == {Round.Outcome.DONE}
