@@ -75,6 +75,7 @@ def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     project = make_project(train=8, heldout=4)
     text = output_of("generate", "The cat", "--policy", "little", "--max-new-tokens", "4")
     assert text.startswith("The cat")
+    execute_run(Run.Kind.SAMPLE, project=project.slug, policy="little", tasks=2, max_new_tokens=4)
     assert Sample.objects.filter(generator__name="little").count() == 6
     pairs = tmp_path / "pairs.jsonl"
     row = {"chosen": " cat", "rejected": " mat"}
