@@ -24,24 +24,24 @@ MAX_ROUNDS = 3
 class ProjectRow:
     """A project with its next step, for one reader."""
 
-    at: ProjectStatus
+    status: ProjectStatus
     step: NextStep
     may_act: bool
     """Whether the reader may take the next step."""
 
     @classmethod
-    def of(cls, at: ProjectStatus, request: UserRequest) -> "ProjectRow":
-        step = next_step(at)
-        return cls(at, step, not step.permission or may(request.user, step.permission, at.project))
+    def of(cls, status: ProjectStatus, request: UserRequest) -> "ProjectRow":
+        step = next_step(status)
+        return cls(status, step, not step.permission or may(request.user, step.permission, status.project))
 
     @property
     def days(self) -> Sparkline:
-        return Sparkline(self.at.tally.by_day)
+        return Sparkline(self.status.tally.by_day)
 
 
 def refresh_interval(rows: list[ProjectRow]) -> int:
     """Seconds until the page refreshes."""
-    return ACTIVE_INTERVAL if any(row.at.active for row in rows) else IDLE_INTERVAL
+    return ACTIVE_INTERVAL if any(row.status.active for row in rows) else IDLE_INTERVAL
 
 
 # /dashboard/
@@ -53,8 +53,10 @@ def refresh_interval(rows: list[ProjectRow]) -> int:
 def dashboard(request: UserRequest) -> HttpResponse:
     """The status of every visible project; active ones with the most recent answers come first."""
     found = project_statuses(list(Project.objects.allowed(request.user, "training.view_run")))
-    found.sort(key=lambda at: (not at.project.is_active, -sum(at.tally.by_day), at.project.name))
-    rows = [ProjectRow.of(at, request) for at in found]
+    found.sort(
+        key=lambda status: (not status.project.is_active, -sum(status.tally.by_day), status.project.name)
+    )
+    rows = [ProjectRow.of(status, request) for status in found]
     return render(
         request, "training/dashboard/dashboard.html", {"rows": rows, "interval": refresh_interval(rows)}
     )
@@ -69,15 +71,15 @@ def dashboard(request: UserRequest) -> HttpResponse:
 def project_dashboard(request: UserRequest, slug: str) -> HttpResponse:
     """The dashboard of a project: the status of its stages, and the next step."""
     project = allowed_project(request.user, slug, "training.view_run")
-    (at,) = project_statuses([project])
-    row = ProjectRow.of(at, request)
+    (status,) = project_statuses([project])
+    row = ProjectRow.of(status, request)
     decisions = Decision.objects.filter(project=project).select_related("version", "by")
     context = {
         "project": project,
         "row": row,
-        "at": at,
+        "status": status,
         "interval": refresh_interval([row]),
-        "answers": answers_by_day(at.tally),
+        "answers": answers_by_day(status.tally),
         "rounds": last_rounds(project)[:MAX_ROUNDS],
         "decision": decisions.first(),
     }
