@@ -160,4 +160,4 @@ def test_my_work_says_whom_to_ask(client: Client) -> None:
     admin("ada")
     client.force_login(ann)
     page = client.get(reverse("labeling:my_work")).content.decode()
-    assert "you may have all of them deleted. Ask ada." in page
+    assert "You can have all your answers deleted. Ask ada" in page

@@ -38,7 +38,7 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
     assert "Stop reason" in page
     assert "Over-optimised: the held-out reward rose from 0.87 to 1.62" in page
     assert "after 40 steps." in page
-    assert "rolled back to its best version, of step 30" in page
+    assert "Rolled back to the best checkpoint, of step 30" in page
     assert "On 64 held-out prompts" in page
     assert "+0.90 to +1.50" in page
     assert "decides" in page
