@@ -103,7 +103,7 @@ def rloo_step(model: GPT, tokenizer: Tokenizer, folder: Path) -> Row:
                 kl_horizon=0,
                 missing_eos_penalty=0,
             ),
-            control=EarlyStoppingConfig(evaluate_every=STEPS),
+            early_stopping=EarlyStoppingConfig(evaluate_every=STEPS),
             hardware=HardwareConfig(precision="fp32"),
             callbacks=callbacks,
         )

@@ -36,9 +36,9 @@ def test_it_is_what_a_slow_loop_finds_for_tasks_of_any_size(by: str, members: in
 
 def test_the_ends_of_each_measure() -> None:
     split = torch.tensor([[50.0, -50.0], [-50.0, 50.0]])
-    agreed = torch.tensor([[50.0, 50.0], [-50.0, -50.0]])
+    mean_over_processes = torch.tensor([[50.0, 50.0], [-50.0, -50.0]])
     alike = torch.zeros(2, 2)
-    rewards = torch.cat([split, agreed, alike])
+    rewards = torch.cat([split, mean_over_processes, alike])
     assert acquisition_scores(rewards, [2, 2, 2], by="disagreement") == pytest.approx([0.5, 0, 0])
     assert acquisition_scores(rewards, [2, 2, 2], by="closeness") == pytest.approx([1, 0, 1])
 

@@ -6,7 +6,7 @@ from training.rlhf.tuning.advantages import (
     gae,
     grpo,
     grpo_published,
-    moments,
+    masked_moments,
     reinforce,
     rloo,
     token_rewards,
@@ -114,13 +114,13 @@ def test_what_lies_outside_the_mask_changes_no_advantage() -> None:
 
 
 def test_whitened_advantages_have_mean_zero_and_deviation_one_over_the_mask() -> None:
-    white = whiten(ragged(7), MASK, moments(ragged(7), MASK))
+    white = whiten(ragged(7), MASK, masked_moments(ragged(7), MASK))
     assert white[MASK].mean().item() == pytest.approx(0, abs=1e-12)
     assert white[MASK].std(correction=0).item() == pytest.approx(1)
     assert white[~MASK].eq(0).all()
 
 
 def test_two_processes_whiten_as_one_does() -> None:
-    both = moments(ragged(7), MASK)
-    halves = [moments(ragged(7)[rows], MASK[rows]) for rows in (slice(0, 4), slice(4, 8))]
+    both = masked_moments(ragged(7), MASK)
+    halves = [masked_moments(ragged(7)[rows], MASK[rows]) for rows in (slice(0, 4), slice(4, 8))]
     torch.testing.assert_close(torch.stack(halves).sum(dim=0), both)

@@ -13,7 +13,7 @@ from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.tuning import offline
-from training.rlhf.tuning.dpo import Pairs, dpo, dpo_loss, implicit_rewards
+from training.rlhf.tuning.dpo import ComparisonDataset, dpo, dpo_loss, implicit_rewards
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
 from training.rlhf.tuning.rollouts import sequence_logprobs
 
@@ -86,11 +86,11 @@ def test_the_figures_of_pairs_equal_a_slow_loop_over_each_text_alone() -> None:
     reference, _ = tiny_policy(seed=2)
     config = DpoConfig(beta=0.3)
     pairs = [Comparison("ab", "aaa", "hgf", margin=0.5), Comparison("", "c", "dede", tie=True)]
-    material = Pairs(pairs, tokenizer, config, context=32)
+    dataset = ComparisonDataset(pairs, tokenizer, config, context=32)
     sums, expected = (
-        offline.completion_logprobs(model, material.texts).view(2, 2) for model in (policy, reference)
+        offline.completion_logprobs(model, dataset.texts).view(2, 2) for model in (policy, reference)
     )
-    figures = material.figures([0, 1], sums, expected)
+    figures = dataset.loss_and_metrics([0, 1], sums, expected)
     for row, pair in enumerate(pairs):
         logs = []
         for model in (policy, reference):
@@ -110,14 +110,15 @@ def test_a_ranking_counts_as_one_comparison_does() -> None:
     ranking = ranking_to_comparisons(
         prompt="a", completions=["a", "b", "c"], ranks=[1, 2, 3], group="7", annotator="ann"
     )
-    material = Pairs([*ranking, Comparison("a", "b", "c")], tokenizer, DpoConfig(), context=32)
-    assert material.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
+    dataset = ComparisonDataset([*ranking, Comparison("a", "b", "c")], tokenizer, DpoConfig(), context=32)
+    assert dataset.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
 
 
 def test_texts_beyond_the_context_lose_the_beginning_of_the_prompt_and_then_their_end() -> None:
     _, tokenizer = tiny_policy()
     (long_prompt,), (long_text,) = (
-        offline.encoded(tokenizer, [texts], context=8) for texts in (("abcdefghabc", "hh"), ("ab", "h" * 20))
+        offline.encode_completions(tokenizer, [texts], context=8)
+        for texts in (("abcdefghabc", "hh"), ("ab", "h" * 20))
     )
     assert len(long_prompt[0]) + len(long_prompt[1]) == 9  # the last token is predicted, not read
     assert long_prompt[0] == tokenizer.prompt("abcdefghabc")[-6:]
@@ -162,16 +163,16 @@ def test_the_reference_reads_every_text_once(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_best_version_is_rolled_back_to() -> None:
     # A learning rate that ruins the policy: what is kept must be an early version, or the first.
-    found = tuned("dpo", epochs=4, learning_rate=0.3, control={"stop_window": 0})
+    found = tuned("dpo", epochs=4, learning_rate=0.3, early_stopping={"stop_window": 0})
     again = HeldoutEvaluator(
         reference=tiny_policy()[0],
         tokenizer=tiny_policy()[1],
         prompts=HELDOUT,
-        most=16,
+        max_prompts=16,
         scorer=None,
         max_new_tokens=8,
         seed=0,
-    ).examine(found.policy, step=found.best_step)
+    ).evaluate(found.policy, step=found.best_step)
     assert again is not None
     assert again.completions == found.after.completions
     assert found.after.kl <= 15

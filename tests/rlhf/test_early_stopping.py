@@ -39,19 +39,19 @@ def evaluation(
         ]
         for name, value in truth.items()
     }
-    return Evaluation(step=10 * number, each=each, completions=["text"] * prompts)
+    return Evaluation(step=10 * number, per_prompt=each, completions=["text"] * prompts)
 
 
 def watched(
     truth: Truth, *, seed: int, evaluations: int = 60, prompts: int = PROMPTS, **config: float
 ) -> EarlyStopping:
     """Evaluation after evaluation, until the control stops the tuning or they are over."""
-    control, rng = EarlyStopping(EarlyStoppingConfig(**config)), random.Random(seed)  # type: ignore[arg-type]
+    early_stopping, rng = EarlyStopping(EarlyStoppingConfig(**config)), random.Random(seed)  # type: ignore[arg-type]
     for number in range(evaluations):
-        control.see(evaluation(number, truth(number), rng, prompts))
-        if control.stop_reason:
+        early_stopping.update(evaluation(number, truth(number), rng, prompts))
+        if early_stopping.stop_reason:
             break
-    return control
+    return early_stopping
 
 
 @pytest.mark.parametrize("prompts", [8, 64])
@@ -66,7 +66,7 @@ SIGNS = {
     "disagree": (but(disagreement=lambda n: 0.3 + 0.05 * max(0, n - 10)), 16),
     "have grown": (but(length=lambda n: 40 + 5.0 * max(0, n - 10)), 18),
     "have shrunk": (but(length=lambda n: 40 - min(35.0, 3.0 * max(0, n - 10))), 17),
-    "words said before": (but(repetition=lambda n: 0.2 + min(0.7, 0.04 * max(0, n - 10))), 15),
+    "repeated words": (but(repetition=lambda n: 0.2 + min(0.7, 0.04 * max(0, n - 10))), 15),
 }
 
 
@@ -76,15 +76,15 @@ def test_each_sign_stops_the_tuning_soon_after_it_is_true_and_what_is_kept_does_
 ) -> None:
     truth, beyond = SIGNS[sign]
     for seed in range(8):
-        control = watched(truth, seed=seed)
-        assert control.stop_reason
-        assert control.stop_reason.startswith("over-optimised: ")
-        assert sign in control.stop_reason
-        assert control.best is not None
-        stopped = control.best.step // 10 + control.fruitless
+        early_stopping = watched(truth, seed=seed)
+        assert early_stopping.stop_reason
+        assert early_stopping.stop_reason.startswith("over-optimised: ")
+        assert sign in early_stopping.stop_reason
+        assert early_stopping.best is not None
+        stopped = early_stopping.best.step // 10 + early_stopping.evaluations_since_best
         assert beyond < stopped <= beyond + 9
         # Noise on one evaluation may hide what is only just too much, not what is far beyond it.
-        assert control.best.step // 10 <= beyond + 4
+        assert early_stopping.best.step // 10 <= beyond + 4
 
 
 def test_a_tuning_that_goes_well_keeps_a_late_version() -> None:
@@ -97,10 +97,10 @@ def test_a_single_strange_evaluation_stops_nothing_but_is_not_kept() -> None:
     for name, strange in (("length", 200.0), ("disagreement", 5.0), ("repetition", 0.9)):
         truth = but(**{name: lambda n, strange=strange, name=name: strange if n == 20 else steady(n)[name]},
                     reward=lambda n: 9.0 if n == 20 else steady(n)["reward"])  # fmt: skip
-        control = watched(truth, seed=1)
-        assert control.stop_reason is None
-        assert control.best is not None
-        assert control.best.step != 200
+        early_stopping = watched(truth, seed=1)
+        assert early_stopping.stop_reason is None
+        assert early_stopping.best is not None
+        assert early_stopping.best.step != 200
 
 
 def test_the_gold_scorer_decides_where_there_is_one() -> None:
@@ -110,12 +110,12 @@ def test_the_gold_scorer_decides_where_there_is_one() -> None:
         gold=lambda n: 0.1 * n if n <= 8 else 0.8 - 0.1 * (n - 8),
         gold_win_rate=lambda n: 0.5 + 0.04 * n if n <= 8 else max(0.1, 0.82 - 0.05 * (n - 8)),
     )
-    control = watched(fooled, seed=3)
-    assert control.best is not None
-    assert control.best.selection_measure == "gold"
-    assert 50 <= control.best.step <= 110
-    assert control.stop_reason is not None
-    assert "gold win rate fell" in control.stop_reason
+    early_stopping = watched(fooled, seed=3)
+    assert early_stopping.best is not None
+    assert early_stopping.best.selection_measure == "gold"
+    assert 50 <= early_stopping.best.step <= 110
+    assert early_stopping.stop_reason is not None
+    assert "gold win rate fell" in early_stopping.stop_reason
 
 
 def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
@@ -123,7 +123,7 @@ def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
         "win rate fell": "win_rate_limit",
         "disagree": "disagreement_limit",
         "have grown": "length_limit",
-        "words said before": "repetition_limit",
+        "repeated words": "repetition_limit",
     }.items():
         assert watched(SIGNS[sign][0], seed=0, evaluations=40).stop_reason is not None
         assert watched(SIGNS[sign][0], seed=0, evaluations=40, **{option: 0}).stop_reason is None
@@ -132,21 +132,21 @@ def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
 
 def test_the_best_is_the_highest_reward_inside_the_kl_budget() -> None:
     told = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (9.0, 50.0), (1.5, 2.0)]
-    control = EarlyStopping(EarlyStoppingConfig(kl_budget=10.0))
+    early_stopping = EarlyStopping(EarlyStoppingConfig(kl_budget=10.0))
     kept = [
-        control.see(evaluation(number, steady(0) | {"reward": reward, "kl": kl}, random.Random(0)))
+        early_stopping.update(evaluation(number, steady(0) | {"reward": reward, "kl": kl}, random.Random(0)))
         for number, (reward, kl) in enumerate(told)
     ]
     assert kept == [True, True, True, False, False]
-    assert control.best is not None
-    assert control.best.step == 20
+    assert early_stopping.best is not None
+    assert early_stopping.best.step == 20
 
 
 def test_patience_counts_evaluations_without_a_new_best() -> None:
-    control = watched(but(reward=lambda n: 9.0 if n == 5 else 0.1), seed=0, patience=40)
-    assert control.best is not None
-    assert control.stop_reason == "no better version in 40 evaluations"
-    assert watched(but(reward=lambda n: -float(n)), seed=0, patience=3).fruitless == 3
+    early_stopping = watched(but(reward=lambda n: 9.0 if n == 5 else 0.1), seed=0, patience=40)
+    assert early_stopping.best is not None
+    assert early_stopping.stop_reason == "no better version in 40 evaluations"
+    assert watched(but(reward=lambda n: -float(n)), seed=0, patience=3).evaluations_since_best == 3
 
 
 def test_one_prompt_proves_nothing() -> None:
@@ -164,7 +164,7 @@ def test_it_goes_on_from_its_values_as_if_it_had_never_stopped(at: int) -> None:
             again = EarlyStopping(EarlyStoppingConfig())
             again.restore(json.loads(json.dumps(halves.values())))
             halves = again
-        assert whole.see(found) == halves.see(found)
+        assert whole.update(found) == halves.update(found)
         assert whole.stop_reason == halves.stop_reason
     assert json.dumps(whole.values()) == json.dumps(halves.values())
     assert whole.stop_reason

@@ -17,7 +17,7 @@ from training.rlhf.tuning.advantages import (
     ESTIMATORS,
     expand_to_tokens,
     gae,
-    moments,
+    masked_moments,
     token_rewards,
     update_baseline,
     whiten,
@@ -102,7 +102,7 @@ class Learning:
         returns = self.rewards[drawn] - kl_penalties.sum(dim=1)
         if self.estimator == "ppo":
             raw = gae(token_rewards(self.rewards[drawn], kl_penalties, mask), old, mask, decay=0.95)
-            advantages = whiten(raw, mask, moments(raw, mask), scaled=self.kl_in == "reward")
+            advantages = whiten(raw, mask, masked_moments(raw, mask), scaled=self.kl_in == "reward")
         else:
             mean = returns.mean()
             baseline = mean if self.baseline is None else self.baseline

@@ -7,13 +7,13 @@ import torch
 from tests.rlhf.tiny_finetune import FP32, HELDOUT, PROMPTS, configs, share_of_a, stage, tune
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
+from training.gpt.random_seeds import shuffled_index
 from training.gpt.training_loop import Callbacks
 from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.early_stopping import Evaluation
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
 from training.rlhf.tuning.learner import default_learning_rate
-from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
-from training.rlhf.tuning.prompt_sampler import prompt_at
+from training.rlhf.tuning.policy_gradient import PolicyGradientTrainer, finetune
 from training.rlhf.tuning.value_network import ValueNetwork
 
 
@@ -35,22 +35,22 @@ def test_it_raises_the_reward_on_held_out_prompts_inside_the_budget(estimator: s
 def test_read_again_the_samples_have_the_log_probabilities_they_were_sampled_with(temperature: float) -> None:
     # So the ratio of the first update is 1, with prompts of every length in one batch.
     state = stage(temperature=temperature)
-    rollouts = state.write(0)
-    ratio = (state.policy.read(rollouts) - rollouts.generation.logprobs).exp()
+    rollouts = state.sample_rollouts(0)
+    ratio = (state.policy.predict(rollouts) - rollouts.generation.logprobs).exp()
     torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=2e-5, rtol=0)
 
 
 def test_a_batch_in_pieces_is_learned_as_one() -> None:
     # The pieces are sampled apart, so both read the same rollouts here.
     whole, pieces = stage(accumulate=1), stage(accumulate=4)
-    rollouts = pieces.write(0)
+    rollouts = pieces.sample_rollouts(0)
     advantages = torch.randn(rollouts.generation.mask.shape, generator=torch.Generator().manual_seed(0))
     said, norms = [], []
     for state in (whole, pieces):
         loss = state.policy_loss(
-            sampled=None, expected=None, advantages=advantages, mask=rollouts.generation.mask
+            sampled=None, reference_logprobs=None, advantages=advantages, mask=rollouts.generation.mask
         )
-        found, norm = state.policy.learn(rollouts, loss, share=1.0)
+        found, norm = state.policy.update(rollouts, loss, lr_factor=1.0)
         said.append(found)
         norms.append(norm)
     torch.testing.assert_close(said[0], said[1])
@@ -84,15 +84,15 @@ def test_dropout_stays_off_even_if_the_policy_comes_in_training_mode() -> None:
     for module in policy.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    config, control = configs()
-    state = PolicyGradient(
+    config, early_stopping = configs()
+    state = PolicyGradientTrainer(
         policy,
         tokenizer=tokenizer,
         scorer=share_of_a,
         prompts=PROMPTS,
         heldout_prompts=["c"],
         config=config,
-        control=control,
+        early_stopping=early_stopping,
     )
     assert state.step(0, 0.0)["logprob_error"] < 1e-4
 
@@ -103,7 +103,7 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
     # Reward and KL as told: the best reward breaks the budget, the second best comes before the end.
     told = {0: (0.0, 0.0), 2: (1.0, 1.0), 4: (2.0, 2.0), 6: (9.0, 50.0), 8: (1.5, 2.0)}
     weights = {}
-    measure = HeldoutEvaluator.examine
+    measure = HeldoutEvaluator.evaluate
 
     def examine(self: HeldoutEvaluator, policy: torch.nn.Module, **given: object) -> Evaluation:
         step = given["step"]
@@ -113,10 +113,10 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
         assert found is not None
         reward, kl = told[step]
         count = len(found.completions)
-        each = {**found.each, "reward": [reward] * count, "kl": [kl] * count}
-        return Evaluation(step=step, each=each, completions=found.completions)
+        each = {**found.per_prompt, "reward": [reward] * count, "kl": [kl] * count}
+        return Evaluation(step=step, per_prompt=each, completions=found.completions)
 
-    monkeypatch.setattr(HeldoutEvaluator, "examine", examine)
+    monkeypatch.setattr(HeldoutEvaluator, "evaluate", examine)
     result = tune(steps=8, evaluate_every=2, kl_budget=10.0, stop_window=0)
     assert (result.best_step, result.after.reward, result.metrics["kl"]) == (4, 2.0, 2.0)
     assert all(torch.equal(tensor, weights[4][name]) for name, tensor in result.policy.state_dict().items())
@@ -131,7 +131,7 @@ def test_without_a_better_version_the_reference_comes_back_and_a_note_says_so() 
         torch.equal(a, b)
         for a, b in zip(policy.state_dict().values(), result.policy.state_dict().values(), strict=True)
     )
-    assert any("No version inside the KL budget" in note for note in result.notes)
+    assert any("No checkpoint inside the KL budget" in note for note in result.notes)
 
 
 def test_a_completion_without_an_end_pays_the_penalty() -> None:
@@ -143,7 +143,7 @@ def test_a_completion_without_an_end_pays_the_penalty() -> None:
 
 def test_the_end_of_text_is_learned_and_nothing_after_it() -> None:
     state = stage()
-    rollouts = state.write(0)
+    rollouts = state.sample_rollouts(0)
     mask, tokens = rollouts.generation.mask, rollouts.generation.tokens
     ended = rollouts.generation.ended
     assert ended.any()
@@ -200,8 +200,10 @@ def test_the_metrics_have_the_names_of_the_field() -> None:
 def test_left_at_0_the_learning_rate_falls_with_the_square_of_the_width() -> None:
     policy, _ = tiny_policy()  # 32 wide
     assert default_learning_rate(policy, updates=1) == pytest.approx(1e-3 * 16)
-    assert stage(learning_rate=0.0).policy.rate == default_learning_rate(policy, updates=1)
-    assert stage(learning_rate=0.0, estimator="ppo").policy.rate == default_learning_rate(policy, updates=4)
+    assert stage(learning_rate=0.0).policy.learning_rate == default_learning_rate(policy, updates=1)
+    assert stage(learning_rate=0.0, estimator="ppo").policy.learning_rate == default_learning_rate(
+        policy, updates=4
+    )
 
 
 def test_the_value_network_begins_from_the_reward_model_and_with_values_of_zero() -> None:
@@ -214,7 +216,7 @@ def test_the_value_network_begins_from_the_reward_model_and_with_values_of_zero(
     network = state.value.module
     assert isinstance(network, ValueNetwork)
     torch.testing.assert_close(network.trunk.embedding.weight, reward.trunk.embedding.weight)
-    assert state.value.read(state.write(0)).eq(0).all()
+    assert state.value.predict(state.sample_rollouts(0)).eq(0).all()
     before = reward.trunk.embedding.weight.clone()
     state.step(0, 0.0)
     torch.testing.assert_close(reward.trunk.embedding.weight, before)  # a network of its own
@@ -230,11 +232,11 @@ def test_the_value_network_learns_what_texts_will_bring() -> None:
 
 
 def test_every_prompt_comes_once_before_any_comes_again() -> None:
-    order = [prompt_at(index, count=7, seed=3) for index in range(21)]
+    order = [shuffled_index(index, count=7, seed=3) for index in range(21)]
     rounds = [order[first : first + 7] for first in (0, 7, 14)]
     assert all(sorted(each) == list(range(7)) for each in rounds)
     assert rounds[0] != rounds[1]
-    assert order != [prompt_at(index, count=7, seed=4) for index in range(21)]
+    assert order != [shuffled_index(index, count=7, seed=4) for index in range(21)]
 
 
 def test_it_stops_when_told_and_when_the_minutes_are_over() -> None:
@@ -255,7 +257,7 @@ def test_the_same_seed_gives_the_same_policy() -> None:
 def test_no_prompts_are_refused_by_name(missing: str) -> None:
     policy, tokenizer = tiny_policy()
     given: dict[str, list[str]] = {"prompts": PROMPTS, "heldout_prompts": HELDOUT} | {missing: []}
-    config, control = configs()
+    config, early_stopping = configs()
     with pytest.raises(InputError, match=f"^{missing}: there is none"):
         finetune(
             policy=policy,
@@ -264,6 +266,6 @@ def test_no_prompts_are_refused_by_name(missing: str) -> None:
             prompts=given["prompts"],
             heldout_prompts=given["heldout_prompts"],
             config=config,
-            control=control,
+            early_stopping=early_stopping,
             hardware=FP32,
         )

@@ -47,7 +47,7 @@ def test_another_temperature_in_sampling_is_refused_with_both_temperatures(
     monkeypatch: pytest.MonkeyPatch, sampled: float, read: float
 ) -> None:
     other_sampling(monkeypatch, temperature=sampled)
-    message = rf"^temperature: the samples were written at {sampled:g} and are read at {read:g}; .* the same$"
+    message = rf"^temperature: the samples were drawn at {sampled:g}, .* are at {read:g}; .* the same$"
     with pytest.raises(InputError, match=message):
         tune(temperature=read, **SHORT)
 
@@ -55,7 +55,9 @@ def test_another_temperature_in_sampling_is_refused_with_both_temperatures(
 def test_dropout_left_on_is_refused_by_name() -> None:
     policy, tokenizer = tiny_policy()
     policy.dropout = StubbornDropout()  # type: ignore[assignment]
-    with pytest.raises(InputError, match=r"^policy: it reads its own samples .* dropout .* turn it off$"):
+    with pytest.raises(
+        InputError, match=r"^policy: the log-probabilities of its own samples .* dropout .* turn it off$"
+    ):
         tune(model=(policy, tokenizer), **SHORT)
 
 
@@ -68,7 +70,9 @@ def test_padding_read_as_text_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(policy, "hidden", unmasked)
     policy.head.weight.data *= 30  # so that a tiny policy has opinions
-    with pytest.raises(InputError, match=r"^policy: it reads its own samples .* padding was read as text$"):
+    with pytest.raises(
+        InputError, match=r"^policy: the log-probabilities of its own samples .* padding was read as text$"
+    ):
         tune(model=(policy, tokenizer), **SHORT)
 
 
@@ -93,7 +97,7 @@ def test_a_pad_token_equal_to_the_end_token_is_named_and_changes_nothing() -> No
 def test_equal_rewards_everywhere_are_named(estimator: str) -> None:
     result = tune(lambda prompts, completions: [0.5] * len(completions), estimator=estimator, **SHORT)
     (note,) = [note for note in result.notes if "scored the same" in note]
-    assert note.startswith("In 100% of the groups all samples scored the same, which teaches nothing")
+    assert note.startswith("In 100% of the groups all samples had the same score, so nothing was learned")
 
 
 def reward_of_another_tokenizer() -> RewardModel:
@@ -110,7 +114,7 @@ def test_a_reward_model_of_another_tokenizer_is_named() -> None:
 
 
 def test_ppo_refuses_a_reward_model_of_another_tokenizer() -> None:
-    with pytest.raises(InputError, match=r"^reward: it reads with another tokenizer than the policy"):
+    with pytest.raises(InputError, match=r"^reward: its tokenizer is not the policy's"):
         tune(reward_of_another_tokenizer(), estimator="ppo", **SHORT)
 
 

@@ -4,10 +4,10 @@ HEALTHY = {"kl": 3.0, "logprob_error": 1e-5, "frac_reward_zero_std": 0.0, "compl
 
 
 def notes(*, best_step: int = 5, stop_reason: str = "steps", **changes: float) -> str:
-    diagnosis = SanityChecks(kl_budget=10.0)
+    sanity_checks = SanityChecks(kl_budget=10.0)
     for _ in range(3):
-        diagnosis.see(HEALTHY | {name.replace("__", "/"): value for name, value in changes.items()})
-    return " ".join(diagnosis.notes(best_step=best_step, stop_reason=stop_reason))
+        sanity_checks.update(HEALTHY | {name.replace("__", "/"): value for name, value in changes.items()})
+    return " ".join(sanity_checks.notes(best_step=best_step, stop_reason=stop_reason))
 
 
 def test_a_healthy_run_has_nothing_to_say() -> None:
@@ -19,7 +19,7 @@ def test_each_ill_is_named_with_its_likely_cause() -> None:
     assert "temperature" in notes(kl=-2.0)
     assert "lower learning_rate, or raise kl_coefficient" in notes(kl=25.0)
     assert "dropout" in notes(logprob_error=0.3)
-    assert "teaches nothing" in notes(frac_reward_zero_std=0.8)
+    assert "nothing was learned" in notes(frac_reward_zero_std=0.8)
     assert "raise max_new_tokens" in notes(completions__clipped_ratio=0.9)
     assert "gradient became infinite" in notes(stop_reason="diverged")
-    assert "that one was kept" in notes(best_step=0)
+    assert "initial policy was kept" in notes(best_step=0)

@@ -13,9 +13,9 @@ from training.rlhf.reward.reward_model import RewardModel
 from training.rlhf.tuning.rollouts import (
     Rollouts,
     reference_logprobs_and_rewards,
+    reward_model_on_trunk,
     sample,
     sequence_logprobs,
-    shared_trunk,
 )
 
 
@@ -28,9 +28,9 @@ def judged(*, members: int = 1) -> tuple[GPT, RewardModel, Rollouts]:
     return policy, judge, sample(policy, tokenizer, ["", "abc"], sampling, samples=4, generator=generator)
 
 
-@pytest.mark.parametrize(("members", "use", "pieces"), [(1, "mean", 1), (3, "cautious", 2)])
+@pytest.mark.parametrize(("members", "aggregation", "accumulate"), [(1, "mean", 1), (3, "cautious", 2)])
 def test_log_probabilities_and_scores_are_those_of_two_passes(
-    members: int, aggregation: str, pieces: int
+    members: int, aggregation: str, accumulate: int
 ) -> None:
     reference, judge, rollouts = judged(members=members)
     expected, scores = reference_logprobs_and_rewards(
@@ -39,7 +39,7 @@ def test_log_probabilities_and_scores_are_those_of_two_passes(
         rollouts,
         temperature=0.7,
         aggregation=aggregation,
-        pieces=pieces,
+        accumulate=accumulate,
         precision=torch.float32,
     )
     alone = sequence_logprobs(reference, rollouts.prompts, rollouts.completions, temperature=0.7)
@@ -52,8 +52,8 @@ def test_log_probabilities_and_scores_are_those_of_two_passes(
 
 def test_only_the_very_weights_of_the_reference_count_as_its_trunk() -> None:
     reference, judge, _ = judged()
-    assert shared_trunk(judge, copy.deepcopy(reference)) is judge
+    assert reward_model_on_trunk(judge, copy.deepcopy(reference)) is judge
     with torch.no_grad():
         judge.trunk.blocks[0].attention.out.weight[0, 0] += 1e-3  # type: ignore[union-attr, index, operator]
-    assert shared_trunk(judge, reference) is None
-    assert shared_trunk(None, reference) is None
+    assert reward_model_on_trunk(judge, reference) is None
+    assert reward_model_on_trunk(None, reference) is None

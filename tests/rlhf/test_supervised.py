@@ -18,7 +18,7 @@ from training.rlhf.feedback.demonstrations import (
 )
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
 from training.rlhf.tuning.offline import completion_logprobs
-from training.rlhf.tuning.supervised import Texts, supervised
+from training.rlhf.tuning.supervised import DemonstrationDataset, supervised
 
 KINDS = ("dpo", "supervised")
 
@@ -37,10 +37,10 @@ def test_it_learns_to_write_as_the_best_ranked_samples() -> None:
 def test_the_loss_is_the_mean_over_the_tokens_of_completions() -> None:
     policy, tokenizer = tiny_policy()
     texts = [Demonstration("ab", "cde"), Demonstration("", "f", weight=0.5)]
-    material = Texts(texts, tokenizer, context=32)
-    assert material.weights == [4.0, 1.0]  # with the end of text: 4 tokens, and 2 of weight 1/2
-    sums = completion_logprobs(policy, material.texts)
-    figures = material.figures([0, 1], sums[:, None], sums[:, None])
+    dataset = DemonstrationDataset(texts, tokenizer, context=32)
+    assert dataset.weights == [4.0, 1.0]  # with the end of text: 4 tokens, and 2 of weight 1/2
+    sums = completion_logprobs(policy, dataset.texts)
+    figures = dataset.loss_and_metrics([0, 1], sums[:, None], sums[:, None])
     slow = []
     for each in texts:
         prompt, new = tokenizer.prompt(each.prompt), [*tokenizer.encode(each.completion), tokenizer.eos_id]

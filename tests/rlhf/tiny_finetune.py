@@ -14,7 +14,7 @@ from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
 from training.rlhf.reward.reward_model import BaseRewardModel
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.policy_gradient import PolicyGradient, finetune
+from training.rlhf.tuning.policy_gradient import PolicyGradientTrainer, finetune
 
 PROMPTS = ["", "a", "bcd", "hgfe"]
 HELDOUT = ["c", "dd", "e", "fg"] * 8
@@ -37,10 +37,10 @@ def share_of_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[fl
 def configs(**changes: Any) -> tuple[FinetuneConfig, EarlyStoppingConfig]:
     """The options of a small fine-tune, with some changed."""
     options = OPTIONS | changes
-    control = {field.name for field in dataclasses.fields(EarlyStoppingConfig)}
+    early_stopping = {field.name for field in dataclasses.fields(EarlyStoppingConfig)}
     return (
-        FinetuneConfig(**{name: value for name, value in options.items() if name not in control}),
-        EarlyStoppingConfig(**{name: value for name, value in options.items() if name in control}),
+        FinetuneConfig(**{name: value for name, value in options.items() if name not in early_stopping}),
+        EarlyStoppingConfig(**{name: value for name, value in options.items() if name in early_stopping}),
     )
 
 
@@ -54,7 +54,7 @@ def tune(
 ) -> TuningResult:
     """A whole fine-tune of a tiny policy, or of the one given."""
     policy, tokenizer = model or tiny_policy()
-    config, control = configs(**changes)
+    config, early_stopping = configs(**changes)
     return finetune(
         policy=policy,
         tokenizer=tokenizer,
@@ -62,23 +62,23 @@ def tune(
         prompts=PROMPTS,
         heldout_prompts=HELDOUT,
         config=config,
-        control=control,
+        early_stopping=early_stopping,
         hardware=FP32,
         folder=folder,
         callbacks=callbacks,
     )
 
 
-def stage(scorer: Scorer | BaseRewardModel = share_of_a, **changes: Any) -> PolicyGradient:
+def stage(scorer: Scorer | BaseRewardModel = share_of_a, **changes: Any) -> PolicyGradientTrainer:
     """The same before its first step."""
     policy, tokenizer = tiny_policy()
-    config, control = configs(**changes)
-    return PolicyGradient(
+    config, early_stopping = configs(**changes)
+    return PolicyGradientTrainer(
         policy,
         tokenizer=tokenizer,
         scorer=scorer,
         prompts=PROMPTS,
         heldout_prompts=["c"],
         config=config,
-        control=control,
+        early_stopping=early_stopping,
     )

@@ -47,7 +47,7 @@ def tuned(
     folder: Path | None = None,
     curve: Curve | None = None,
     stop_at: int | None = None,
-    control: dict[str, Any] | None = None,
+    early_stopping: dict[str, Any] | None = None,
     scorer: Any = share_of_a,
     **changes: Any,
 ) -> TuningResult:
@@ -73,17 +73,17 @@ def tuned(
         "max_new_tokens": 8,
         "learning_rate": 3e-3,
     } | changes
-    watched = {"evaluate_every": 4, "heldout_prompts": 16} | (control or {})
+    watched = {"evaluate_every": 4, "heldout_prompts": 16} | (early_stopping or {})
     if kind == "dpo":
         return dpo(
             comparisons=likes_a(),
             config=DpoConfig(**options),
-            control=EarlyStoppingConfig(**watched),
+            early_stopping=EarlyStoppingConfig(**watched),
             **common,
         )
     return supervised(
         demonstrations=demonstrations_from_rankings(likes_a()),
         config=SupervisedConfig(**options),
-        control=SupervisedEarlyStoppingConfig(**watched),
+        early_stopping=SupervisedEarlyStoppingConfig(**watched),
         **common,
     )

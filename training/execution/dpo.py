@@ -49,7 +49,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             comparisons=comparisons,
             heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(DpoConfig, run),
-            control=config_of(EarlyStoppingConfig, run),
+            early_stopping=config_of(EarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
             callbacks=attempt.callbacks,

@@ -46,7 +46,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
         prompts=prompt_texts(project, "train"),
         heldout_prompts=prompt_texts(project, "heldout"),
         config=config_of(FinetuneConfig, run),
-        control=config_of(EarlyStoppingConfig, run),
+        early_stopping=config_of(EarlyStoppingConfig, run),
         hardware=config_of(HardwareConfig, run),
         folder=folder / "last",
         callbacks=attempt.callbacks,

@@ -78,7 +78,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             demonstrations=demonstrations,
             heldout_prompts=prompt_texts(run.project, "heldout"),
             config=config_of(SupervisedConfig, run),
-            control=config_of(SupervisedEarlyStoppingConfig, run),
+            early_stopping=config_of(SupervisedEarlyStoppingConfig, run),
             hardware=config_of(HardwareConfig, run),
             folder=folder / "last",
             callbacks=attempt.callbacks,

@@ -91,14 +91,14 @@ def tuning_result(
 def examples(result: TuningResult) -> list[dict[str, Any]]:
     """Completions of held-out prompts before and after the tuning, with their scores."""
     before, after = result.before, result.after
-    judge = next((name for name in ("gold", "reward") if name in after.each), None)
+    judge = next((name for name in ("gold", "reward") if name in after.per_prompt), None)
     unscored: Sequence[float | None] = [None] * len(after.completions)
     rows = zip(
         result.heldout_prompts,
         after.completions,
         before.completions,
-        after.each[judge] if judge else unscored,
-        before.each[judge] if judge else unscored,
+        after.per_prompt[judge] if judge else unscored,
+        before.per_prompt[judge] if judge else unscored,
         strict=True,
     )
     return [

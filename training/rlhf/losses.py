@@ -1,4 +1,4 @@
-"""What is minimised: the loss of comparisons for the reward model, of advantages for the policy. Pure."""
+"""Loss functions of reward models, policies and value networks. Pure."""
 
 import torch
 from torch import Tensor
@@ -8,22 +8,22 @@ from training.rlhf.kl import k2
 
 
 def bradley_terry_loss(difference: Tensor, *, margin: Tensor, tie: Tensor) -> Tensor:
-    """-log sigma(r_chosen - r_rejected - margin); for a tie, half of each direction. [C] -> [C], in nats.
+    """-log sigma(r_chosen - r_rejected - margin); for a tie, the mean of both. [C] -> [C], in nats.
 
-    `difference` is r_chosen - r_rejected, `margin` how much better the annotator said it is, `tie` a bool
-    mask; any shapes that broadcast will do. A tie has its minimum, log 2, at equal rewards.
+    `difference` is r_chosen - r_rejected, `margin` how much better the annotator rated it, `tie` a bool
+    mask; shapes broadcast. The minimum of a tie, log 2, is at equal rewards.
     """
-    won = logsigmoid(difference - margin)
-    drawn = (logsigmoid(difference) + logsigmoid(-difference)) / 2
-    return -drawn.where(tie, won)
+    preferred = logsigmoid(difference - margin)
+    tied = (logsigmoid(difference) + logsigmoid(-difference)) / 2
+    return -tied.where(tie, preferred)
 
 
 def plackett_luce_loss(rewards: Tensor, *, first: Tensor, among: Tensor) -> Tensor:
     """-log of the probability that one of `first` is chosen `among` others. [S, K, M] -> [S, M], in nats.
 
-    `rewards` of the K items of each of S choices by M members; `first` and `among` [S, K] are bool masks, the
-    one inside the other. The choices of a ranking, each times its weight, sum to its Plackett-Luce loss; see
-    `rankings.choices`.
+    `rewards` of the K items of each of S choices by M members; `first` and `among` [S, K] are bool masks,
+    `first` a subset of `among`. The losses of a ranking's choices, times their weights, sum to its
+    Plackett-Luce loss; see `rankings.plackett_luce_choices`.
     """
     best = (rewards * first[..., None]).sum(dim=1) / first.sum(dim=1)[:, None]
     return rewards.masked_fill(~among[..., None], -torch.inf).logsumexp(dim=1) - best
@@ -32,7 +32,7 @@ def plackett_luce_loss(rewards: Tensor, *, first: Tensor, among: Tensor) -> Tens
 def score_loss(rewards: Tensor, *, scores: Tensor) -> Tensor:
     """Half the squared error of rewards as estimates of standardised scores. Any shape, elementwise.
 
-    It is the negative log-likelihood, but for a constant, of scores with a deviation of 1 around the reward.
+    The negative log-likelihood, up to a constant, of scores with a deviation of 1 around the reward.
     """
     return (rewards - scores).square() / 2
 
@@ -41,9 +41,8 @@ def policy_gradient_loss(logprobs: Tensor, mask: Tensor, advantages: Tensor) -> 
     """-mean over sequences of the sum over tokens of advantage x log-probability. Scalar.
 
     `logprobs` [N, L] with gradient, `mask` [N, L] true up to and including the end of text, `advantages`
-    [N, L] constant. Not divided by the length: that would pay short bad texts and long good ones alike. There
-    is no ratio to an old policy and no clip: where one update follows a batch, the ratio is 1 where the
-    gradient is taken, and `clipped_policy_loss` has this same gradient.
+    [N, L] constant. Not divided by the length, which would bias it. For the first update from a
+    batch, the ratio to the sampling policy is 1, and `clipped_policy_loss` has the same gradient.
     """
     return -(advantages.detach() * logprobs).masked_fill(~mask, 0.0).sum(dim=1).mean()
 
@@ -51,10 +50,10 @@ def policy_gradient_loss(logprobs: Tensor, mask: Tensor, advantages: Tensor) -> 
 def clipped_policy_loss(
     logprobs: Tensor, *, sampled: Tensor, mask: Tensor, advantages: Tensor, clip: float
 ) -> Tensor:
-    """The surrogate for further updates from one batch: -mean of min(ratio A, clipped ratio A). Scalar.
+    """PPO's clipped surrogate for further updates from one batch: -mean of min(ratio A, clipped ratio A).
 
-    Schulman et al. 2017: `sampled` [N, L] are the log-probabilities the tokens were sampled with, and a token
-    whose ratio has left 1 +- clip on the side that its advantage wants pulls no further.
+    Scalar; Schulman et al. 2017. `sampled` [N, L] are the log-probabilities of sampling. A token whose ratio
+    is beyond 1 +- clip in the direction of its advantage has no gradient.
     """
     ratio = (logprobs - sampled).masked_fill(~mask, 0.0).exp()
     bounded = ratio.clamp(1 - clip, 1 + clip)
@@ -79,9 +78,9 @@ def kl_loss(logprobs: Tensor, *, reference_logprobs: Tensor, mask: Tensor) -> Te
 def value_loss(values: Tensor, *, old: Tensor, returns: Tensor, mask: Tensor, clip: float) -> Tensor:
     """Half the squared error of the values at each token, summed; mean over sequences. Scalar.
 
-    `old` [N, L] are the values before the first update from this batch: where the new ones have moved by more
-    than `clip`, the worse of both errors counts, so that nothing is won by moving on.
+    `old` [N, L] are the values before the first update from this batch. Where the new ones differ by more
+    than `clip`, the larger error of both counts.
     """
-    near = old + (values - old).clamp(-clip, clip)
-    errors = torch.maximum((values - returns).square(), (near - returns).square())
+    clipped = old + (values - old).clamp(-clip, clip)
+    errors = torch.maximum((values - returns).square(), (clipped - returns).square())
     return errors.masked_fill(~mask, 0.0).sum(dim=1).mean() / 2

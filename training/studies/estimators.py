@@ -189,7 +189,7 @@ class _Shared:
                 max_new_tokens=task.max_new_tokens,
                 seed=seed,
             ),
-            control=without_early_stopping(options.samples, heldout_prompts=16),
+            early_stopping=without_early_stopping(options.samples, heldout_prompts=16),
             hardware=HardwareConfig(device="cpu"),
             scorer=self.reward.score,
         )

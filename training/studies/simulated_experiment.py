@@ -96,18 +96,18 @@ class SimulatedExperiment:
             reference=self.task.policy,
             tokenizer=self.task.tokenizer,
             prompts=prompts,
-            most=len(prompts),
+            max_prompts=len(prompts),
             scorer=scorer,
             gold=self.task.gold,
             max_new_tokens=self.task.max_new_tokens,
             seed=self.seed,
         )
-        evaluation = evaluator.examine(policy, step=0)
+        evaluation = evaluator.evaluate(policy, step=0)
         assert evaluation is not None
         baseline = dict(zip(prompts, self.baseline.gold, strict=True))
         win_rates = [
             win_rate(gold, baseline[prompt])
-            for prompt, gold in zip(evaluator.prompts, evaluation.each["gold"], strict=True)
+            for prompt, gold in zip(evaluator.prompts, evaluation.per_prompt["gold"], strict=True)
         ]
         metrics = ("kl", "gold", "length", "repetition", *(["reward"] if scorer else []))
         return {
@@ -136,7 +136,7 @@ def tune_policy(
         prompts=task.prompts,
         heldout_prompts=heldout_prompts,
         config=config,
-        control=without_early_stopping(evaluate_every, heldout_prompts=len(heldout_prompts)),
+        early_stopping=without_early_stopping(evaluate_every, heldout_prompts=len(heldout_prompts)),
         hardware=HardwareConfig(device="cpu"),
         gold=gold,
         callbacks=callbacks,

@@ -1,4 +1,4 @@
-"""A tuning under watch: measured every so often, its best version kept, and rolled back to at the end."""
+"""Selection of the best checkpoint: held-out evaluation while tuning, and the roll-back at the end."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,21 +12,21 @@ from training.gpt.training_loop import LoopResult, Sample
 from training.gpt.training_state import fill_module, module_tensors
 from training.rlhf.config import EarlyStoppingConfig
 from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
-from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult, summary
+from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult, summary_metrics
 
-SHOWN = 4
-"""How many of the held-out prompts stand for all, where people see a policy change."""
+MAX_SAMPLES = 4
+"""Held-out prompts whose completions are shown as samples during training."""
 
 
 class CheckpointSelector:
-    """An examiner, the control that judges what it finds, and the weights of the best version so far."""
+    """A held-out evaluator, early stopping, and the weights of the best checkpoint so far."""
 
     def __init__(
-        self, policy: GPT, examiner: HeldoutEvaluator, config: EarlyStoppingConfig, *, group: ProcessGroup
+        self, policy: GPT, evaluator: HeldoutEvaluator, config: EarlyStoppingConfig, *, group: ProcessGroup
     ) -> None:
-        """`policy` is the one that is tuned, in place; under FSDP the one whose parts are spread."""
-        self.policy, self.examiner, self.group = policy, examiner, group
-        self.control = EarlyStopping(config)
+        """`policy` is tuned in place; under FSDP it is the sharded one."""
+        self.policy, self.evaluator, self.group = policy, evaluator, group
+        self.early_stopping = EarlyStopping(config)
         self.best: dict[str, Tensor] = {}
         self._latest: Evaluation | None = None
 
@@ -35,36 +35,39 @@ class CheckpointSelector:
         number: int,
         should_stop: Callable[[], bool],
         *,
-        more: Callable[[GPT], Mapping[str, Sequence[float]]] = lambda _: {},
+        extra: Callable[[GPT], Mapping[str, Sequence[float]]] = lambda _: {},
     ) -> dict[str, float] | None:
-        """Measure the policy after `number` updates; None if told to stop before the end."""
+        """Evaluate the policy after `number` updates; None if stopped before the end.
+
+        `extra` gives further measures of the policy.
+        """
         policy = full_model(self.policy)
-        found = self.examiner.examine(
-            policy, step=number, more=lambda: more(policy), group=self.group, should_stop=should_stop
+        evaluation = self.evaluator.evaluate(
+            policy, step=number, extra=lambda: extra(policy), group=self.group, should_stop=should_stop
         )
-        self._latest = found
-        if found is None:
+        self._latest = evaluation
+        if evaluation is None:
             return None
-        if self.control.see(found):
+        if self.early_stopping.update(evaluation):
             self.best = {
                 name: tensor.detach().clone() for name, tensor in module_tensors("best", policy).items()
             }
-        return found.metrics()
+        return evaluation.metrics()
 
-    def generate_samples(self, number: int) -> list[Sample]:
-        """What the policy wrote to the first prompts in the evaluation after `number` updates, if there was
-        one, with its scores by the best judge there is."""
-        found = self._latest
-        if found is None or found.step != number:
+    def samples(self, number: int) -> list[Sample]:
+        """Completions of the first prompts from the evaluation after `number` updates, if there was one, with
+        their gold scores or else their rewards."""
+        evaluation = self._latest
+        if evaluation is None or evaluation.step != number:
             return []
-        judge = next((name for name in ("gold", "reward") if name in found.each), None)
-        scores = found.each[judge] if judge else [None] * len(found.completions)
-        rows = zip(self.examiner.prompts, found.completions, scores, strict=True)
-        return [Sample(prompt, text, score) for prompt, text, score in list(rows)[:SHOWN]]
+        measure = next((name for name in ("gold", "reward") if name in evaluation.per_prompt), None)
+        scores = evaluation.per_prompt[measure] if measure else [None] * len(evaluation.completions)
+        rows = zip(self.evaluator.prompts, evaluation.completions, scores, strict=True)
+        return [Sample(prompt, text, score) for prompt, text, score in list(rows)[:MAX_SAMPLES]]
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go back to a state: the values of its `control`, and its `best` among others."""
-        self.control.restore(values)
+        """Restore the values of `early_stopping`, and `best` from among the tensors."""
+        self.early_stopping.restore(values)
         self.best = {
             name: tensor.to(self.policy.device)
             for name, tensor in tensors.items()
@@ -72,22 +75,22 @@ class CheckpointSelector:
         }
 
     def roll_back(
-        self, ended: LoopResult, *, notes: Sequence[str], metrics: Mapping[str, float] | None = None
+        self, loop_result: LoopResult, *, notes: Sequence[str], metrics: Mapping[str, float] | None = None
     ) -> TuningResult:
-        """Give the policy its best weights, and say what the tuning came to."""
-        control = self.control
-        before, best = control.before, control.best
+        """Load the best weights into the policy; gives the result of the tuning."""
+        before, best = self.early_stopping.before, self.early_stopping.best
         if before is None or best is None:
-            raise InputError("cancelled: the tuning was stopped before anything was measured; start it again")
+            raise InputError("cancelled: the tuning was stopped before its first evaluation; start it again")
         fill_module("best", self.policy, self.best)
+        common = summary_metrics(before, best, steps=loop_result.steps, seconds=loop_result.seconds)
         return TuningResult(
             policy=full_model(self.policy),
             best_step=best.step,
-            steps=ended.steps,
-            stop_reason=ended.stop_reason,
+            steps=loop_result.steps,
+            stop_reason=loop_result.stop_reason,
             before=before,
             after=best,
-            heldout_prompts=self.examiner.prompts,
+            heldout_prompts=self.evaluator.prompts,
             notes=list(notes),
-            metrics={**summary(control, steps=ended.steps, seconds=ended.seconds), **(metrics or {})},
+            metrics={**common, **(metrics or {})},
         )

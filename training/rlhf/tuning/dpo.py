@@ -1,8 +1,8 @@
-"""Direct preference optimisation: the policy learns from comparisons, without a reward model and a rollout.
+"""Direct preference optimisation (DPO): learning from comparisons without a reward model or rollouts.
 
-The policy that is best for a reward at a price of beta a nat is pi* ~ pi_ref exp(r / beta). Turned round,
-every policy is best for the reward beta log(pi / pi_ref), up to a constant of the prompt that no comparison
-sees (Rafailov et al. 2023). So the loss of comparisons, with that in the reward's place, trains the policy.
+The optimal policy for a reward with KL coefficient beta is pi* ~ pi_ref exp(r / beta). Conversely, every
+policy is optimal for the implicit reward beta log(pi / pi_ref), up to a constant of the prompt that cancels
+in comparisons (Rafailov et al. 2023). So the loss of comparisons on implicit rewards trains the policy.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from training.rlhf.feedback.preferences import Comparison, split_by_prompt
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.offline import OfflineDataset, encoded, tune_offline
+from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
 
 
 def dpo(
@@ -34,7 +34,7 @@ def dpo(
     comparisons: Sequence[Comparison],
     heldout_prompts: Sequence[str],
     config: DpoConfig,
-    control: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     scorer: Scorer | None = None,
     gold: Scorer | None = None,
@@ -42,17 +42,17 @@ def dpo(
     folder: Path | None = None,
     callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
-    """Tune `policy` in place on comparisons, of which the share `config.heldout` of the prompts is kept back.
+    """Tune `policy` in place on comparisons, with the fraction `config.heldout` of the prompts held out.
 
-    `scorer` and `gold` measure what is written to the held-out prompts; nothing learns from them. Without
-    either, the best version is the one that finds the comparisons kept back likeliest.
+    `scorer` and `gold` are only used to evaluate completions of the held-out prompts. Without either, the
+    best checkpoint is the one with the lowest loss on the held-out comparisons.
 
-    `on_step` gets `loss`, `accuracy` (share of the comparisons that the policy orders as people did, ties
-    half), `margin` (of the implied rewards), `logprob/chosen` and `logprob/rejected` in nats,
-    `learning_rate`, `gradient_norm` and `step_time`; at each evaluation what `Evaluation.metrics` says.
-    Folder and processes are as `tune_offline` has them. Raises InputError when there is nothing to learn.
+    `on_step` gets `loss`, `accuracy` (the fraction of comparisons that the policy orders as annotators did,
+    ties half), `margin` (of the implicit rewards), `logprob/chosen` and `logprob/rejected` in nats,
+    `learning_rate`, `gradient_norm` and `step_time`, and at each evaluation `Evaluation.metrics`. See
+    `tune_offline` for folder and processes. Raises InputError if there is nothing to learn.
     """
-    train, kept_back = split_by_prompt(comparisons, heldout=config.heldout, seed=config.seed)
+    train, heldout = split_by_prompt(comparisons, heldout=config.heldout, seed=config.seed)
     if not any(not pair.tie and pair.chosen != pair.rejected for pair in train):
         raise InputError("preferences: no comparison prefers one text to another; collect more answers")
     digest = blake2b(repr(list(comparisons)).encode(), digest_size=16).hexdigest()
@@ -60,11 +60,11 @@ def dpo(
     return tune_offline(
         policy=policy,
         tokenizer=tokenizer,
-        material=Pairs(train, tokenizer, config, context=context),
-        kept_back=Pairs(kept_back, tokenizer, config, context=context),
+        dataset=ComparisonDataset(train, tokenizer, config, context=context),
+        heldout_dataset=ComparisonDataset(heldout, tokenizer, config, context=context),
         heldout_prompts=heldout_prompts,
         config=config,
-        control=control,
+        early_stopping=early_stopping,
         hardware=hardware,
         scorer=scorer,
         gold=gold,
@@ -75,21 +75,21 @@ def dpo(
     )
 
 
-class Pairs(OfflineDataset):
-    """Comparisons, each as what was chosen and what was rejected."""
+class ComparisonDataset(OfflineDataset):
+    """Comparisons: each example has two texts, chosen and rejected."""
 
     measure = "preference"
-    compares = True
+    needs_reference = True
 
     def __init__(
         self, comparisons: Sequence[Comparison], tokenizer: Tokenizer, config: DpoConfig, *, context: int
     ) -> None:
-        """A ranking of K counts as one comparison does, though it gives K(K-1)/2 of them."""
+        """A ranking of K, which gives K(K-1)/2 comparisons, weighs as much as one comparison."""
         flat = [text for pair in comparisons for text in pair.texts]
-        ids = encoded(tokenizer, flat, context=context) if flat else []
+        ids = encode_completions(tokenizer, flat, context=context) if flat else []
         rankings = Counter((pair.prompt, pair.group, pair.annotator) for pair in comparisons if pair.group)
         super().__init__(
-            units=list(zip(ids[::2], ids[1::2], strict=True)),
+            examples=list(zip(ids[::2], ids[1::2], strict=True)),
             weights=[
                 1 / rankings[pair.prompt, pair.group, pair.annotator] if pair.group else 1.0
                 for pair in comparisons
@@ -99,34 +99,34 @@ class Pairs(OfflineDataset):
         self.margins = torch.tensor([pair.margin for pair in comparisons])
         self.ties = torch.tensor([pair.tie for pair in comparisons], dtype=torch.bool)
 
-    def figures(self, units: Sequence[int], sums: Tensor, expected: Tensor) -> dict[str, Tensor]:
-        """As `OfflineDataset`; `loss` in nats."""
-        which = torch.tensor(units, dtype=torch.long)
-        margin, tie = self.margins[which].to(sums.device), self.ties[which].to(sums.device)
-        rewards = implicit_rewards(sums, expected, beta=self.config.beta)  # [b, 2]
+    def loss_and_metrics(
+        self, examples: Sequence[int], logprobs: Tensor, reference_logprobs: Tensor
+    ) -> dict[str, Tensor]:
+        """See `OfflineDataset`; `loss` in nats."""
+        index = torch.tensor(examples, dtype=torch.long)
+        margin, tie = self.margins[index].to(logprobs.device), self.ties[index].to(logprobs.device)
+        rewards = implicit_rewards(logprobs, reference_logprobs, beta=self.config.beta)  # [b, 2]
         difference = rewards[:, 0] - rewards[:, 1]
         right = ((difference > 0).float() + (difference >= 0).float()) / 2
         return {
             "loss": dpo_loss(difference, margin=margin, tie=tie, smoothing=self.config.label_smoothing),
             "accuracy": right.where(~tie, 0.5),
             "margin": difference,
-            "logprob/chosen": sums[:, 0],
-            "logprob/rejected": sums[:, 1],
+            "logprob/chosen": logprobs[:, 0],
+            "logprob/rejected": logprobs[:, 1],
         }
 
 
-def implicit_rewards(sums: Tensor, expected: Tensor, *, beta: float) -> Tensor:
-    """The rewards for which the policy is best at a price of beta a nat, but for a constant of the prompt:
-    beta log(pi / pi_ref), from log-probabilities of whole completions. Any shape."""
-    return beta * (sums - expected)
+def implicit_rewards(logprobs: Tensor, reference_logprobs: Tensor, *, beta: float) -> Tensor:
+    """beta log(pi / pi_ref), from log-probabilities of completions. Any shape."""
+    return beta * (logprobs - reference_logprobs)
 
 
 def dpo_loss(difference: Tensor, *, margin: Tensor, tie: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The loss of comparisons, of implied rewards. [b] -> [b], in nats.
+    """The loss of comparisons given differences of implicit rewards. [b] -> [b], in nats.
 
-    With a `margin`, that of Amini et al. (2024). With `smoothing`, the share of answers that are taken to be
-    wrong, the conservative one of Mitchell (2023): its minimum lies where the policy is that sure and no
-    surer. A tie is half of each direction.
+    With a `margin`, that of Amini et al. (2024). With `smoothing`, the assumed fraction of wrong labels, the
+    conservative loss of Mitchell (2023). A tie counts half in each direction.
     """
     given = bradley_terry_loss(difference, margin=margin, tie=tie)
     if not smoothing:

@@ -1,6 +1,6 @@
-"""A network that learns from rollouts: the policy, or the value network of PPO.
+"""A network in training on rollouts: the policy, or the value network of PPO.
 
-N sequences of at most L tokens are this process's share of a batch; they are read in pieces of n.
+N sequences of at most L tokens are this process's part of a batch, in micro-batches of n.
 """
 
 import math
@@ -15,12 +15,13 @@ from training.gpt.distributed import ProcessGroup, full_tensor, no_sync, wrap_pa
 from training.gpt.error_hints import is_out_of_memory
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
+from training.gpt.optimizers import build_adamw, scale_learning_rates
 from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.tuning.rollouts import Rollouts, sequence_logprobs
 
-LossOf = Callable[[slice, Tensor], Tensor]
-"""The loss of some rows of the batch, from what the network says of them [n, L]."""
+LossFunction = Callable[[slice, Tensor], Tensor]
+"""The loss of some rows of the batch, from the network's outputs for them [n, L]."""
 
 
 class LogprobModel(nn.Module):
@@ -35,9 +36,9 @@ class LogprobModel(nn.Module):
 
 
 class Learner:
-    """A module around one GPT, spread over the processes, with its optimiser.
+    """A module around one GPT, distributed over the processes, with its optimizer.
 
-    Dropout stays off throughout: what is learned from must be what is read.
+    Dropout is always off: log-probabilities in training must be those of sampling.
     """
 
     def __init__(
@@ -46,82 +47,87 @@ class Learner:
         module: nn.Module,
         model: GPT,
         *,
-        rate: float,
+        learning_rate: float,
         clip: float,
-        pieces: int,
+        accumulate: int,
         precision: torch.dtype,
         parallel: str,
         group: ProcessGroup,
     ) -> None:
         self.name, self.module, self.model = name, module.eval(), model
-        self.rate, self.clip, self.pieces, self.precision = rate, clip, pieces, precision
+        self.learning_rate, self.clip = learning_rate, clip
+        self.accumulate, self.precision = accumulate, precision
         self.wrapped = wrap_parallel(module, model, parallel, group)
-        weights = [weight for weight in module.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.Adam(weights, lr=rate, eps=1e-5, fused=True)
+        self.optimizer = build_adamw(
+            module.parameters(), learning_rate=learning_rate, betas=(0.9, 0.999), eps=1e-5
+        )
 
-    def read(self, rollouts: Rollouts) -> Tensor:
-        """What the network says of each token, without gradient. [N, L]"""
-        return read(self.wrapped, rollouts, pieces=self.pieces, precision=self.precision)
+    def predict(self, rollouts: Rollouts) -> Tensor:
+        """The network's output for each token, without gradient. [N, L]"""
+        return predict(self.wrapped, rollouts, accumulate=self.accumulate, precision=self.precision)
 
-    def learn(self, rollouts: Rollouts, loss_of: LossOf, *, share: float) -> tuple[Tensor, Tensor]:
-        """One update from the whole batch, at a share of the learning rate.
+    def update(
+        self, rollouts: Rollouts, loss_function: LossFunction, *, lr_factor: float
+    ) -> tuple[Tensor, Tensor]:
+        """One update from the whole batch, at a fraction of the learning rate.
 
-        Gives what the network said before it [N, L], and the norm of the gradient over all processes; where
-        that is no number, nothing was updated.
+        Returns the network's outputs before it [N, L], and the gradient norm over all processes; if that is
+        not finite, nothing was updated.
         """
-        said = []
-        for rows in _pieces(rollouts, self.pieces):
-            last = rows.stop == len(rollouts.prompts)
-            with no_sync(self.wrapped, self.model, enabled=not last):
-                found = _said(self.wrapped, rollouts, rows, self.precision)
-            loss = loss_of(rows, found) / self.pieces
+        outputs = []
+        for rows in _micro_batches(rollouts, self.accumulate):
+            is_last = rows.stop == len(rollouts.prompts)
+            with no_sync(self.wrapped, self.model, enabled=not is_last):
+                output = _forward(self.wrapped, rollouts, rows, self.precision)
+            loss = loss_function(rows, output) / self.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
-            said.append(found.detach())
+            outputs.append(output.detach())
         norm = full_tensor(nn.utils.clip_grad_norm_(self.module.parameters(), self.clip or math.inf))
-        for weights in self.optimizer.param_groups:
-            weights["lr"] = self.rate * share
+        scale_learning_rates(self.optimizer, lr_factor)
         if norm.isfinite():
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return torch.cat(said), norm
+        return torch.cat(outputs), norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and what the optimiser remembers; every process must ask."""
+        """The weights and the optimizer's state; every process must call it."""
         return {
             **module_tensors(self.name, self.module),
             **optimizer_tensors(f"{self.name}-optimizer", self.module, self.optimizer),
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `tensors` gave."""
+        """Restore what `tensors` returned."""
         fill_module(self.name, self.module, tensors)
         fill_optimizers(f"{self.name}-optimizer", self.module, tensors, self.optimizer)
 
 
 @torch.no_grad()
-def read(module: nn.Module, rollouts: Rollouts, *, pieces: int, precision: torch.dtype) -> Tensor:
-    """What a module says of each token of each completion, 0 after its end. [N, L]"""
-    return torch.cat([_said(module, rollouts, rows, precision) for rows in _pieces(rollouts, pieces)])
+def predict(module: nn.Module, rollouts: Rollouts, *, accumulate: int, precision: torch.dtype) -> Tensor:
+    """A module's output for each token of each completion, 0 after its end. [N, L]"""
+    return torch.cat(
+        [_forward(module, rollouts, rows, precision) for rows in _micro_batches(rollouts, accumulate)]
+    )
 
 
-def _pieces(rollouts: Rollouts, count: int) -> list[slice]:
+def _micro_batches(rollouts: Rollouts, count: int) -> list[slice]:
     size = len(rollouts.prompts) // count
     return [slice(first, first + size) for first in range(0, count * size, size)]
 
 
-def _said(module: nn.Module, rollouts: Rollouts, rows: slice, precision: torch.dtype) -> Tensor:
-    """[n, L], however short the texts of these rows are."""
+def _forward(module: nn.Module, rollouts: Rollouts, rows: slice, precision: torch.dtype) -> Tensor:
+    """The output for some rows, padded to the length of the batch. [n, L]"""
     mask = rollouts.generation.mask[rows]
     with autocast(mask.device, precision):
-        found: Tensor = module(rollouts.prompts[rows], rollouts.completions[rows])
-    missing = mask.shape[1] - found.shape[1]
-    return nn.functional.pad(found, (0, missing)).masked_fill(~mask, 0.0)
+        output: Tensor = module(rollouts.prompts[rows], rollouts.completions[rows])
+    missing = mask.shape[1] - output.shape[1]
+    return nn.functional.pad(output, (0, missing)).masked_fill(~mask, 0.0)
 
 
 def default_learning_rate(model: GPT, *, updates: int) -> float:
-    """1e-3 for a width of 128, and falling with its square: 3e-5 for the 768 of a GPT-2 of 124M.
+    """1e-3 for a width of 128, falling with the square of the width: 3e-5 for the 768 of GPT-2 (124M).
 
-    Shared out among the `updates` from each batch, which go much the same way.
+    Divided by the number of `updates` from each batch, whose gradients are similar.
     """
     return 1e-3 * (128 / model.config.width) ** 2 / updates
 
@@ -137,6 +143,6 @@ def out_of_memory_hint(config: FinetuneConfig) -> Iterator[None]:
         sequences = config.prompts_per_step * config.samples_per_prompt // config.accumulate
         raise InputError(
             f"accumulate: {sequences} completions of {config.max_new_tokens} tokens at once need more memory"
-            f" than there is; raise accumulate (now {config.accumulate}, most {config.prompts_per_step}) or"
-            " take fewer samples_per_prompt or a smaller max_new_tokens"
+            f" than there is; raise accumulate (now {config.accumulate}, at most {config.prompts_per_step})"
+            " or take fewer samples_per_prompt or a smaller max_new_tokens"
         ) from error

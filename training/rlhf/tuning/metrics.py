@@ -1,7 +1,7 @@
-"""What is logged of a batch, by the names that the field uses.
+"""Metrics of a batch, by the names that TRL uses.
 
-P prompts with K samples each, N = P x K sequences of at most L tokens. Means over sequences and groups are
-those of the whole batch once processes have averaged theirs; shares of tokens and deviations are nearly.
+P prompts with K samples each, N = P x K sequences of at most L tokens. Averaged over processes, means over
+sequences and groups are exact; fractions of tokens and deviations are approximate.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from training.rlhf.tuning.rollouts import Rollouts
 def batch_metrics(
     rollouts: Rollouts, *, scores: Tensor, quality: Tensor, rewards: Tensor, kl: Tensor, k: int
 ) -> dict[str, Tensor]:
-    """Of the rollouts and their rewards.
+    """Metrics of rollouts and rewards.
 
-    `scores` [N] as the scorer gave them, `quality` [N] less the penalty for a missing end, `rewards` [N] less
-    the KL where it is in the reward, `kl` [N, L] of each token.
+    `scores` [N] from the scorer, `quality` [N] minus the penalty for a missing end, `rewards` [N] minus the
+    KL penalty if it is in the reward, `kl` [N, L] of each token.
 
     Per sequence, in nats: `kl`, `kl_std` over the batch, `sequence_entropy` (see `entropy_per_token`).
     Per group: `reward_std`, `frac_reward_zero_std` (the share of groups whose samples all have one quality,
@@ -55,9 +55,9 @@ def entropy_per_token(metrics: Mapping[str, float]) -> float:
 
 
 def update_metrics(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
-    """Of a further update from one batch: how far the policy has gone from the one that sampled. [N, L] all.
+    """Metrics of a further update from one batch, whose policy differs from the sampling policy. All [N, L].
 
-    `clipped_tokens` is the share of tokens whose ratio lies beyond the clip, `kl_of_updates` the KL to the
+    `clipped_tokens` is the fraction of tokens with a ratio beyond the clip, `kl_of_updates` the KL to the
     sampling policy in nats per sequence.
     """
     moved = (logprobs - sampled)[mask].expm1().abs()
@@ -68,9 +68,9 @@ def update_metrics(logprobs: Tensor, *, sampled: Tensor, mask: Tensor, clip: flo
 
 
 def value_metrics(values: Tensor, *, returns: Tensor, mask: Tensor, norm: Tensor) -> dict[str, Tensor]:
-    """Of the value network, before its updates from this batch. [N, L]
+    """Metrics of the value network before its updates from this batch. [N, L]
 
-    `value/explained_variance` is 1 where it knows the returns, 0 where it knows their mean only.
+    `value/explained_variance` is 1 for perfect values, 0 for the mean of the returns.
     """
     known, missed = returns[mask], (returns - values)[mask]
     return {

@@ -1,12 +1,12 @@
-"""Tune a policy against a scorer by policy gradient, at a price for leaving the reference policy.
+"""Tuning a policy against a reward by policy gradient, with a KL penalty to the reference policy.
 
-One loop for every estimator: rollouts, what the reference policy says of them, rewards, advantages, one
-update (of PPO, several), the price of KL. The estimators are the pure functions of `advantages`, the losses
-those of `losses`. Every so often the policy is measured on held-out prompts, the best version inside the KL
-budget is kept, and at the end the policy is rolled back to it.
+One loop for all estimators: rollouts, log-probabilities by the reference policy, rewards, advantages, one
+update (PPO: several), the KL coefficient. The estimators are pure functions in `advantages`, the losses are
+in `losses`. The policy is evaluated regularly on held-out prompts; the best checkpoint inside the KL budget
+is kept, and loaded at the end.
 
-Left out: discounting, since a text has one reward and an end. Top-k and top-p in rollouts, since
-log-probabilities would describe another distribution than was sampled. Dropout, for the same reason.
+Left out: discounting, since a text has a single reward at its end. Top-k, top-p and dropout in rollouts,
+since log-probabilities would be those of another distribution than was sampled from.
 """
 
 import copy
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from training.gpt.budget import TrainingBudget
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
-from training.gpt.distributed import ProcessGroup, full_model, process_group
+from training.gpt.distributed import ProcessGroup, full_model, process_group, shard_batch
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
+from training.gpt.random_seeds import seeded_generator, shuffled_index
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Callbacks, LoopResult, Sample, Trainer, run_training_loop
 from training.gpt.training_state import StateFolder, module_digest
@@ -39,7 +40,7 @@ from training.rlhf.tuning.advantages import (
     expand_to_tokens,
     gae,
     grpo_published,
-    moments,
+    masked_moments,
     token_rewards,
     update_baseline,
     whiten,
@@ -49,19 +50,18 @@ from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResu
 from training.rlhf.tuning.learner import (
     Learner,
     LogprobModel,
-    LossOf,
+    LossFunction,
     default_learning_rate,
     out_of_memory_hint,
-    read,
+    predict,
 )
 from training.rlhf.tuning.metrics import batch_metrics, entropy_per_token, update_metrics, value_metrics
-from training.rlhf.tuning.prompt_sampler import generator_at, prompt_at, share_of_prompts
 from training.rlhf.tuning.rollouts import (
     Rollouts,
-    joined,
+    concatenate_rollouts,
     reference_logprobs_and_rewards,
+    reward_model_on_trunk,
     sample,
-    shared_trunk,
 )
 from training.rlhf.tuning.sanity_checks import (
     LOGPROB_TOLERANCE,
@@ -74,7 +74,7 @@ from training.rlhf.tuning.value_network import ValueNetwork, initial_value_trunk
 
 DIVERGED = "diverged"
 FREE = frozenset({"save_every", "parallel", "accumulate"})
-"""What a tuning may go on with otherwise than it began: where and how fast, and by how many processes."""
+"""Options that may change when a tuning is resumed: they change where and how fast, not what."""
 
 
 def finetune(
@@ -85,40 +85,40 @@ def finetune(
     prompts: Sequence[str],
     heldout_prompts: Sequence[str],
     config: FinetuneConfig,
-    control: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     gold: Scorer | None = None,
     folder: Path | None = None,
     callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
-    """Tune `policy` in place; the reference is a frozen copy of it as it comes in.
+    """Tune `policy` in place; the reference is a frozen copy of the policy before tuning.
 
     `scorer` should have deviation about 1 on the policy's samples: the KL coefficient is in its unit. PPO's
-    value network begins from it if it is a reward model, else from the policy. `gold` is measured on held-out
-    prompts, and nothing learns from it.
+    value network is initialised from it if it is a reward model, else from the policy. `gold` is measured on
+    held-out prompts only.
 
-    With a `folder`, the training goes on from the state in it, if there is one: killed at any moment and
-    called again alike, it gives on the CPU bit for bit the metrics of one that was never interrupted, if its
-    budget is in steps. Under torchrun the processes share the prompts of each step.
+    With a `folder`, the training resumes from the state in it, if there is one. A training that was killed
+    and called again alike gives on the CPU bit for bit the same metrics, if its budget is in steps. Under
+    torchrun the processes share the prompts of each step.
 
-    `on_step` gets, at each step, what `PolicyGradient.step` says, and at each evaluation (one stands before
-    the first step) what `Evaluation.metrics` says. Raises InputError without prompts, for a batch that cannot
-    be shared out, for scores that are no numbers, and where the policy reads its samples otherwise than it
-    wrote them: nothing could be learned then.
+    `on_step` gets, at each step, the metrics of `PolicyGradientTrainer.step`, and at each evaluation (the
+    first is before the first step) `Evaluation.metrics`. Raises InputError without prompts, for a batch that
+    does not divide evenly, for scores that are not finite, and if the log-probabilities of the policy's
+    samples do not match those of sampling.
     """
     if not prompts:
         raise InputError("prompts: there is none; give at least one")
     device = choose_device(hardware.device)
     policy = policy.to(device)
-    judge = scorer.to(device) if isinstance(scorer, BaseRewardModel) else None
+    reward_model = scorer.to(device) if isinstance(scorer, BaseRewardModel) else None
     state = None
     if folder:
         texts = "\0".join([*prompts, "", *heldout_prompts]).encode()
         inputs = {"policy": module_digest(policy), "prompts": blake2b(texts, digest_size=16).hexdigest()}
-        inputs |= {"reward": module_digest(judge)} if judge else {}
-        state = StateFolder(folder, (config, control), inputs, FREE)
+        inputs |= {"reward": module_digest(reward_model)} if reward_model else {}
+        state = StateFolder(folder, (config, early_stopping), inputs, FREE)
     with process_group() as group, out_of_memory_hint(config):
-        stage = PolicyGradient(
+        trainer = PolicyGradientTrainer(
             policy,
             tokenizer=tokenizer,
             scorer=scorer,
@@ -126,26 +126,26 @@ def finetune(
             prompts=prompts,
             heldout_prompts=heldout_prompts,
             config=config,
-            control=control,
+            early_stopping=early_stopping,
             precision=choose_precision(hardware.precision, device),
             group=group,
         )
-        ended = run_training_loop(
-            stage,
+        loop_result = run_training_loop(
+            trainer,
             budget=TrainingBudget(minutes=config.minutes, steps=config.steps),
-            evaluate_every=control.evaluate_every,
-            save_every=control.save_every,
+            evaluate_every=early_stopping.evaluate_every,
+            save_every=early_stopping.save_every,
             state=state,
             group=group,
             callbacks=callbacks,
         )
-        result = stage.result(ended)
-        del stage  # The group ends after all that uses it.
+        result = trainer.result(loop_result)
+        del trainer  # it uses the process group, which ends here
         return result
 
 
-class PolicyGradient(Trainer):
-    """One fine-tune, from its first step to its last."""
+class PolicyGradientTrainer(Trainer):
+    """A fine-tune by policy gradient, driven by `run_training_loop`."""
 
     def __init__(
         self,
@@ -156,65 +156,75 @@ class PolicyGradient(Trainer):
         prompts: Sequence[str],
         heldout_prompts: Sequence[str],
         config: FinetuneConfig,
-        control: EarlyStoppingConfig,
+        early_stopping: EarlyStoppingConfig,
         precision: torch.dtype = torch.float32,
         gold: Scorer | None = None,
         group: ProcessGroup = ProcessGroup(),  # noqa: B008 - frozen
     ) -> None:
-        judge = scorer if isinstance(scorer, BaseRewardModel) else None
-        self.scorer = judge.scorer(config.ensemble) if judge else scorer
+        reward_model = scorer if isinstance(scorer, BaseRewardModel) else None
+        self.scorer = reward_model.scorer(config.ensemble) if reward_model else scorer
         self.tokenizer, self.prompts = tokenizer, prompts
         self.config, self.precision, self.group = config, precision, group
         self.device = policy.device
-        self.share = share_of_prompts(
-            config.prompts_per_step, pieces=config.accumulate, rank=group.rank, size=group.world_size
+        self.micro_batches = shard_batch(
+            config.prompts_per_step, accumulate=config.accumulate, group=group, option="prompts_per_step"
         )
         self.sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         reference = copy.deepcopy(policy).requires_grad_(requires_grad=False).eval()
         self.reference = LogprobModel(reference, temperature=config.temperature)
-        self.headed = shared_trunk(judge, reference)  # reward and reference then share a pass
-        self.policy = self.learner("policy", LogprobModel(policy, temperature=config.temperature), policy)
+        # A reward model on the reference's trunk: both then share a forward pass.
+        self.shared_trunk_model = reward_model_on_trunk(reward_model, reference)
+        self.policy = self.build_learner(
+            "policy", LogprobModel(policy, temperature=config.temperature), policy
+        )
         self.value: Learner | None = None
         if config.estimator == "ppo":
-            network = ValueNetwork(initial_value_trunk(judge, policy=reference, tokenizer=tokenizer))
-            self.value = self.learner("value", network, network.trunk, rate=config.value_learning_rate)
-        examiner = HeldoutEvaluator(
+            network = ValueNetwork(initial_value_trunk(reward_model, policy=reference, tokenizer=tokenizer))
+            self.value = self.build_learner(
+                "value", network, network.trunk, learning_rate=config.value_learning_rate
+            )
+        evaluator = HeldoutEvaluator(
             reference=reference,
             tokenizer=tokenizer,
             prompts=heldout_prompts,
-            most=control.heldout_prompts,
+            max_prompts=early_stopping.heldout_prompts,
             scorer=self.scorer,
             gold=gold,
-            disagreement=judge.disagreement if judge and judge.members > 1 else None,
+            disagreement=reward_model.disagreement if reward_model and reward_model.members > 1 else None,
             temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
             seed=config.seed,
         )
-        # What changes from step to step, beside the weights.
-        self.watch = CheckpointSelector(policy, examiner, control, group=group)
-        self.diagnosis = SanityChecks(
-            kl_budget=control.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
+        # The state beside the weights.
+        self.selector = CheckpointSelector(policy, evaluator, early_stopping, group=group)
+        self.sanity_checks = SanityChecks(
+            kl_budget=early_stopping.kl_budget, compares_groups=config.estimator in {"rloo", "grpo"}
         )
-        self.notes = tokenizer_notes(tokenizer, judge.tokenizer if judge else tokenizer)
-        if judge:
-            self.notes += tokenizer_coverage(judge, prompts, [""] * len(prompts)).warnings("the prompts")
-        self.coefficient = AdaptiveKLController(
+        self.notes = tokenizer_notes(tokenizer, reward_model.tokenizer if reward_model else tokenizer)
+        if reward_model:
+            coverage = tokenizer_coverage(reward_model, prompts, [""] * len(prompts))
+            self.notes += coverage.warnings("the prompts")
+        self.kl_controller = AdaptiveKLController(
             value=config.kl_coefficient, target=config.kl_target, horizon=config.kl_horizon
         )
         self.baseline: Tensor | None = None
         self.tokens_seen = 0
         self.stop_reason: str | None = None
 
-    def learner(self, name: str, module: nn.Module, model: GPT, *, rate: float = 0.0) -> Learner:
-        """A network that learns, by the options that policy and value network share."""
+    def build_learner(
+        self, name: str, module: nn.Module, model: GPT, *, learning_rate: float = 0.0
+    ) -> Learner:
+        """A learner with the options that policy and value network share."""
         config = self.config
         return Learner(
             name,
             module,
             model,
-            rate=rate or config.learning_rate or default_learning_rate(model, updates=config.updates),
+            learning_rate=learning_rate
+            or config.learning_rate
+            or default_learning_rate(model, updates=config.updates),
             clip=config.clip,
-            pieces=config.accumulate,
+            accumulate=config.accumulate,
             precision=self.precision,
             parallel=config.parallel,
             group=self.group,
@@ -225,27 +235,27 @@ class PolicyGradient(Trainer):
 
         KL, entropy and length are per sequence, in nats and tokens.
         """
-        config, begun, beta = self.config, time.monotonic(), self.coefficient.value
+        config, started, beta = self.config, time.monotonic(), self.kl_controller.value
 
-        # 1. Rollouts; their log-probabilities come with them. [N, L]
-        rollouts = self.write(number)
+        # 1. Rollouts with the log-probabilities of sampling. [N, L]
+        rollouts = self.sample_rollouts(number)
         generation, mask = rollouts.generation, rollouts.generation.mask
         if number == 0:
-            self.check_reading(rollouts)
-        # In bf16, writing token by token and reading at once differ by 2e-2, enough for a clip to bite.
-        reread = config.updates > 1 and self.precision != torch.float32
-        sampled = self.policy.read(rollouts) if reread else generation.logprobs
+            self.check_logprobs(rollouts)
+        # In bf16, sampling token by token and one forward pass differ by 2e-2, enough for a clip to matter.
+        recompute = config.updates > 1 and self.precision != torch.float32
+        sampled = self.policy.predict(rollouts) if recompute else generation.logprobs
 
-        # 2. What the reference policy thinks of them, and what the value network expects. [N, L]
-        expected, scored = self.refer(rollouts)
-        values = self.value.read(rollouts) if self.value else torch.zeros_like(expected)
+        # 2. Log-probabilities by the reference policy, scores, and values. [N, L]
+        reference_logprobs, score_list = self.score_rollouts(rollouts)
+        values = self.value.predict(rollouts) if self.value else torch.zeros_like(reference_logprobs)
 
-        # 3. Rewards: the score of the whole text, less a penalty where it does not end, less the KL unless it
+        # 3. Rewards: the score of the text, minus a penalty for a missing end, minus the KL penalty unless it
         #    is in the loss. k1 is unbiased, and summed over the sequence since nothing is discounted.
-        scores = torch.tensor(scored, device=mask.device)  # [N]
+        scores = torch.tensor(score_list, device=mask.device)  # [N]
         check_finite_scores(scores.tolist(), rollouts.texts[1])
         quality = scores - config.missing_eos_penalty * (~generation.ended).float()  # [N]
-        kl = k1(logprobs=sampled, reference_logprobs=expected)  # [N, L], 0 outside the mask
+        kl = k1(logprobs=sampled, reference_logprobs=reference_logprobs)  # [N, L], 0 outside the mask
         kl_penalties = beta * kl if config.kl_in == "reward" else torch.zeros_like(kl)  # [N, L]
         rewards = quality - kl_penalties.sum(dim=1)  # [N]
 
@@ -254,112 +264,118 @@ class PolicyGradient(Trainer):
         if self.value:
             raw = gae(token_rewards(quality, kl_penalties, mask), values, mask, decay=config.gae_decay)
             returns = raw + values
-            everywhere = self.group.all_reduce_mean(moments(raw, mask))
-            advantages = whiten(raw, mask, everywhere, scaled=config.kl_in == "reward")
+            moments = self.group.all_reduce_mean(masked_moments(raw, mask))
+            advantages = whiten(raw, mask, moments, scaled=config.kl_in == "reward")
         else:
             groups = rewards.view(-1, config.samples_per_prompt)  # [P, K]
             published = config.estimator == "grpo" and config.grpo_divisor == "published"
             estimator = grpo_published if published else ESTIMATORS[config.estimator]
-            found = estimator(groups, mean_reward if self.baseline is None else self.baseline)
-            advantages = expand_to_tokens(found, mask, by_length=published)
+            by_sample = estimator(groups, mean_reward if self.baseline is None else self.baseline)
+            advantages = expand_to_tokens(by_sample, mask, by_length=published)
         self.baseline = update_baseline(self.baseline, mean_reward)
 
-        # 5. Updates. The first needs neither ratio nor clip: the policy is still the one that sampled.
-        figures = batch_metrics(
+        # 5. Updates. The first needs no ratio and no clip: the policy is the one that sampled.
+        tensors = batch_metrics(
             rollouts, scores=scores, quality=quality, rewards=rewards, kl=kl, k=config.samples_per_prompt
         )
         for update in range(config.updates):
             loss = self.policy_loss(
                 sampled=None if update == 0 else sampled,
-                expected=expected if config.kl_in == "loss" else None,
+                reference_logprobs=reference_logprobs if config.kl_in == "loss" else None,
                 advantages=advantages,
                 mask=mask,
             )
-            said, norm = self.policy.learn(rollouts, loss, share=1 - progress)  # [N, L]
+            logprobs, norm = self.policy.update(rollouts, loss, lr_factor=1 - progress)  # [N, L]
             if update == 0:
-                figures["logprob_error"] = (said - sampled).abs().max()
+                tensors["logprob_error"] = (logprobs - sampled).abs().max()
             else:
-                figures |= update_metrics(said, sampled=sampled, mask=mask, clip=config.ratio_clip)
+                tensors |= update_metrics(logprobs, sampled=sampled, mask=mask, clip=config.ratio_clip)
             if self.value:
                 errors = self.value_loss(values=values, returns=returns, mask=mask)
-                _, value_norm = self.value.learn(rollouts, errors, share=1 - progress)
-                figures |= value_metrics(values, returns=returns, mask=mask, norm=value_norm)
+                _, value_norm = self.value.update(rollouts, errors, lr_factor=1 - progress)
+                tensors |= value_metrics(values, returns=returns, mask=mask, norm=value_norm)
         if not norm.isfinite():
             self.stop_reason = DIVERGED
 
-        # 6. The price of KL follows the KL.
-        metrics = self.agreed(figures)
+        # 6. The KL coefficient follows the KL.
+        metrics = self.mean_over_processes(tensors)
+        sequences = len(kl) * self.group.world_size
         if self.stop_reason is None:
-            self.coefficient.update(kl=metrics["kl"], episodes=len(kl) * self.group.world_size)
-        self.tokens_seen += round(metrics["completions/mean_length"] * len(kl) * self.group.world_size)
+            self.kl_controller.update(kl=metrics["kl"], episodes=sequences)
+        self.tokens_seen += round(metrics["completions/mean_length"] * sequences)
         metrics |= {
             "entropy": entropy_per_token(metrics),
-            "kl_coefficient": self.coefficient.value,
+            "kl_coefficient": self.kl_controller.value,
             "num_tokens": float(self.tokens_seen),
-            "learning_rate": self.policy.rate * (1 - progress),
+            "learning_rate": self.policy.learning_rate * (1 - progress),
             "gradient_norm": norm.item(),
-            "step_time": time.monotonic() - begun,
+            "step_time": time.monotonic() - started,
         }
-        self.diagnosis.see(metrics)
+        self.sanity_checks.update(metrics)
         return metrics
 
-    def write(self, number: int) -> Rollouts:
-        """This process's share of the rollouts of a step, a piece at a time.
+    def sample_rollouts(self, number: int) -> Rollouts:
+        """This process's part of the rollouts of a step, one micro-batch at a time.
 
-        Each piece has random numbers of its own, from the seed, the step and its place in the batch, so that
-        nothing depends on what happened before, nor on which process writes it.
+        Each micro-batch has its own random numbers, from the seed and its index in the order of prompts, so
+        that they do not depend on earlier steps or on the number of processes.
         """
-        config, pieces = self.config, []
+        config, micro_batches = self.config, []
         policy = full_model(self.policy.model)
-        for place in self.share:
-            first = number * config.prompts_per_step + place
-            chosen = [
-                self.prompts[prompt_at(index, count=len(self.prompts), seed=config.seed)]
-                for index in range(first, first + self.share.step)
+        for start in self.micro_batches:
+            first = number * config.prompts_per_step + start
+            prompts = [
+                self.prompts[shuffled_index(index, count=len(self.prompts), seed=config.seed)]
+                for index in range(first, first + self.micro_batches.step)
             ]
             with autocast(self.device, self.precision):
-                pieces.append(
+                micro_batches.append(
                     sample(
                         policy,
                         self.tokenizer,
-                        chosen,
+                        prompts,
                         self.sampling,
                         samples=config.samples_per_prompt,
-                        generator=generator_at(first, seed=config.seed, device=self.device),
+                        generator=seeded_generator(config.seed, first, device=self.device),
                     )
                 )
-        return joined(pieces)
+        return concatenate_rollouts(micro_batches)
 
-    def refer(self, rollouts: Rollouts) -> tuple[Tensor, list[float]]:
-        """What the reference policy says of each token [N, L], and the score of each completion [N]."""
+    def score_rollouts(self, rollouts: Rollouts) -> tuple[Tensor, list[float]]:
+        """The reference policy's log-probability of each token [N, L], and each completion's score [N]."""
         config, reference = self.config, self.reference
-        if self.headed is None:
-            expected = read(reference, rollouts, pieces=config.accumulate, precision=self.precision)
-            return expected, list(self.scorer(*rollouts.texts))
+        if self.shared_trunk_model is None:
+            logprobs = predict(reference, rollouts, accumulate=config.accumulate, precision=self.precision)
+            return logprobs, list(self.scorer(*rollouts.texts))
         return reference_logprobs_and_rewards(
-            self.headed,
+            self.shared_trunk_model,
             reference.model,
             rollouts,
             temperature=config.temperature,
             aggregation=config.ensemble,
-            pieces=config.accumulate,
+            accumulate=config.accumulate,
             precision=self.precision,
         )
 
-    def check_reading(self, rollouts: Rollouts) -> None:
-        """Raise InputError if the policy reads its first samples otherwise than it wrote them."""
-        wrong = (self.policy.read(rollouts) - rollouts.generation.logprobs).abs().max()
-        if self.group.all_reduce_mean(wrong) > LOGPROB_TOLERANCE[self.precision]:
-            reader = LogprobModel(full_model(self.policy.model), temperature=self.config.temperature)
-            raise InputError(diagnose_logprob_mismatch(reader, rollouts))
+    def check_logprobs(self, rollouts: Rollouts) -> None:
+        """Raise InputError if the first samples' log-probabilities do not match those of sampling."""
+        error = (self.policy.predict(rollouts) - rollouts.generation.logprobs).abs().max()
+        if self.group.all_reduce_mean(error) > LOGPROB_TOLERANCE[self.precision]:
+            model = LogprobModel(full_model(self.policy.model), temperature=self.config.temperature)
+            raise InputError(diagnose_logprob_mismatch(model, rollouts))
 
     def policy_loss(
-        self, *, sampled: Tensor | None, expected: Tensor | None, advantages: Tensor, mask: Tensor
-    ) -> LossOf:
-        """What the policy minimises: with `sampled`, by ratio and clip; with `expected`, the KL in it too."""
-        beta = self.coefficient.value
+        self,
+        *,
+        sampled: Tensor | None,
+        reference_logprobs: Tensor | None,
+        advantages: Tensor,
+        mask: Tensor,
+    ) -> LossFunction:
+        """The loss of the policy: with ratio and clip if `sampled`, with the KL if `reference_logprobs`."""
+        beta = self.kl_controller.value
 
-        def loss_of(rows: slice, logprobs: Tensor) -> Tensor:
+        def loss_function(rows: slice, logprobs: Tensor) -> Tensor:
             if sampled is None:
                 loss = policy_gradient_loss(logprobs, mask[rows], advantages[rows])
             else:
@@ -370,69 +386,76 @@ class PolicyGradient(Trainer):
                     advantages=advantages[rows],
                     clip=self.config.ratio_clip,
                 )
-            if expected is not None:
-                loss = loss + beta * kl_loss(logprobs, reference_logprobs=expected[rows], mask=mask[rows])
+            if reference_logprobs is not None:
+                loss = loss + beta * kl_loss(
+                    logprobs, reference_logprobs=reference_logprobs[rows], mask=mask[rows]
+                )
             return loss
 
-        return loss_of
+        return loss_function
 
-    def value_loss(self, *, values: Tensor, returns: Tensor, mask: Tensor) -> LossOf:
-        """What the value network minimises."""
+    def value_loss(self, *, values: Tensor, returns: Tensor, mask: Tensor) -> LossFunction:
+        """The loss of the value network."""
         return lambda rows, now: value_loss(
             now, old=values[rows], returns=returns[rows], mask=mask[rows], clip=self.config.value_clip
         )
 
-    def agreed(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
+    def mean_over_processes(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """The means over all processes."""
-        means = self.group.all_reduce_mean(torch.stack([each.double().cpu() for each in figures.values()]))
-        return dict(zip(figures, means.tolist(), strict=True))
+        means = self.group.all_reduce_mean(torch.stack([each.double().cpu() for each in tensors.values()]))
+        return dict(zip(tensors, means.tolist(), strict=True))
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        """Measure on the held-out prompts, and keep the weights of the best version inside the KL budget."""
+        """Evaluate on held-out prompts, and keep the weights of the best checkpoint."""
         if self.stop_reason == DIVERGED:
-            return {}  # nothing can be sampled
-        metrics = self.watch.evaluate(number, should_stop)
-        self.stop_reason = self.stop_reason or self.watch.control.stop_reason
+            return {}  # the policy cannot be sampled from
+        metrics = self.selector.evaluate(number, should_stop)
+        self.stop_reason = self.stop_reason or self.selector.early_stopping.stop_reason
         return metrics
 
     def generate_samples(self, number: int) -> list[Sample]:
-        """What the policy wrote to the first of the held-out prompts."""
-        return self.watch.generate_samples(number)
+        """Completions of the first held-out prompts, from the evaluation after `number` updates."""
+        return self.selector.samples(number)
 
     def values(self) -> dict[str, Any]:
-        """The coefficient of the KL, the baseline, what was seen and the best so far."""
+        """The plain values of the state, under their stored names."""
         return {
-            "kl_coefficient": self.coefficient.value,
+            "kl_coefficient": self.kl_controller.value,
             "baseline": None if self.baseline is None else self.baseline.item(),
             "tokens_seen": self.tokens_seen,
             "over": self.stop_reason,
-            "watch": self.watch.control.values(),
-            "diagnosis": self.diagnosis.values(),
+            "watch": self.selector.early_stopping.values(),
+            "diagnosis": self.sanity_checks.values(),
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Policy, value network, what their optimisers remember, and the best weights."""
+        """Policy and value network, their optimizers' states, and the best weights."""
         value = self.value.tensors() if self.value else {}
-        return {**self.policy.tensors(), **value, **self.watch.best}
+        return {**self.policy.tensors(), **value, **self.selector.best}
 
     def restore(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go back to a state."""
-        self.coefficient.value = values["kl_coefficient"]
-        kept = values["baseline"]
-        self.baseline = None if kept is None else torch.tensor(kept, device=self.device)
+        """Restore what `values` and `tensors` returned."""
+        self.kl_controller.value = values["kl_coefficient"]
+        baseline = values["baseline"]
+        self.baseline = None if baseline is None else torch.tensor(baseline, device=self.device)
         self.tokens_seen, self.stop_reason = values["tokens_seen"], values["over"]
-        self.watch.restore(values["watch"], tensors)
-        self.diagnosis.restore(values["diagnosis"])
+        self.selector.restore(values["watch"], tensors)
+        self.sanity_checks.restore(values["diagnosis"])
         self.policy.restore(tensors)
         if self.value:
             self.value.restore(tensors)
 
-    def result(self, ended: LoopResult) -> TuningResult:
-        """Roll back to the best version, and say what the tuning came to."""
-        best = self.watch.control.best
-        return self.watch.roll_back(
-            ended,
-            notes=self.notes
-            + self.diagnosis.notes(best_step=best.step if best else 0, stop_reason=ended.stop_reason),
-            metrics={"kl_coefficient": self.coefficient.value, "num_tokens": float(self.tokens_seen)},
+    def result(self, loop_result: LoopResult) -> TuningResult:
+        """Roll back to the best checkpoint; gives the result of the tuning."""
+        best = self.selector.early_stopping.best
+        notes = self.sanity_checks.notes(
+            best_step=best.step if best else 0, stop_reason=loop_result.stop_reason
+        )
+        return self.selector.roll_back(
+            loop_result,
+            notes=self.notes + notes,
+            metrics={
+                "kl_coefficient": self.kl_controller.value,
+                "num_tokens": float(self.tokens_seen),
+            },
         )

@@ -1,4 +1,4 @@
-"""Rollouts: completions that the policy writes, and what a model thinks of each of their tokens.
+"""Rollouts: completions sampled from the policy, and the log-probabilities of their tokens.
 
 N sequences (prompt and completion), L tokens in the longest completion, D width.
 """
@@ -23,8 +23,8 @@ class Rollouts:
     """P prompts with K completions each, N = P x K sequences, as ids and as text."""
 
     prompts: list[list[int]]  # N, the samples of one prompt together
-    completions: list[list[int]]  # N, the end of text inside
-    generation: Generation  # [N, L]; its log-probabilities are those of the policy that wrote it
+    completions: list[list[int]]  # N, including the end of text
+    generation: Generation  # [N, L], with the log-probabilities of sampling
     texts: tuple[list[str], list[str]]  # N prompts and N completions, for the scorer
 
 
@@ -37,10 +37,9 @@ def sample(
     samples: int,
     generator: torch.Generator | None,
 ) -> Rollouts:
-    """Complete each prompt `samples` times; each is read once, and rows that have ended leave the batch.
+    """Complete each prompt `samples` times; each prompt is read once, and finished rows leave the batch.
 
-    The tensors are ordinary ones, which autograd may keep. Raises InputError for a prompt that leaves no room
-    in the context.
+    The tensors can be used in autograd. Raises InputError for a prompt that leaves no room in the context.
     """
     ids = [tokenizer.prompt(prompt) for prompt in prompts]
     written = generate(
@@ -69,8 +68,8 @@ def sample(
     )
 
 
-def joined(pieces: Sequence[Rollouts]) -> Rollouts:
-    """Several batches of rollouts as one, padded at the right with id 0, which no mask lets in."""
+def concatenate_rollouts(pieces: Sequence[Rollouts]) -> Rollouts:
+    """Several batches of rollouts as one, padded on the right with id 0 outside the mask."""
     length = max(piece.generation.mask.shape[1] for piece in pieces)
 
     def stacked(tensors: Sequence[Tensor], pad: float) -> Tensor:
@@ -97,7 +96,7 @@ def joined(pieces: Sequence[Rollouts]) -> Rollouts:
 
 
 def completion_mask(completions: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:
-    """Which places hold a token of a completion, the end of text included. [N, L] bool"""
+    """True at the tokens of a completion, including the end of text. [N, L] bool"""
     lengths = torch.tensor([len(new) for new in completions], device=device)
     return torch.arange(int(lengths.max()), device=device) < lengths[:, None]
 
@@ -111,9 +110,8 @@ def sequence_logprobs(
 ) -> Tensor:
     """Log-probability of each token of each completion, 0 after its end. [N, L], in nats.
 
-    The distribution is the model's at this temperature: the one of sampling, or the two do not compare.
-    Gradients flow, unless the caller says `no_grad`. The output layer, which is most of a small model's work,
-    runs on the places that predict a token of a completion and on no other.
+    The temperature must be that of sampling. Gradients flow, unless under `no_grad`. The output layer, which
+    is most of a small model's work, runs only where a token of a completion is predicted.
     """
     return _logprobs(model, _states(model, prompts, completions), completions, temperature=temperature)
 
@@ -128,8 +126,8 @@ def logprobs_and_ends(
 ) -> tuple[Tensor, Tensor]:
     """`sequence_logprobs` [N, L], and the final state at the end of each of `texts` [N, D], in one pass.
 
-    A reward model reads its texts as tokens of its own making. Where they are those of the policy, as nearly
-    always, only the end of each is read in addition.
+    A reward model encodes its texts itself. If the tokens are those of the policy, as nearly always, only the
+    end of each text is computed in addition.
     """
     rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
     first = [len(prompt) - 1 for prompt in prompts]
@@ -154,9 +152,9 @@ def _logprobs(
 def completion_states(
     model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
 ) -> Tensor:
-    """The final state from which each token of each completion was chosen, 0 after its end. [N, L, D]
+    """The final state from which each token of each completion is predicted, 0 after its end. [N, L, D]
 
-    What a value head reads: it knows the text up to, and without, the token of its place. Gradients flow.
+    The input of a value head: the text before the token. Gradients flow.
     """
     mask = completion_mask(completions, device=model.device)
     states = _states(model, prompts, completions)
@@ -164,49 +162,49 @@ def completion_states(
 
 
 def _states(model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Tensor:
-    """Final states at the place before each token of each completion, one row after the other. [M, D]"""
+    """Final states before each token of each completion, one row after the other. [M, D]"""
     rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
     return model.states(rows, first=[len(prompt) - 1 for prompt in prompts])
 
 
-def shared_trunk(judge: BaseRewardModel | None, reference: GPT) -> RewardModel | None:
-    """The judge, if it is heads on the very weights of `reference`."""
-    if not isinstance(judge, RewardModel) or judge.trunk.config != reference.config:
+def reward_model_on_trunk(reward_model: BaseRewardModel | None, reference: GPT) -> RewardModel | None:
+    """The reward model, if its trunk has exactly the weights of `reference`; else None."""
+    if not isinstance(reward_model, RewardModel) or reward_model.trunk.config != reference.config:
         return None
-    weights = judge.trunk.state_dict()
+    weights = reward_model.trunk.state_dict()
     same = all(torch.equal(weight, weights[name]) for name, weight in reference.state_dict().items())
-    return judge if same else None
+    return reward_model if same else None
 
 
 @torch.no_grad()
 def reference_logprobs_and_rewards(
-    judge: RewardModel,
+    reward_model: RewardModel,
     reference: GPT,
     rollouts: Rollouts,
     *,
     temperature: float,
     aggregation: str,
-    pieces: int,
+    accumulate: int,
     precision: torch.dtype,
 ) -> tuple[Tensor, list[float]]:
-    """What the reference says of each token, 0 after the end [N, L], and the completions' rewards [N]."""
-    mask, texts = rollouts.generation.mask, judge.encode(*rollouts.texts)
-    expected = torch.zeros(mask.shape, device=mask.device)
-    ends = []
-    size = len(texts) // pieces
+    """The reference's log-probability of each token, 0 after the end [N, L], and the completions' rewards
+    [N], in one forward pass: for a reward model with the reference's trunk."""
+    mask, texts = rollouts.generation.mask, reward_model.encode(*rollouts.texts)
+    reference_logprobs = torch.zeros(mask.shape, device=mask.device)
+    end_states = []
+    size = len(texts) // accumulate
     for first in range(0, len(texts), size):
         rows = slice(first, first + size)
         with autocast(mask.device, precision):
-            said, states = logprobs_and_ends(
+            logprobs, states = logprobs_and_ends(
                 reference,
                 rollouts.prompts[rows],
                 rollouts.completions[rows],
                 texts[rows],
                 temperature=temperature,
             )
-        expected[rows, : said.shape[1]] = said
-        ends.append(states.float())
-    scores: list[float] = judge.aggregate_normalised(
-        judge.rewards_of_states(torch.cat(ends)), aggregation=aggregation
-    ).tolist()
-    return expected, scores
+        reference_logprobs[rows, : logprobs.shape[1]] = logprobs
+        end_states.append(states.float())
+    rewards = reward_model.rewards_of_states(torch.cat(end_states))
+    scores: list[float] = reward_model.aggregate_normalised(rewards, aggregation=aggregation).tolist()
+    return reference_logprobs, scores

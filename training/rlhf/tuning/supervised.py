@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the policy learns to write as demonstrations do, or as its own best samples."""
+"""Supervised fine-tuning (SFT) on demonstrations or on the policy's own best samples."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preferences import split_by_prompt
 from training.rlhf.scorers import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.offline import OfflineDataset, encoded, tune_offline
+from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
 
 
 def supervised(
@@ -28,7 +28,7 @@ def supervised(
     demonstrations: Sequence[Demonstration],
     heldout_prompts: Sequence[str],
     config: SupervisedConfig,
-    control: EarlyStoppingConfig = SupervisedEarlyStoppingConfig(),  # noqa: B008 - frozen
+    early_stopping: EarlyStoppingConfig = SupervisedEarlyStoppingConfig(),  # noqa: B008 - frozen
     hardware: HardwareConfig = HardwareConfig(),  # noqa: B008
     scorer: Scorer | None = None,
     gold: Scorer | None = None,
@@ -36,29 +36,29 @@ def supervised(
     folder: Path | None = None,
     callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> TuningResult:
-    """Tune `policy` in place on demonstrations; the share `config.heldout` of their prompts is kept back.
+    """Tune `policy` in place on demonstrations; the fraction `config.heldout` of their prompts is held out.
 
-    Only the completion is learned, the end of text included; the prompt is given. `scorer` and `gold` measure
-    what is written to the held-out prompts; nothing learns from them. Without either, the best version is
-    the one that finds the demonstrations kept back likeliest.
+    The loss is on the completion only, including the end of text. `scorer` and `gold` are only used to
+    evaluate completions of the held-out prompts. Without either, the best checkpoint is the one with the
+    lowest loss on the held-out demonstrations.
 
-    `on_step` gets `loss` in nats a token, `learning_rate`, `gradient_norm` and `step_time`; at each
-    evaluation what `Evaluation.metrics` says. Folder and processes are as `tune_offline` has them. Raises
-    InputError when there is nothing to learn from.
+    `on_step` gets `loss` in nats per token, `learning_rate`, `gradient_norm` and `step_time`, and at each
+    evaluation `Evaluation.metrics`. See `tune_offline` for folder and processes. Raises InputError if there
+    is nothing to learn from.
     """
     if not demonstrations:
         raise InputError("demonstrations: there is none; give at least one")
-    train, kept_back = split_by_prompt(demonstrations, heldout=config.heldout, seed=config.seed)
+    train, heldout = split_by_prompt(demonstrations, heldout=config.heldout, seed=config.seed)
     digest = blake2b(repr(list(demonstrations)).encode(), digest_size=16).hexdigest()
     context = policy.config.context
     return tune_offline(
         policy=policy,
         tokenizer=tokenizer,
-        material=Texts(train, tokenizer, context=context),
-        kept_back=Texts(kept_back, tokenizer, context=context),
+        dataset=DemonstrationDataset(train, tokenizer, context=context),
+        heldout_dataset=DemonstrationDataset(heldout, tokenizer, context=context),
         heldout_prompts=heldout_prompts,
         config=config,
-        control=control,
+        early_stopping=early_stopping,
         hardware=hardware,
         scorer=scorer,
         gold=gold,
@@ -69,25 +69,30 @@ def supervised(
     )
 
 
-class Texts(OfflineDataset):
-    """Demonstrations, each one text."""
+class DemonstrationDataset(OfflineDataset):
+    """Demonstrations: each example has one text."""
 
     measure = "likelihood"
-    compares = False
+    needs_reference = False
 
     def __init__(
         self, demonstrations: Sequence[Demonstration], tokenizer: Tokenizer, *, context: int
     ) -> None:
-        """Every token counts alike, times the weight of its demonstration."""
+        """All tokens count equally, times the weight of their demonstration."""
         flat = [(each.prompt, each.completion) for each in demonstrations]
-        ids = encoded(tokenizer, flat, context=context) if flat else []
+        ids = encode_completions(tokenizer, flat, context=context) if flat else []
         self.lengths = torch.tensor([len(new) for _, new in ids])
         super().__init__(
-            units=[(text,) for text in ids],
+            examples=[(text,) for text in ids],
             weights=[each.weight * len(new) for each, (_, new) in zip(demonstrations, ids, strict=True)],
         )
 
-    def figures(self, units: Sequence[int], sums: Tensor, expected: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """As `OfflineDataset`; `loss` in nats a token."""
-        lengths = self.lengths[torch.tensor(units, dtype=torch.long)].to(sums.device)
-        return {"loss": -sums[:, 0] / lengths}
+    def loss_and_metrics(
+        self,
+        examples: Sequence[int],
+        logprobs: Tensor,
+        reference_logprobs: Tensor,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """See `OfflineDataset`; `loss` in nats per token."""
+        lengths = self.lengths[torch.tensor(examples, dtype=torch.long)].to(logprobs.device)
+        return {"loss": -logprobs[:, 0] / lengths}
