@@ -96,7 +96,7 @@ def test_a_pad_token_equal_to_the_end_token_is_named_and_changes_nothing() -> No
 @pytest.mark.parametrize("estimator", ["rloo", "reinforce", "grpo", "ppo"])
 def test_equal_rewards_everywhere_are_named(estimator: str) -> None:
     result = tune(lambda prompts, completions: [0.5] * len(completions), estimator=estimator, **SHORT)
-    (note,) = [note for note in result.notes if "scored the same" in note]
+    (note,) = [note for note in result.notes if "had the same score" in note]
     assert note.startswith("In 100% of the groups all samples had the same score, so nothing was learned")
 
 
