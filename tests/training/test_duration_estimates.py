@@ -157,7 +157,7 @@ def test_the_line_beneath_the_form_says_it_and_how_much_waits(client: Client) ->
     queue_run("finetune", detached=True, **FINETUNE)
     page = client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE}).content.decode()
     assert "About 4 min on this machine (3 min to 6 min), based on 1 similar run." in page
-    assert "1 other run going or waiting." in page
+    assert "1 other run running or queued." in page
     options = {"kind": "finetune", **FINETUNE, "project_before": "letters", "reward": ""}
     page = client.get(reverse("training:estimate"), options).content.decode()
     assert "Before it can start" in page

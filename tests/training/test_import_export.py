@@ -73,8 +73,8 @@ def test_an_imported_policy_is_named_after_its_folder(tmp_path: Path) -> None:
 def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     import_folder(tmp_path, "--name", "little")
     project = make_project(train=8, heldout=4)
-    text = output_of("generate", "The cat", "--policy", "little", "--max-new-tokens", "4")
-    assert text.startswith("The cat")
+    completed = output_of("generate", "The cat", "--policy", "little", "--max-new-tokens", "4")
+    assert completed.startswith("The cat")
     execute_run(Run.Kind.SAMPLE, project=project.slug, policy="little", tasks=2, max_new_tokens=4)
     assert Sample.objects.filter(generator__name="little").count() == 6
     pairs = tmp_path / "pairs.jsonl"
