@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 
-from labeling.access import may_somewhere
+from labeling.access import has_perm_in_any_project
 
 
 class ProjectAdminSite(AdminSite):
@@ -18,7 +18,7 @@ class ProjectAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, and admins of at least one project."""
         user = request.user
-        return user.is_active and (user.is_staff or may_somewhere(user, "labeling.change_project"))
+        return user.is_active and (user.is_staff or has_perm_in_any_project(user, "labeling.change_project"))
 
     def get_urls(self) -> list[Any]:
         """Django's own, except "view on site", which would reveal the address of any object."""

@@ -5,12 +5,12 @@ from django.db.models.signals import post_migrate
 
 
 class LabelingConfig(AppConfig):
-    """Projects, prompts, samples, tasks and the answers people give."""
+    """Projects, prompts, samples, tasks and annotations."""
 
     name = "labeling"
 
     def ready(self) -> None:
-        """Keep the three groups' rights in step with the models after every migrate."""
-        from labeling.people.groups import grant_rights
+        """Update the permissions of the three groups after every migrate."""
+        from labeling.people.groups import grant_permissions
 
-        post_migrate.connect(grant_rights, dispatch_uid="labeling.people.groups")
+        post_migrate.connect(grant_permissions, dispatch_uid="labeling.people.groups")

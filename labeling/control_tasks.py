@@ -1,7 +1,8 @@
-"""Checks: gold, training tasks and repeats, by which people learn the guidelines and quality is seen.
+"""Control tasks: gold, training tasks and repeats, which teach the guidelines and measure quality.
 
-Gold and repeats come by chance, in the project's percentages, each in the stead of an ordinary task; on a
-page or in a payload they are like any other. A training task is no secret: what was expected is shown after.
+Gold and repeats replace an ordinary task at random, at the project's percentages; annotators cannot tell them
+from other tasks, neither on the page nor in the API. Training tasks are announced: the expected answer is
+shown afterwards.
 """
 
 import random
@@ -16,26 +17,26 @@ from labeling.feedback import Answer, AnswerError, Rewrite, Verdict, parse_answe
 from labeling.models import Annotation, Assignment, Cursor, Gold, Project, Task, TaskSample
 from labeling.models.annotations import AnnotationQuerySet
 
-EVERYBODY = 32_767
-"""Places of a gold or training task: as many as the column holds."""
-REPEAT_APART = 5
-"""A task comes again after at least so many others."""
-REPEAT_REACH = 40
-"""From how many answers before those the one that comes again is drawn."""
+UNLIMITED_SLOTS = 32_767
+"""Annotations of a gold or training task: as many as the column can hold."""
+MIN_REPEAT_DISTANCE = 5
+"""Other answers that lie between a task and its repeat, at least."""
+REPEAT_WINDOW = 40
+"""Earlier answers from which a repeat is drawn."""
 
 
-def draw(project: Project) -> str:
-    """What comes next, by the project's percentages: "gold", "repeat", or "" for an ordinary task."""
-    chance = random.uniform(0, 100)
-    if chance < project.gold_percent:
+def draw_task_kind(project: Project) -> str:
+    """The kind of the next task by the project's percentages: "gold", "repeat", or "" for an ordinary one."""
+    draw = random.uniform(0, 100)
+    if draw < project.gold_percent:
         return "gold"
-    return "repeat" if chance < project.gold_percent + project.repeat_percent else ""
+    return "repeat" if draw < project.gold_percent + project.repeat_percent else ""
 
 
-# -- Known answers ----------------------------------------------------------------------------------------
+# -- Gold and training tasks ------------------------------------------------------------------------------
 
 
-def make_gold(
+def create_gold_task(
     *,
     task: Task,
     answer: Answer,
@@ -43,18 +44,18 @@ def make_gold(
     kind: str = Task.Kind.GOLD,
     explanation: str = "",
 ) -> Task:
-    """A copy of the task for everybody, its answer known: "gold" in silence, or "training" with a lesson.
+    """Copy a task for all annotators with a known answer: hidden as "gold", or announced as "training".
 
-    `answer` is in the order of the task's own places. Made again, the copy keeps its place and takes the new
-    answer. Raises AnswerError where the answer is none to this task, or can be none.
+    `answer` is in the order of the task's own positions. If the copy exists, only its answer is replaced.
+    Raises AnswerError if the answer is not valid for this task, or the project cannot have known answers.
     """
     if kind not in {Task.Kind.GOLD, Task.Kind.TRAINING}:
-        raise ValueError(f"{kind!r} is no kind of task with a known answer.")
+        raise ValueError(f"kind: {kind!r} is neither 'gold' nor 'training'.")
     project = task.project
     if project.feedback == Rewrite.name:
-        raise AnswerError("text: no one text is the right one, so there is no gold where people write.")
+        raise AnswerError("text: rewrite projects have no gold tasks, because no single text is correct.")
     origin = task.origin or task
-    places = list(origin.places.all())
+    places = list(origin.task_samples.all())
     judged = replace(answer, flagged=False, comment="", seconds=None)
     project.verdicts(judged, len(places))
     known = {"answer": judged.as_json(), "explanation": explanation.strip(), "author": author}
@@ -66,8 +67,8 @@ def make_gold(
                 project=project,
                 prompt=origin.prompt,
                 priority=origin.priority,
-                need=EVERYBODY,
-                open=EVERYBODY,
+                need=UNLIMITED_SLOTS,
+                open=UNLIMITED_SLOTS,
                 kind=kind,
                 origin=origin,
                 choice=origin.choice,
@@ -79,25 +80,25 @@ def make_gold(
     return copy
 
 
-def answers_with_gold(project: Project) -> AnnotationQuerySet:
-    """The project's answers to gold, in the revisions that count, with all that `is_right` reads."""
-    return known_answers(project).filter(assignment__task__kind=Task.Kind.GOLD)
+def gold_annotations(project: Project) -> AnnotationQuerySet:
+    """The latest annotations of the project's gold tasks, with all that `is_correct` reads."""
+    return annotations_with_known_answer(project).filter(assignment__task__kind=Task.Kind.GOLD)
 
 
-def known_answers(project: Project) -> AnnotationQuerySet:
-    """The project's answers to gold and training tasks that count, with all that `is_right` reads."""
+def annotations_with_known_answer(project: Project) -> AnnotationQuerySet:
+    """The latest annotations of the project's gold and training tasks, with all that `is_correct` reads."""
     return (
-        Annotation.objects.of(project)
-        .counting()
+        Annotation.objects.for_project(project)
+        .latest_revisions()
         .filter(assignment__task__gold__isnull=False)
         .select_related("assignment__project", "assignment__task__gold")
-        .prefetch_related("judgements", "assignment__task__places")
+        .prefetch_related("judgements", "assignment__task__task_samples")
     )
 
 
-def is_right(annotation: Annotation) -> bool | None:
-    """Whether an answer agrees with the known one; None where none is known."""
-    expected = _expected(annotation.assignment)
+def is_correct(annotation: Annotation) -> bool | None:
+    """Whether an annotation agrees with the known answer; None where there is no known answer."""
+    expected = _expected_verdicts(annotation.assignment)
     if expected is None:
         return None
     shown = annotation.assignment.shown_order
@@ -105,15 +106,15 @@ def is_right(annotation: Annotation) -> bool | None:
     if annotation.all_bad or not expected:
         return annotation.all_bad and not expected
     kind = annotation.assignment.project.kind
-    return kind.agrees([expected[key] for key in shown], [given[key] for key in shown])
+    return kind.is_correct([expected[key] for key in shown], [given[key] for key in shown])
 
 
-def _expected(assignment: Assignment) -> Mapping[int, Verdict] | None:
-    """The known answer by sample, empty where all are bad; None where none is known."""
+def _expected_verdicts(assignment: Assignment) -> Mapping[int, Verdict] | None:
+    """The known verdict of each sample (by id), empty if all are bad; None without a known answer."""
     task = assignment.task
     if task.kind not in {Task.Kind.GOLD, Task.Kind.TRAINING}:
         return None
-    keys = [place.sample_id for place in task.places.all()]
+    keys = [place.sample_id for place in task.task_samples.all()]
     verdicts = assignment.project.verdicts(parse_answer(task.gold.answer), len(keys))
     return dict(zip(keys, verdicts, strict=bool(verdicts)))
 
@@ -122,61 +123,63 @@ def _expected(assignment: Assignment) -> Mapping[int, Verdict] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How far somebody is with a project's training tasks."""
+class EntryTestProgress:
+    """How many of a project's training tasks somebody has answered correctly."""
 
     total: int
-    right: int
+    correct: int
     passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """What somebody is told after a training task."""
+class TrainingFeedback:
+    """What is shown after a training task."""
 
-    right: bool
+    correct: bool
     expected: Answer
     """In the order in which the samples were shown."""
     explanation: str
     """Markdown."""
 
 
-def lesson(annotation: Annotation) -> Lesson | None:
-    """What to tell after a training task; None after any other, gold among them."""
+def training_feedback(annotation: Annotation) -> TrainingFeedback | None:
+    """The feedback on a training task; None for any other task, gold included."""
     assignment = annotation.assignment
     if assignment.task.kind != Task.Kind.TRAINING:
-        return None  # before anything is read: gold takes no longer than other tasks
-    expected = _expected(assignment)
+        return None  # before anything is read: the response time must not reveal gold
+    expected = _expected_verdicts(assignment)
     assert expected is not None
     shown = [expected[key] for key in assignment.shown_order] if expected else []
-    return Lesson(
-        right=bool(is_right(annotation)),
+    return TrainingFeedback(
+        correct=bool(is_correct(annotation)),
         expected=assignment.project.kind.answer(shown) if shown else Answer(all_bad=True),
         explanation=assignment.task.gold.explanation,
     )
 
 
-def entry_standing(*, annotator: User, project: Project) -> Standing:
-    """How many of the project's training tasks this person has answered right, and whether they may begin.
+def entry_test_progress(*, annotator: User, project: Project) -> EntryTestProgress:
+    """How many of the project's training tasks this person has answered correctly, and whether they passed.
 
-    Who has passed once stays so, whatever training tasks are added.
+    Once passed, the test stays passed when training tasks are added.
     """
     total = Task.objects.filter(project=project, kind=Task.Kind.TRAINING).count()
-    right = len(_learned(annotator, project))
+    correct = len(_passed_training_tasks(annotator, project))
     qualified = Cursor.objects.filter(annotator=annotator, project=project, qualified__isnull=False)
-    passed = 100 * right >= project.entry_percent * total or qualified.exists()
-    return Standing(total=total, right=right, passed=passed)
+    passed = 100 * correct >= project.entry_percent * total or qualified.exists()
+    return EntryTestProgress(total=total, correct=correct, passed=passed)
 
 
-def next_training(*, annotator: User, project: Project) -> Task | None:
-    """The training task to give now: one not answered yet, then the one answered wrongly or skipped longest
-    ago. None once enough are right."""
-    if entry_standing(annotator=annotator, project=project).passed:
+def next_training_task(*, annotator: User, project: Project) -> Task | None:
+    """The next training task: first those not answered yet, then the one answered wrongly or skipped longest
+    ago. None once the entry test is passed."""
+    if entry_test_progress(annotator=annotator, project=project).passed:
         return None
     theirs = Assignment.objects.filter(annotator=annotator, project=project, task__kind=Task.Kind.TRAINING)
-    finished = dict(theirs.exclude(state__in=Assignment.OFFERED_AGAIN).values_list("task", F("finished")))
-    learned = _learned(annotator, project)
-    waiting = Task.objects.filter(project=project, kind=Task.Kind.TRAINING).exclude(pk__in=learned)
+    finished = dict(
+        theirs.exclude(state__in=Assignment.REASSIGNABLE_STATES).values_list("task", F("finished"))
+    )
+    passed = _passed_training_tasks(annotator, project)
+    waiting = Task.objects.filter(project=project, kind=Task.Kind.TRAINING).exclude(pk__in=passed)
     return min(
         waiting.order_by("priority", "pk"),
         key=lambda task: (task.pk in finished, finished.get(task.pk)),
@@ -184,9 +187,9 @@ def next_training(*, annotator: User, project: Project) -> Task | None:
     )
 
 
-def _learned(annotator: User, project: Project) -> set[int]:
-    """The training tasks that this person has answered right."""
-    answers = known_answers(project).filter(
+def _passed_training_tasks(annotator: User, project: Project) -> set[int]:
+    """The ids of the training tasks that this person has answered correctly."""
+    answers = annotations_with_known_answer(project).filter(
         assignment__annotator=annotator, assignment__task__kind=Task.Kind.TRAINING
     )
-    return {answer.assignment.task_id for answer in answers if is_right(answer)}
+    return {answer.assignment.task_id for answer in answers if is_correct(answer)}

@@ -1,4 +1,4 @@
-"""Forms of the set-up pages and of the admin: a project, an import."""
+"""Forms for projects and imports, on the setup pages and in the admin."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from django.utils.text import slugify
 
 from labeling.feedback import KINDS
 from labeling.models import Project
-from labeling.people.memberships import keep, may_open
-from labeling.setup.imports import ENCODINGS, LARGEST
+from labeling.people.memberships import can_open_project, ensure_membership
+from labeling.setup.imports import ENCODINGS, MAX_FILE_BYTES
 
-TOGETHER = ("feedback", "samples_per_task")
-"""Fields that are only right or wrong together."""
-LATER = ("everybody", "is_active")
-"""What is not asked of a new project: it is open to every annotator."""
-QUALITY = (
+DEPENDENT_FIELDS = ("feedback", "samples_per_task")
+"""Fields that are validated together."""
+EXISTING_PROJECT_FIELDS = ("everybody", "is_active")
+"""Fields that a new project does not have yet: it starts active and open to every annotator."""
+ADVANCED_FIELDS = (
     "annotations_per_task", "lease_minutes", "gold_percent", "repeat_percent", "entry_percent",
     "adjudicate_percent", "chosen_percent", "daily_goal", "limit_per_day", "limit_per_person",
 )  # fmt: skip
-"""What is folded away on the set-up page: good as it is."""
+"""Fields under "Quality and limits", which have defaults."""
 
 
 class ProjectForm(forms.ModelForm):
@@ -28,14 +28,14 @@ class ProjectForm(forms.ModelForm):
     criteria = forms.CharField(
         required=False,
         max_length=200,
-        help_text="At most four, with commas between them, such as: kindness, fluency.",
+        help_text="At most four, separated by commas, such as: kindness, fluency.",
     )
     guidelines_text = forms.CharField(
         label="Guidelines",
         required=False,
         max_length=50_000,
         widget=forms.Textarea(attrs={"rows": 10}),
-        help_text="Markdown. A change becomes a new version; answers keep the version they were given under.",
+        help_text="Markdown. Changes become a new version; answers keep the version they were given under.",
     )
 
     class Meta:
@@ -62,17 +62,17 @@ class ProjectForm(forms.ModelForm):
         ]
         labels = {
             "scale": "Highest score",
-            "text_format": "Texts are",
-            "annotations_per_task": "People for each task",
-            "lease_minutes": "Minutes a task is held",
+            "text_format": "Text format",
+            "annotations_per_task": "Annotations per task",
+            "lease_minutes": "Lease, minutes",
             "gold_percent": "Gold, percent",
             "repeat_percent": "Repeats, percent",
             "entry_percent": "Entry test, percent",
             "adjudicate_percent": "Adjudication, percent",
-            "chosen_percent": "Chosen tasks, percent",
-            "limit_per_day": "Limit a day",
-            "limit_per_person": "Limit a person",
-            "is_active": "Hands out tasks",
+            "chosen_percent": "Actively chosen tasks, percent",
+            "limit_per_day": "Daily limit per person",
+            "limit_per_person": "Total limit per person",
+            "is_active": "Active",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,32 +83,32 @@ class ProjectForm(forms.ModelForm):
             self.initial["guidelines_text"] = guidelines.text
 
     def clean_name(self) -> str:
-        """The name on one line, which leaves something for an address."""
+        """Collapse white space to single spaces."""
         return " ".join(self.cleaned_data["name"].split())
 
     def clean_criteria(self) -> list[str]:
-        """The names between the commas."""
+        """Split at commas."""
         return [name.strip() for name in self.cleaned_data["criteria"].split(",") if name.strip()]
 
     def clean(self) -> dict[str, Any]:
-        """A kind that takes one number of samples only brings that number along."""
+        """Set the number of samples for kinds that have a fixed one."""
         cleaned = super().clean() or {}
         kind = KINDS.get(cleaned.get("feedback", ""))
-        if kind is not None and kind.fewest_samples == kind.most_samples:
-            cleaned["samples_per_task"] = kind.fewest_samples
+        if kind is not None and kind.min_samples == kind.max_samples:
+            cleaned["samples_per_task"] = kind.min_samples
             self.errors.pop("samples_per_task", None)
         return cleaned
 
     @property
     def valid_names(self) -> list[str]:
-        """The model's fields whose values can be kept even if others are wrong."""
+        """The model's fields that are valid and can be saved even if others are not."""
         names = [name for name in self.Meta.fields if name in self.cleaned_data and name not in self.errors]
-        if any(name in self.errors for name in TOGETHER):
-            names = [name for name in names if name not in TOGETHER]
+        if any(name in self.errors for name in DEPENDENT_FIELDS):
+            names = [name for name in names if name not in DEPENDENT_FIELDS]
         return names
 
     def valid_project(self) -> Project:
-        """The project as it is stored, changed by what is valid; not saved. Call `is_valid` first."""
+        """The stored project with the valid changes applied, not saved. Call `is_valid` first."""
         pk = self.instance.pk
         project = Project.objects.get(pk=pk) if pk else Project()
         for name in self.valid_names:
@@ -116,45 +116,45 @@ class ProjectForm(forms.ModelForm):
         return project
 
     def save_valid(self, *, author: User) -> Project:
-        """Store what is valid of the form."""
+        """Save the valid fields."""
         project = self.valid_project()
         self.save_with_guidelines(project, author=author)
         return project
 
     def save_with_guidelines(self, project: Project, *, author: User) -> None:
-        """Store a project, with an address if it has none, and the guidelines as a new version if changed."""
+        """Save a project, with a new slug if it has none, and changed guidelines as a new version."""
         if not project.slug:
-            project.slug = free_slug(project.name)
+            project.slug = unique_slug(project.name)
         project.save()
-        keep(project, by=author)
+        ensure_membership(project, by=author)
         text = self.cleaned_data.get("guidelines_text")
         if text is not None and (text or project.guidelines):
             project.revise_guidelines(text.replace("\r\n", "\n"), author=author)
 
 
 class SetupForm(ProjectForm):
-    """The same on the set-up page, where other forms stand between its sections."""
+    """The project form on the setup page, where other forms lie between its sections."""
 
     form_id = "settings"
 
     @property
-    def quality(self) -> list[forms.BoundField]:
-        """The settings that are folded away."""
-        return [self[name] for name in QUALITY]
+    def advanced_fields(self) -> list[forms.BoundField]:
+        """The collapsed fields."""
+        return [self[name] for name in ADVANCED_FIELDS]
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
-            for name in LATER:
+            for name in EXISTING_PROJECT_FIELDS:
                 del self.fields[name]
-        elif not may_open(by):
+        elif not can_open_project(by):
             self.fields["everybody"].disabled = True
         for field in self.fields.values():
             field.widget.attrs["form"] = self.form_id
 
 
-def free_slug(name: str) -> str:
-    """An address for a project of this name that no project has: stories, stories-2, stories-3."""
+def unique_slug(name: str) -> str:
+    """An unused slug for a project of this name: stories, stories-2, stories-3."""
     base = slugify(name)[:40].strip("-") or "project"
     slug, number = base, 1
     while slug == "new" or Project.objects.filter(slug=slug).exists():
@@ -164,7 +164,7 @@ def free_slug(name: str) -> str:
 
 
 class ImportForm(forms.Form):
-    """Where prompts and samples come from."""
+    """Prompts and samples to import, from pasted text or a file."""
 
     text = forms.CharField(
         label="Paste prompts",
@@ -173,9 +173,9 @@ class ImportForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "dir": "auto"}),
     )
     paragraphs = forms.ChoiceField(
-        label="A prompt is",
+        label="Each prompt is",
         required=False,
-        choices=[("lines", "one line"), ("blocks", "a block, with blank lines between")],
+        choices=[("lines", "one line"), ("blocks", "a block, separated by blank lines")],
         initial="lines",
         widget=forms.RadioSelect,
     )
@@ -191,43 +191,43 @@ class ImportForm(forms.Form):
         min_value=0,
         max_value=100,
         initial=10,
-        help_text="Prompts that training never sees, for evaluation; a row may say train or heldout itself.",
+        help_text="Prompts reserved for evaluation. A row with its own split (train or heldout) keeps it.",
     )
     generator = forms.CharField(
-        label="Who wrote the samples",
+        label="Generator of the samples",
         required=False,
         max_length=150,
         initial="import",
-        help_text="Where a row does not say it. Annotators never see it.",
+        help_text="Used for rows that do not name one. Annotators never see it.",
     )
     encoding = forms.ChoiceField(
-        label="Encoding of the file",
+        label="File encoding",
         required=False,
-        choices=[("", "UTF-8, or as the file says"), *list(ENCODINGS.items())[1:]],
+        choices=[("", "Detect (UTF-8)"), *list(ENCODINGS.items())[1:]],
     )
-    leave_out = forms.BooleanField(label="Leave these rows out", required=False)
+    leave_out = forms.BooleanField(label="Skip these rows", required=False)
 
     def clean_file(self) -> Any:
-        """Nothing that would take minutes to read."""
+        """Limit the size."""
         file = self.cleaned_data["file"]
-        if file and file.size > LARGEST:
+        if file and file.size > MAX_FILE_BYTES:
             megabytes = file.size / 1024 / 1024
             raise forms.ValidationError(
-                f"This file has {megabytes:.0f} MB; at most 20 are taken. Import it in parts."
+                f"This file has {megabytes:.0f} MB; at most 20 MB are allowed. Import it in parts."
             )
         return file
 
     def clean_generator(self) -> str:
-        """A name, in any case."""
+        """A name is required."""
         name: str = self.cleaned_data["generator"].strip()
         return name or "import"
 
     def clean(self) -> dict[str, Any]:
-        """Defaults where nothing was given; one source, not two."""
+        """Fill in defaults; allow only one source."""
         cleaned = super().clean() or {}
         for name in ("paragraphs", "heldout"):
             if cleaned.get(name) in (None, ""):
                 cleaned[name] = self.fields[name].initial
         if cleaned.get("file") and cleaned.get("text", "").strip():
-            raise forms.ValidationError("There is a file and a pasted text: take one of them away.")
+            raise forms.ValidationError("Choose either a file or pasted text, not both.")
         return cleaned

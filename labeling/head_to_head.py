@@ -1,4 +1,4 @@
-"""Two generators compared by people who do not know which is which: on held-out prompts only."""
+"""Blind head-to-head comparisons of two generators by people, on held-out prompts only."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ from labeling.models import (
     Task,
     TaskSample,
 )
-from labeling.preferences import judged
+from labeling.preferences import annotations_with_judgements
 
-AHEAD = -1
-"""Priority of blind tasks: they are few, and a decision waits for them."""
+BLIND_TASK_PRIORITY = -1
+"""Priority of blind tasks: before all others, since they are few and a decision waits for them."""
 
-BEHIND = 32_767
-"""Priority of blind tasks whose decision is made: they come after all others."""
+DECIDED_TASK_PRIORITY = 32_767
+"""Priority of blind tasks once the decision is made: after all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preference:
-    """What one person said about one sample of each generator for the same prompt.
+class HeadToHeadComparison:
+    """One person's comparison of a sample of each generator for the same prompt.
 
-    `points` are 1 where the first generator's is better, 0 where the second's is, 0.5 for a tie.
+    `points` are 1 if the first generator's sample is better, 0 if the second's is, 0.5 for a tie.
     """
 
     prompt: str
@@ -43,9 +43,9 @@ class Preference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How far the tasks are that compare two generators: tasks, places nobody holds yet, and answers without
-    a preference."""
+class HeadToHeadProgress:
+    """Progress of the tasks that compare two generators: their number, open slots, and annotations without a
+    preference."""
 
     tasks: int
     open: int
@@ -55,7 +55,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """One held-out prompt on which two generators were compared: the mean points of its answers."""
+    """One held-out prompt on which two generators were compared, with the mean points of its annotations."""
 
     task: int
     points: float
@@ -72,12 +72,12 @@ def tasks_between(project: Project, first: Generator, second: Generator) -> Quer
     return tasks
 
 
-def standing(project: Project, first: Generator, second: Generator) -> Standing:
-    """How far these tasks are."""
+def head_to_head_progress(project: Project, first: Generator, second: Generator) -> HeadToHeadProgress:
+    """The progress of the tasks that compare the two generators."""
     tasks = tasks_between(project, first, second)
     assignments = Assignment.objects.filter(task__in=tasks)
-    answers = Annotation.objects.of(project).counting().filter(assignment__task__in=tasks)
-    return Standing(
+    answers = Annotation.objects.for_project(project).latest_revisions().filter(assignment__task__in=tasks)
+    return HeadToHeadProgress(
         tasks=tasks.count(),
         open=tasks.aggregate(places=Sum("open"))["places"] or 0,
         all_bad=answers.filter(all_bad=True).count(),
@@ -85,14 +85,15 @@ def standing(project: Project, first: Generator, second: Generator) -> Standing:
     )
 
 
-def preferences_between(project: Project, first: Generator, second: Generator) -> Iterator[Preference]:
-    """Every answer that compares the two, in a fixed order; all-bad answers and skips prefer nothing, and
-    neither does a rewriting."""
+def head_to_head_comparisons(
+    project: Project, first: Generator, second: Generator
+) -> Iterator[HeadToHeadComparison]:
+    """Every comparison of the two, in a fixed order. All-bad answers, skips and rewrites contain none."""
     tasks = tasks_between(project, first, second)
     answers = Annotation.objects.filter(assignment__task__in=tasks).select_related("assignment__annotator")
-    for annotation, judgements in judged(answers):
+    for annotation, judgements in annotations_with_judgements(answers):
         for points, one, other in _points(project, judgements, first=first, second=second):
-            yield Preference(
+            yield HeadToHeadComparison(
                 prompt=annotation.assignment.task.prompt.text,
                 first=one.sample.text,
                 second=other.sample.text,
@@ -102,20 +103,19 @@ def preferences_between(project: Project, first: Generator, second: Generator) -
 
 
 def observations(project: Project, first: Generator, second: Generator) -> list[Observation]:
-    """What a sequential test may count, in the order in which it came to be known.
+    """The observations of a sequential test, in the order in which they were completed.
 
-    A prompt counts once, by the first of its tasks to be complete: another answer to it would not be
-    independent of the first. A task counts when it is complete, so that an observation is there or not, and
-    does not grow while somebody decides whether to stop: as many people answered as it needs. All their
-    answers count alike, in the revision that is the latest now; a last word on a task on which people
-    disagree is left out, as it was said by somebody who had seen their answers. All-bad answers prefer
-    nothing: a task that got no others is complete, but no observation, and the rate is the one among prompts
-    on which people do prefer, or see a tie. Skips give the place to somebody else. Tasks that a model chose
-    for being hard are left out, as in all figures about taste.
+    A prompt counts once, by its first completed task: further annotations of it would not be independent. A
+    task counts only when it has all the annotations it needs, so that an observation does not change while
+    somebody decides whether to stop. All its annotations count equally, in their latest revision.
+    Adjudications are ignored: the reviewer had seen the other answers. All-bad answers contain no preference:
+    a task with no others is completed, but not an observation, so the rate is that among prompts with a
+    preference or a tie. A skipped slot goes to somebody else. Tasks that a model chose for being hard are
+    left out, as in all preference statistics.
     """
     given = (
-        Annotation.objects.filter(assignment__task__in=complete(tasks_between(project, first, second)))
-        .counting()
+        Annotation.objects.filter(assignment__task__in=completed_tasks(tasks_between(project, first, second)))
+        .latest_revisions()
         .filter(all_bad=False)
         .order_by("pk")
     )
@@ -133,7 +133,7 @@ def observations(project: Project, first: Generator, second: Generator) -> list[
         points = [won for won, _, _ in _points(project, each, first=first, second=second)]
         if points:
             said[each[0].annotation.assignment.task].append(fmean(points))
-    ends = _completed(list(said))
+    ends = _completion_times(list(said))
     found: dict[int, Observation] = {}
     for task in sorted(said, key=lambda task: (ends[task.pk], task.pk)):
         seen = Observation(
@@ -143,31 +143,39 @@ def observations(project: Project, first: Generator, second: Generator) -> list[
     return list(found.values())
 
 
-def complete(tasks: QuerySet[Task]) -> QuerySet[Task]:
-    """Those of the tasks that came at random and have all the answers they need."""
+def completed_tasks(tasks: QuerySet[Task]) -> QuerySet[Task]:
+    """The randomly chosen tasks that have all the annotations they need."""
     held = Assignment.objects.leased().filter(task=OuterRef("pk"))
     return tasks.filter(~Exists(held), open=0, choice=Task.Choice.RANDOM)
 
 
-def put_ahead(project: Project, first: Generator, second: Generator) -> int:
-    """Let the tasks of the two that nobody has begun come before others; returns how many were behind."""
-    moved = _not_begun(project, first, second).filter(priority=BEHIND).update(priority=AHEAD)
-    Cursor.objects.rewind(project, priority=AHEAD)
+def move_to_front(project: Project, first: Generator, second: Generator) -> int:
+    """Move the unstarted tasks of the two to the front of the queue; returns how many were at the back."""
+    moved = (
+        _unstarted_tasks(project, first, second)
+        .filter(priority=DECIDED_TASK_PRIORITY)
+        .update(priority=BLIND_TASK_PRIORITY)
+    )
+    Cursor.objects.rewind(project, priority=BLIND_TASK_PRIORITY)
     return moved
 
 
-def put_behind(project: Project, first: Generator, second: Generator) -> int:
-    """Let the tasks of the two that nobody has begun come after all others: the comparison is decided."""
-    return _not_begun(project, first, second).filter(priority=AHEAD).update(priority=BEHIND)
+def move_to_back(project: Project, first: Generator, second: Generator) -> int:
+    """Move the unstarted tasks of the two to the back of the queue, once the comparison is decided."""
+    return (
+        _unstarted_tasks(project, first, second)
+        .filter(priority=BLIND_TASK_PRIORITY)
+        .update(priority=DECIDED_TASK_PRIORITY)
+    )
 
 
-def _not_begun(project: Project, first: Generator, second: Generator) -> QuerySet[Task]:
+def _unstarted_tasks(project: Project, first: Generator, second: Generator) -> QuerySet[Task]:
     begun = Assignment.objects.filter(task=OuterRef("pk"))
     return tasks_between(project, first, second).filter(~Exists(begun))
 
 
-def _completed(tasks: list[Task]) -> dict[int, datetime]:
-    """When each of these tasks got its last answer, in its first revision."""
+def _completion_times(tasks: list[Task]) -> dict[int, datetime]:
+    """When each task got its last annotation, by first revisions."""
     last = Max("assignments__finished", filter=Q(assignments__state=Assignment.State.SUBMITTED))
     rows = Task.objects.filter(pk__in=[task.pk for task in tasks]).annotate(last=last)
     return {pk: when for pk, when in rows.values_list("pk", "last") if when is not None}
@@ -176,7 +184,7 @@ def _completed(tasks: list[Task]) -> dict[int, datetime]:
 def _points(
     project: Project, judgements: list[Judgement], *, first: Generator, second: Generator
 ) -> Iterator[tuple[float, Judgement, Judgement]]:
-    """What one answer says of the two: the first's points, with its judgement and the second's."""
+    """One annotation's comparisons of the two: the first one's points, its judgement, the second's."""
     for better, worse, tie, _ in project.kind.preferences([each.verdict for each in judgements]):
         won, lost = judgements[better], judgements[worse]
         writers = (won.sample.generator_id, lost.sample.generator_id)
@@ -186,11 +194,11 @@ def _points(
             yield 0.5 if tie else 0.0, lost, won
 
 
-def least_compared(project: Project, first: Generator, second: Generator) -> list[Prompt]:
-    """The project's held-out prompts: those on which the two were compared least come first.
+def least_compared_prompts(project: Project, first: Generator, second: Generator) -> list[Prompt]:
+    """The project's held-out prompts, those with the fewest comparisons of the two first.
 
-    Else by their hash, an order that has nothing to do with what they say: lists of prompts go by subject or
-    by difficulty, and the first of them would not stand for all.
+    Ties are broken by hash, an order unrelated to the text: lists of prompts are often sorted by subject or
+    difficulty, and their first entries would not be representative.
     """
     had = Counter(tasks_between(project, first, second).values_list("prompt_id", flat=True))
     heldout = project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("hash")

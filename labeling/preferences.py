@@ -1,4 +1,4 @@
-"""Preferences: annotations as the comparisons, ratings and demonstrations that models learn from."""
+"""Training data from annotations: comparisons, ratings and demonstrations, and snapshots of them."""
 
 import gzip
 import hashlib
@@ -12,34 +12,34 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Prefetch
 
-from labeling.feedback import MUCH
+from labeling.feedback import MAX_GRADE
 from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
 
 CHUNK = 500
-IN_MEMORY = 1 << 26
-"""Bytes of ratings or demonstrations beyond which they wait in a file until the comparisons are written."""
+MAX_BYTES_IN_MEMORY = 1 << 26
+"""Ratings or demonstrations beyond this size are spooled to a file until the comparisons are written."""
 
 Row = dict[str, Any]
 
 
 def comparisons(project: Project) -> Iterator[Row]:
-    """The comparisons in a project's answers, in a fixed order, streamed from the database.
+    """The comparisons in a project's annotations, in a fixed order, streamed from the database.
 
-    An answer to K samples gives all its K(K-1)/2 pairs under one `group`; equal ranks or scores are a
-    `tie`, in which `chosen` and `rejected` have no order. All-bad answers and skips give none, and neither
-    do two samples with the same text. Where the best is picked, it is compared with each of the others, and
-    these are not with each other. `margin` is how much better the chosen one is, 0 to 1; only graded
-    pairs say, so else it is 0. `annotator` is a number that stays the same when a person is renamed. `choice`
-    is why the task came: figures about people's taste are unbiased where it came at "random". Rows of
-    pairs graded by criteria have `criteria`, too: how much better the chosen one is by each, -1 to 1.
+    An annotation of K samples gives all its K(K-1)/2 pairs under one `group`; equal ranks or scores are a
+    `tie`, in which `chosen` and `rejected` have no order. All-bad answers and skips give none, and neither do
+    two samples with the same text. A picked best is compared with each of the others; the others are not
+    compared with each other. `margin` is how much better the chosen one is, 0 to 1, for graded pairs; 0
+    otherwise. `annotator` is a number that stays the same when a person is renamed. `choice` is why the task
+    was selected: preference statistics are unbiased on "random" tasks. Pairs graded by criteria also have
+    `criteria`: how much better the chosen one is by each, -1 to 1.
     """
-    for annotation, judgements in judged(Annotation.objects.of(project)):
-        yield from _compared(project, annotation, judgements)
+    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
+        yield from _comparison_rows(project, annotation, judgements)
 
 
-def _compared(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
-    """The comparisons in one answer."""
+def _comparison_rows(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
+    """The comparisons in one annotation."""
     texts = [judgement.sample.text for judgement in judgements]
     verdicts = [judgement.verdict for judgement in judgements]
     for better, worse, tie, margin in project.kind.preferences(verdicts):
@@ -51,13 +51,13 @@ def _compared(project: Project, annotation: Annotation, judgements: list[Judgeme
             "tie": tie,
             "margin": margin,
             "choice": annotation.assignment.task.choice,
-            **_common(annotation),
-            **_by_criterion(project, judgements[better]),
+            **_source_fields(annotation),
+            **_criteria_margins(project, judgements[better]),
         }
 
 
-def _common(annotation: Annotation) -> Row:
-    """What every row of an answer says: where it comes from."""
+def _source_fields(annotation: Annotation) -> Row:
+    """The fields that every row of an annotation has: where it comes from."""
     prompt = annotation.assignment.task.prompt
     return {
         "prompt": prompt.text,
@@ -67,69 +67,69 @@ def _common(annotation: Annotation) -> Row:
     }
 
 
-def _by_criterion(project: Project, chosen: Judgement) -> Row:
-    """How much better than the other of its pair the chosen one is by each criterion, where there are any."""
+def _criteria_margins(project: Project, chosen: Judgement) -> Row:
+    """How much better the chosen sample of a pair is by each criterion, if there are criteria."""
     if project.feedback != Project.FeedbackKind.PAIR or not chosen.criteria:
         return {}
-    return {"criteria": {name: round(grade / MUCH, 6) for name, grade in chosen.criteria.items()}}
+    return {"criteria": {name: round(grade / MAX_GRADE, 6) for name, grade in chosen.criteria.items()}}
 
 
 def ratings(project: Project) -> Iterator[Row]:
-    """The scores in a project's answers, one row for each sample of each answer; none where people rank.
+    """The scores in a score project's annotations, one row for each sample; none for other projects.
 
-    `score`, and each of `criteria` by its name, is scaled from the project's 1 … `scale` to 0 … 1. Answers
-    are those that `comparisons` compares, in the same order, under the same `group`.
+    `score`, and each of `criteria` by its name, is scaled from the project's 1 … `scale` to 0 … 1. The
+    annotations, their order and `group` are those of `comparisons`.
     """
     if project.feedback != Project.FeedbackKind.SCORE:
         return
-    for annotation, judgements in judged(Annotation.objects.of(project)):
-        yield from _rated(project, annotation, judgements)
+    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
+        yield from _rating_rows(project, annotation, judgements)
 
 
-def _rated(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
-    """The ratings in one answer."""
+def _rating_rows(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
+    """The ratings in one annotation."""
     for judgement in judgements:
         assert judgement.score is not None
         yield {
             "completion": judgement.sample.text,
-            "score": project.share_of_scale(judgement.score),
-            "criteria": {name: project.share_of_scale(score) for name, score in judgement.criteria.items()},
+            "score": project.normalised_score(judgement.score),
+            "criteria": {name: project.normalised_score(score) for name, score in judgement.criteria.items()},
             "choice": annotation.assignment.task.choice,
-            **_common(annotation),
+            **_source_fields(annotation),
         }
 
 
 def demonstrations(project: Project) -> Iterator[Row]:
-    """The texts that people wrote where a project asks them to rewrite, in a fixed order, streamed.
+    """The texts that people wrote in a rewrite project, in a fixed order, streamed; none for other projects.
 
     `completion` follows the prompt as samples do, leading space included. All-bad answers and skips give
-    none, as elsewhere; an edit of an answer is its latest revision alone.
+    none; of an edited answer only the latest revision counts.
     """
     if project.feedback != Project.FeedbackKind.REWRITE:
         return
-    for annotation in _written(Annotation.objects.of(project)):
-        yield _demonstrated(annotation)
+    for annotation in _rewrites(Annotation.objects.for_project(project)):
+        yield _demonstration_row(annotation)
 
 
-def _written(annotations: AnnotationQuerySet) -> Iterator[Annotation]:
-    """Those of the annotations that are learned from, with the samples of their tasks."""
+def _rewrites(annotations: AnnotationQuerySet) -> Iterator[Annotation]:
+    """The annotations used for training, with the samples of their tasks."""
     samples = Prefetch("assignment__task__samples", Sample.objects.order_by("pk"))
-    answers = _answers(annotations).select_related("edited").prefetch_related(samples)
+    answers = _training_annotations(annotations).select_related("edited").prefetch_related(samples)
     return iter(answers.iterator(chunk_size=CHUNK))
 
 
-def _demonstrated(annotation: Annotation) -> Row:
-    """What one person wrote, with the prompt that it answers."""
+def _demonstration_row(annotation: Annotation) -> Row:
+    """What one person wrote, with its prompt."""
     task = annotation.assignment.task
     like = [annotation.edited] if annotation.edited and annotation.edited.text.strip() else []
-    join = joint(task.prompt.text, like or task.samples.all())
-    return {"completion": join + annotation.text, **_common(annotation)}
+    join = joining_whitespace(task.prompt.text, like or task.samples.all())
+    return {"completion": join + annotation.text, **_source_fields(annotation)}
 
 
-def joint(prompt: str, samples: Iterable[Sample]) -> str:
-    """The white space with which most of the samples begin: what joins a completion to its prompt.
+def joining_whitespace(prompt: str, samples: Iterable[Sample]) -> str:
+    """The white space between a prompt and a completion: the most common leading white space of the samples.
 
-    Where no sample says, a space, unless the prompt is empty or ends in white space.
+    Without samples, a space, unless the prompt is empty or ends in white space.
     """
     texts = [sample.text for sample in samples if sample.text.strip()]
     if texts:
@@ -137,26 +137,26 @@ def joint(prompt: str, samples: Iterable[Sample]) -> str:
     return " " if prompt and not prompt[-1].isspace() else ""
 
 
-def judged(annotations: AnnotationQuerySet) -> Iterator[tuple[Annotation, list[Judgement]]]:
-    """Those of the annotations that are learned from and that judge, with their judgements, in a fixed order,
-    streamed.
+def annotations_with_judgements(
+    annotations: AnnotationQuerySet,
+) -> Iterator[tuple[Annotation, list[Judgement]]]:
+    """The annotations used for training that have judgements, with them, in a fixed order, streamed.
 
-    All-bad answers and skips judge nothing; gold, training tasks and repeats tell of the annotator, and are
-    left out.
+    All-bad answers and skips have no judgements; gold, training tasks and repeats measure the annotator and
+    are left out.
     """
-    # By id, not in the order shown: that differs from person to person and says nothing. How the samples were
-    # drawn would take long to read.
+    # By id: the order shown is random for each person. Sampling parameters are large and not needed.
     judgements = Judgement.objects.select_related("sample").defer("sample__parameters").order_by("sample_id")
-    answers = _answers(annotations).prefetch_related(Prefetch("judgements", judgements))
+    answers = _training_annotations(annotations).prefetch_related(Prefetch("judgements", judgements))
     for annotation in answers.iterator(chunk_size=CHUNK):
         yield annotation, list(annotation.judgements.all())
 
 
-def _answers(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
-    """Those that are learned from, all-bad ones apart, in a fixed order."""
+def _training_annotations(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
+    """The annotations used for training, without all-bad ones, in a fixed order."""
     return (
-        annotations.counting()
-        .learned_from()
+        annotations.latest_revisions()
+        .used_for_training()
         .filter(all_bad=False)
         .select_related("assignment__task__prompt")
         .order_by("assignment__task_id", "assignment__annotator_id")
@@ -168,12 +168,11 @@ def json_line(row: Row) -> bytes:
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-def freeze(project: Project) -> PreferenceSnapshot:
-    """The project's comparisons, ratings and demonstrations as they are now, kept for good, and from which
-    answers they come.
+def create_snapshot(project: Project) -> PreferenceSnapshot:
+    """Freeze the project's comparisons, ratings and demonstrations, with the annotations they come from.
 
-    The same answers give the same snapshot again. All of one moment: each answer is read once, from one
-    query, and no answer is deleted meanwhile.
+    The same annotations give the same snapshot. It is consistent: each annotation is read once, in one
+    query, and none can be deleted in the meantime.
     """
     digest = hashlib.sha256()
     counts = {"count": 0, "rating_count": 0, "demonstration_count": 0}
@@ -181,21 +180,21 @@ def freeze(project: Project) -> PreferenceSnapshot:
     packed = io.BytesIO()
     with (
         transaction.atomic(),
-        tempfile.SpooledTemporaryFile(IN_MEMORY) as later,
+        tempfile.SpooledTemporaryFile(MAX_BYTES_IN_MEMORY) as later,
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
     ):
-        lock_answers(project)
-        for annotation, compared, others in _said(project):
+        lock_annotations(project)
+        for annotation, compared, others in _snapshot_rows(project):
             if compared or others:
                 sources.append(annotation.pk)
             for row in compared:
                 line = json_line(row)
                 digest.update(line)
                 file.write(line)
-            # Behind all comparisons: first the one, then the other, and no project has both of the others.
+            # Written after all comparisons; no project has both ratings and demonstrations.
             later.writelines(map(json_line, others))
             counts["count"] += len(compared)
-            counts[_other_count(project)] += len(others)
+            counts[_other_count_field(project)] += len(others)
         later.seek(0)
         for line in later:
             digest.update(line)
@@ -210,23 +209,23 @@ def freeze(project: Project) -> PreferenceSnapshot:
     return snapshot
 
 
-def lock_answers(project: Project) -> None:
-    """Let nobody else freeze the project's answers, or delete some, until the caller's transaction ends."""
+def lock_annotations(project: Project) -> None:
+    """Block snapshots and deletions of the project's annotations until the caller's transaction ends."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
 
 
-def _other_count(project: Project) -> str:
-    """The count of what a project has beside comparisons."""
+def _other_count_field(project: Project) -> str:
+    """The snapshot field that counts what a project has besides comparisons."""
     return "demonstration_count" if project.feedback == Project.FeedbackKind.REWRITE else "rating_count"
 
 
-def _said(project: Project) -> Iterator[tuple[Annotation, list[Row], list[Row]]]:
-    """Each answer with its comparisons, and with its ratings or its demonstration."""
+def _snapshot_rows(project: Project) -> Iterator[tuple[Annotation, list[Row], list[Row]]]:
+    """Each annotation with its comparisons, and with its ratings or its demonstration."""
     if project.feedback == Project.FeedbackKind.REWRITE:
-        for annotation in _written(Annotation.objects.of(project)):
-            yield annotation, [], [_demonstrated(annotation)]
+        for annotation in _rewrites(Annotation.objects.for_project(project)):
+            yield annotation, [], [_demonstration_row(annotation)]
         return
     rates = project.feedback == Project.FeedbackKind.SCORE
-    for annotation, judgements in judged(Annotation.objects.of(project)):
-        rated = list(_rated(project, annotation, judgements)) if rates else []
-        yield annotation, list(_compared(project, annotation, judgements)), rated
+    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
+        rated = list(_rating_rows(project, annotation, judgements)) if rates else []
+        yield annotation, list(_comparison_rows(project, annotation, judgements)), rated

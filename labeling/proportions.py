@@ -1,23 +1,22 @@
-"""Shares of counted things, with how sure one can be of them."""
+"""Proportions with confidence intervals."""
 
 import math
 from dataclasses import dataclass
 
-Z = 1.959964
-"""Of the normal distribution, 95 % lies within so many standard deviations."""
+Z95 = 1.959964
+"""The two-sided 95 % quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """`count` of `of` things, which must be at least one; all shares are from 0 to 1. A thing may count in
-    part."""
+class Proportion:
+    """`count` of `n` things, as a proportion from 0 to 1. `n` is at least 1; `count` may be fractional."""
 
     count: float
-    of: int
+    n: int
 
     @property
-    def share(self) -> float:
-        return self.count / self.of
+    def value(self) -> float:
+        return self.count / self.n
 
     @property
     def low(self) -> float:
@@ -31,7 +30,7 @@ class Share:
 
     @property
     def percent(self) -> int:
-        return round(100 * self.share)
+        return round(100 * self.value)
 
     @property
     def low_percent(self) -> int:
@@ -41,19 +40,19 @@ class Share:
     def high_percent(self) -> int:
         return round(100 * self.high)
 
-    def interval(self, z: float = Z) -> tuple[float, float]:
-        """Wilson's score interval (Wilson 1927): it stays between 0 and 1, and is honest for few."""
-        n, p = self.of, self.share
+    def interval(self, z: float = Z95) -> tuple[float, float]:
+        """Wilson's score interval (Wilson 1927): within 0 and 1, and reliable for small n."""
+        n, p = self.n, self.value
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z * math.sqrt(max(0.0, p * (1 - p)) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         return max(0.0, centre - half), min(1.0, centre + half)
 
-    def above(self, other: "Share", z: float = Z) -> tuple[float, float]:
-        """The interval of how far this share is above another, of other things (Newcombe 1998, method 10)."""
+    def difference_interval(self, other: "Proportion", z: float = Z95) -> tuple[float, float]:
+        """The interval of this proportion minus an independent one (Newcombe 1998, method 10)."""
         low, high = self.interval(z)
         other_low, other_high = other.interval(z)
-        apart = self.share - other.share
+        difference = self.value - other.value
         return (
-            apart - math.hypot(self.share - low, other_high - other.share),
-            apart + math.hypot(high - self.share, other.share - other_low),
+            difference - math.hypot(self.value - low, other_high - other.value),
+            difference + math.hypot(high - self.value, other.value - other_low),
         )

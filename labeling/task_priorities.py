@@ -1,4 +1,4 @@
-"""The order in which waiting tasks are given out, once somebody has said how much each would teach."""
+"""Priorities of waiting tasks by their acquisition scores."""
 
 import math
 from collections.abc import Sequence
@@ -9,56 +9,56 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from labeling.models import Assignment, Cursor, Project, Prompt, Task
 
-FIRST, LAST = 1, 32_000
-"""Priorities of ordered tasks. What is opened later has 0, and comes before them until it is ordered too."""
+FIRST_PRIORITY, LAST_PRIORITY = 1, 32_000
+"""Priorities of prioritised tasks. New tasks have 0 and come before them until they are prioritised too."""
 
 
-class Placed(NamedTuple):
-    """A task at its place in an order: why it stands there, and how useful it is if that is why."""
+class PrioritisedTask(NamedTuple):
+    """A task in its new order: why it was chosen, and its acquisition score, if that is why."""
 
     task: int  # its id
     choice: Task.Choice
-    usefulness: float | None
+    usefulness: float | None  # the acquisition score
 
 
-def orderable(project: Project) -> QuerySet[Task]:
-    """The tasks that may be given another place: ordinary ones of training prompts that nobody has begun.
+def prioritisable_tasks(project: Project) -> QuerySet[Task]:
+    """The tasks that may get a new priority: ordinary tasks of training prompts that nobody has begun.
 
-    What has a priority below 0 was put ahead for a reason of its own, as blind tasks are, and stays there.
+    Tasks with a priority below 0, such as blind tasks, were put first on purpose and stay there.
     """
     begun = Assignment.objects.filter(task=OuterRef("pk"))
     waiting = Task.objects.waiting().filter(project=project, open=F("need"), priority__gte=0)
     return waiting.filter(~Exists(begun), prompt__split=Prompt.Split.TRAIN)
 
 
-def order_tasks(project: Project, order: Sequence[Placed]) -> int:
-    """Give the project's tasks these places in the queue, and keep why; returns how many were moved.
+def set_task_priorities(project: Project, order: Sequence[PrioritisedTask]) -> int:
+    """Set the project's task priorities to this order, with the reasons; returns how many tasks were moved.
 
-    The queue goes by priority, then by id: each task has a priority of its own, up to 32,000 of them; beyond
-    that, neighbours share one. What somebody has begun in the meantime keeps its place.
+    The queue is sorted by priority, then by id. Up to 32,000 tasks each have a priority of their own; beyond
+    that, neighbours share one. Tasks begun in the meantime keep their priority.
     """
-    block = max(1, math.ceil(len(order) / (LAST - FIRST + 1)))
+    block = max(1, math.ceil(len(order) / (LAST_PRIORITY - FIRST_PRIORITY + 1)))
     with transaction.atomic():
-        # Two orders at once would wait for each other's tasks crosswise.
+        # Locked: two concurrent runs could deadlock on each other's tasks.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         with connection.cursor() as cursor:
             cursor.execute(
-                ORDER,
+                SET_PRIORITIES,
                 {
                     "project": project.pk,
                     "tasks": [each.task for each in order],
-                    "priorities": [FIRST + place // block for place in range(len(order))],
+                    "priorities": [FIRST_PRIORITY + place // block for place in range(len(order))],
                     "choices": [each.choice.value for each in order],
                     "usefulness": [each.usefulness for each in order],
                 },
             )
             moved = int(cursor.rowcount)
-        Cursor.objects.rewind(project, priority=FIRST - 1)
+        Cursor.objects.rewind(project, priority=FIRST_PRIORITY - 1)
     return moved
 
 
-# Whether nobody has begun a task is asked of its row as well: a claim that comes first has changed it.
-ORDER = """
+# `open = need` is checked on the row itself: a concurrent claim has changed it.
+SET_PRIORITIES = """
 UPDATE labeling_task AS task
 SET priority = placed.priority, choice = placed.choice, usefulness = placed.usefulness
 FROM unnest(

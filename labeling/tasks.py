@@ -1,4 +1,4 @@
-"""Opening tasks: completions become samples, and the samples of one prompt a task."""
+"""Creating tasks: completions are stored as samples, and the samples of one prompt become a task."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +18,16 @@ def create_tasks(
     need: int | None = None,
     priority: int = 0,
 ) -> list[Task]:
-    """Store each prompt's completions as samples of `generator` and open one task for each prompt.
+    """Store each prompt's completions as samples of `generator` and create one task for each prompt.
 
-    `parameters` say how all of them were sampled; `need` is how many people answer each task (the
-    project's number by default). Everything is stored, or nothing. ValueError: a prompt of another
-    project, or a number of samples that the project's kind of feedback cannot take.
+    `parameters` are the sampling parameters of all of them; `need` is the number of annotations per task (by
+    default the project's). All or nothing is stored. ValueError: a prompt of another project, or a number of
+    samples that the project's kind of feedback does not take.
     """
-    written = [(prompt, [(generator, text) for text in texts]) for prompt, texts in completions.items()]
-    return open_tasks(project=project, written=written, parameters=parameters, need=need, priority=priority)
+    samples = [(prompt, [(generator, text) for text in texts]) for prompt, texts in completions.items()]
+    return create_tasks_from_samples(
+        project=project, samples_by_prompt=samples, parameters=parameters, need=need, priority=priority
+    )
 
 
 def create_blind_tasks(
@@ -36,33 +38,35 @@ def create_blind_tasks(
     need: int | None = None,
     priority: int = 0,
 ) -> list[Task]:
-    """Open one task for each prompt with one sample of each of several generators; else as `create_tasks`.
+    """Create one task for each prompt with one sample of each of several generators; else as `create_tasks`.
 
-    To annotators they look like any other task: samples come in an order drawn for each person, with no word
-    on who wrote what. They are stored in random order too, so that not even their numbers could tell.
+    To annotators they look like any other task: samples are shown in a random order for each person, without
+    their generators. They are stored in random order too, so that their ids give nothing away.
     """
     shuffled = []
     for prompt, texts in completions:
-        written = list(texts.items())
-        random.shuffle(written)
-        shuffled.append((prompt, written))
-    return open_tasks(project=project, written=shuffled, parameters=parameters, need=need, priority=priority)
+        samples = list(texts.items())
+        random.shuffle(samples)
+        shuffled.append((prompt, samples))
+    return create_tasks_from_samples(
+        project=project, samples_by_prompt=shuffled, parameters=parameters, need=need, priority=priority
+    )
 
 
-def open_tasks(
+def create_tasks_from_samples(
     *,
     project: Project,
-    written: Sequence[tuple[Prompt, Sequence[tuple[Generator, str]]]],
+    samples_by_prompt: Sequence[tuple[Prompt, Sequence[tuple[Generator, str]]]],
     parameters: Mapping[str, Any] | None = None,
     need: int | None = None,
     priority: int = 0,
 ) -> list[Task]:
-    """Open a task for each prompt with the samples that generators wrote for it, in the order given; else as
+    """Create a task for each prompt with (generator, text) pairs as its samples, in the order given; else as
     `create_tasks`."""
-    fewest, most = project.kind.fewest_samples, project.kind.most_samples
-    for prompt, texts in written:
+    fewest, most = project.kind.min_samples, project.kind.max_samples
+    for prompt, texts in samples_by_prompt:
         if prompt.project_id != project.pk:
-            raise ValueError(f"prompt {prompt.pk} belongs to another project than {project.slug!r}.")
+            raise ValueError(f"prompt {prompt.pk} does not belong to the project {project.slug!r}.")
         if not fewest <= len(texts) <= most:
             raise ValueError(
                 f"prompt {prompt.pk} has {len(texts)} samples, but a task of {project.slug!r} "
@@ -70,12 +74,12 @@ def open_tasks(
             )
     need = project.annotations_per_task if need is None else need
     if need < 1:
-        raise ValueError(f"need: {need} people cannot answer a task; at least 1 is wanted.")
+        raise ValueError(f"need: {need} annotations per task; it must be at least 1.")
     with transaction.atomic():
         samples = Sample.objects.bulk_create(
             (
                 Sample(prompt=prompt, generator=generator, text=text, parameters=dict(parameters or {}))
-                for prompt, texts in written
+                for prompt, texts in samples_by_prompt
                 for generator, text in texts
             ),
             batch_size=1000,
@@ -83,7 +87,7 @@ def open_tasks(
         tasks = Task.objects.bulk_create(
             (
                 Task(project=project, prompt=prompt, priority=priority, need=need, open=need)
-                for prompt, _ in written
+                for prompt, _ in samples_by_prompt
             ),
             batch_size=1000,
         )
@@ -91,7 +95,7 @@ def open_tasks(
         TaskSample.objects.bulk_create(
             (
                 TaskSample(task=task, sample=next(unplaced), position=position)
-                for task, (_, texts) in zip(tasks, written, strict=True)
+                for task, (_, texts) in zip(tasks, samples_by_prompt, strict=True)
                 for position in range(1, len(texts) + 1)
             ),
             batch_size=1000,

@@ -30,7 +30,7 @@ from labeling.models import (
     Sample,
 )
 from labeling.people import invitations
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.labeling.objects import claimed, make_project, make_tasks
 from tests.permission_table import (
     ACTIONS,
@@ -86,14 +86,14 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     answered = claimed(owner, project)
     annotation = queue.submit(answered, Answer(ranks=(1, 2, 3)), client_key="k")
     held = claimed(owner, project)
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     slug = project.slug
     version = make_version(f"{slug}-1", kind=Run.Kind.FINETUNE, project=project, snapshot=snapshot)
     ModelVersion.objects.filter(pk=version.pk).update(stage=ModelVersion.Stage.PRODUCTION)
     candidate = make_version(f"{slug}-2", kind=Run.Kind.FINETUNE, project=project, policy=version)
     gate = Gate.objects.create(project=project, candidate=candidate, against=version, max_prompts=100)
     run = Run.objects.create(kind=Run.Kind.SAMPLE, project=project, policy=version)
-    gold = control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+    gold = control_tasks.create_gold_task(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     last_word = Adjudication.objects.create(task=answered.task, assignment=answered)
     invitation, _ = invitations.invite(name="Ben", projects=[project], by=boss)
     prompt = Prompt.objects.filter(project=project).earliest("pk")

@@ -11,8 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from labeling.access import may
-from labeling.admin.base import OfProjects, OwnProjects
+from labeling.admin.base import ProjectScopedAdmin, VisibleProjectsFilter
 from training import runs
 from training.models import ModelVersion, Run
 from training.reports.number_format import format_number
@@ -23,7 +22,7 @@ MAX_SHOWN_REFUSALS = 5
 KEY_METRICS = ("perplexity", "gold_accuracy", "accuracy", "reward_after", "kl")
 
 
-class RedirectToPageAdmin(OfProjects):
+class RedirectToPageAdmin(ProjectScopedAdmin):
     """An admin whose rows have their own pages on the site: a row's link redirects there."""
 
     def change_view(
@@ -42,12 +41,12 @@ class RedirectToPageAdmin(OfProjects):
 @admin.register(Run)
 class RunAdmin(RedirectToPageAdmin):
     list_display = ["__str__", "shown_status", "project", "policy", "version", "owner", "created_at"]
-    list_filter = ["status", "kind", ("project", OwnProjects)]
+    list_filter = ["status", "kind", ("project", VisibleProjectsFilter)]
     search_fields = ["parameters__name", "error"]
     list_select_related = ["project", "policy", "version", "owner"]
     actions = ["cancel", "resume"]
 
-    def seen_by(self, user: User) -> Q:
+    def visible_rows(self, user: User) -> Q:
         return Q(pk__in=Run.objects.visible_to(user).values("pk"))
 
     @admin.display(description="status", ordering="status")
@@ -65,7 +64,7 @@ class RunAdmin(RedirectToPageAdmin):
     def changeable(self, request: HttpRequest, queryset: QuerySet[Run]) -> list[Run]:
         """The runs of the queryset that the user may change."""
         rows = queryset.select_related("project")
-        return [run for run in rows if may(request.user, "training.change_run", run.project)]
+        return [run for run in rows if request.user.has_perm("training.change_run", run.project)]
 
     @admin.action(description="Cancel the selected runs", permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
@@ -124,7 +123,7 @@ class ModelVersionAdmin(RedirectToPageAdmin):
     search_fields = ["name"]
     list_select_related = ["parent", "run"]
 
-    def seen_by(self, user: User) -> Q:
+    def visible_rows(self, user: User) -> Q:
         return Q(pk__in=ModelVersion.objects.visible_to(user).values("pk"))
 
     def has_change_permission(self, request: HttpRequest, obj: ModelVersion | None = None) -> bool:  # noqa: ARG002

@@ -293,7 +293,13 @@ def count_answers(project: Project | None) -> int:
     """The number of answers of a project that can be used for training."""
     if project is None:
         return 0
-    return Annotation.objects.of(project).counting().learned_from().filter(all_bad=False).count()
+    return (
+        Annotation.objects.for_project(project)
+        .latest_revisions()
+        .used_for_training()
+        .filter(all_bad=False)
+        .count()
+    )
 
 
 def count_comparisons(project: Project | None, options: Mapping[str, Any]) -> float:

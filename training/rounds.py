@@ -15,7 +15,7 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labeling.models import Project
-from labeling.project_counts import count_to_learn_from
+from labeling.project_counts import count_training_data
 from training import runs
 from training.forms.base import RunForm
 from training.forms.error_messages import page_message
@@ -46,7 +46,7 @@ def begin(project: Project, *, by: User | None = None, is_automatic: bool = Fals
             project=project,
             number=number,
             is_automatic=is_automatic,
-            comparisons=count_to_learn_from([project])[project.pk],
+            comparisons=count_training_data([project])[project.pk],
             train_reward=runs.start(form, owner=by),
             started_by=by,
         )
@@ -66,7 +66,7 @@ def _checked_form(project: Project, *, by: User | None = None) -> RunForm:
     current = project.rounds.filter(outcome=Round.Outcome.IN_PROGRESS).first()
     if current is not None:
         raise CannotBegin(f"Round {current.number} is in progress: wait for its end, or stop it first.")
-    if not project.kind.compares:
+    if not project.kind.is_comparative:
         raise CannotBegin(
             "People rewrite in this project, so there are no comparisons: start a supervised fine-tune "
             "instead."
@@ -245,7 +245,7 @@ def count_new_comparisons(project: Project, *, since: datetime | None = None) ->
     `since`: count only answers given later.
     """
     known = last_snapshots([project], Run.Kind.TRAIN_REWARD).values()
-    return count_to_learn_from([project], beyond=known, since=since)[project.pk]
+    return count_training_data([project], beyond=known, since=since)[project.pk]
 
 
 def last_snapshots(projects: Iterable[Project], kind: Run.Kind) -> dict[int, int]:

@@ -1,7 +1,7 @@
-"""Django's admin for the labelling side: look projects up, read what people answered.
+"""Django admin of the labelling side.
 
-What is append-only is only shown. Foreign keys of samples and tasks are links and searches, never
-drop-downs of everything. Prompts, samples and people come in on the site's own pages.
+Append-only tables are read-only. Foreign keys to samples and tasks are links and searches, never drop-downs
+of all rows. Prompts, samples and people are added on the site's own pages.
 """
 
 from labeling.admin import annotations, people, projects, tasks

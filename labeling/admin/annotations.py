@@ -1,16 +1,16 @@
-"""Answers, the last words on them, and what was frozen for training."""
+"""Admin of annotations, adjudications and preference snapshots."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown
+from labeling.admin.base import ProjectScopedAdmin, ReadOnlyAdmin, ReadOnlyInline, VisibleProjectsFilter
 from labeling.models import Adjudication, Annotation, Judgement, PreferenceSnapshot
 
 
-class JudgementInline(Shown, admin.TabularInline):
-    """The ranks, scores or grades of an answer."""
+class JudgementInline(ReadOnlyInline, admin.TabularInline):
+    """The judgements of an annotation."""
 
     model = Judgement
     fields = ["sample", "rank", "score", "grade", "criteria"]
@@ -18,8 +18,8 @@ class JudgementInline(Shown, admin.TabularInline):
 
 
 @admin.register(Annotation)
-class AnnotationAdmin(ReadOnly, OfProjects):
-    """Answers, as they were given."""
+class AnnotationAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Annotations."""
 
     project_path = "assignment__project"
 
@@ -34,16 +34,16 @@ class AnnotationAdmin(ReadOnly, OfProjects):
         "comment",
         "created",
     ]
-    list_filter = [("assignment__project", OwnProjects), "all_bad", "flagged", "created"]
+    list_filter = [("assignment__project", VisibleProjectsFilter), "all_bad", "flagged", "created"]
     list_select_related = ["assignment__project", "assignment__annotator", "assignment__task__prompt"]
     search_fields = ["comment", "assignment__annotator__username"]
     exclude = ["text"]
-    readonly_fields = ["written"]
+    readonly_fields = ["text_display"]
     inlines = [JudgementInline]
 
     @admin.display(description="Text")
-    def written(self, annotation: Annotation) -> str:
-        """What was written where the project asks people to rewrite, with its indents."""
+    def text_display(self, annotation: Annotation) -> str:
+        """The text of a rewrite, with its white space."""
         return format_html('<pre dir="auto">{}</pre>', annotation.text) if annotation.text else "–"
 
     @admin.display(ordering="assignment__project")
@@ -58,18 +58,18 @@ class AnnotationAdmin(ReadOnly, OfProjects):
 
     @admin.display(ordering="assignment__annotator__username")
     def annotator(self, annotation: Annotation) -> str:
-        """Who answered."""
+        """The annotator."""
         return annotation.assignment.annotator.get_username()
 
 
 @admin.register(Adjudication)
-class AdjudicationAdmin(ReadOnly, OfProjects):
-    """Last words on tasks about which people disagreed."""
+class AdjudicationAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Final decisions on tasks with low agreement."""
 
     project_path = "task__project"
 
     list_display = ["task", "project", "annotator", "note", "created"]
-    list_filter = [("task__project", OwnProjects), "created"]
+    list_filter = [("task__project", VisibleProjectsFilter), "created"]
     list_select_related = ["task__project", "assignment__annotator"]
     search_fields = ["note", "assignment__annotator__username"]
 
@@ -80,14 +80,14 @@ class AdjudicationAdmin(ReadOnly, OfProjects):
 
     @admin.display(ordering="assignment__annotator__username")
     def annotator(self, adjudication: Adjudication) -> str:
-        """Whose answer counts."""
-        counting = adjudication.assignment
-        return counting.annotator.get_username() if counting else "all count"
+        """The annotator of the final answer."""
+        final = adjudication.assignment
+        return final.annotator.get_username() if final else "all count"
 
 
 @admin.register(PreferenceSnapshot)
-class PreferenceSnapshotAdmin(ReadOnly, OfProjects):
-    """Frozen comparisons, with the first few to read."""
+class PreferenceSnapshotAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Preference snapshots, with their first rows."""
 
     list_display = [
         "__str__",
@@ -98,7 +98,7 @@ class PreferenceSnapshotAdmin(ReadOnly, OfProjects):
         "withdrawn",
         "created",
     ]
-    list_filter = [("project", OwnProjects)]
+    list_filter = [("project", VisibleProjectsFilter)]
     list_select_related = ["project"]
     search_fields = ["hash"]
     fields = [
@@ -120,6 +120,6 @@ class PreferenceSnapshotAdmin(ReadOnly, OfProjects):
 
     @admin.display
     def first_lines(self, snapshot: PreferenceSnapshot) -> str:
-        """What the rows look like."""
+        """The first rows."""
         lines = snapshot.json_lines().decode().split("\n")[:5]
         return format_html("<pre>{}</pre>", "\n".join(lines))

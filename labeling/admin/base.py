@@ -1,4 +1,4 @@
-"""What the tables of the admin share: whose rows are shown, and what nobody writes by hand."""
+"""Base classes of the admin: permissions by project, and read-only tables."""
 
 from typing import Any
 
@@ -10,32 +10,32 @@ from django.db.models.functions import Coalesce
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
-from labeling.access import may, may_somewhere
+from labeling.access import has_perm_in_any_project
 from labeling.models import Project
 
 
-def counted(rows: QuerySet[Any], group: str) -> Coalesce:
+def count_subquery(rows: QuerySet[Any], group: str) -> Coalesce:
     """A subquery that counts the rows of one group."""
-    counted = rows.order_by().values(group).annotate(rows=Count("pk")).values("rows")
-    return Coalesce(Subquery(counted), 0)
+    count_subquery = rows.order_by().values(group).annotate(rows=Count("pk")).values("rows")
+    return Coalesce(Subquery(count_subquery), 0)
 
 
-class OfProjects(admin.ModelAdmin):
-    """A table whose rows belong to projects: people see and change those of projects in which they may."""
+class ProjectScopedAdmin(admin.ModelAdmin):
+    """A table whose rows belong to projects, with permissions checked in each row's project."""
 
     project_path = "project"
-    """From a row to its project, as lookups are written; "pk" in the table of projects itself."""
+    """The lookup from a row to its project; "pk" for projects themselves."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """The rows of projects in which the person may look at this table."""
+        """The rows that the user may view."""
         rows = super().get_queryset(request)
         if request.user.is_superuser:
             return rows
-        return rows.filter(self.seen_by(request.user))  # type: ignore[arg-type]  # signed in, or no admin
+        return rows.filter(self.visible_rows(request.user))  # type: ignore[arg-type]  # signed in, or no admin
 
-    def seen_by(self, user: User) -> Q:
-        """Which rows the person may look at."""
-        allowed = Project.objects.allowed(user, self.right("view"))
+    def visible_rows(self, user: User) -> Q:
+        """A filter for the rows that a user may view."""
+        allowed = Project.objects.allowed(user, self.permission("view"))
         return Q(**{f"{self.project_path}__in": allowed.values("pk")})
 
     def project_of(self, row: Any) -> Project | None:
@@ -46,48 +46,48 @@ class OfProjects(admin.ModelAdmin):
         project: Project | None = found
         return project if project and project.pk else None
 
-    def right(self, action: str) -> str:
-        """The right to view, add, change or delete rows of this table."""
+    def permission(self, action: str) -> str:
+        """The permission to view, add, change or delete rows of this table."""
         return f"{self.opts.app_label}.{get_permission_codename(action, self.opts)}"
 
-    def _may(self, request: HttpRequest, action: str, row: Any = None) -> bool:
+    def _has_perm(self, request: HttpRequest, action: str, row: Any = None) -> bool:
         if row is None:
-            return may_somewhere(request.user, self.right(action))
-        return may(request.user, self.right(action), self.project_of(row))
+            return has_perm_in_any_project(request.user, self.permission(action))
+        return request.user.has_perm(self.permission(action), self.project_of(row))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Whether the table stands in the list of tables."""
+        """Whether the table is listed."""
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """With the right in its project; to see the table at all, in one project at least."""
-        return self._may(request, "view", obj)
+        """With the permission in the row's project; for the table, in at least one project."""
+        return self._has_perm(request, "view", obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """With the right in one project at least: the form offers no other."""
-        return self._may(request, "add")
+        """With the permission in at least one project: the form offers only those."""
+        return self._has_perm(request, "add")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """With the right in its project."""
-        return self._may(request, "change", obj)
+        """With the permission in the row's project."""
+        return self._has_perm(request, "change", obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """With the right in its project."""
-        return self._may(request, "delete", obj)
+        """With the permission in the row's project."""
+        return self._has_perm(request, "delete", obj)
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField | None:
-        """Projects are offered where the person may add rows to them."""
+        """Offer only projects to which the user may add rows."""
         if db_field.remote_field.model is Project:
-            kwargs["queryset"] = Project.objects.allowed(request.user, self.right("add"))
+            kwargs["queryset"] = Project.objects.allowed(request.user, self.permission("add"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
-class OfManyProjects(OfProjects):
-    """A table whose rows belong to several projects or to none: what `seen_by` lists can be looked at.
+class MultiProjectAdmin(ProjectScopedAdmin):
+    """A table whose rows belong to several projects or to none; `visible_rows` can be viewed.
 
-    To add or to change one takes the right on the whole site.
+    Adding and changing rows needs the permission on the whole site.
     """
 
     def project_of(self, row: Any) -> None:  # noqa: ARG002
@@ -96,46 +96,46 @@ class OfManyProjects(OfProjects):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """On the whole site."""
-        return request.user.has_perm(self.right("add"))
+        return request.user.has_perm(self.permission("add"))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever finds it in the list."""
+        """If the row is in the user's list."""
         if obj is None:
             return super().has_view_permission(request)
         return self.get_queryset(request).filter(pk=obj.pk).exists()
 
 
-class OwnProjects(admin.RelatedFieldListFilter):
-    """A filter by project that names none of others."""
+class VisibleProjectsFilter(admin.RelatedFieldListFilter):
+    """A filter by project that lists only projects the user may view."""
 
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin
     ) -> list[tuple[str, Any]]:
-        """Those whose rows the person sees."""
-        assert isinstance(model_admin, OfProjects)
-        allowed = Project.objects.allowed(request.user, model_admin.right("view"))
+        """Projects whose rows the user may view."""
+        assert isinstance(model_admin, ProjectScopedAdmin)
+        allowed = Project.objects.allowed(request.user, model_admin.permission("view"))
         return list(field.get_choices(include_blank=False, limit_choices_to={"pk__in": allowed.values("pk")}))
 
 
-class ReadOnly:
-    """For tables that only the site itself writes."""
+class ReadOnlyAdmin:
+    """For tables that are written only by the site itself."""
 
     def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         """Nobody adds by hand."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Nobody changes what was said."""
+        """Nobody changes rows."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Nobody deletes a single row; a project is deleted as a whole."""
+        """Nobody deletes single rows; a project is deleted as a whole."""
         return False
 
 
-class Shown(ReadOnly):
-    """For the rows that stand on the page of another one: who sees that sees them."""
+class ReadOnlyInline(ReadOnlyAdmin):
+    """For inlines: whoever may view the parent may view its rows."""
 
     def has_view_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """The page of the row they belong to has asked."""
+        """The parent has checked."""
         return True

@@ -1,16 +1,16 @@
-"""Invitations: made, withdrawn and accepted on the site's own pages."""
+"""Admin of invitations, which are created, withdrawn and accepted on the site's own pages."""
 
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from labeling.admin.base import OfManyProjects, ReadOnly
+from labeling.admin.base import MultiProjectAdmin, ReadOnlyAdmin
 from labeling.models import Invitation
 
 
 @admin.register(Invitation)
-class InvitationAdmin(ReadOnly, OfManyProjects):
-    """Who was asked to come. Their links are nowhere: only digests of the secrets are kept."""
+class InvitationAdmin(ReadOnlyAdmin, MultiProjectAdmin):
+    """Invitations, without their links: only digests of the secrets are stored."""
 
     list_display = [
         "name",
@@ -39,6 +39,6 @@ class InvitationAdmin(ReadOnly, OfManyProjects):
         "withdrawn",
     ]
 
-    def seen_by(self, user: User) -> Q:
-        """Those that the person may withdraw."""
+    def visible_rows(self, user: User) -> Q:
+        """Invitations that the user may withdraw."""
         return Q(pk__in=Invitation.objects.visible_to(user).values("pk"))

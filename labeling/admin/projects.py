@@ -1,4 +1,4 @@
-"""Projects, their prompts, and what generators wrote."""
+"""Admin of projects, prompts, generators and samples."""
 
 from typing import Any
 
@@ -8,26 +8,33 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from labeling.admin.base import OfManyProjects, OfProjects, OwnProjects, ReadOnly, Shown, counted
+from labeling.admin.base import (
+    MultiProjectAdmin,
+    ProjectScopedAdmin,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    VisibleProjectsFilter,
+    count_subquery,
+)
 from labeling.forms import ProjectForm
 from labeling.models import Assignment, Generator, Guidelines, Project, Prompt, Sample, Task
-from labeling.people.memberships import may_open
+from labeling.people.memberships import can_open_project
 
 
-class GuidelinesInline(Shown, admin.TabularInline):
-    """The versions so far."""
+class GuidelinesInline(ReadOnlyInline, admin.TabularInline):
+    """The versions of the guidelines."""
 
     model = Guidelines
     fields = ["version", "text", "author", "created"]
     readonly_fields = ["version", "text", "author", "created"]
-    verbose_name_plural = "earlier and present guidelines"
+    verbose_name_plural = "versions of the guidelines"
     classes = ["collapse"]
     extra = 0
 
 
 @admin.register(Project)
-class ProjectAdmin(OfProjects):
-    """Projects, with their guidelines; prompts, samples and people are brought in on the set-up page."""
+class ProjectAdmin(ProjectScopedAdmin):
+    """Projects with their guidelines; prompts, samples and people are added on the setup page."""
 
     project_path = "pk"
     form = ProjectForm
@@ -39,20 +46,20 @@ class ProjectAdmin(OfProjects):
         "answered",
         "everybody",
         "is_active",
-        "set_up",
+        "setup_link",
     ]
     list_filter = ["feedback", "is_active", "everybody", "text_format"]
     search_fields = ["name", "slug"]
     inlines = [GuidelinesInline]
-    readonly_fields = ["slug", "set_up", "shown_members"]
+    readonly_fields = ["slug", "setup_link", "member_list"]
     fieldsets = [
-        (None, {"fields": ["name", "slug", "set_up", "is_active"]}),
-        ("What is asked", {"fields": ["feedback", "scale", "criteria", "guidelines_text"]}),
+        (None, {"fields": ["name", "slug", "setup_link", "is_active"]}),
+        ("Feedback", {"fields": ["feedback", "scale", "criteria", "guidelines_text"]}),
         (
-            "How it is asked",
+            "Tasks",
             {"fields": ["samples_per_task", "text_format", "annotations_per_task", "lease_minutes"]},
         ),
-        ("Who is asked", {"fields": ["everybody", "shown_members"]}),
+        ("People", {"fields": ["everybody", "member_list"]}),
         (
             "Quality",
             {
@@ -69,66 +76,68 @@ class ProjectAdmin(OfProjects):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
-        """With the figures of the list."""
+        """With the counts of the list."""
         projects: QuerySet[Project] = super().get_queryset(request)
         # Subqueries: joined, the three counts would multiply.
         return projects.annotate(
-            prompts_here=counted(Prompt.objects.filter(project=OuterRef("pk")), "project"),
-            waiting_here=counted(Task.objects.waiting().filter(project=OuterRef("pk")), "project"),
-            answered_here=counted(Assignment.objects.submitted().filter(project=OuterRef("pk")), "project"),
+            prompts_here=count_subquery(Prompt.objects.filter(project=OuterRef("pk")), "project"),
+            waiting_here=count_subquery(Task.objects.waiting().filter(project=OuterRef("pk")), "project"),
+            answered_here=count_subquery(
+                Assignment.objects.submitted().filter(project=OuterRef("pk")), "project"
+            ),
         )
 
     @admin.display(description="Prompts", ordering="prompts_here")
     def prompt_count(self, project: Any) -> str:
-        """How many prompts there are; none is worth a word."""
+        """The number of prompts."""
         return str(project.prompts_here) if project.prompts_here else "none yet"
 
     @admin.display(description="Tasks waiting", ordering="waiting_here")
     def waiting(self, project: Any) -> int:
-        """Tasks with places nobody holds."""
+        """Tasks with open slots."""
         return int(project.waiting_here)
 
     @admin.display(description="Answers", ordering="answered_here")
     def answered(self, project: Any) -> int:
-        """Answers so far."""
+        """Submitted answers."""
         return int(project.answered_here)
 
-    @admin.display(description="Set-up page")
-    def set_up(self, project: Project) -> str:
-        """Where prompts, samples and people come in."""
+    @admin.display(description="Setup page")
+    def setup_link(self, project: Project) -> str:
+        """A link to the setup page."""
         if not project.pk:
             return "after saving"
         return format_html('<a href="{}">Set up</a>', reverse("labeling:setup", args=[project.slug]))
 
     @admin.display(description="Members")
-    def shown_members(self, project: Project) -> str:
-        """Who has which part; they are chosen on the set-up page."""
+    def member_list(self, project: Project) -> str:
+        """Members and their roles, which are set on the setup page."""
         if not project.pk:
-            return "chosen on the set-up page"
-        parts = project.memberships.select_related("person")
-        rows = ((part.person, part.get_role_display().lower()) for part in parts)
+            return "chosen on the setup page"
+        memberships = project.memberships.select_related("person")
+        rows = ((each.person, each.get_role_display().lower()) for each in memberships)
         return format_html_join("", "<div>{}, {}</div>", rows) or "none"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Who makes projects makes them on the whole site: a new one is nobody's yet."""
-        return request.user.has_perm(self.right("add"))
+        """With the permission on the whole site."""
+        return request.user.has_perm(self.permission("add"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> list[str]:
-        """Whether it is open to everybody, too, for those who may not decide that."""
+        """`everybody` is read-only for those who may not open projects."""
         fixed = [*super().get_readonly_fields(request, obj)]
-        return fixed if may_open(request.user) else [*fixed, "everybody"]  # type: ignore[arg-type]
+        return fixed if can_open_project(request.user) else [*fixed, "everybody"]  # type: ignore[arg-type]
 
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
-        """Save the project, and its guidelines as a new version if they changed."""
+        """Save the project, and changed guidelines as a new version."""
         form.save_with_guidelines(obj, author=request.user)
         if not change:
             self.message_user(
-                request, f"“{obj}” has no prompts yet: bring some in on its set-up page.", messages.WARNING
+                request, f"“{obj}” has no prompts yet. Import some on its setup page.", messages.WARNING
             )
 
 
 class HasSamples(admin.SimpleListFilter):
-    """Prompts for which something has been written, or nothing yet."""
+    """Filter prompts by whether they have samples."""
 
     title = "samples"
     parameter_name = "samples"
@@ -149,22 +158,22 @@ class HasSamples(admin.SimpleListFilter):
 
 
 @admin.register(Prompt)
-class PromptAdmin(OfProjects):
-    """Prompts. Text and split stay: a prompt that changes sides would spoil the evaluation."""
+class PromptAdmin(ProjectScopedAdmin):
+    """Prompts. Text and split cannot change: a prompt that changes its split would spoil the evaluation."""
 
     list_display = ["__str__", "project", "split", "created"]
-    list_filter = [("project", OwnProjects), "split", HasSamples]
+    list_filter = [("project", VisibleProjectsFilter), "split", HasSamples]
     list_select_related = ["project"]
     search_fields = ["text"]
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Prompt | None = None) -> list[str]:
-        """Everything, once stored."""
+        """All fields, once saved."""
         return ["project", "text", "split", "hash", "created"] if obj else []
 
 
 @admin.register(Generator)
-class GeneratorAdmin(OfManyProjects):
-    """Who writes samples: shown are those that wrote for projects in which one may see them."""
+class GeneratorAdmin(MultiProjectAdmin):
+    """Generators with samples in projects that the user may view."""
 
     project_path = "samples__prompt__project"
 
@@ -174,21 +183,21 @@ class GeneratorAdmin(OfManyProjects):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Generator]:
         """With the number of samples."""
         seen = super().get_queryset(request).values("pk")
-        generators = Generator.objects.filter(pk__in=seen)  # each once, however much it wrote
+        generators = Generator.objects.filter(pk__in=seen)  # each once
         return generators.annotate(samples_here=Count("samples"))
 
     @admin.display(description="Samples", ordering="samples_here")
     def sample_count(self, generator: Any) -> int:
-        """How many samples it wrote."""
+        """The number of samples."""
         return int(generator.samples_here)
 
 
 @admin.register(Sample)
-class SampleAdmin(ReadOnly, OfProjects):
-    """Samples, as they were written."""
+class SampleAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Samples."""
 
     project_path = "prompt__project"
     list_display = ["__str__", "prompt", "generator", "created"]
-    list_filter = [("prompt__project", OwnProjects)]
+    list_filter = [("prompt__project", VisibleProjectsFilter)]
     list_select_related = ["prompt", "generator"]
     search_fields = ["text", "prompt__text", "generator__name"]

@@ -1,4 +1,4 @@
-"""Tasks, who has them, and which answers are known."""
+"""Admin of tasks, assignments and known answers."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from labeling.admin.base import OfProjects, OwnProjects, ReadOnly, Shown
+from labeling.admin.base import ProjectScopedAdmin, ReadOnlyAdmin, ReadOnlyInline, VisibleProjectsFilter
 from labeling.models import Assignment, Gold, Task, TaskSample
 
 
-class TaskSampleInline(Shown, admin.TabularInline):
+class TaskSampleInline(ReadOnlyInline, admin.TabularInline):
     """The samples of a task."""
 
     model = TaskSample
@@ -25,20 +25,20 @@ class TaskSampleInline(Shown, admin.TabularInline):
 
     @admin.display
     def generator(self, place: TaskSample) -> str:
-        """Who wrote the sample."""
+        """The generator of the sample."""
         return str(place.sample.generator)
 
 
-class AssignmentInline(Shown, admin.TabularInline):
-    """Who has, or had, a task."""
+class AssignmentInline(ReadOnlyInline, admin.TabularInline):
+    """The assignments of a task."""
 
     model = Assignment
     fields = ["annotator", "state", "claimed", "finished", "skip_reason"]
     extra = 0
 
 
-class GoldInline(Shown, admin.StackedInline):
-    """The right answer, where it is known."""
+class GoldInline(ReadOnlyInline, admin.StackedInline):
+    """The known answer of a gold or training task."""
 
     model = Gold
     fields = ["answer", "explanation", "author", "created"]
@@ -47,13 +47,13 @@ class GoldInline(Shown, admin.StackedInline):
 
 
 @admin.register(Gold)
-class GoldAdmin(ReadOnly, OfProjects):
-    """What is known to be right. It is made from tasks, on the pages about quality and by imports."""
+class GoldAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Known answers of gold and training tasks, which are created on the quality pages and by imports."""
 
     project_path = "task__project"
 
     list_display = ["task", "project", "kind", "author", "created"]
-    list_filter = ["task__kind", ("task__project", OwnProjects)]
+    list_filter = ["task__kind", ("task__project", VisibleProjectsFilter)]
     list_select_related = ["task__project", "author"]
     search_fields = ["explanation", "task__prompt__text"]
 
@@ -69,14 +69,14 @@ class GoldAdmin(ReadOnly, OfProjects):
 
 
 class WaitingFilter(admin.SimpleListFilter):
-    """Tasks that still want answers, or not."""
+    """Filter tasks by whether they have open slots."""
 
-    title = "places"
+    title = "open slots"
     parameter_name = "places"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
         """The two choices."""
-        return [("open", "Open"), ("none", "All taken")]
+        return [("open", "Yes"), ("none", "No")]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         """Apply the choice."""
@@ -89,11 +89,11 @@ class WaitingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(OfProjects):
-    """Tasks: opened by imports, by the loop and by `sample`; only their priority is set by hand."""
+class TaskAdmin(ProjectScopedAdmin):
+    """Tasks, created by imports, by `loop` and by `sample`; only their priority can be edited."""
 
     list_display = ["__str__", "project", "prompt", "kind", "choice", "priority", "need", "open", "created"]
-    list_filter = [("project", OwnProjects), "kind", "choice", WaitingFilter]
+    list_filter = [("project", VisibleProjectsFilter), "kind", "choice", WaitingFilter]
     list_select_related = ["project", "prompt"]
     search_fields = ["prompt__text"]
     fields = [
@@ -105,17 +105,17 @@ class TaskAdmin(OfProjects):
     inlines = [TaskSampleInline, GoldInline, AssignmentInline]
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Tasks need samples, which models write."""
+        """Tasks need samples, which cannot be added here."""
         return False
 
     def save_model(self, _request: HttpRequest, obj: Task, form: forms.ModelForm, _change: bool) -> None:
-        """Set the priority so that annotators who are past it find the task."""
+        """Set the priority and move back the cursors that are past it."""
         obj.set_priority(form.cleaned_data["priority"])
 
 
 @admin.register(Assignment)
-class AssignmentAdmin(ReadOnly, OfProjects):
-    """Who has which task."""
+class AssignmentAdmin(ReadOnlyAdmin, ProjectScopedAdmin):
+    """Assignments."""
 
     list_display = [
         "task",
@@ -127,6 +127,6 @@ class AssignmentAdmin(ReadOnly, OfProjects):
         "finished",
         "skip_reason",
     ]
-    list_filter = ["state", ("project", OwnProjects)]
+    list_filter = ["state", ("project", VisibleProjectsFilter)]
     list_select_related = ["task", "project", "annotator"]
     search_fields = ["annotator__username", "skip_reason"]

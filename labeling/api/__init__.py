@@ -1,1 +1,1 @@
-"""The labelling half of the REST API."""
+"""The labelling part of the REST API."""

@@ -1,4 +1,4 @@
-"""The annotator's half of the labelling API: claim, answer, revise, skip, hold and give back tasks."""
+"""The annotator's API: claim, submit, revise, skip, renew and release tasks."""
 
 from typing import cast
 
@@ -13,53 +13,53 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from labeling import queue
-from labeling.access import active_project, may_somewhere, own_assignment
+from labeling.access import active_project, has_perm_in_any_project, own_assignment
 from labeling.api.serializers import (
-    AnsweredSerializer,
     AssignmentSerializer,
     DraftSerializer,
     ErrorSerializer,
+    FinishedAssignmentSerializer,
     LeaseSerializer,
     SkipSerializer,
-    StoredSerializer,
+    StoredAnnotationSerializer,
     SubmitSerializer,
 )
 from labeling.feedback import AnswerError
 from labeling.models import Assignment
 
 
-class MayLabel(BasePermission):
-    """Whoever may label in a project at least."""
+class CanLabel(BasePermission):
+    """Allows people who may label in at least one project."""
 
     def has_permission(self, request: Request, _view: APIView) -> bool:
-        """By the right that all groups hold."""
-        return may_somewhere(request.user, "labeling.label")
+        """Check the permission that all groups have."""
+        return has_perm_in_any_project(request.user, "labeling.label")
 
 
 class Conflict(APIException):
-    """The lease is lost, or it is too late."""
+    """The lease is lost, or the answer can no longer be changed."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
 
 
-LOST = OpenApiResponse(ErrorSerializer, description="The lease is lost; claim again.")
+LEASE_LOST = OpenApiResponse(ErrorSerializer, description="The lease is lost; claim again.")
 
 
 class AnnotatorView(APIView):
-    """What an annotator does: with one's own assignments only."""
+    """Base class of the annotator's views, for the user's own assignments only."""
 
-    permission_classes = [MayLabel]
+    permission_classes = [CanLabel]
 
     def own(self, request: Request, pk: int) -> Assignment:
-        """The person's own assignment, 404 for anybody else's."""
+        """The user's own assignment; 404 for anybody else's."""
         return own_assignment(cast(User, request.user), pk)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Say in one line what the queue refused."""
+        """Map errors of the queue to 400 and 409 responses."""
         if isinstance(exc, AnswerError):
             exc = ValidationError({"non_field_errors": [str(exc)]})
-        elif isinstance(exc, queue.LeaseLost | queue.TooLate):
+        elif isinstance(exc, queue.LeaseLost | queue.NotEditable):
             exc = Conflict(str(exc))
         return super().handle_exception(exc)
 
@@ -68,7 +68,7 @@ class AnnotatorView(APIView):
 
 
 class Claim(AnnotatorView):
-    """Lease your next task in a project. If you hold one already, you get that one again."""
+    """Lease your next task in a project. If you already hold one, you get that one again."""
 
     @extend_schema(
         request=None,
@@ -86,29 +86,31 @@ class Claim(AnnotatorView):
 # /api/assignments/
 
 
-class LastAnswers(AnnotatorView):
+class EditableAssignments(AnnotatorView):
     """Your last answered and skipped tasks, newest first: the ten of each project that can be revised."""
 
     @extend_schema(
         parameters=[OpenApiParameter("project", description="The slug of one project; all by default.")],
-        responses=AnsweredSerializer(many=True),
+        responses=FinishedAssignmentSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         """List."""
         user = cast(User, request.user)
         slug = request.query_params.get("project")
-        last = queue.last_answers(annotator=user, project=active_project(user, slug) if slug else None)
+        last = queue.editable_assignments(
+            annotator=user, project=active_project(user, slug) if slug else None
+        )
         prefetch_related_objects(last, "annotations__judgements")
-        return Response(AnsweredSerializer(last, many=True).data)
+        return Response(FinishedAssignmentSerializer(last, many=True).data)
 
 
 # /api/assignments/<id>/
 
 
 class Submit(AnnotatorView):
-    """Answer a task you hold. Sent again with the same key, it gives back what is stored."""
+    """Submit an answer to a task you hold. A retry with the same key returns the stored answer."""
 
-    @extend_schema(request=SubmitSerializer, responses={200: StoredSerializer, 409: LOST})
+    @extend_schema(request=SubmitSerializer, responses={200: StoredAnnotationSerializer, 409: LEASE_LOST})
     def post(self, request: Request, pk: int) -> Response:
         """Submit."""
         assignment = self.own(request, pk)
@@ -116,16 +118,16 @@ class Submit(AnnotatorView):
         form.is_valid(raise_exception=True)
         given = form.validated_data
         stored = queue.submit(assignment, given["answer"], client_key=given["client_key"])
-        return Response(StoredSerializer(stored).data)
+        return Response(StoredAnnotationSerializer(stored).data)
 
 
 class Revise(AnnotatorView):
-    """Change one of your last answers: the new one is stored as a revision, and counts."""
+    """Change one of your last answers: the new one is stored as a revision and counts instead."""
 
     @extend_schema(
         request=SubmitSerializer,
         responses={
-            200: StoredSerializer,
+            200: StoredAnnotationSerializer,
             409: OpenApiResponse(ErrorSerializer, description="It is not among your last answers."),
         },
     )
@@ -136,13 +138,13 @@ class Revise(AnnotatorView):
         form.is_valid(raise_exception=True)
         given = form.validated_data
         stored = queue.revise(assignment, given["answer"], client_key=given["client_key"])
-        return Response(StoredSerializer(stored).data)
+        return Response(StoredAnnotationSerializer(stored).data)
 
 
 class SaveDraft(AnnotatorView):
-    """Keep an unfinished answer to a task you hold, in whatever form you like, and renew the lease."""
+    """Save an unfinished answer to a task you hold, in any format, and renew the lease."""
 
-    @extend_schema(request=DraftSerializer, responses={204: None, 409: LOST})
+    @extend_schema(request=DraftSerializer, responses={204: None, 409: LEASE_LOST})
     def post(self, request: Request, pk: int) -> Response:
         """Save."""
         assignment = self.own(request, pk)
@@ -154,9 +156,9 @@ class SaveDraft(AnnotatorView):
 
 
 class Renew(AnnotatorView):
-    """Hold a task for the project's lease time from now."""
+    """Renew the lease of a task you hold."""
 
-    @extend_schema(request=None, responses={200: LeaseSerializer, 409: LOST})
+    @extend_schema(request=None, responses={200: LeaseSerializer, 409: LEASE_LOST})
     def post(self, request: Request, pk: int) -> Response:
         """Renew."""
         assignment = self.own(request, pk)
@@ -167,9 +169,9 @@ class Renew(AnnotatorView):
 
 
 class Skip(AnnotatorView):
-    """Leave a task you hold to others; it is not offered to you again."""
+    """Skip a task you hold; it is not offered to you again."""
 
-    @extend_schema(request=SkipSerializer, responses={204: None, 409: LOST})
+    @extend_schema(request=SkipSerializer, responses={204: None, 409: LEASE_LOST})
     def post(self, request: Request, pk: int) -> Response:
         """Skip."""
         assignment = self.own(request, pk)
@@ -180,17 +182,17 @@ class Skip(AnnotatorView):
 
 
 class Release(AnnotatorView):
-    """Give back a task you hold, its draft kept; it may be offered to you again."""
+    """Release a task you hold, keeping its draft; you may get it again."""
 
-    @extend_schema(request=None, responses={204: None, 409: LOST})
+    @extend_schema(request=None, responses={204: None, 409: LEASE_LOST})
     def post(self, request: Request, pk: int) -> Response:
         """Release."""
         queue.release(self.own(request, pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class TakeAgain(AnnotatorView):
-    """Take up a task that you skipped or lost. What you hold in the project is given back, and comes next."""
+class Reclaim(AnnotatorView):
+    """Lease a task again that you skipped or lost. A task you hold there is released and comes next."""
 
     @extend_schema(
         request=None,
@@ -200,5 +202,5 @@ class TakeAgain(AnnotatorView):
         },
     )
     def post(self, request: Request, pk: int) -> Response:
-        """Take."""
-        return Response(AssignmentSerializer(queue.take_again(self.own(request, pk))).data)
+        """Reclaim."""
+        return Response(AssignmentSerializer(queue.reclaim(self.own(request, pk))).data)

@@ -1,22 +1,22 @@
-"""What the labelling API takes and gives. Samples come without a word on who wrote them."""
+"""Serializers of the labelling API. Samples come without their generators."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from labeling.control_tasks import Lesson, lesson
-from labeling.feedback import MUCH, Answer, AnswerError, parse_answer
+from labeling.control_tasks import TrainingFeedback, training_feedback
+from labeling.feedback import MAX_GRADE, Answer, AnswerError, parse_answer
 from labeling.models import Annotation, Assignment, Project, Prompt, Task
-from labeling.queue import LONGEST_CLIENT_KEY, LONGEST_REASON
+from labeling.queue import MAX_CLIENT_KEY_LENGTH, MAX_REASON_LENGTH
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
-    """A project in which one may label."""
+    """A project in which you may label."""
 
     guidelines = serializers.SerializerMethodField(help_text="Markdown.")
     waiting = serializers.SerializerMethodField(
-        help_text="About how many tasks you hold or could claim now: rounded down to 0, 1, 10, 20, 50, 100 …"
+        help_text="Tasks you hold or could claim now, rounded down to 0, 1, 10, 20, 50, 100 …"
     )
 
     class Meta:
@@ -29,8 +29,8 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         return guidelines.text if guidelines else ""
 
     def get_waiting(self, project: Project) -> int:
-        """For the person who asks."""
-        return Task.objects.filter(project=project).waiting_about(self.context["request"].user)
+        """For the requesting user."""
+        return Task.objects.filter(project=project).approximate_waiting_count(self.context["request"].user)
 
 
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
@@ -48,7 +48,7 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     prompt = serializers.CharField(source="task.prompt.text", read_only=True)
     samples = serializers.SerializerMethodField()
     training = serializers.SerializerMethodField(
-        help_text="Whether it is a training task: once it is answered, you are told what was expected."
+        help_text="Whether it is a training task: after you submit, you get the expected answer."
     )
 
     class Meta:
@@ -59,28 +59,28 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         ]  # fmt: skip
 
     def get_samples(self, assignment: Assignment) -> list[str]:
-        """The texts in the order drawn for this person."""
+        """The texts in the random order of this assignment."""
         return [sample.text for sample in assignment.shown_samples()]
 
     def get_training(self, assignment: Assignment) -> bool:
-        """No other kind of task is told apart."""
+        """No other kind of task is disclosed."""
         return assignment.task.kind == Task.Kind.TRAINING
 
 
 class SubmitSerializer(serializers.Serializer[Answer]):
-    """An answer, in the order in which the samples were given.
+    """An answer, in the order of the samples.
 
-    What is wanted beside the key is what the project's kind of feedback asks for: `grade` of a pair, `ranks`,
-    `best`, `scores`, or `text`; or `all_bad` alone.
+    Besides the key, it has the fields of the project's kind of feedback: `grade`, `ranks`, `best`, `scores`
+    or `text`; or only `all_bad`.
     """
 
     client_key = serializers.CharField(
-        max_length=LONGEST_CLIENT_KEY, help_text="Any text of your own; the same when you retry."
+        max_length=MAX_CLIENT_KEY_LENGTH, help_text="An idempotency key: any text, the same on retries."
     )
     grade = serializers.IntegerField(
         required=False,
-        min_value=-MUCH,
-        max_value=MUCH,
+        min_value=-MAX_GRADE,
+        max_value=MAX_GRADE,
         help_text="Pair: below 0 the first is better, 0 about the same, above 0 the second.",
     )
     ranks = serializers.ListField(
@@ -95,23 +95,23 @@ class SubmitSerializer(serializers.Serializer[Answer]):
     criteria = serializers.ListField(
         child=serializers.DictField(child=serializers.IntegerField()),
         required=False,
-        help_text="Score: for each sample a score by criterion. Pair: one object, a grade by criterion.",
+        help_text="Score: an object of scores by criterion for each sample. Pair: one object of grades.",
     )
     text = serializers.CharField(
-        required=False, allow_blank=True, help_text="Rewrite: the answer as it should be."
+        required=False, allow_blank=True, help_text="Rewrite: the completion as it should be."
     )
     edited = serializers.IntegerField(
         required=False,
         min_value=1,
-        help_text="Rewrite: the number of the sample it was made from; left out: written from nothing.",
+        help_text="Rewrite: the number of the edited sample; omit it if written from scratch.",
     )
-    all_bad = serializers.BooleanField(required=False, help_text="None is worth choosing.")
+    all_bad = serializers.BooleanField(required=False, help_text="No sample is acceptable.")
     flagged = serializers.BooleanField(required=False)
     comment = serializers.CharField(required=False, allow_blank=True)
-    seconds = serializers.FloatField(required=False, help_text="Time spent.")
+    seconds = serializers.FloatField(required=False, help_text="Active time spent.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Let the feedback module judge, which the pages use as well."""
+        """Validate with `labeling.feedback`, as the pages do."""
         given = {name: value for name, value in attrs.items() if name != "client_key"}
         try:
             answer = parse_answer(given)
@@ -120,11 +120,11 @@ class SubmitSerializer(serializers.Serializer[Answer]):
         return {"client_key": attrs["client_key"], "answer": answer}
 
 
-class AnsweredSerializer(AssignmentSerializer):
-    """A task that was answered or skipped."""
+class FinishedAssignmentSerializer(AssignmentSerializer):
+    """An answered or skipped task."""
 
-    answer = serializers.SerializerMethodField(help_text="As it was given; null of a skipped task.")
-    revision = serializers.SerializerMethodField(help_text="How often it was given; 0 of a skipped task.")
+    answer = serializers.SerializerMethodField(help_text="The latest revision; null for a skipped task.")
+    revision = serializers.SerializerMethodField(help_text="Its number; 0 for a skipped task.")
 
     class Meta(AssignmentSerializer.Meta):
         fields = [
@@ -133,17 +133,17 @@ class AnsweredSerializer(AssignmentSerializer):
         ]  # fmt: skip
 
     def get_answer(self, assignment: Assignment) -> dict[str, Any] | None:
-        """The revision that counts."""
+        """The latest revision."""
         last = max(assignment.annotations.all(), key=lambda given: given.revision, default=None)
         return None if last is None else last.answer.as_json()
 
     def get_revision(self, assignment: Assignment) -> int:
-        """Of the answer that counts."""
+        """Of the latest revision."""
         return max((given.revision for given in assignment.annotations.all()), default=0)
 
 
 class LeaseSerializer(serializers.ModelSerializer[Assignment]):
-    """A lease that was renewed."""
+    """A renewed lease."""
 
     class Meta:
         model = Assignment
@@ -154,39 +154,41 @@ class LeaseSerializer(serializers.ModelSerializer[Assignment]):
 class DraftSerializer(serializers.Serializer[Any]):
     """An unfinished answer."""
 
-    draft = serializers.DictField(help_text="Any JSON object; it comes back with the task.")
+    draft = serializers.DictField(help_text="Any JSON object; returned with the task.")
 
 
-class LessonSerializer(serializers.Serializer[Lesson]):
-    """What is told after a training task."""
+class TrainingFeedbackSerializer(serializers.Serializer[TrainingFeedback]):
+    """The feedback on a training task."""
 
-    right = serializers.BooleanField()
+    right = serializers.BooleanField(source="correct", help_text="Whether your answer is the expected one.")
     expected = serializers.SerializerMethodField(help_text="An answer, in the order of the samples.")
     explanation = serializers.CharField(help_text="Markdown.")
 
-    def get_expected(self, lesson: Lesson) -> dict[str, Any]:
-        """As answers are given."""
-        return lesson.expected.as_json()
+    def get_expected(self, feedback: TrainingFeedback) -> dict[str, Any]:
+        """In the format of a submitted answer."""
+        return feedback.expected.as_json()
 
 
-class StoredSerializer(serializers.Serializer[Annotation]):
-    """An answer that is stored."""
+class StoredAnnotationSerializer(serializers.Serializer[Annotation]):
+    """A stored answer."""
 
     annotation = serializers.IntegerField(source="pk", read_only=True)
     revision = serializers.IntegerField(read_only=True)
-    lesson = serializers.SerializerMethodField(help_text="After a training task; null after any other.")
+    lesson = serializers.SerializerMethodField(
+        help_text="The feedback on a training task; null after any other task."
+    )
 
-    @extend_schema_field(LessonSerializer(allow_null=True))
+    @extend_schema_field(TrainingFeedbackSerializer(allow_null=True))
     def get_lesson(self, annotation: Annotation) -> Any:
         """For training tasks."""
-        told = lesson(annotation)
-        return told and LessonSerializer(told).data
+        feedback = training_feedback(annotation)
+        return feedback and TrainingFeedbackSerializer(feedback).data
 
 
 class SkipSerializer(serializers.Serializer[Any]):
-    """Why a task is left to others."""
+    """The reason for skipping a task."""
 
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_REASON, default="")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=MAX_REASON_LENGTH, default="")
 
 
 class ComparisonSerializer(serializers.Serializer[Any]):
@@ -196,42 +198,42 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     chosen = serializers.CharField()
     rejected = serializers.CharField()
     tie = serializers.BooleanField(help_text="Neither is better: chosen and rejected have no order.")
-    margin = serializers.FloatField(help_text="How much better, up to 1; 0 where nobody was asked.")
-    group = serializers.CharField(help_text="The answer it comes from.")
+    margin = serializers.FloatField(help_text="How much better, up to 1; 0 if that was not asked.")
+    group = serializers.CharField(help_text="The annotation it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
-    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="Why the task was asked.")
+    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="How the task was chosen.")
     criteria = serializers.DictField(
         child=serializers.FloatField(),
         required=False,
-        help_text="Of pairs: how much better the chosen one is by each criterion, from -1 to 1.",
+        help_text="Pairs: how much better the chosen one is by each criterion, from -1 to 1.",
     )
 
 
 class RatingSerializer(serializers.Serializer[Any]):
-    """One line of the export of scores."""
+    """One line of the export of ratings."""
 
     prompt = serializers.CharField()
     completion = serializers.CharField()
     score = serializers.FloatField(help_text="Overall, from 0 (worst) to 1 (best).")
     criteria = serializers.DictField(child=serializers.FloatField(), help_text="The same for each criterion.")
-    group = serializers.CharField(help_text="The answer it comes from.")
+    group = serializers.CharField(help_text="The annotation it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
-    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="Why the task was asked.")
+    choice = serializers.ChoiceField(choices=Task.Choice.choices, help_text="How the task was chosen.")
 
 
 class DemonstrationSerializer(serializers.Serializer[Any]):
-    """One line of the export of what people wrote."""
+    """One line of the export of demonstrations."""
 
     prompt = serializers.CharField()
     completion = serializers.CharField(help_text="What follows the prompt, leading space included.")
-    group = serializers.CharField(help_text="The answer it comes from.")
+    group = serializers.CharField(help_text="The annotation it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """What went wrong, in one line."""
+    """An error message."""
 
     detail = serializers.CharField(read_only=True)

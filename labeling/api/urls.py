@@ -1,4 +1,4 @@
-"""Addresses of the labelling API."""
+"""URLs of the labelling API."""
 
 from django.urls import path
 from rest_framework.authtoken.views import obtain_auth_token
@@ -15,12 +15,12 @@ urlpatterns = [
     path("projects/<slug:slug>/ratings/", views.Ratings.as_view(), name="api-ratings"),
     path("projects/<slug:slug>/demonstrations/", views.Demonstrations.as_view(), name="api-demonstrations"),
     # /api/assignments/
-    path("assignments/last/", assignments.LastAnswers.as_view(), name="api-last-answers"),
+    path("assignments/last/", assignments.EditableAssignments.as_view(), name="api-last-answers"),
     path("assignments/<int:pk>/submit/", assignments.Submit.as_view(), name="api-submit"),
     path("assignments/<int:pk>/revise/", assignments.Revise.as_view(), name="api-revise"),
     path("assignments/<int:pk>/draft/", assignments.SaveDraft.as_view(), name="api-draft"),
     path("assignments/<int:pk>/renew/", assignments.Renew.as_view(), name="api-renew"),
     path("assignments/<int:pk>/skip/", assignments.Skip.as_view(), name="api-skip"),
     path("assignments/<int:pk>/release/", assignments.Release.as_view(), name="api-release"),
-    path("assignments/<int:pk>/take-again/", assignments.TakeAgain.as_view(), name="api-take-again"),
+    path("assignments/<int:pk>/take-again/", assignments.Reclaim.as_view(), name="api-take-again"),
 ]

@@ -1,4 +1,4 @@
-"""The labelling API's projects: which there are, and what people said in one, as JSON Lines."""
+"""The project list of the labelling API, and exports of a project's annotations as JSON Lines."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from labeling import preferences
 from labeling.access import allowed_project
-from labeling.api.assignments import MayLabel
+from labeling.api.assignments import CanLabel
 from labeling.api.serializers import (
     ComparisonSerializer,
     DemonstrationSerializer,
@@ -27,26 +27,26 @@ from labeling.models.projects import ProjectQuerySet
 class ProjectList(ListAPIView[Project]):
     """Projects in which you may label now."""
 
-    permission_classes = [MayLabel]
+    permission_classes = [CanLabel]
     serializer_class = ProjectSerializer
     queryset = Project.objects.none()
 
     def get_queryset(self) -> ProjectQuerySet:
-        """This person's."""
+        """Those of the requesting user."""
         return Project.objects.for_annotator(cast(User, self.request.user))
 
 
-class JsonLines(JSONRenderer):
-    """Lets clients ask for JSON Lines. The view streams them itself: only errors are rendered, one line."""
+class JsonLinesRenderer(JSONRenderer):
+    """Lets clients request JSON Lines. Views stream them themselves; this only renders errors."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
 class Comparisons(APIView):
-    """All comparisons in a project's answers, as JSON Lines."""
+    """All comparisons in a project's annotations, as JSON Lines."""
 
-    renderer_classes = [JsonLines, JSONRenderer]
+    renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
         responses={
@@ -57,13 +57,13 @@ class Comparisons(APIView):
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.comparisons(_exported(request, slug)))
+        return _stream_json_lines(preferences.comparisons(_exportable_project(request, slug)))
 
 
 class Ratings(APIView):
-    """All scores in a project's answers, from 0 to 1, as JSON Lines; none where people rank."""
+    """All ratings in a score project's annotations, scaled to 0 … 1, as JSON Lines."""
 
-    renderer_classes = [JsonLines, JSONRenderer]
+    renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
         responses={
@@ -74,13 +74,13 @@ class Ratings(APIView):
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.ratings(_exported(request, slug)))
+        return _stream_json_lines(preferences.ratings(_exportable_project(request, slug)))
 
 
 class Demonstrations(APIView):
-    """All texts that people wrote in a project's answers, as JSON Lines; none where they compare or score."""
+    """All texts that people wrote in a rewrite project, as JSON Lines."""
 
-    renderer_classes = [JsonLines, JSONRenderer]
+    renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
         responses={
@@ -91,13 +91,13 @@ class Demonstrations(APIView):
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _streamed(preferences.demonstrations(_exported(request, slug)))
+        return _stream_json_lines(preferences.demonstrations(_exportable_project(request, slug)))
 
 
-def _exported(request: Request, slug: str) -> Project:
-    """The project, for those who may export it: 403 or 404 for others."""
+def _exportable_project(request: Request, slug: str) -> Project:
+    """The project, if the user may export it; otherwise 403 or 404."""
     return allowed_project(cast(User, request.user), slug, "labeling.export")
 
 
-def _streamed(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:
+def _stream_json_lines(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:
     return StreamingHttpResponse(map(preferences.json_line, rows), content_type="application/x-ndjson")

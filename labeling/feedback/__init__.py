@@ -1,14 +1,14 @@
-"""Kinds of feedback: what is asked, which answers are valid, and what is learned from them.
+"""Kinds of feedback: what is asked, which answers are valid, and what comparisons they give.
 
-Plain Python: models, pages and the API all use these classes. A kind has one name everywhere: here, in the
-database, its cards in `templates/labeling/kinds/`, its script in `static/labeling/`.
+Plain Python, used by models, pages and the API. A kind has the same name everywhere: here, in the database,
+in `templates/labeling/kinds/` and in `static/labeling/`.
 """
 
 from labeling.feedback.answer import (
-    LONGEST_COMMENT,
-    LONGEST_TEXT,
-    MOST_SAMPLES,
-    MUCH,
+    MAX_COMMENT_LENGTH,
+    MAX_GRADE,
+    MAX_SAMPLES,
+    MAX_TEXT_LENGTH,
     Answer,
     AnswerError,
     Verdict,
@@ -27,10 +27,10 @@ KINDS: dict[str, type[Pair] | type[Rank] | type[Score] | type[Best] | type[Rewri
 
 __all__ = [
     "KINDS",
-    "LONGEST_COMMENT",
-    "LONGEST_TEXT",
-    "MOST_SAMPLES",
-    "MUCH",
+    "MAX_COMMENT_LENGTH",
+    "MAX_GRADE",
+    "MAX_SAMPLES",
+    "MAX_TEXT_LENGTH",
     "Answer",
     "AnswerError",
     "Best",

@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from labeling.feedback.answer import Answer, AnswerError, Verdict, check_only, check_within
-from labeling.feedback.kinds import Comparing
+from labeling.feedback.answer import Answer, AnswerError, Verdict, check_only_fields, check_range
+from labeling.feedback.kinds import ComparativeFeedback
 
 
-class Rank(Comparing):
+class Rank(ComparativeFeedback):
     """Order all samples, ties allowed."""
 
     name: ClassVar[str] = "rank"
     label: ClassVar[str] = "Rank the samples, best to worst"
-    fewest_samples: ClassVar[int] = 2
+    min_samples: ClassVar[int] = 2
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
-        """Ranks made dense: (1, 3, 3) is stored as (1, 2, 2)."""
-        check_only(answer, "ranks")
+        """Dense ranks: (1, 3, 3) is stored as (1, 2, 2)."""
+        check_only_fields(answer, "ranks")
         if len(answer.ranks) != samples:
             raise AnswerError(f"ranks: {len(answer.ranks)} given, but {samples} samples were shown.")
         for rank in answer.ranks:
-            check_within("ranks", rank, 1, samples)
-        dense = {rank: place for place, rank in enumerate(sorted(set(answer.ranks)), start=1)}
+            check_range("ranks", rank, 1, samples)
+        dense = {rank: index for index, rank in enumerate(sorted(set(answer.ranks)), start=1)}
         return [Verdict(rank=dense[rank]) for rank in answer.ranks]
 
     def answer(self, verdicts: Sequence[Verdict]) -> Answer:

@@ -1,37 +1,37 @@
-"""Rewrite: write the answer that the model should have given, from one of its samples or from nothing."""
+"""Rewrite: write the completion that the model should have given, by editing a sample or from scratch."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from labeling.feedback.answer import MOST_SAMPLES, Answer, AnswerError, Verdict, check_only, check_within
+from labeling.feedback.answer import MAX_SAMPLES, Answer, AnswerError, Verdict, check_only_fields, check_range
 from labeling.feedback.kinds import Preference
 
 
 class Rewrite:
-    """A text that becomes a demonstration. It is not compared with the samples: that a person's text differs
-    from a model's is easily seen, and a reward model would learn that difference first."""
+    """A text that becomes a demonstration. It is not compared with the samples: a reward model would mainly
+    learn to tell people's texts from models'."""
 
     name: ClassVar[str] = "rewrite"
     label: ClassVar[str] = "Rewrite: give the answer as it should be"
-    fewest_samples: ClassVar[int] = 1
-    most_samples: ClassVar[int] = MOST_SAMPLES
+    min_samples: ClassVar[int] = 1
+    max_samples: ClassVar[int] = MAX_SAMPLES
     loss: ClassVar[str] = "likelihood"
-    compares: ClassVar[bool] = False
+    is_comparative: ClassVar[bool] = False
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
-        """None: nothing is said of the samples."""
-        check_only(answer, "text", "edited")
+        """None: samples are not judged."""
+        check_only_fields(answer, "text", "edited")
         if not answer.text:
-            raise AnswerError("text: nothing is written yet.")
+            raise AnswerError("text: write something first.")
         if answer.edited is not None:
-            check_within("edited", answer.edited, 1, samples)
+            check_range("edited", answer.edited, 1, samples)
         return []
 
     def answer(self, verdicts: Sequence[Verdict]) -> Answer:  # noqa: ARG002
-        """Nothing: the text is the annotation's own."""
+        """Empty: the text is stored on the annotation."""
         return Answer()
 
-    def worth(self, verdict: Verdict) -> int:
+    def value_of(self, verdict: Verdict) -> int:
         """Samples are not judged."""
         raise NotImplementedError
 
@@ -39,6 +39,6 @@ class Rewrite:
         """None."""
         return iter(())
 
-    def agrees(self, expected: Sequence[Verdict], given: Sequence[Verdict]) -> bool:  # noqa: ARG002
-        """There is no one right text."""
+    def is_correct(self, expected: Sequence[Verdict], given: Sequence[Verdict]) -> bool:  # noqa: ARG002
+        """Always: there is no single correct text."""
         return True

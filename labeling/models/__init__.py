@@ -1,4 +1,4 @@
-"""What the labelling side keeps: what is asked (projects, tasks), who has it (assignments), what was said."""
+"""Models of the labelling side: projects, tasks, assignments, annotations, snapshots and people."""
 
 from labeling.models.annotations import Adjudication, Annotation, Judgement
 from labeling.models.assignments import Assignment, Cursor

@@ -1,4 +1,4 @@
-"""Answers: append-only, so that the table is its own audit trail."""
+"""Annotations: append-only, so that the table is its own audit trail."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Exists, Max, OuterRef, Q
 
-from labeling.feedback import LONGEST_COMMENT, LONGEST_TEXT, MUCH, Answer, Verdict
+from labeling.feedback import MAX_COMMENT_LENGTH, MAX_GRADE, MAX_TEXT_LENGTH, Answer, Verdict
 from labeling.models.assignments import Assignment
 from labeling.models.projects import Guidelines, Project, Sample
 from labeling.models.tasks import Task
@@ -16,60 +16,60 @@ from labeling.models.tasks import Task
 class AnnotationQuerySet(models.QuerySet["Annotation"]):
     """Reads of annotations."""
 
-    def of(self, project: Project) -> "AnnotationQuerySet":
+    def for_project(self, project: Project) -> "AnnotationQuerySet":
         """A project's annotations."""
         return self.filter(assignment__project=project)
 
-    def counting(self) -> "AnnotationQuerySet":
-        """The revision of each answer that counts."""
+    def latest_revisions(self) -> "AnnotationQuerySet":
+        """Only the latest revision of each answer: the one that counts."""
         later = Annotation.objects.filter(
             assignment=OuterRef("assignment"), revision__gt=OuterRef("revision")
         )
         return self.filter(~Exists(later))
 
-    def remarked(self) -> "AnnotationQuerySet":
-        """Answers with something for an admin to read: flagged, or with a comment."""
+    def flagged_or_commented(self) -> "AnnotationQuerySet":
+        """Flagged annotations, and those with a comment."""
         return self.filter(Q(flagged=True) | ~Q(comment=""))
 
-    def ordinary(self) -> "AnnotationQuerySet":
-        """Answers to ordinary tasks: not to gold, training tasks and repeats, which tell of the annotator."""
+    def on_ordinary_tasks(self) -> "AnnotationQuerySet":
+        """Annotations of ordinary tasks, not of gold, training tasks and repeats."""
         return self.filter(assignment__task__kind=Task.Kind.ORDINARY)
 
-    def at_random(self) -> "AnnotationQuerySet":
-        """Answers to tasks that nothing but chance brought: what was chosen for being hard is closer than
-        most, and says too little of how far people prefer one thing to another."""
+    def on_random_tasks(self) -> "AnnotationQuerySet":
+        """Annotations of randomly chosen tasks. Tasks chosen by acquisition score are closer than most and
+        bias preference statistics."""
         return self.filter(assignment__task__choice=Task.Choice.RANDOM)
 
-    def learned_from(self) -> "AnnotationQuerySet":
-        """Answers to ordinary tasks; where a task has an adjudication, only the one it chose, if it did."""
+    def used_for_training(self) -> "AnnotationQuerySet":
+        """Annotations of ordinary tasks; of an adjudicated task, only the final answer, if one was chosen."""
         chosen = Q(assignment__adjudication__isnull=False)
-        return self.ordinary().filter(Q(assignment__task__adjudication__assignment=None) | chosen)
+        return self.on_ordinary_tasks().filter(Q(assignment__task__adjudication__assignment=None) | chosen)
 
 
 class Annotation(models.Model):
-    """One person's answer to a task, in one revision; the latest revision counts.
+    """One revision of one person's answer to a task; the latest revision counts.
 
-    Never changed: the database refuses an update. An edit is a new revision.
+    Immutable: the database refuses updates. An edit is a new revision.
     """
 
     assignment = models.ForeignKey(Assignment, on_delete=models.CASCADE, related_name="annotations")
     revision = models.PositiveSmallIntegerField(default=1)
-    client_key = models.CharField(max_length=64, help_text="The same for retries of one submit.")
+    client_key = models.CharField(max_length=64, help_text="Idempotency key: the same on retries.")
     guidelines = models.ForeignKey(
         Guidelines,
         null=True,
         blank=True,
         on_delete=models.RESTRICT,
         related_name="+",
-        help_text="The version in force when the answer was given.",
+        help_text="The version in force at submission.",
     )
     all_bad = models.BooleanField(default=False)
     flagged = models.BooleanField(default=False)
-    comment = models.TextField(blank=True, validators=[MaxLengthValidator(LONGEST_COMMENT)])
+    comment = models.TextField(blank=True, validators=[MaxLengthValidator(MAX_COMMENT_LENGTH)])
     text = models.TextField(
         blank=True,
-        validators=[MaxLengthValidator(LONGEST_TEXT)],
-        help_text="Rewrite: what the person wrote, without the space that joins it to the prompt.",
+        validators=[MaxLengthValidator(MAX_TEXT_LENGTH)],
+        help_text="Rewrite: the text, without the white space between prompt and completion.",
     )
     edited = models.ForeignKey(
         Sample,
@@ -77,10 +77,10 @@ class Annotation(models.Model):
         blank=True,
         on_delete=models.RESTRICT,
         related_name="+",
-        help_text="Rewrite: the sample it was made from; empty: written from nothing.",
+        help_text="Rewrite: the edited sample; empty if written from scratch.",
     )
     seconds = models.FloatField(
-        null=True, blank=True, help_text="Time spent: with the page in sight, and in use."
+        null=True, blank=True, help_text="Active time: while the page was visible and in use."
     )
     created = models.DateTimeField(auto_now_add=True)
 
@@ -109,9 +109,9 @@ class Annotation(models.Model):
         *,
         client_key: str,
     ) -> "Annotation":
-        """Store a checked answer with its judgements as the next revision, inside the caller's transaction.
+        """Store a valid answer with its judgements as the next revision, inside the caller's transaction.
 
-        The caller holds the assignment's row, so that no two revisions get one number.
+        The caller has locked the assignment, so that revision numbers are unique.
         """
         last = cls.objects.filter(assignment=assignment).aggregate(last=Max("revision"))["last"]
         annotation = cls.objects.create(
@@ -141,17 +141,17 @@ class Annotation(models.Model):
 
     @property
     def answer(self) -> Answer:
-        """What was said, in the order in which the samples were shown."""
-        return self.answer_in(self.assignment.shown_order)
+        """The answer, with the samples in the order shown."""
+        return self.answer_in_order(self.assignment.shown_order)
 
-    def answer_in(self, order: Sequence[int]) -> Answer:
-        """What was said, with the samples (ids) in another order."""
+    def answer_in_order(self, order: Sequence[int]) -> Answer:
+        """The answer, with the samples (ids) in the given order."""
         by_sample = {judgement.sample_id: judgement.verdict for judgement in self.judgements.all()}
-        said = (
+        answer = (
             self.assignment.project.kind.answer([by_sample[key] for key in order]) if by_sample else Answer()
         )
         return replace(
-            said,
+            answer,
             text=self.text,
             edited=order.index(self.edited_id) + 1 if self.edited_id is not None else None,
             all_bad=self.all_bad,
@@ -163,7 +163,7 @@ class Annotation(models.Model):
 
 class Judgement(models.Model):
     """One sample's rank (1 is best), score (1 is worst) or grade against the other of a pair (above 0 is
-    better) in an annotation. Never changed either."""
+    better) in an annotation. Immutable, too."""
 
     annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="judgements")
     sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="judgements")
@@ -181,7 +181,7 @@ class Judgement(models.Model):
                 condition=Q(rank__gte=1, rank__isnull=False, score__isnull=True, grade__isnull=True)
                 | Q(rank__isnull=True, score__gte=1, score__isnull=False, grade__isnull=True)
                 | Q(rank__isnull=True, score__isnull=True, grade__isnull=False)
-                & Q(grade__gte=-MUCH, grade__lte=MUCH),
+                & Q(grade__gte=-MAX_GRADE, grade__lte=MAX_GRADE),
             ),
         ]
 
@@ -192,12 +192,12 @@ class Judgement(models.Model):
 
     @property
     def verdict(self) -> Verdict:
-        """The plain value that `labeling.feedback` works with."""
+        """The value that `labeling.feedback` works with."""
         return Verdict(rank=self.rank, score=self.score, grade=self.grade, criteria=self.criteria)
 
 
 class Adjudication(models.Model):
-    """The last word on a task on which people disagree: one answer counts in place of all, or all count."""
+    """The final decision on a task with low agreement: one answer counts instead of all, or all count."""
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="adjudication")
     assignment = models.OneToOneField(
@@ -206,10 +206,10 @@ class Adjudication(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="adjudication",
-        help_text="Whose answer counts; empty: all do, since people may well differ.",
+        help_text="The final answer; empty: all answers are kept.",
     )
-    note = models.TextField(blank=True, help_text="Why, for those who answered otherwise.")
+    note = models.TextField(blank=True, help_text="The reason for the decision.")
     created = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        return f"The last word on {self.task}"
+        return f"Final decision on {self.task}"

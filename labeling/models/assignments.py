@@ -1,4 +1,4 @@
-"""Assignments: one person's lease on a task, and what became of it."""
+"""Assignments: one person's lease on a task, and its outcome."""
 
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
@@ -7,30 +7,30 @@ from django.db.models import Q
 
 from labeling.models.projects import Project, Sample
 
-BEFORE_ALL_PRIORITIES = -32_768
+MIN_PRIORITY = -32_768
 
 
 class CursorManager(models.Manager["Cursor"]):
     """Writes of cursors outside the claim itself."""
 
     def rewind(self, project: Project, *, priority: int) -> None:
-        """Let tasks of this priority be found by annotators who are past it already."""
+        """Move cursors back to this priority, so that annotators who are past it find its tasks."""
         self.filter(project=project, priority__gt=priority).update(priority=priority, after=0)
 
 
 class Cursor(models.Model):
-    """How far down a project's queue one annotator has got.
+    """One annotator's position in a project's queue.
 
-    A claim starts behind it instead of walking over everything the annotator has answered; it wraps when
-    the end is reached. Locking the row lets one annotator's tabs claim one after the other.
+    Claims start after it instead of scanning everything the annotator has answered, and wrap around at the
+    end. Locking the row serialises claims of one annotator's tabs.
     """
 
     annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
-    priority = models.SmallIntegerField(default=BEFORE_ALL_PRIORITIES)
-    after = models.BigIntegerField(default=0, help_text="The id of the last task given.")
+    priority = models.SmallIntegerField(default=MIN_PRIORITY)
+    after = models.BigIntegerField(default=0, help_text="The id of the last claimed task.")
     qualified = models.DateTimeField(
-        null=True, blank=True, help_text="When the entry test was passed; empty: not yet, or there is none."
+        null=True, blank=True, help_text="When the entry test was passed; empty: not passed, or none."
     )
 
     objects = CursorManager()
@@ -48,45 +48,43 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     """Reads of assignments."""
 
     def leased(self) -> "AssignmentQuerySet":
-        """Assignments somebody holds now."""
+        """Assignments that are held now."""
         return self.filter(state=Assignment.State.LEASED)
 
     def submitted(self) -> "AssignmentQuerySet":
         """Assignments with an answer."""
         return self.filter(state=Assignment.State.SUBMITTED)
 
-    def answers(self) -> "AssignmentQuerySet":
-        """Answers that count for limits and goals: all but those to training tasks, which are no secret."""
+    def counting_toward_limits(self) -> "AssignmentQuerySet":
+        """Answers that count for limits and goals: all except those to training tasks."""
         return self.submitted().exclude(task__kind="training")
 
 
 class Assignment(models.Model):
-    """One person's hold on one task. Only `labeling.queue` changes its state."""
+    """One person's assignment to a task. Only `labeling.queue` changes its state."""
 
     class State(models.TextChoices):
         LEASED = "leased", "Leased"
         SUBMITTED = "submitted", "Submitted"
         SKIPPED = "skipped", "Skipped"
-        EXPIRED = "expired", "Expired"  # the lease ran out and somebody else may have the place
-        RELEASED = "released", "Released"  # given back unanswered
+        EXPIRED = "expired", "Expired"  # the lease ran out and the slot was reopened
+        RELEASED = "released", "Released"  # released unanswered
 
-    OFFERED_AGAIN = (State.EXPIRED, State.RELEASED)
+    REASSIGNABLE_STATES = (State.EXPIRED, State.RELEASED)
     """States after which the same person may be given the task again."""
 
     task = models.ForeignKey("labeling.Task", on_delete=models.CASCADE, related_name="assignments")
-    # Equal to the task's: here so that the database can allow one lease for each person and project.
+    # Equal to the task's project, for the constraint of one lease per person and project.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
     annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
     state = models.CharField(max_length=10, choices=State, default=State.LEASED)
-    shown_order = ArrayField(
-        models.BigIntegerField(), help_text="Sample ids in the random order in which they are shown."
-    )
+    shown_order = ArrayField(models.BigIntegerField(), help_text="Sample ids in the random order shown.")
     lease_until = models.DateTimeField()
     claimed = models.DateTimeField()
     finished = models.DateTimeField(null=True, blank=True, help_text="Empty while leased.")
     skip_reason = models.CharField(max_length=200, blank=True)
     draft = models.JSONField(
-        null=True, blank=True, help_text="The unfinished answer, as the page keeps it. Gone once answered."
+        null=True, blank=True, help_text="The unfinished answer, as saved by the page; removed on submission."
     )
 
     objects = AssignmentQuerySet.as_manager()
@@ -127,6 +125,6 @@ class Assignment(models.Model):
         return self.state == self.State.LEASED
 
     def shown_samples(self) -> list[Sample]:
-        """The samples in the order in which this annotator sees them."""
+        """The samples in the order shown to this annotator."""
         by_id = Sample.objects.in_bulk(self.shown_order)
         return [by_id[key] for key in self.shown_order]

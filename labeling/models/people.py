@@ -1,4 +1,4 @@
-"""People: how each likes to work, and who was asked to come."""
+"""Work settings and invitations of people."""
 
 from django.contrib.auth.models import User
 from django.db import models
@@ -8,30 +8,29 @@ from labeling.models.projects import Membership, Project
 
 
 class WorkSettings(models.Model):
-    """How one person likes to work."""
+    """One person's work settings."""
 
     annotator = models.OneToOneField(
         User, on_delete=models.CASCADE, primary_key=True, related_name="work_settings"
     )
-    keys = models.JSONField(
-        default=dict, blank=True, help_text="Keys by action, where they are not the usual."
-    )
+    keys = models.JSONField(default=dict, blank=True, help_text="Custom keyboard shortcuts, by action.")
     daily_goal = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Answers a day to aim at; empty: the project's."
+        null=True, blank=True, help_text="Answers per day; empty: the project's goal."
     )
 
     class Meta:
         verbose_name_plural = "work settings"
 
     def __str__(self) -> str:
-        return f"How {self.annotator} works"
+        return f"Work settings of {self.annotator}"
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     """Reads of invitations."""
 
     def visible_to(self, user: User) -> "InvitationQuerySet":
-        """Those whose projects are all looked after by this person; without any, those of the site."""
+        """Invitations whose projects this person all manages; those to the whole site for who can invite
+        there."""
         theirs = Project.objects.allowed(user, "labeling.invite")
         rows = self.exclude(projects__in=Project.objects.exclude(pk__in=theirs.values("pk")))
         if user.has_perm("labeling.invite"):
@@ -40,15 +39,15 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """A link that lets one person make an account with a role. Only a digest of its secret is kept."""
+    """A link with which one person can create an account with a role. Only its digest is stored."""
 
     Role = Membership.Role
 
     digest = models.CharField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
-    name = models.CharField(max_length=150, help_text="Whom it is for, as you would recognise them.")
+    name = models.CharField(max_length=150, help_text="The invited person's name, for your own reference.")
     everywhere = models.BooleanField(
-        default=True, help_text="The role is one on the whole site; otherwise in the projects alone."
+        default=True, help_text="The role applies to the whole site; otherwise only to the projects."
     )
     projects = models.ManyToManyField(Project, blank=True, related_name="invitations")
     invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invitations")

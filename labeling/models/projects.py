@@ -1,4 +1,4 @@
-"""Projects, their guidelines and prompts, and the samples that generators wrote."""
+"""Projects with their guidelines, memberships, prompts and samples, and generators."""
 
 import hashlib
 from typing import Any
@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from labeling.feedback import (
     KINDS,
-    MOST_SAMPLES,
+    MAX_SAMPLES,
     Answer,
     AnswerError,
     Best,
@@ -24,17 +24,17 @@ from labeling.feedback import (
     Verdict,
 )
 
-MOST_CRITERIA = 4
-MOST_CHECKS = 50
-"""The highest percentage of gold and of repeats: the other tasks are what people are asked for."""
+MAX_CRITERIA = 4
+MAX_CONTROL_PERCENT = 50
+"""The highest percentage of gold tasks, and of repeats."""
 
 
 def check_criteria(value: Any) -> None:
-    """Criteria are a list of at most four different short names."""
+    """Criteria are a list of at most four distinct short names."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
         raise ValidationError('Criteria are a list of names, such as ["kind", "fluent"].')
-    if len(value) > MOST_CRITERIA or len(set(value)) != len(value):
-        raise ValidationError(f"At most {MOST_CRITERIA} criteria, each named once.")
+    if len(value) > MAX_CRITERIA or len(set(value)) != len(value):
+        raise ValidationError(f"At most {MAX_CRITERIA} criteria, each named once.")
     if any(len(name) > 40 for name in value):
         raise ValidationError("A criterion's name has at most 40 characters.")
 
@@ -47,10 +47,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.allowed(user, "labeling.label").filter(is_active=True)
 
     def allowed(self, user: User | AnonymousUser, right: str) -> "ProjectQuerySet":
-        """The projects in which this person has a right, such as "labeling.review".
+        """The projects in which this person has a permission, such as "labeling.review".
 
-        Superusers have it in all. Others have what their groups give them, in projects that are open to
-        everybody and in those they are members of; a membership adds the rights of its role there.
+        Superusers have it in all. Others have the permissions of their groups in open projects and in those
+        they are members of; a membership adds the permissions of its role.
         """
         if not user.is_active:
             return self.none()
@@ -59,14 +59,14 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         mine = Membership.objects.filter(person_id=user.pk)
         if user.has_perm(right):
             return self.filter(Q(everybody=True) | Q(pk__in=mine.values("project")))
-        return self.filter(pk__in=mine.giving(right).values("project"))
+        return self.filter(pk__in=mine.granting(right).values("project"))
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     """Reads of memberships."""
 
-    def giving(self, right: str) -> "MembershipQuerySet":
-        """Those whose role gives a right, such as "labeling.review"."""
+    def granting(self, right: str) -> "MembershipQuerySet":
+        """Memberships whose role has a permission, such as "labeling.review"."""
         app, codename = right.split(".")
         groups = Group.objects.filter(
             permissions__content_type__app_label=app, permissions__codename=codename
@@ -75,7 +75,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
 
 class Project(models.Model):
-    """One question asked of people about a model's samples, and how it is asked."""
+    """A labelling project: the kind of feedback that people give on samples, and its settings."""
 
     class FeedbackKind(models.TextChoices):
         PAIR = Pair.name, Pair.label
@@ -94,19 +94,19 @@ class Project(models.Model):
     scale = models.PositiveSmallIntegerField(
         default=5,
         validators=[MinValueValidator(2), MaxValueValidator(9)],
-        help_text="Score feedback: scores go from 1 to this.",
+        help_text="Score feedback: scores range from 1 to this.",
     )
     criteria = models.JSONField(
         default=list,
         blank=True,
         validators=[check_criteria],
-        help_text="Score and pair feedback: what is judged beside the overall impression, "
+        help_text="Score and pair feedback: criteria judged in addition to the overall impression, "
         'such as ["kind", "fluent"].',
     )
     samples_per_task = models.PositiveSmallIntegerField(
         default=4,
-        validators=[MinValueValidator(1), MaxValueValidator(MOST_SAMPLES)],
-        help_text="How many samples are shown together. More than 5 are hard to rank.",
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_SAMPLES)],
+        help_text="Samples shown together. More than 5 are hard to rank.",
     )
     annotations_per_task = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1)], help_text="How many people answer each task."
@@ -114,7 +114,7 @@ class Project(models.Model):
     lease_minutes = models.PositiveSmallIntegerField(
         default=12,
         validators=[MinValueValidator(1)],
-        help_text="How long a task is held for one person; renewed while the page is in use.",
+        help_text="How long a task is reserved for one person; renewed while the page is in use.",
     )
     text_format = models.CharField(
         max_length=10,
@@ -123,45 +123,46 @@ class Project(models.Model):
         help_text="How prompts and samples are shown.",
     )
     daily_goal = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Answers a day that a person may aim at; nobody has to."
+        null=True, blank=True, help_text="Answers per person and day, shown as an optional goal."
     )
     limit_per_day = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The most answers one person may give in a day; empty: no limit."
+        null=True, blank=True, help_text="Maximum number of answers per person and day; empty: no limit."
     )
     limit_per_person = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The most answers one person may give altogether; empty: no limit."
+        null=True, blank=True, help_text="Maximum number of answers per person in total; empty: no limit."
     )
     gold_percent = models.PositiveSmallIntegerField(
         default=4,
-        validators=[MaxValueValidator(MOST_CHECKS)],
-        help_text="Of a hundred tasks, how many are gold: their answer is known, and nobody sees which.",
+        validators=[MaxValueValidator(MAX_CONTROL_PERCENT)],
+        help_text="Percentage of tasks that are gold: their answer is known, and they are not marked.",
     )
     repeat_percent = models.PositiveSmallIntegerField(
         default=3,
-        validators=[MaxValueValidator(MOST_CHECKS)],
-        help_text="Of a hundred tasks, how many are shown to the same person again, in the opposite order.",
+        validators=[MaxValueValidator(MAX_CONTROL_PERCENT)],
+        help_text="Percentage of tasks that are repeats: shown to the same person again, in reverse order.",
     )
     entry_percent = models.PositiveSmallIntegerField(
         default=80,
         validators=[MaxValueValidator(100)],
-        help_text="Where there are training tasks: how many of a hundred a person must get right to begin.",
+        help_text="Percentage of training tasks, if any, that a person must get right before starting.",
     )
     adjudicate_percent = models.PositiveSmallIntegerField(
-        default=30,  # two against one, a third, is no reason to ask somebody else
+        default=30,  # two against one, an agreement of a third, does not need adjudication
         validators=[MaxValueValidator(100)],
-        help_text="Tasks go to adjudication where fewer than so many of a hundred pairs of answers agree.",
+        help_text="Tasks with less agreement than this percentage go to adjudication.",
     )
     chosen_percent = models.PositiveSmallIntegerField(
         default=50,
         validators=[MaxValueValidator(100)],
-        help_text="Where tasks are ordered by what they would teach, how many of a hundred are chosen so; "
-        "the others come at random.",
+        help_text="When tasks are prioritised: percentage chosen by acquisition score; others are random.",
     )
     everybody = models.BooleanField(
-        "open to every annotator", default=True, help_text="Otherwise only its members find it."
+        "open to every annotator", default=True, help_text="Otherwise only members can see it."
     )
     members = models.ManyToManyField(User, through="Membership", blank=True, related_name="projects")
-    is_active = models.BooleanField(default=True, help_text="Only active projects hand out tasks.")
+    is_active = models.BooleanField(
+        default=True, help_text="Annotators can get tasks only from active projects."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -177,7 +178,7 @@ class Project(models.Model):
             ),
             models.CheckConstraint(
                 name="labeling_project_samples_digits",
-                condition=Q(samples_per_task__gte=1, samples_per_task__lte=MOST_SAMPLES),
+                condition=Q(samples_per_task__gte=1, samples_per_task__lte=MAX_SAMPLES),
             ),
             models.CheckConstraint(
                 name="labeling_project_annotations_positive", condition=Q(annotations_per_task__gte=1)
@@ -185,15 +186,15 @@ class Project(models.Model):
             models.CheckConstraint(name="labeling_project_lease_positive", condition=Q(lease_minutes__gte=1)),
             models.CheckConstraint(
                 name="labeling_project_percentages",
-                condition=Q(gold_percent__lte=MOST_CHECKS, repeat_percent__lte=MOST_CHECKS)
+                condition=Q(gold_percent__lte=MAX_CONTROL_PERCENT, repeat_percent__lte=MAX_CONTROL_PERCENT)
                 & Q(entry_percent__lte=100, adjudicate_percent__lte=100, chosen_percent__lte=100),
             ),
         ]
         permissions = [
             ("label", "Can answer tasks"),
             ("export", "Can export comparisons"),
-            ("review", "Can see how well people agree, and adjudicate"),
-            ("invite", "Can invite annotators"),
+            ("review", "Can view quality metrics and adjudicate"),
+            ("invite", "Can invite people"),
             ("erase", "Can delete a person's answers"),
         ]
 
@@ -201,21 +202,21 @@ class Project(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The page on which the project's tasks are answered."""
+        """The page on which tasks are answered."""
         return reverse("labeling:work", args=[self.slug])
 
     def clean(self) -> None:
-        """Every kind has its number of samples, and answers keep the kind they were given in."""
+        """Check the number of samples, and that the kind of feedback stays once there are tasks."""
         kind = KINDS.get(self.feedback)
         if kind is not None and self.samples_per_task is not None:
-            fewest, most = kind.fewest_samples, kind.most_samples
+            fewest, most = kind.min_samples, kind.max_samples
             if not fewest <= self.samples_per_task <= most:
-                asked = f"exactly {fewest}" if fewest == most else f"{fewest} to {most}"
-                problem = f"“{kind.label}” takes {asked} samples, not {self.samples_per_task}."
+                allowed = f"exactly {fewest}" if fewest == most else f"{fewest} to {most}"
+                problem = f"“{kind.label}” takes {allowed} samples, not {self.samples_per_task}."
                 raise ValidationError({"samples_per_task": problem})
         stored = Project.objects.filter(pk=self.pk).exclude(feedback=self.feedback)
         if stored.filter(tasks__isnull=False).exists():
-            raise ValidationError({"feedback": "The project has tasks: its kind of feedback stays."})
+            raise ValidationError({"feedback": "The kind of feedback cannot change once there are tasks."})
 
     @property
     def kind(self) -> Feedback:
@@ -231,16 +232,16 @@ class Project(models.Model):
                 return Rewrite()
         return Rank()
 
-    def share_of_scale(self, score: int) -> float:
-        """A score of 1 … `scale` as a number from 0 to 1, rounded to six digits: one value, one text."""
+    def normalised_score(self, score: int) -> float:
+        """A score of 1 … `scale` scaled to 0 … 1, rounded to six digits so that its text is unique."""
         return round((score - 1) / (self.scale - 1), 6)
 
     def verdicts(self, answer: Answer, samples: int) -> list[Verdict]:
-        """The answer sample by sample, none if all are bad; raises AnswerError."""
+        """The verdict of each sample, none if all are bad; raises AnswerError."""
         if not answer.all_bad:
             return self.kind.verdicts(answer, samples)
-        if answer.judges:
-            raise AnswerError("all_bad: an answer either says that all are bad or judges the samples.")
+        if answer.has_judgements:
+            raise AnswerError("all_bad: an all-bad answer cannot judge the samples as well.")
         return []
 
     @property
@@ -249,9 +250,9 @@ class Project(models.Model):
         return self.guidelines_versions.order_by("-version").first()
 
     def revise_guidelines(self, text: str, *, author: User | None = None) -> "Guidelines":
-        """Put new guidelines in force, as a new version unless nothing changed."""
+        """Save guidelines as a new version, unless nothing changed."""
         with transaction.atomic():
-            # Two revisions at once take their numbers one after the other.
+            # Locked, so that concurrent revisions get consecutive numbers.
             Project.objects.select_for_update(no_key=True).get(pk=self.pk)
             current = self.guidelines
             if current is not None and current.text == text:
@@ -261,7 +262,7 @@ class Project(models.Model):
 
 
 class Membership(models.Model):
-    """Somebody's part in one project: what the role's group gives elsewhere, it gives here."""
+    """A person's role in one project, with the permissions of the group of the same name."""
 
     class Role(models.TextChoices):
         """Named as the groups of `labeling.people.groups`."""
@@ -292,7 +293,7 @@ class Membership(models.Model):
 
 
 class Guidelines(models.Model):
-    """One version of what annotators are asked to look for. The highest version is in force."""
+    """One version of a project's guidelines. The highest version is in force."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="guidelines_versions")
     version = models.PositiveIntegerField()
@@ -314,19 +315,19 @@ class Guidelines(models.Model):
 
 
 def prompt_hash(text: str) -> str:
-    """What makes a prompt unique in its project: SHA-256 of its UTF-8 text, in hexadecimal."""
+    """The SHA-256 of a prompt's UTF-8 text, in hexadecimal; unique in a project."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Prompt(models.Model):
-    """A text that models complete. Training never sees the held-out ones."""
+    """A text that models complete. Held-out prompts are never used for training."""
 
     class Split(models.TextChoices):
         TRAIN = "train", "Train"
         HELDOUT = "heldout", "Held out"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
-    text = models.TextField(blank=True, help_text="May be empty, once: samples then start from nothing.")
+    text = models.TextField(blank=True, help_text="May be empty: samples are then unconditional.")
     split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN)
     hash = models.CharField(max_length=64, editable=False)
     created = models.DateTimeField(auto_now_add=True)
@@ -345,19 +346,19 @@ class Prompt(models.Model):
         return f"{line[:79]}…" if len(line) > 80 else line or "(empty prompt)"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Keep the hash true to the text."""
+        """Update the hash."""
         self.hash = prompt_hash(self.text)
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """Find a prompt that the project has already: forms do not know the hash."""
+        """Reject duplicates: the hash is not part of forms."""
         same = Prompt.objects.filter(project_id=self.project_id, hash=prompt_hash(self.text))
         if same.exclude(pk=self.pk).exists():
-            raise ValidationError("This project has this prompt already.")
+            raise ValidationError("The project already has this prompt.")
 
 
 class Generator(models.Model):
-    """Who wrote a sample: a version of a model, a person, or an import."""
+    """The source of samples: a model version, a person, or an import."""
 
     name = models.CharField(max_length=150, unique=True)
     description = models.TextField(blank=True)
@@ -371,12 +372,12 @@ class Generator(models.Model):
 
 
 class Sample(models.Model):
-    """A completion as it was written. Never changed: the database refuses an update."""
+    """A completion. Immutable: the database refuses updates."""
 
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="samples")
     generator = models.ForeignKey(Generator, on_delete=models.PROTECT, related_name="samples")
-    text = models.TextField(blank=True, help_text="Exactly what follows the prompt, leading space included.")
-    parameters = models.JSONField(default=dict, blank=True, help_text="How it was sampled.")
+    text = models.TextField(blank=True, help_text="Exactly what follows the prompt, with its leading space.")
+    parameters = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Tasks: a prompt with the samples to judge, and how many answers are still wanted."""
+"""Tasks: a prompt with samples to judge, and how many annotations it still needs."""
 
 from django.contrib.auth.models import User
 from django.db import models, transaction
@@ -7,57 +7,57 @@ from django.db.models import Exists, F, OuterRef, Q
 from labeling.models.assignments import Assignment, Cursor
 from labeling.models.projects import Project, Prompt, Sample
 
-STEPS = (1, *(digit * 10**power for power in (1, 2, 3) for digit in (1, 2, 5)), 10_000)
-MANY = STEPS[-1]
-"""More tasks than so many are not counted for one person."""
+COUNT_STEPS = (1, *(digit * 10**power for power in (1, 2, 3) for digit in (1, 2, 5)), 10_000)
+MAX_COUNT = COUNT_STEPS[-1]
+"""Waiting tasks are counted up to this number."""
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
     """Reads of tasks."""
 
     def ordinary(self) -> "TaskQuerySet":
-        """Tasks whose answers are wanted for their own sake: from these the reward models learn."""
+        """Ordinary tasks, not gold, training tasks and repeats: reward models learn from these."""
         return self.filter(kind=Task.Kind.ORDINARY)
 
     def waiting(self) -> "TaskQuerySet":
-        """Tasks that still want somebody to take them."""
+        """Ordinary tasks with open slots."""
         return self.ordinary().filter(open__gt=0)
 
     def waiting_for(self, user: User) -> "TaskQuerySet":
-        """Ordinary tasks this person holds or could still be given."""
+        """Ordinary tasks that this person holds or could still get."""
         theirs = Assignment.objects.filter(task=OuterRef("pk"), annotator=user)
-        spent = theirs.exclude(state__in=Assignment.OFFERED_AGAIN)
+        spent = theirs.exclude(state__in=Assignment.REASSIGNABLE_STATES)
         known = Assignment.objects.filter(task__origin=OuterRef("pk"), annotator=user)
         free = Q(open__gt=0) & ~Exists(spent) & ~Exists(known)
         return self.ordinary().filter(free | Exists(theirs.leased()))
 
-    def waiting_about(self, user: User) -> int:
-        """How many tasks this person holds or could still be given, rounded down to 0, 1, 10, 20, 50, 100 …
+    def approximate_waiting_count(self, user: User) -> int:
+        """How many tasks this person holds or could still get, rounded down to 0, 1, 10, 20, 50, 100 …
 
-        The exact number would tell gold and repeats: it does not fall when they are answered.
+        An exact number would reveal gold and repeats: it does not decrease when they are answered.
         """
-        waiting = self.waiting_for(user)[:MANY].count()
-        return max((step for step in STEPS if step <= waiting), default=0)
+        waiting = self.waiting_for(user)[:MAX_COUNT].count()
+        return max((step for step in COUNT_STEPS if step <= waiting), default=0)
 
 
 class Task(models.Model):
-    """A prompt with samples to judge by `need` people.
+    """A prompt with samples to be judged by `need` people.
 
-    `open` counts the places nobody holds: `need` less the leased and the submitted assignments.
+    `open` counts the open slots: `need` minus the leased and submitted assignments.
     """
 
     class Kind(models.TextChoices):
         ORDINARY = "ordinary", "Ordinary"
-        GOLD = "gold", "Gold: the answer is known, and nobody is told"
-        TRAINING = "training", "Training: the answer is known, and shown after one's own"
-        REPEAT = "repeat", "Repeat: the same again, for the same person"
+        GOLD = "gold", "Gold: the answer is known; not marked"
+        TRAINING = "training", "Training: the answer is known and shown after submission"
+        REPEAT = "repeat", "Repeat: the same task again for the same person"
 
     class Choice(models.TextChoices):
-        """Why a task has its place in the queue."""
+        """How a task was chosen."""
 
         RANDOM = "random", "At random"
-        DISAGREEMENT = "disagreement", "The reward model's members disagree"
-        CLOSENESS = "closeness", "The rewards are close"
+        DISAGREEMENT = "disagreement", "Ensemble members disagree"
+        CLOSENESS = "closeness", "Rewards are close"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
@@ -72,16 +72,16 @@ class Task(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="copies",
-        help_text="The task that this one shows again.",
+        help_text="The task that this is a copy of.",
     )
     choice = models.CharField(
         max_length=12,
         choices=Choice,
         default=Choice.RANDOM,
-        help_text="Figures about people's taste are unbiased on tasks that came at random.",
+        help_text="Preference statistics are unbiased on randomly chosen tasks.",
     )
     usefulness = models.FloatField(
-        null=True, blank=True, help_text="How much its answer would teach, by the measure that put it here."
+        null=True, blank=True, help_text="The acquisition score by which it was prioritised."
     )
     created = models.DateTimeField(auto_now_add=True)
 
@@ -120,7 +120,7 @@ class Task(models.Model):
         return f"Task {self.pk}"
 
     def set_priority(self, priority: int) -> None:
-        """Move the task in the queue, ahead of where annotators have got to if need be."""
+        """Set the task's priority and move back the cursors that are past it."""
         with transaction.atomic():
             self.priority = priority
             self.save(update_fields=["priority"])
@@ -128,11 +128,11 @@ class Task(models.Model):
 
 
 class Gold(models.Model):
-    """What is known to be the right answer to a gold or training task."""
+    """The known answer to a gold or training task."""
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="gold")
-    answer = models.JSONField(help_text="An answer, in the order of the task's own places.")
-    explanation = models.TextField(blank=True, help_text="Why, in Markdown: shown after a training task.")
+    answer = models.JSONField(help_text="An answer, in the order of the task's own positions.")
+    explanation = models.TextField(blank=True, help_text="Markdown, shown after a training task.")
     author = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -140,14 +140,14 @@ class Gold(models.Model):
         verbose_name_plural = "gold"
 
     def __str__(self) -> str:
-        return f"The answer to {self.task}"
+        return f"Known answer to {self.task}"
 
 
 class TaskSample(models.Model):
-    """A sample's place in a task. Not the place it is shown at: that is drawn for each assignment."""
+    """A sample's position in a task. The order in which it is shown is random for each assignment."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="places")
-    sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="places")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="task_samples")
+    sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="task_samples")
     position = models.PositiveSmallIntegerField()
 
     class Meta:
@@ -158,4 +158,4 @@ class TaskSample(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task}, place {self.position}"
+        return f"{self.task}, sample {self.position}"

@@ -1,1 +1,1 @@
-"""Who works here: groups and their rights, accounts, invitations."""
+"""People: groups and their permissions, accounts, memberships, invitations, deletion of answers."""

@@ -1,4 +1,4 @@
-"""People: who is here, what they may do, and how one of them is sent away and brought back."""
+"""Accounts: listing people, their roles, deactivation and reactivation."""
 
 from typing import Any
 
@@ -10,31 +10,31 @@ from django.db.models.functions import Coalesce, Greatest
 
 from labeling import queue
 from labeling.models import Assignment, Membership, Project
-from labeling.people.audit_log import record
+from labeling.people.audit_log import log_change
 from labeling.people.groups import ADMINS, ANNOTATORS, REVIEWERS
-from labeling.people.memberships import known_to, shown_to
+from labeling.people.memberships import prefetch_visible_memberships, visible_people
 
 
-def roster(viewer: User) -> QuerySet[Any]:
-    """Whom the viewer looks after, with `answers` (submitted tasks) and `last_seen` (signed in, or took or
-    finished a task)."""
+def people_with_activity(viewer: User) -> QuerySet[Any]:
+    """The people the viewer manages, with `answers` (submitted tasks) and `last_seen` (the last login, claim
+    or submission)."""
     theirs = Assignment.objects.filter(annotator=OuterRef("pk")).order_by().values("annotator")
     answers = theirs.filter(state=Assignment.State.SUBMITTED).annotate(rows=Count("pk")).values("rows")
     taken = theirs.annotate(last=Max("claimed")).values("last")
     finished = theirs.annotate(last=Max("finished")).values("last")
     return (
-        known_to(viewer)
+        visible_people(viewer)
         .annotate(
             answers=Coalesce(Subquery(answers), 0),
             last_seen=Greatest("last_login", Subquery(taken), Subquery(finished)),
         )
-        .prefetch_related("groups", shown_to(viewer))
+        .prefetch_related("groups", prefetch_visible_memberships(viewer))
         .order_by("-is_active", "username")
     )
 
 
-def role_of(user: User) -> str:
-    """What a person is here, in one word."""
+def site_role(user: User) -> str:
+    """A person's role on the whole site."""
     if user.is_superuser:
         return "Superuser"
     groups = {group.name for group in user.groups.all()}
@@ -44,18 +44,18 @@ def role_of(user: User) -> str:
         return "Reviewer"
     if ANNOTATORS in groups:
         return "Annotator"
-    return "In projects alone" if user.memberships.all() else "No role"
+    return "Project member" if user.memberships.all() else "No role"
 
 
 def annotators() -> QuerySet[User]:
-    """Active people who are here to label: not those who run the site, though they could as well."""
+    """Active people with the permission to label, without staff."""
     labels = Q(groups__permissions__codename="label", groups__permissions__content_type__app_label="labeling")
     direct = Q(user_permissions__codename="label", user_permissions__content_type__app_label="labeling")
     return User.objects.filter(labels | direct, is_active=True, is_staff=False).distinct()
 
 
-def annotators_of(project: Project) -> QuerySet[User]:
-    """Who labels in this project: its members but for its admins, and, where it is open, all annotators."""
+def project_annotators(project: Project) -> QuerySet[User]:
+    """The project's annotators: its members except its admins and, if it is open, all annotators."""
     members = project.memberships.exclude(role=Membership.Role.ADMIN)
     theirs = User.objects.filter(pk__in=members.values("person"), is_active=True, is_staff=False)
     if not project.everybody:
@@ -63,34 +63,34 @@ def annotators_of(project: Project) -> QuerySet[User]:
     return User.objects.filter(Q(pk__in=theirs.values("pk")) | Q(pk__in=annotators().values("pk")))
 
 
-def may_manage(actor: User, person: User) -> bool:
-    """Whether one person may deactivate another: never oneself, and the staff only if a superuser does."""
+def can_deactivate(actor: User, person: User) -> bool:
+    """Whether one person may deactivate another: never themselves; staff only as a superuser."""
     if actor == person or not actor.has_perm("labeling.invite"):
         return False
     return actor.is_superuser or not (person.is_staff or person.is_superuser)
 
 
 def deactivate(person: User, *, by: User) -> int:
-    """Let somebody sign in no more, and give back the tasks they hold. Returns how many.
+    """Deactivate an account and release the tasks it holds. Returns how many. Raises PermissionDenied.
 
-    Raises PermissionDenied. Their sessions and tokens are worth nothing from now on.
+    Sessions and tokens of the account stop working.
     """
     _set_active(person, False, by=by)
     return queue.release_all(annotator=person)
 
 
 def reactivate(person: User, *, by: User) -> None:
-    """Let somebody sign in again, with the rights they had. Raises PermissionDenied."""
+    """Reactivate an account with its previous permissions. Raises PermissionDenied."""
     _set_active(person, True, by=by)
 
 
 def _set_active(person: User, active: bool, *, by: User) -> None:
     with transaction.atomic():
-        # Locked: somebody made staff at this moment is not sent away by an admin.
+        # Locked: an admin must not deactivate somebody who becomes staff at this moment.
         row = User.objects.select_for_update().get(pk=person.pk)
-        if not may_manage(by, row):
+        if not can_deactivate(by, row):
             raise PermissionDenied
         row.is_active = active
         row.save(update_fields=["is_active"])
-        record(person, "Reactivated." if active else "Deactivated.", by=by)
+        log_change(person, "Reactivated." if active else "Deactivated.", by=by)
     person.is_active = active

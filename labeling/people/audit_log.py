@@ -1,9 +1,9 @@
-"""What was done about people, by whom: the history of each in the Django admin."""
+"""Audit log of changes to people, kept as their history in the Django admin."""
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 
 
-def record(person: User, said: str, *, by: User) -> None:
-    """Keep in a person's history what somebody did about them."""
-    LogEntry.objects.log_actions(by.pk, [person], CHANGE, change_message=said, single_object=True)
+def log_change(person: User, message: str, *, by: User) -> None:
+    """Add an entry to a person's history."""
+    LogEntry.objects.log_actions(by.pk, [person], CHANGE, change_message=message, single_object=True)

@@ -1,4 +1,4 @@
-"""Who has which part in a project. Nobody changes their own, and nobody gives what they do not have there."""
+"""Project memberships. Nobody changes their own role, or grants permissions they do not have themselves."""
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -6,97 +6,94 @@ from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet
 
 from labeling import queue
-from labeling.access import may, rights_of_roles
+from labeling.access import role_permissions
 from labeling.models import Membership, Project
-from labeling.people.audit_log import record
+from labeling.people.audit_log import log_change
 
 Role = Membership.Role
 
 
-def may_give(actor: User, role: str, project: Project | None) -> bool:
-    """Whether somebody may give a role in a project, or (None) on the whole site.
+def can_grant_role(actor: User, role: str, project: Project | None) -> bool:
+    """Whether somebody may grant a role in a project, or (None) on the whole site.
 
-    It takes the right to invite there and every right of the role; admins of the whole site are of the staff,
-    so only superusers make them.
+    Requires the permission to invite there and all permissions of the role. Admins of the whole site are
+    staff, so only superusers can create them.
     """
     if actor.is_superuser:
         return actor.is_active
     if project is None and role == Role.ADMIN:
         return False
-    return may(actor, "labeling.invite", project) and _has_all_of(actor, role, project)
+    return actor.has_perm("labeling.invite", project) and _has_role_permissions(actor, role, project)
 
 
-def _has_all_of(actor: User, role: str, project: Project | None) -> bool:
-    ours = (right for right in rights_of_roles(actor)[role] if right.startswith(("labeling.", "training.")))
-    return all(may(actor, right, project) for right in ours)
+def _has_role_permissions(actor: User, role: str, project: Project | None) -> bool:
+    ours = (perm for perm in role_permissions(actor)[role] if perm.startswith(("labeling.", "training.")))
+    return all(actor.has_perm(perm, project) for perm in ours)
 
 
-def roles_to_give(actor: User, project: Project) -> list[tuple[str, str]]:
-    """The roles that somebody may give in a project, as choices of a form."""
-    return [(value, label) for value, label in Role.choices if may_give(actor, value, project)]
+def grantable_roles(actor: User, project: Project) -> list[tuple[str, str]]:
+    """The roles that somebody may grant in a project, as form choices."""
+    return [(value, label) for value, label in Role.choices if can_grant_role(actor, value, project)]
 
 
-def may_change(actor: User, membership: Membership) -> bool:
-    """Whether somebody may change or end a membership: it is not theirs, and they could have given it."""
-    return actor.pk != membership.person_id and may_give(actor, membership.role, membership.project)
+def can_change_membership(actor: User, membership: Membership) -> bool:
+    """Whether somebody may change or end a membership: not their own, and of a role they may grant."""
+    return actor.pk != membership.person_id and can_grant_role(actor, membership.role, membership.project)
 
 
 def set_role(person: User, project: Project, role: str | None, *, by: User) -> bool:
-    """Give somebody a role in a project, change it, or (None) end the membership; False if it was so before.
+    """Set somebody's role in a project, or (None) end the membership; False if nothing changed.
 
-    Who may label there no more gives back the tasks they hold. Who did it stands in the person's history in
-    the admin. Raises PermissionDenied.
+    Tasks of somebody who may no longer label there are released. The change is logged in the admin. Raises
+    PermissionDenied.
     """
     with transaction.atomic():
-        # Locked: somebody made an admin at this moment is not sent away by one who could not do that.
+        # Locked: roles are checked against the state that is changed.
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         held = Membership.objects.filter(project=project, person=person).select_related("project").first()
         if (held is not None and held.role == role) or (held is None and role is None):
             return False
-        if by.pk == person.pk or (held is not None and not may_change(by, held)):
+        if by.pk == person.pk or (held is not None and not can_change_membership(by, held)):
             raise PermissionDenied
         if role is None:
             held.delete()  # type: ignore[union-attr]  # or nothing would change
-        elif not may_give(by, role, project):
+        elif not can_grant_role(by, role, project):
             raise PermissionDenied
         else:
             Membership.objects.update_or_create(project=project, person=person, defaults={"role": role})
-        record(person, f"{project.name}: {Role(role).label if role else 'no member any more'}.", by=by)
+        log_change(person, f"{project.name}: {Role(role).label if role else 'membership removed'}.", by=by)
     if not Project.objects.allowed(User.objects.get(pk=person.pk), "labeling.label").contains(project):
         queue.release_all(annotator=person, project=project)
     return True
 
 
-def keep(project: Project, *, by: User) -> None:
-    """Make whoever makes or closes a project a member of it, lest nobody find it; a role they have stays.
+def ensure_membership(project: Project, *, by: User) -> None:
+    """Make the person who creates or closes a project a member, so that it stays visible to somebody.
 
-    They become its admin if they are one on the whole site: nobody gets more by it than they had.
+    They get the highest role whose permissions they have on the whole site; an existing role stays.
     """
     if project.everybody:
         return
-    highest = (role for role in (Role.ADMIN, Role.REVIEWER) if _has_all_of(by, role, None))
+    highest = (role for role in (Role.ADMIN, Role.REVIEWER) if _has_role_permissions(by, role, None))
     role = next(highest, Role.ANNOTATOR)
     Membership.objects.get_or_create(project=project, person=by, defaults={"role": role})
 
 
-def may_open(actor: User) -> bool:
-    """Whether somebody may open a project of theirs to everybody or close it.
-
-    Only who sets projects up on the whole site: nobody is to shut out, or let in, people they do not look
-    after.
-    """
+def can_open_project(actor: User) -> bool:
+    """Whether somebody may open a project to everybody or close it: only who can change projects on the whole
+    site, since it affects people outside their own projects."""
     return actor.has_perm("labeling.change_project")
 
 
-def shown_to(viewer: User) -> Prefetch:
-    """The memberships that a person's row shows: those in projects of which the viewer looks after people."""
+def prefetch_visible_memberships(viewer: User) -> Prefetch:
+    """Prefetch people's memberships in the projects whose members the viewer manages."""
     theirs = Project.objects.allowed(viewer, "labeling.invite")
     rows = Membership.objects.filter(project__in=theirs).select_related("project").order_by("project__name")
     return Prefetch("memberships", rows)
 
 
-def known_to(viewer: User) -> QuerySet[User]:
-    """The people whom somebody who invites looks after: everybody, or the members of their projects."""
+def visible_people(viewer: User) -> QuerySet[User]:
+    """The people an inviter manages: everybody, or the members of their projects."""
     if viewer.has_perm("labeling.invite"):
         return User.objects.all()
     theirs = Project.objects.allowed(viewer, "labeling.invite")

@@ -1,11 +1,12 @@
-"""How strong each generator is, by the comparisons of its samples with others'.
+"""Strengths of generators from paired comparisons of their samples: the Bradley-Terry model with ties.
 
-Bradley and Terry's model (1952), with ties as Davidson (1970) has them: of two with the worths a and b, the
-first is chosen with a probability in proportion to a, the second to b, and neither to nu sqrt(ab). A strength
-is the logarithm of a worth.
+Bradley and Terry (1952), with ties as in Davidson (1970): for two items with worth parameters a and b, the
+probabilities that the first wins, the second wins, and of a tie are proportional to a, b and nu sqrt(ab). A
+strength is the logarithm of a worth parameter.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,51 +22,52 @@ from scipy.sparse.csgraph import connected_components
 
 from labeling.feedback import Verdict
 from labeling.models import Annotation, Generator, Judgement, Project
-from labeling.proportions import Z
+from labeling.proportions import Z95
 
 PRIOR = 2.0
-"""Deviation of the strengths that are expected where comparisons alone would make one of them infinite."""
+"""Standard deviation of the normal prior on strengths, used where the likelihood has no finite maximum."""
 
 Floats = NDArray[np.float64]
 
 
-class Game(NamedTuple):
-    """So many `times` two players were compared: the first won, or lost, or (points of a half) neither."""
+class Comparison(NamedTuple):
+    """`n` comparisons of two items with the same outcome: 1 point if the first wins, 0 if it loses, 0.5 for a
+    tie."""
 
     first: str
     second: str
     points: float
     cluster: str = ""
-    """What is not independent has one name; empty: independent of all others."""
-    times: int = 1
+    """Comparisons that are not independent share a name; empty: independent of all others."""
+    n: int = 1
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Strengths of players who are connected by comparisons, their mean being 0."""
+class BradleyTerryFit:
+    """Strengths of items that are connected by comparisons, centred on 0."""
 
-    players: list[str]
+    items: list[str]
     strengths: Floats
     errors: Floats
-    """Standard errors, which allow for clusters."""
+    """Standard errors, robust to clusters."""
     ties: float
-    """Davidson's nu: of two equals, neither is preferred with the odds nu to 2."""
+    """Davidson's nu: the odds of a tie between equals are nu to 2."""
     loss: float
     """The negative log-likelihood of all comparisons, in nats."""
-    is_bounded: bool
-    """Whether a prior was needed: some players never lost against the rest, or never won."""
+    has_prior: bool
+    """Whether the prior was used: some items never lost against the rest, or never won."""
 
     @property
-    def worths(self) -> Floats:
-        """Worths that sum to 1."""
+    def worth_parameters(self) -> Floats:
+        """Exponentiated strengths, normalised to sum to 1."""
         worths = np.exp(self.strengths - self.strengths.max())
         return np.asarray(worths / worths.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strength:
-    """How strong a generator is beside the others of its project; None where no comparison connects it with
-    most of the others."""
+class GeneratorStrength:
+    """A generator's strength among those of its project; None if no comparisons connect it with most of the
+    others."""
 
     generator: Generator
     comparisons: int
@@ -73,109 +75,111 @@ class Strength:
     error: float | None = None
 
     @property
-    def chance(self) -> float | None:
-        """The probability that it beats one of mean strength, ties apart."""
-        return None if self.strength is None else _chance(self.strength)
+    def win_probability(self) -> float | None:
+        """The probability of beating a generator of mean strength, without ties."""
+        return None if self.strength is None else _win_probability(self.strength)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the chance."""
+        """The 95 % interval of the win probability."""
         if self.strength is None or self.error is None:
             return None
-        return _chance(self.strength - Z * self.error), _chance(self.strength + Z * self.error)
-
-
-def strengths(project: Project) -> list[Strength]:
-    """The generators of the project's samples that were compared with another's, the strongest first.
-
-    Comparisons are those that are learned from, of tasks that came at random; all on one prompt are taken as
-    one cluster.
-    """
-    games = list(games_of(project))
-    played: dict[str, int] = {}
-    for game in games:
-        for player in (game.first, game.second):
-            played[player] = played.get(player, 0) + 1
-    connected = largest_group(games)
-    found = fit([game for game in games if game.first in connected]) if games else None
-    places = {player: place for place, player in enumerate(found.players)} if found else {}
-    generators = Generator.objects.in_bulk([int(player) for player in played])
-    rows = [
-        Strength(
-            generator=generators[int(player)],
-            comparisons=count,
-            strength=float(found.strengths[places[player]]) if found and player in places else None,
-            error=float(found.errors[places[player]]) if found and player in places else None,
+        return _win_probability(self.strength - Z95 * self.error), _win_probability(
+            self.strength + Z95 * self.error
         )
-        for player, count in played.items()
+
+
+def generator_strengths(project: Project) -> list[GeneratorStrength]:
+    """The project's generators with at least one comparison, the strongest first.
+
+    Comparisons are those used for training, of randomly chosen tasks; those of one prompt are one cluster.
+    """
+    comparisons = list(generator_comparisons(project))
+    counts = Counter(item for each in comparisons for item in (each.first, each.second))
+    connected = largest_connected_group(comparisons)
+    found = (
+        fit_bradley_terry([comparison for comparison in comparisons if comparison.first in connected])
+        if comparisons
+        else None
+    )
+    places = {item: place for place, item in enumerate(found.items)} if found else {}
+    generators = Generator.objects.in_bulk([int(item) for item in counts])
+    rows = [
+        GeneratorStrength(
+            generator=generators[int(item)],
+            comparisons=count,
+            strength=float(found.strengths[places[item]]) if found and item in places else None,
+            error=float(found.errors[places[item]]) if found and item in places else None,
+        )
+        for item, count in counts.items()
     ]
     return sorted(rows, key=lambda row: (row.strength is None, -(row.strength or 0.0), row.generator.name))
 
 
-def largest_group(games: Sequence[Game]) -> set[str]:
-    """The players of the group with the most comparisons in which each can be compared with each, through
-    others if need be."""
-    if not games:
+def largest_connected_group(comparisons: Sequence[Comparison]) -> set[str]:
+    """The items of the connected component with the most comparisons."""
+    if not comparisons:
         return set()
-    table = Table(games)
-    labels = table.groups(table.counts.sum(axis=1), connection="weak")
+    table = ComparisonTable(comparisons)
+    labels = table.component_labels(table.counts.sum(axis=1), connection="weak")
     weight = np.bincount(labels[table.edges[:, 0]], weights=table.counts.sum(axis=1))
-    return {player for player, label in zip(table.players, labels, strict=True) if label == weight.argmax()}
+    return {item for item, label in zip(table.items, labels, strict=True) if label == weight.argmax()}
 
 
-def fit(games: Sequence[Game]) -> Fit:
-    """The likeliest strengths.
+def fit_bradley_terry(comparisons: Sequence[Comparison]) -> BradleyTerryFit:
+    """Fit strengths by maximum likelihood.
 
-    Where somebody was never beaten, or never won, the likeliest strength would be infinite (Ford 1957): then
-    strengths are taken to come from a normal distribution of deviation PRIOR. ValueError: players whom no
-    comparisons connect.
+    If an item never lost, or never won, the maximum likelihood estimate is infinite (Ford 1957): then a
+    normal prior with standard deviation PRIOR is used. ValueError: items that no comparisons connect.
     """
-    if not games:
-        raise ValueError("games: there is nothing to fit.")
-    table = Table(games)
-    if table.groups(table.counts.sum(axis=1), connection="weak").max() > 0:
-        raise ValueError("games: no comparisons connect all players.")
-    is_bounded = not table.is_finite
-    model = Davidson(table, prior=PRIOR if is_bounded else math.inf)
-    theta = model.likeliest()
-    centred = np.eye(len(table.players)) - 1 / len(table.players)
+    if not comparisons:
+        raise ValueError("comparisons: there are none to fit.")
+    table = ComparisonTable(comparisons)
+    if table.component_labels(table.counts.sum(axis=1), connection="weak").max() > 0:
+        raise ValueError("comparisons: they do not connect all items.")
+    has_prior = not table.has_finite_strengths
+    model = DavidsonModel(table, prior=PRIOR if has_prior else math.inf)
+    theta = model.fit()
+    centred = np.eye(len(table.items)) - 1 / len(table.items)
     strengths = centred @ model.strengths(theta)
-    # The strengths as they depend on what was fitted.
+    # The derivative of the centred strengths with respect to the fitted parameters.
     slope = centred[:, 1:]
-    fitted = slice(0, len(table.players) - 1)
+    fitted = slice(0, len(table.items) - 1)
     errors = [
         np.sqrt(np.diag(slope @ covariance[fitted, fitted] @ slope.T))
         for covariance in model.covariances(theta)
     ]
-    return Fit(
-        players=table.players,
+    return BradleyTerryFit(
+        items=table.items,
         strengths=strengths,
-        # Few clusters make the second too small; comparisons that depend on each other the first.
+        # Few clusters make the robust errors too small; dependent comparisons the others.
         errors=np.maximum.reduce(errors),
         ties=float(np.exp(theta[-1])) if table.has_ties else 0.0,
         loss=model.loss(theta),
-        is_bounded=is_bounded,
+        has_prior=has_prior,
     )
 
 
-class Table:
-    """Comparisons counted by pair. E pairs of players that met; outcomes: first won, second won, neither."""
+class ComparisonTable:
+    """Comparisons counted by pair: E compared pairs of items; outcomes are first won, second won, tie."""
 
-    def __init__(self, games: Sequence[Game]) -> None:
-        self.players = sorted({player for game in games for player in (game.first, game.second)})
-        place = {player: number for number, player in enumerate(self.players)}
+    def __init__(self, comparisons: Sequence[Comparison]) -> None:
+        self.items = sorted(
+            {item for comparison in comparisons for item in (comparison.first, comparison.second)}
+        )
+        index = {item: number for number, item in enumerate(self.items)}
         edges: dict[tuple[int, int], int] = {}
-        self.edge, self.outcome = np.zeros((2, len(games)), dtype=np.intp)
-        self.count = np.array([game.times for game in games], dtype=np.float64)
+        self.edge, self.outcome = np.zeros((2, len(comparisons)), dtype=np.intp)
+        self.count = np.array([comparison.n for comparison in comparisons], dtype=np.float64)
         clusters: dict[Any, int] = {}
-        self.cluster = np.zeros(len(games), dtype=np.intp)
-        for number, game in enumerate(games):
-            first, second, points = place[game.first], place[game.second], game.points
+        self.cluster = np.zeros(len(comparisons), dtype=np.intp)
+        for number, comparison in enumerate(comparisons):
+            first, second, points = index[comparison.first], index[comparison.second], comparison.points
             if first > second:
                 first, second, points = second, first, 1 - points
             self.edge[number] = edges.setdefault((first, second), len(edges))
             self.outcome[number] = 2 if points == 0.5 else 0 if points > 0.5 else 1
-            self.cluster[number] = clusters.setdefault(game.cluster or number, len(clusters))
+            self.cluster[number] = clusters.setdefault(comparison.cluster or number, len(clusters))
         self.edges = np.array(list(edges))  # [E, 2]
         self.counts = np.zeros((len(edges), 3))
         np.add.at(self.counts, (self.edge, self.outcome), self.count)
@@ -186,56 +190,62 @@ class Table:
         return bool(self.counts[:, 2].any())
 
     @property
-    def is_finite(self) -> bool:
-        """Whether each player is connected with each by wins, and by losses: enough for finite strengths."""
-        return bool(self.groups(self.counts[:, 0], self.counts[:, 1], connection="strong").max() == 0)
+    def has_finite_strengths(self) -> bool:
+        """Whether all items are strongly connected by wins and losses: enough for finite strengths."""
+        return bool(
+            self.component_labels(self.counts[:, 0], self.counts[:, 1], connection="strong").max() == 0
+        )
 
-    def groups(self, won: Floats, lost: Floats | None = None, *, connection: str) -> NDArray[np.intp]:
-        """The number of each player's group, by the pairs that are counted. [players]"""
+    def component_labels(
+        self, won: Floats, lost: Floats | None = None, *, connection: str
+    ) -> NDArray[np.intp]:
+        """The number of each item's connected component, by the pairs that are counted. [items]"""
         lost = won if lost is None else lost
         first, second = self.edges.T
         ends = np.concatenate([first, second]), np.concatenate([second, first])
-        size = len(self.players)
+        size = len(self.items)
         graph = coo_array((np.concatenate([won, lost]), ends), shape=(size, size)).tocsr()
-        graph.eliminate_zeros()  # or a pair that never ended so would be an edge
+        graph.eliminate_zeros()  # or pairs without this outcome would be edges
         return np.asarray(connected_components(graph, connection=connection)[1], dtype=np.intp)
 
 
-class Davidson:
-    """The log-likelihood, which is concave: outcomes are drawn in proportion to exp(features . theta).
+class DavidsonModel:
+    """The log-likelihood, which is concave: probabilities are proportional to exp(features . theta).
 
-    theta [P]: the strengths of all players but the first, which is 0, and log nu where there are ties.
+    theta [P]: the strengths of all items but the first, which is 0, and log nu if there are ties.
     """
 
-    def __init__(self, table: Table, *, prior: float) -> None:
+    def __init__(self, table: ComparisonTable, *, prior: float) -> None:
         self.table, self.prior = table, prior
-        players, size = len(table.players), len(table.edges)
-        features = np.zeros((size, 3, players + 1))
+        item_count, size = len(table.items), len(table.edges)
+        features = np.zeros((size, 3, item_count + 1))
         number = np.arange(size)
         for side in (0, 1):
             features[number, side, table.edges[:, side]] = 1
             features[number, 2, table.edges[:, side]] = 0.5
-        features[:, 2, players] = 1
+        features[:, 2, item_count] = 1
         self.outcomes = 3 if table.has_ties else 2
-        self.features = features[:, : self.outcomes, 1 : players + (self.outcomes == 3)]  # [E, outcomes, P]
+        self.features = features[
+            :, : self.outcomes, 1 : item_count + (self.outcomes == 3)
+        ]  # [E, outcomes, P]
         self.counts = table.counts[:, : self.outcomes]
-        self.players = players
+        self.item_count = item_count
 
     def strengths(self, theta: Floats) -> Floats:
-        """Of all players. [players]"""
-        return np.concatenate([[0.0], theta[: self.players - 1]])
+        """Of all items. [items]"""
+        return np.concatenate([[0.0], theta[: self.item_count - 1]])
 
     @cached_property
     def penalty(self) -> Floats:
-        """The prior's precision: of strengths about their mean, and of log nu. [P, P]"""
+        """The prior's precision matrix, of strengths about their mean and of log nu. [P, P]"""
         size = self.features.shape[2]
-        centred = (np.eye(self.players) - 1 / self.players)[1:, 1:]
+        centred = (np.eye(self.item_count) - 1 / self.item_count)[1:, 1:]
         precision = np.eye(size)
-        precision[: self.players - 1, : self.players - 1] = centred
+        precision[: self.item_count - 1, : self.item_count - 1] = centred
         return precision / self.prior**2
 
-    def expected(self, theta: Floats) -> tuple[Floats, Floats]:
-        """Probabilities of the outcomes [E, outcomes], and the log-likelihood of each. [E, outcomes]"""
+    def outcome_probabilities(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Probabilities of the outcomes and their logarithms, both [E, outcomes]."""
         scores = self.features @ theta
         top = scores.max(axis=1, keepdims=True)
         logs = scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
@@ -243,23 +253,25 @@ class Davidson:
 
     def loss(self, theta: Floats) -> float:
         """The negative log-likelihood, without the prior."""
-        return -float((self.counts * self.expected(theta)[1]).sum())
+        return -float((self.counts * self.outcome_probabilities(theta)[1]).sum())
 
     def gradient(self, theta: Floats) -> Floats:
         """Of the loss with the prior. [P]"""
-        chances, _ = self.expected(theta)
-        missing = self.counts.sum(axis=1, keepdims=True) * chances - self.counts
+        probabilities, _ = self.outcome_probabilities(theta)
+        missing = self.counts.sum(axis=1, keepdims=True) * probabilities - self.counts
         return np.asarray(np.einsum("eo,eop->p", missing, self.features) + self.penalty @ theta)
 
     def hessian(self, theta: Floats) -> Floats:
         """Of the loss with the prior. [P, P]"""
-        chances, _ = self.expected(theta)
-        mean = np.einsum("eo,eop->ep", chances, self.features)
+        probabilities, _ = self.outcome_probabilities(theta)
+        mean = np.einsum("eo,eop->ep", probabilities, self.features)
         total = self.counts.sum(axis=1)
-        square = np.einsum("e,eo,eop,eoq->pq", total, chances, self.features, self.features, optimize=True)
+        square = np.einsum(
+            "e,eo,eop,eoq->pq", total, probabilities, self.features, self.features, optimize=True
+        )
         return np.asarray(square - np.einsum("e,ep,eq->pq", total, mean, mean) + self.penalty)
 
-    def likeliest(self) -> Floats:
+    def fit(self) -> Floats:
         """Theta at the minimum of the loss with the prior."""
         found = minimize(
             lambda theta: self.loss(theta) + theta @ self.penalty @ theta / 2,
@@ -272,12 +284,12 @@ class Davidson:
         return np.asarray(found.x)
 
     def covariances(self, theta: Floats) -> Iterator[Floats]:
-        """Of theta, [P, P]: as if all comparisons were independent; and as clusters differ (White 1982)."""
+        """Covariances of theta, [P, P]: for independent comparisons, and robust to clusters (White 1982)."""
         inverse = np.linalg.inv(self.hessian(theta))
         yield np.asarray(inverse)
         if 1 < self.table.clusters < len(self.table.edge):
-            chances, _ = self.expected(theta)
-            mean = np.einsum("eo,eop->ep", chances, self.features)
+            probabilities, _ = self.outcome_probabilities(theta)
+            mean = np.einsum("eo,eop->ep", probabilities, self.features)
             edge, outcome = self.table.edge, self.table.outcome
             scores = self.table.count[:, None] * (self.features[edge, outcome] - mean[edge])
             sums = np.zeros((self.table.clusters, scores.shape[1]))
@@ -286,12 +298,18 @@ class Davidson:
             yield np.asarray(inverse @ (few * sums.T @ sums) @ inverse)
 
 
-def games_of(project: Project) -> Iterator[Game]:
-    """The comparisons of samples by different generators in a project's answers, by the generators' ids; all
-    on one prompt are one cluster. Those that are learned from, of tasks that came at random."""
-    if not project.kind.compares:
+def generator_comparisons(project: Project) -> Iterator[Comparison]:
+    """Comparisons of samples by different generators in a project's annotations: those used for training, of
+    randomly chosen tasks. Items are generator ids, clusters prompts."""
+    if not project.kind.is_comparative:
         return
-    answers = Annotation.objects.of(project).counting().learned_from().at_random().filter(all_bad=False)
+    answers = (
+        Annotation.objects.for_project(project)
+        .latest_revisions()
+        .used_for_training()
+        .on_random_tasks()
+        .filter(all_bad=False)
+    )
     rows = (
         Judgement.objects.filter(annotation__in=answers)
         .order_by("annotation_id", "sample_id")
@@ -307,10 +325,10 @@ def games_of(project: Project) -> Iterator[Game]:
         )
     )
     for _, answer in groupby(rows.iterator(), key=lambda row: row["annotation_id"]):
-        yield from _games_in(project, list(answer))
+        yield from _annotation_comparisons(project, list(answer))
 
 
-def _games_in(project: Project, rows: Sequence[Mapping[str, Any]]) -> Iterable[Game]:
+def _annotation_comparisons(project: Project, rows: Sequence[Mapping[str, Any]]) -> Iterable[Comparison]:
     verdicts = [Verdict(rank=row["rank"], score=row["score"], grade=row["grade"]) for row in rows]
     for better, worse, tie, _ in project.kind.preferences(verdicts):
         first, second = rows[better], rows[worse]
@@ -318,7 +336,7 @@ def _games_in(project: Project, rows: Sequence[Mapping[str, Any]]) -> Iterable[G
             first["sample__generator_id"] != second["sample__generator_id"]
             and first["text"] != second["text"]
         ):
-            yield Game(
+            yield Comparison(
                 first=str(first["sample__generator_id"]),
                 second=str(second["sample__generator_id"]),
                 points=0.5 if tie else 1.0,
@@ -326,5 +344,5 @@ def _games_in(project: Project, rows: Sequence[Mapping[str, Any]]) -> Iterable[G
             )
 
 
-def _chance(strength: float) -> float:
+def _win_probability(strength: float) -> float:
     return 1 / (1 + math.exp(-strength))

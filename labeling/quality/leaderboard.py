@@ -1,9 +1,8 @@
-"""Generators in order of their strength, each with an interval by the bootstrap over prompts, and each pair
-of them as it was compared.
+"""Leaderboard of generators by strength, with bootstrap intervals, and the results of each pair.
 
-Comparisons of one prompt depend on each other, so whole prompts are drawn, as many as there are, with
-replacement; the strengths are fitted anew to each draw, all draws at once by Newton's method; the intervals
-are the middle 95 % of what comes out (Efron 1979; Cameron, Gelbach and Miller 2008 for clusters).
+Comparisons of one prompt are not independent, so the bootstrap draws whole prompts with replacement.
+Strengths are refitted to each draw, all draws at once by Newton's method. Intervals are 2.5 to 97.5 %
+percentiles (Efron 1979; Cameron, Gelbach and Miller 2008 for clusters).
 """
 
 from collections import defaultdict
@@ -14,161 +13,176 @@ from typing import NamedTuple
 import numpy as np
 
 from labeling.models import Generator, Project
-from labeling.proportions import Share
-from labeling.quality.bradley_terry import PRIOR, Davidson, Floats, Game, Table, fit, games_of, largest_group
+from labeling.proportions import Proportion
+from labeling.quality.bradley_terry import (
+    PRIOR,
+    Comparison,
+    ComparisonTable,
+    DavidsonModel,
+    Floats,
+    fit_bradley_terry,
+    generator_comparisons,
+    largest_connected_group,
+)
 
-DRAWS = 500
-"""Ends of an interval then vary by about a tenth of its width from one set of draws to another."""
+BOOTSTRAP_DRAWS = 500
+"""Interval ends vary by about a tenth of the width between sets of this many draws."""
 SEED = 2024
-"""The same answers give the same intervals."""
-STEPS = 25
-"""Of Newton's method, at most."""
+"""Fixed, so that the same annotations give the same intervals."""
+MAX_NEWTON_STEPS = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A generator's place among those that comparisons connect. Intervals are of 95 %."""
+class LeaderboardRow:
+    """A generator among those that comparisons connect. Intervals are 95 %."""
 
     generator: Generator
     comparisons: int
     prompts: int
     strength: float
-    chance: float
-    """Of beating one of mean strength, ties apart."""
+    win_probability: float
+    """Of beating a generator of mean strength, without ties."""
     interval: tuple[float, float]
-    """Of the chance."""
-    places: tuple[int, int]
-    """Between which places it is, 1 being the best: how many are surely better, and how many surely not."""
+    """Of the win probability."""
+    rank_range: tuple[int, int]
+    """The best and worst rank (1 is best) that the significant differences to the others leave open."""
 
 
-class Meeting(NamedTuple):
-    """How two generators were compared: the first one's points of so many comparisons, on so many prompts."""
+class PairResult(NamedTuple):
+    """The comparisons of two generators: the first one's points, the number of comparisons and of prompts."""
 
     points: float
     comparisons: int
     prompts: int
 
     @property
-    def share(self) -> Share:
-        """Ties half; the interval takes each prompt for one."""
-        return Share(self.points / self.comparisons * self.prompts, self.prompts)
+    def win_rate(self) -> Proportion:
+        """Ties count half; n is the number of prompts."""
+        return Proportion(self.points / self.comparisons * self.prompts, self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standings:
-    """All generators of a project that were compared."""
+class Leaderboard:
+    """All generators of a project with at least one comparison."""
 
-    rows: list[Standing] = field(default_factory=list)
+    rows: list[LeaderboardRow] = field(default_factory=list)
     """The strongest first."""
-    apart: list[Generator] = field(default_factory=list)
-    """Those that no comparison connects with them."""
-    meetings: dict[tuple[int, int], Meeting] = field(default_factory=dict)
-    """By the ids of two generators, both ways round."""
+    unconnected: list[Generator] = field(default_factory=list)
+    """Generators that no comparisons connect with `rows`."""
+    pairs: dict[tuple[int, int], PairResult] = field(default_factory=dict)
+    """By the ids of two generators, in both orders."""
     comparisons: int = 0
     prompts: int = 0
 
 
-def standings(project: Project) -> Standings:
-    """The project's generators by the comparisons that are learned from, of tasks that came at random."""
-    games = list(games_of(project))
-    if not games:
-        return Standings()
-    group = largest_group(games)
+def compute_leaderboard(project: Project) -> Leaderboard:
+    """The leaderboard of a project, by the comparisons used for training, of randomly chosen tasks."""
+    comparisons = list(generator_comparisons(project))
+    if not comparisons:
+        return Leaderboard()
+    group = largest_connected_group(comparisons)
     generators = Generator.objects.in_bulk(
-        {int(name) for game in games for name in (game.first, game.second)}
+        {int(name) for comparison in comparisons for name in (comparison.first, comparison.second)}
     )
-    among = [game for game in games if game.first in group]
-    found = fit(among)
-    drawn = bootstrap(among)  # [draws, players]
-    chances = 1 / (1 + np.exp(-drawn))
-    lows, highs = np.quantile(chances, (0.025, 0.975), axis=0)
-    better = _surely_better(drawn)
+    connected = [comparison for comparison in comparisons if comparison.first in group]
+    found = fit_bradley_terry(connected)
+    drawn = bootstrap_strengths(connected)  # [draws, items]
+    probabilities = 1 / (1 + np.exp(-drawn))
+    lows, highs = np.quantile(probabilities, (0.025, 0.975), axis=0)
+    better = _significantly_better(drawn)
     rows = [
-        Standing(
-            generator=generators[int(player)],
-            comparisons=sum(player in (game.first, game.second) for game in among),
-            prompts=len({game.cluster for game in among if player in (game.first, game.second)}),
+        LeaderboardRow(
+            generator=generators[int(item)],
+            comparisons=sum(item in (comparison.first, comparison.second) for comparison in connected),
+            prompts=len(
+                {
+                    comparison.cluster
+                    for comparison in connected
+                    if item in (comparison.first, comparison.second)
+                }
+            ),
             strength=float(found.strengths[place]),
-            chance=float(1 / (1 + np.exp(-found.strengths[place]))),
+            win_probability=float(1 / (1 + np.exp(-found.strengths[place]))),
             interval=(float(lows[place]), float(highs[place])),
-            places=(1 + int(better[:, place].sum()), len(found.players) - int(better[place].sum())),
+            rank_range=(1 + int(better[:, place].sum()), len(found.items) - int(better[place].sum())),
         )
-        for place, player in enumerate(found.players)
+        for place, item in enumerate(found.items)
     ]
-    return Standings(
+    return Leaderboard(
         rows=sorted(rows, key=lambda row: (-row.strength, row.generator.name)),
-        apart=sorted(
+        unconnected=sorted(
             (generators[key] for key in generators if str(key) not in group), key=lambda each: each.name
         ),
-        meetings=meetings(games),
-        comparisons=len(games),
-        prompts=len({game.cluster for game in games}),
+        pairs=pair_results(comparisons),
+        comparisons=len(comparisons),
+        prompts=len({comparison.cluster for comparison in comparisons}),
     )
 
 
-def meetings(games: Sequence[Game]) -> dict[tuple[int, int], Meeting]:
-    """Each pair that was compared, both ways round."""
+def pair_results(comparisons: Sequence[Comparison]) -> dict[tuple[int, int], PairResult]:
+    """The result of each compared pair, in both orders."""
     points: dict[tuple[int, int], list[float]] = defaultdict(list)
     prompts: dict[tuple[int, int], set[str]] = defaultdict(set)
-    for game in games:
-        pair = int(game.first), int(game.second)
-        for key, won in ((pair, game.points), (pair[::-1], 1 - game.points)):
+    for comparison in comparisons:
+        pair = int(comparison.first), int(comparison.second)
+        for key, won in ((pair, comparison.points), (pair[::-1], 1 - comparison.points)):
             points[key].append(won)
-            prompts[key].add(game.cluster)
-    return {key: Meeting(sum(won), len(won), len(prompts[key])) for key, won in points.items()}
+            prompts[key].add(comparison.cluster)
+    return {key: PairResult(sum(won), len(won), len(prompts[key])) for key, won in points.items()}
 
 
-def bootstrap(games: Sequence[Game], *, draws: int = DRAWS, seed: int = SEED) -> Floats:
-    """The strengths of the players, in the order of `fit`, of so many draws of clusters. [draws, players]
+def bootstrap_strengths(
+    comparisons: Sequence[Comparison], *, draws: int = BOOTSTRAP_DRAWS, seed: int = SEED
+) -> Floats:
+    """Strengths refitted to bootstrap draws of clusters, [draws, items], items as in `fit_bradley_terry`.
 
-    In a draw in which somebody never lost, or never won, strengths come from the distribution that `fit`
-    takes then; players must be connected, as there.
+    The prior is used in draws in which an item never lost or never won. The items must be connected.
     """
-    table = Table(games)
+    table = ComparisonTable(comparisons)
     size = len(table.edges)
-    tallies = np.zeros((table.clusters, size * 3))
-    np.add.at(tallies, (table.cluster, table.edge * 3 + table.outcome), table.count)
+    cluster_counts = np.zeros((table.clusters, size * 3))
+    np.add.at(cluster_counts, (table.cluster, table.edge * 3 + table.outcome), table.count)
     random = np.random.default_rng(seed)
-    times = random.multinomial(table.clusters, np.full(table.clusters, 1 / table.clusters), size=draws)
-    counts = (times @ tallies).reshape(draws, size, 3)
-    model = Davidson(table, prior=1.0)
-    thetas = _likeliest(model, counts[:, :, : model.outcomes], _precision(table, counts))
-    strengths = np.concatenate([np.zeros((draws, 1)), thetas[:, : model.players - 1]], axis=1)
+    weights = random.multinomial(table.clusters, np.full(table.clusters, 1 / table.clusters), size=draws)
+    counts = (weights @ cluster_counts).reshape(draws, size, 3)
+    model = DavidsonModel(table, prior=1.0)
+    thetas = _fit_draws(model, counts[:, :, : model.outcomes], _prior_precisions(table, counts))
+    strengths = np.concatenate([np.zeros((draws, 1)), thetas[:, : model.item_count - 1]], axis=1)
     return np.asarray(strengths - strengths.mean(axis=1, keepdims=True))
 
 
-def _precision(table: Table, counts: Floats) -> Floats:
-    """Of the prior of each draw: 0 where all are connected by wins, and by losses. [draws]"""
-    players = len(table.players)
-    beat = np.zeros((len(counts), players, players), dtype=bool)
+def _prior_precisions(table: ComparisonTable, counts: Floats) -> Floats:
+    """The prior's precision in each draw: 0 if all items are strongly connected. [draws]"""
+    items = len(table.items)
+    beat = np.zeros((len(counts), items, items), dtype=bool)
     first, second = table.edges.T
     beat[:, first, second] = counts[:, :, 0] > 0
     beat[:, second, first] = counts[:, :, 1] > 0
-    reach = (beat | np.eye(players, dtype=bool)).astype(np.float32)
-    for _ in range(max(1, players.bit_length())):
+    reach = (beat | np.eye(items, dtype=bool)).astype(np.float32)
+    for _ in range(max(1, items.bit_length())):
         reach = np.minimum(reach @ reach, 1)
     return np.where((reach > 0).all(axis=(1, 2)), 0.0, 1 / PRIOR**2)
 
 
-def _likeliest(model: Davidson, counts: Floats, precision: Floats) -> Floats:
-    """Theta at the maximum of each draw's likelihood, with its prior. [draws, P]"""
+def _fit_draws(model: DavidsonModel, counts: Floats, precision: Floats) -> Floats:
+    """Theta at the maximum of each draw's posterior. [draws, P]"""
     features = model.features
     penalty = precision[:, None, None] * model.penalty
-    # Where a draw says nothing of something (a tie that was not drawn, a pair), it stays near nothing.
+    # A small ridge for parameters on which a draw has no data.
     penalty = penalty + 1e-6 * np.eye(features.shape[2])
     theta = np.zeros((len(counts), features.shape[2]))
     totals = counts.sum(axis=2, keepdims=True)
-    for _ in range(STEPS):
+    for _ in range(MAX_NEWTON_STEPS):
         scores = np.einsum("eop,bp->beo", features, theta)
-        chances = np.exp(scores - scores.max(axis=2, keepdims=True))
-        chances /= chances.sum(axis=2, keepdims=True)
-        slope = np.einsum("beo,eop->bp", totals * chances - counts, features, optimize=True)
-        slope += np.einsum("bpq,bq->bp", penalty, theta)
-        mean = np.einsum("beo,eop->bep", chances, features)
-        bend = np.einsum("beo,eop,eoq->bpq", totals * chances, features, features, optimize=True)
-        bend -= np.einsum("bep,beq->bpq", totals * mean, mean, optimize=True)
-        step = np.linalg.solve(bend + penalty, slope[:, :, None])[:, :, 0]
-        # From afar Newton's step can overshoot: no figure moves by more than 2 at once.
+        probabilities = np.exp(scores - scores.max(axis=2, keepdims=True))
+        probabilities /= probabilities.sum(axis=2, keepdims=True)
+        gradient = np.einsum("beo,eop->bp", totals * probabilities - counts, features, optimize=True)
+        gradient += np.einsum("bpq,bq->bp", penalty, theta)
+        mean = np.einsum("beo,eop->bep", probabilities, features)
+        hessian = np.einsum("beo,eop,eoq->bpq", totals * probabilities, features, features, optimize=True)
+        hessian -= np.einsum("bep,beq->bpq", totals * mean, mean, optimize=True)
+        step = np.linalg.solve(hessian + penalty, gradient[:, :, None])[:, :, 0]
+        # Newton's method can overshoot far from the maximum: no parameter moves by more than 2 at once.
         step *= np.minimum(1, 2 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
         theta -= step
         if np.abs(step).max() < 1e-6:
@@ -176,6 +190,6 @@ def _likeliest(model: Davidson, counts: Floats, precision: Floats) -> Floats:
     return theta
 
 
-def _surely_better(drawn: Floats) -> Floats:
-    """Whether the one is stronger than the other in 97.5 % of the draws. [players, players]"""
+def _significantly_better(drawn: Floats) -> Floats:
+    """Whether the one is stronger than the other in at least 97.5 % of the draws. [items, items]"""
     return np.asarray((drawn[:, :, None] > drawn[:, None, :]).mean(axis=0) >= 0.975)

@@ -1,138 +1,169 @@
-"""What an admin should look at: people whose figures differ from what is usual by more than chance.
+"""Warnings: annotators whose metrics differ significantly from the others'.
 
-A warning compares 99 % intervals, since many figures of many people are looked at, and a difference has to
-matter: of a thousand answers, one more in a hundred is no news. Somebody who has done little gets none.
+Warnings use 99 % intervals, because many metrics of many annotators are compared. They need a minimum
+difference and a minimum number of answers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from labeling.proportions import Share
-from labeling.quality.annotators import Person
-from labeling.quality.charts import Ranged, percent, seconds
+from labeling.proportions import Proportion
+from labeling.quality.annotators import AnnotatorMetrics
+from labeling.quality.charts import HasInterval, format_percent, format_seconds
 
 Z99 = 2.575829
-"""Of the normal distribution, 99 % lies within so many standard deviations."""
-MATTERS = 0.05
-"""A share has to be further than this from what is usual, or from chance."""
-FEWEST = 10
-"""Answers below which nothing is said."""
-HALF = 0.5
-"""Of the usual time, less than this is fast."""
+"""The two-sided 99 % quantile of the standard normal distribution."""
+MIN_DIFFERENCE = 0.05
+"""The smallest difference of proportions that is reported."""
+MIN_ANSWERS = 10
+"""Warnings need at least this many answers."""
+FAST_RATIO = 0.5
+"""Median times below this fraction of the others' are reported."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing to look at, with its numbers."""
+class AnnotatorWarning:
+    """A warning about one annotator."""
 
-    person: Person
+    annotator: AnnotatorMetrics
     name: str
-    """In a word or two, for a row of the table."""
+    """A short label for a table row."""
     text: str
-    """A sentence with the numbers, about the person."""
+    """A sentence with the numbers."""
 
 
-def warnings_of(people: Sequence[Person]) -> list[Finding]:
-    """All there is to look at: those with most first, then by name."""
-    found = [list(_about(person, people)) for person in people]
-    return [each for theirs in sorted(found, key=lambda some: -len(some)) for each in theirs]
+def find_warnings(annotators: Sequence[AnnotatorMetrics]) -> list[AnnotatorWarning]:
+    """All warnings, annotators with the most warnings first, then by name."""
+    warnings = [list(_annotator_warnings(annotator, annotators)) for annotator in annotators]
+    return [each for theirs in sorted(warnings, key=lambda some: -len(some)) for each in theirs]
 
 
-def _about(person: Person, people: Sequence[Person]) -> Iterator[Finding]:
-    for rule in (_side, _with_others, _gold, _repeats, _too_fast):
-        said = rule(person, people)
-        if said is not None:
-            yield Finding(person, *said)
+def _annotator_warnings(
+    annotator: AnnotatorMetrics, everybody: Sequence[AnnotatorMetrics]
+) -> Iterator[AnnotatorWarning]:
+    for rule in (_position_bias, _low_agreement, _low_gold_accuracy, _low_self_agreement, _too_fast):
+        warning = rule(annotator, everybody)
+        if warning is not None:
+            yield AnnotatorWarning(annotator, *warning)
 
 
-def _gold(person: Person, people: Sequence[Person]) -> tuple[str, str] | None:
-    rest = rest_of(person, people, lambda each: each.gold)
-    if person.gold is None or rest is None or not is_below(person.gold, rest):
+def _low_gold_accuracy(
+    annotator: AnnotatorMetrics, everybody: Sequence[AnnotatorMetrics]
+) -> tuple[str, str] | None:
+    own = annotator.gold_accuracy
+    others = pooled_proportion(annotator, everybody, lambda each: each.gold_accuracy)
+    if own is None or others is None or not is_significantly_below(own, others):
         return None
-    return "gold", f"Right on {counted(person.gold, 'gold tasks')}; others on {percent(rest.share)}."
+    return "gold", (
+        f"Correct on {describe_count(own, 'gold tasks')}; others on {format_percent(others.value)}."
+    )
 
 
-def _repeats(person: Person, people: Sequence[Person]) -> tuple[str, str] | None:
-    rest = rest_of(person, people, lambda each: each.repeats)
-    if person.repeats is None or rest is None or not is_below(person.repeats, rest):
+def _low_self_agreement(
+    annotator: AnnotatorMetrics, everybody: Sequence[AnnotatorMetrics]
+) -> tuple[str, str] | None:
+    own = annotator.self_agreement
+    others = pooled_proportion(annotator, everybody, lambda each: each.self_agreement)
+    if own is None or others is None or not is_significantly_below(own, others):
         return None
     return "repeats", (
-        f"Asked again, agrees with their own answer by {ranged(person.repeats)} in {person.repeats.of:,} "
-        f"repeats; others by {percent(rest.share)}."
+        f"Self-agreement of {describe_interval(own)} on {own.n:,} repeats; "
+        f"others {format_percent(others.value)}."
     )
 
 
-def _with_others(person: Person, people: Sequence[Person]) -> tuple[str, str] | None:  # noqa: ARG001
-    if person.others is None or person.without is None or not is_below(person.others, person.without):
+def _low_agreement(
+    annotator: AnnotatorMetrics,
+    everybody: Sequence[AnnotatorMetrics],  # noqa: ARG001
+) -> tuple[str, str] | None:
+    own, others = annotator.agreement_with_others, annotator.agreement_among_others
+    if own is None or others is None or not is_significantly_below(own, others):
         return None
-    reliable = ""
-    if person.reliability is not None:
-        reliable = f" Reliability {ranged(person.reliability)}, where 50 % is guessing."
+    reliability = ""
+    if annotator.reliability is not None:
+        reliability = f" Reliability {describe_interval(annotator.reliability)}, where 50 % is guessing."
     return "agreement", (
-        f"Agrees with others by {ranged(person.others)} in {person.others.of:,} answers; the others among "
-        f"themselves by {percent(person.without.share)}.{reliable}"
+        f"Agreement with others of {describe_interval(own)} in {own.n:,} answers; "
+        f"among the others {format_percent(others.value)}.{reliability}"
     )
 
 
-def _side(person: Person, people: Sequence[Person]) -> tuple[str, str] | None:  # noqa: ARG001
-    if person.first is None or person.first.of < FEWEST:
+def _position_bias(
+    annotator: AnnotatorMetrics,
+    everybody: Sequence[AnnotatorMetrics],  # noqa: ARG001
+) -> tuple[str, str] | None:
+    picked, chance = annotator.first_shown_picked, annotator.first_shown_chance
+    if picked is None or picked.n < MIN_ANSWERS:
         return None
-    low, high = person.first.interval(Z99)
-    if low <= person.chance + MATTERS and high >= person.chance - MATTERS:
+    low, high = picked.interval(Z99)
+    if low <= chance + MIN_DIFFERENCE and high >= chance - MIN_DIFFERENCE:
         return None
     return "first shown", (
-        f"Picks what is shown first in {counted(person.first, 'answers')}; "
-        f"chance is {percent(person.chance)}."
+        f"Picks the sample shown first in {describe_count(picked, 'answers')}; "
+        f"chance is {format_percent(chance)}."
     )
 
 
-def _too_fast(person: Person, people: Sequence[Person]) -> tuple[str, str] | None:
-    rest = rest_of(person, people, lambda each: each.too_fast)
-    usual = usual_seconds(person, people)
-    if person.seconds is None or person.seconds.of < FEWEST or person.too_fast is None:
+def _too_fast(annotator: AnnotatorMetrics, everybody: Sequence[AnnotatorMetrics]) -> tuple[str, str] | None:
+    own, seconds = annotator.too_fast, annotator.seconds
+    if seconds is None or seconds.n < MIN_ANSWERS or own is None:
         return None
-    hurried = rest is not None and person.too_fast.above(rest, Z99)[0] > MATTERS
-    quick = usual is not None and person.seconds.high < HALF * usual
-    if not (hurried or quick):
+    others = pooled_proportion(annotator, everybody, lambda each: each.too_fast)
+    typical = median_seconds(annotator, everybody)
+    has_many_fast = others is not None and own.difference_interval(others, Z99)[0] > MIN_DIFFERENCE
+    is_fast = typical is not None and seconds.high < FAST_RATIO * typical
+    if not (has_many_fast or is_fast):
         return None
-    compared = "" if usual is None else f"; others take {seconds(usual)}"
+    compared = "" if typical is None else f"; others take {format_seconds(typical)}"
     return "time", (
-        f"Takes {seconds(person.seconds.value)} an answer ({seconds(person.seconds.low)} to "
-        f"{seconds(person.seconds.high)}){compared}. {percent(person.too_fast.share)} of "
-        f"{person.too_fast.of:,} answers came sooner than the texts can be skimmed."
+        f"Takes {format_seconds(seconds.value)} per answer ({format_seconds(seconds.low)} to "
+        f"{format_seconds(seconds.high)}){compared}. {format_percent(own.value)} of "
+        f"{own.n:,} answers were faster than the texts can be skimmed."
     )
 
 
-def rest_of(
-    person: Person | None, people: Iterable[Person], figure: Callable[[Person], Share | None]
-) -> Share | None:
-    """The same figure of all others together; of all, for nobody."""
-    shares = [share for each in people if each is not person and (share := figure(each)) is not None]
-    of = sum(share.of for share in shares)
-    return Share(sum(share.count for share in shares), of) if of else None
+def pooled_proportion(
+    annotator: AnnotatorMetrics | None,
+    annotators: Iterable[AnnotatorMetrics],
+    metric: Callable[[AnnotatorMetrics], Proportion | None],
+) -> Proportion | None:
+    """A metric pooled over all others; over everybody if `annotator` is None."""
+    proportions = [
+        proportion
+        for each in annotators
+        if each is not annotator and (proportion := metric(each)) is not None
+    ]
+    n = sum(proportion.n for proportion in proportions)
+    return Proportion(sum(proportion.count for proportion in proportions), n) if n else None
 
 
-def usual_seconds(person: Person | None, people: Iterable[Person]) -> float | None:
-    """The median of the others' median times."""
-    times = [each.seconds.value for each in people if each is not person and each.seconds is not None]
+def median_seconds(
+    annotator: AnnotatorMetrics | None, annotators: Iterable[AnnotatorMetrics]
+) -> float | None:
+    """The median of the others' median times; of everybody's if `annotator` is None."""
+    times = [each.seconds.value for each in annotators if each is not annotator and each.seconds is not None]
     return median(times) if times else None
 
 
-def counted(share: Share, things: str) -> str:
-    """A share with its numbers: "12 of 20 answers (39 to 78 %)"."""
-    return f"{share.count:,g} of {share.of:,} {things} ({_range(share.low, share.high)})"
+def describe_count(proportion: Proportion, things: str) -> str:
+    """A proportion as text: "12 of 20 answers (39 to 78 %)"."""
+    interval = _format_range(proportion.low, proportion.high)
+    return f"{proportion.count:,g} of {proportion.n:,} {things} ({interval})"
 
 
-def ranged(share: Ranged) -> str:
-    """A share with its interval: "60 % (39 to 78 %)"."""
-    return f"{percent(share.share)} ({_range(share.low, share.high)})"
+def describe_interval(estimate: HasInterval) -> str:
+    """An estimate as text: "60 % (39 to 78 %)"."""
+    return f"{format_percent(estimate.value)} ({_format_range(estimate.low, estimate.high)})"
 
 
-def _range(low: float, high: float) -> str:
+def _format_range(low: float, high: float) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
-def is_below(share: Share, usual: Share) -> bool:
-    """Whether a share is below another by more than chance would have it, and by enough to matter."""
-    return min(share.of, usual.of) >= FEWEST and share.above(usual, Z99)[1] < -MATTERS
+def is_significantly_below(proportion: Proportion, typical: Proportion) -> bool:
+    """Whether a proportion is significantly below another, by at least `MIN_DIFFERENCE`."""
+    return (
+        min(proportion.n, typical.n) >= MIN_ANSWERS
+        and proportion.difference_interval(typical, Z99)[1] < -MIN_DIFFERENCE
+    )

@@ -1,15 +1,14 @@
-"""The queue: who gets which task, for how long, and what an answer needs to be stored.
+"""The task queue: claiming tasks, leases, submitting and revising answers.
 
-PostgreSQL keeps it right. A task's `open` is the number of places nobody holds; every way of taking or
-giving back a place changes the assignment and the task together, on the condition that the assignment is
-still in the state expected. If it is not, somebody else got there first. One person's claims in a project
-wait for each other, at the row that says how far down the queue they are (`Cursor`).
+PostgreSQL guarantees consistency. A task's `open` counts its open slots; every change of a slot updates the
+assignment and the task together, conditional on the assignment's expected state. If the condition fails,
+another process got there first. One person's claims in a project are serialised by their `Cursor` row.
 """
 
-from labeling.queue.claims import claim, claim_task, take_again
+from labeling.queue.claims import claim, claim_task, reclaim
 from labeling.queue.leases import (
-    LARGEST_DRAFT,
-    LONGEST_REASON,
+    MAX_DRAFT_BYTES,
+    MAX_REASON_LENGTH,
     LeaseLost,
     expire,
     release,
@@ -18,34 +17,34 @@ from labeling.queue.leases import (
     save_draft,
     skip,
 )
-from labeling.queue.limits import rest_reason
+from labeling.queue.limits import no_task_reason
 from labeling.queue.submission import (
-    LAST_EDITABLE,
-    LONGEST_CLIENT_KEY,
-    TooLate,
-    last_answers,
+    MAX_CLIENT_KEY_LENGTH,
+    MAX_EDITABLE_ANSWERS,
+    NotEditable,
+    editable_assignments,
     revise,
     submit,
 )
 
 __all__ = [
-    "LARGEST_DRAFT",
-    "LAST_EDITABLE",
-    "LONGEST_CLIENT_KEY",
-    "LONGEST_REASON",
+    "MAX_CLIENT_KEY_LENGTH",
+    "MAX_DRAFT_BYTES",
+    "MAX_EDITABLE_ANSWERS",
+    "MAX_REASON_LENGTH",
     "LeaseLost",
-    "TooLate",
+    "NotEditable",
     "claim",
     "claim_task",
+    "editable_assignments",
     "expire",
-    "last_answers",
+    "no_task_reason",
+    "reclaim",
     "release",
     "release_all",
     "renew",
-    "rest_reason",
     "revise",
     "save_draft",
     "skip",
     "submit",
-    "take_again",
 ]

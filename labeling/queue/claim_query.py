@@ -1,12 +1,12 @@
-"""The claim, as one statement: pick a task, take a place, move the cursor, lease it.
+"""The claim as one SQL statement: pick a task, take a slot, move the cursor, lease it.
 
-What comes: a task the annotator lost (`lost`), else the next ordinary one behind their cursor (`following`),
-or in its stead, where `draw` says so and there is one, gold (`gold`) or a task of their own again (`again`).
-Only where an ordinary task waits: otherwise what comes on an empty queue would be known for a check.
+The task is one the annotator lost (`lost`), else the next ordinary one after their cursor (`following`), or
+instead of it, if `draw` says so and one exists, gold (`gold`) or a repeat (`again`). Control tasks only come
+while an ordinary task waits: on an empty queue they would be recognised.
 
-A place is free for everybody who does not hold, has not answered and has not skipped the task. An assignment
-that expired or was released is taken up again, with the order in which it was first shown. Nobody is asked
-gold whose task they know, nor a task that they know as gold.
+An annotator can get tasks that they neither hold nor have answered or skipped. An expired or released
+assignment is leased again with its original sample order. Nobody gets gold for a task they know, or the
+original of gold they know.
 """
 
 CLAIM = """
@@ -21,7 +21,7 @@ WITH lost AS (
     ) AS latest
     JOIN labeling_task AS task ON task.id = latest.task_id
     WHERE task.open > 0
-      AND (task.kind = 'ordinary' OR task.kind IN ('gold', 'repeat') AND %(checks)s)
+      AND (task.kind = 'ordinary' OR task.kind IN ('gold', 'repeat') AND %(control_tasks)s)
     ORDER BY latest.finished DESC
     LIMIT 1
     FOR NO KEY UPDATE OF task SKIP LOCKED

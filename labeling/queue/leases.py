@@ -1,4 +1,4 @@
-"""Leases: held, renewed, given back, and taken back once they ran out."""
+"""Leases on tasks: renewing, skipping, releasing and expiring them, and drafts."""
 
 import json
 from datetime import timedelta
@@ -12,44 +12,38 @@ from django.db.models.functions import Now
 from labeling.feedback import AnswerError
 from labeling.models import Assignment, Project, Task
 
-LONGEST_REASON = 200
-LARGEST_DRAFT = 100_000
-"""The most bytes of a draft as JSON."""
+MAX_REASON_LENGTH = 200
+MAX_DRAFT_BYTES = 100_000
+"""As JSON."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - what happened, not a mistake
-    """The assignment is no longer held: it ran out, was skipped, given back, or answered already."""
+    """The assignment is no longer leased: it expired, was skipped, released, or already submitted."""
 
     def __init__(
-        self, line: str = "The task is no longer yours: its lease ran out or it was answered already."
+        self, line: str = "This task is no longer yours: the lease expired or it was already answered."
     ) -> None:
         super().__init__(line)
 
 
 def skip(assignment: Assignment, *, reason: str = "") -> None:
-    """Leave a task to others; it is not offered to this annotator again. Raises LeaseLost."""
-    kept = reason.replace("\x00", "")[:LONGEST_REASON]
-    _give_back(assignment, Assignment.State.SKIPPED, skip_reason=kept, draft=None)
+    """Skip a task: it goes to others and is not offered to this annotator again. Raises LeaseLost."""
+    kept = reason.replace("\x00", "")[:MAX_REASON_LENGTH]
+    _return_to_queue(assignment, Assignment.State.SKIPPED, skip_reason=kept, draft=None)
 
 
 def release(assignment: Assignment) -> None:
-    """Give a task back unanswered, its draft kept; the same annotator may be offered it again.
-
-    Raises LeaseLost.
-    """
-    _give_back(assignment, Assignment.State.RELEASED)
+    """Release a task unanswered, keeping its draft; the same annotator may get it again. Raises LeaseLost."""
+    _return_to_queue(assignment, Assignment.State.RELEASED)
 
 
 def release_all(*, annotator: User, project: Project | None = None) -> int:
-    """Give back what this person holds, everywhere as when they sign out, or in one project.
-
-    Returns how many tasks.
-    """
+    """Release all tasks this person holds, in one project or (at sign-out) in all. Returns how many."""
     held = Assignment.objects.leased().filter(annotator=annotator)
     if project is not None:
         held = held.filter(project=project)
     released = 0
-    # One transaction each: two that lock several tasks, in two orders, would wait for each other.
+    # One transaction each: locking several tasks in different orders could deadlock.
     for assignment in held:
         try:
             release(assignment)
@@ -60,42 +54,42 @@ def release_all(*, annotator: User, project: Project | None = None) -> int:
 
 
 def renew(assignment: Assignment) -> bool:
-    """Hold a leased task for the project's lease time from now. False if the lease is lost."""
+    """Renew the lease for the project's lease time from now. False if the lease is lost."""
     held = Assignment.objects.leased().filter(pk=assignment.pk)
     return bool(held.update(lease_until=lease_end(assignment.project)))
 
 
 def save_draft(assignment: Assignment, draft: dict[str, Any]) -> bool:
-    """Keep the unfinished answer to a leased task, and renew the lease. False if the lease is lost.
+    """Save the unfinished answer to a leased task, and renew the lease. False if the lease is lost.
 
-    The draft is the page's own; nothing reads it but the page. Raises AnswerError if it cannot be kept.
+    Only the page that wrote a draft interprets it. Raises AnswerError if it cannot be stored.
     """
     try:
         text = json.dumps(draft, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
-    except (ValueError, TypeError, RecursionError):  # not a number, half a character
-        raise AnswerError("draft: not JSON that can be kept.") from None
-    # PostgreSQL keeps no NUL; a backslash that somebody typed before "u0000" is none.
+    except (ValueError, TypeError, RecursionError):  # NaN, a lone surrogate
+        raise AnswerError("draft: not JSON that can be stored.") from None
+    # PostgreSQL cannot store NUL; an escaped backslash before "u0000" is not one.
     if not isinstance(draft, dict) or "\\u0000" in text.replace("\\\\", ""):
-        raise AnswerError("draft: a JSON object of plain text and numbers is wanted.")
-    if size > LARGEST_DRAFT:
-        raise AnswerError(f"draft: {size} bytes, but at most {LARGEST_DRAFT} are kept.")
+        raise AnswerError("draft: must be a JSON object of plain text and numbers.")
+    if size > MAX_DRAFT_BYTES:
+        raise AnswerError(f"draft: {size} bytes; at most {MAX_DRAFT_BYTES} are allowed.")
     held = Assignment.objects.leased().filter(pk=assignment.pk)
     return bool(held.update(draft=draft, lease_until=lease_end(assignment.project)))
 
 
 def expire() -> int:
-    """Take back the leases that ran out and open their places again. Returns how many.
+    """Expire leases whose time is up and reopen their slots. Returns how many.
 
-    One process at a time sweeps (others return 0), so that two never lock the same tasks crosswise.
+    One process at a time does this (others return 0), which avoids deadlocks.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(EXPIRE, {"lock": EXPIRE_LOCK})
         return int(cursor.fetchone()[0])
 
 
-def held_by(annotator: User, project: Project) -> Assignment | None:
-    """The annotator's leased task, its lease renewed. One that ran out is theirs until it is swept."""
+def held_assignment(annotator: User, project: Project) -> Assignment | None:
+    """The annotator's leased assignment, renewed. One past its time is still theirs until it is expired."""
     held = Assignment.objects.leased().filter(annotator=annotator, project=project)
     if not held.update(lease_until=lease_end(project)):
         return None
@@ -103,7 +97,7 @@ def held_by(annotator: User, project: Project) -> Assignment | None:
 
 
 def finish(assignment: Assignment, state: Assignment.State, **changes: Any) -> bool:
-    """Move a leased assignment on; False if it is not leased any more."""
+    """Move a leased assignment to another state; False if it is not leased any more."""
     held = Assignment.objects.leased().filter(pk=assignment.pk)
     if not held.update(state=state, finished=Now(), **changes):
         return False
@@ -112,18 +106,18 @@ def finish(assignment: Assignment, state: Assignment.State, **changes: Any) -> b
 
 
 def lease_end(project: Project) -> Any:
-    """When a lease taken or renewed now runs out, by the database's clock."""
+    """When a lease taken or renewed now expires, by the database's clock."""
     return Now() + timedelta(minutes=project.lease_minutes)
 
 
-def _give_back(assignment: Assignment, state: Assignment.State, **changes: Any) -> None:
+def _return_to_queue(assignment: Assignment, state: Assignment.State, **changes: Any) -> None:
     with transaction.atomic():
         if not finish(assignment, state, **changes):
             raise LeaseLost
         Task.objects.filter(pk=assignment.task_id).update(open=F("open") + 1)
 
 
-EXPIRE_LOCK = 0x686F6E65  # any number that nothing else locks
+EXPIRE_LOCK = 0x686F6E65  # an advisory lock that nothing else uses
 EXPIRE = """
 WITH swept AS (
     SELECT pg_try_advisory_xact_lock(%(lock)s) AS alone
@@ -142,7 +136,7 @@ WITH swept AS (
     WHERE assignment.id = lapsed.id
     RETURNING assignment.task_id
 ), freed AS (
-    -- In the order in which all lock tasks, so that nobody waits crosswise.
+    -- In the order in which all statements lock tasks, to avoid deadlocks.
     SELECT task.id, (SELECT count(*) FROM expired WHERE expired.task_id = task.id) AS places
     FROM labeling_task AS task
     WHERE task.id IN (SELECT task_id FROM expired)

@@ -1,4 +1,4 @@
-"""Limits: how much one person may answer, and why nothing comes."""
+"""Limits on the number of answers per annotator, and the reason why there is no next task."""
 
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -7,15 +7,16 @@ from labeling.models import Assignment, Project
 from labeling.workspace.pace import day_start
 
 
-def limit_reached(*, annotator: User, project: Project) -> str:
-    """Which limit of the project keeps this person from another task: "person", "day", or none ("").
+def reached_limit(*, annotator: User, project: Project) -> str:
+    """The limit of the project that this person has reached: "person", "day", or "" for none.
 
-    Gold and repeats count as answers, as they do everywhere; training tasks do not. A day begins at midnight
-    in the site's time zone.
+    Gold and repeats count, training tasks do not. A day begins at midnight in the site's time zone.
     """
-    answers = Assignment.objects.answers().filter(annotator=annotator, project=project).order_by()
-    whole, daily = project.limit_per_person, project.limit_per_day
-    if whole is not None and answers[:whole].count() >= whole:
+    answers = (
+        Assignment.objects.counting_toward_limits().filter(annotator=annotator, project=project).order_by()
+    )
+    total, daily = project.limit_per_person, project.limit_per_day
+    if total is not None and answers[:total].count() >= total:
         return "person"
     if daily is not None:
         today = answers.filter(finished__gte=day_start(timezone.localdate()))
@@ -24,12 +25,12 @@ def limit_reached(*, annotator: User, project: Project) -> str:
     return ""
 
 
-def rest_reason(*, annotator: User, project: Project) -> str:
+def no_task_reason(*, annotator: User, project: Project) -> str:
     """Why the project has no task for this person now.
 
-    "inactive": it hands out none; "person" or "day": they reached one of its limits; "empty": others have
-    the rest, or there is none.
+    "inactive": the project is not active; "person" or "day": they reached this limit; "empty": no task is
+    left for them.
     """
     if not project.is_active:
         return "inactive"
-    return limit_reached(annotator=annotator, project=project) or "empty"
+    return reached_limit(annotator=annotator, project=project) or "empty"

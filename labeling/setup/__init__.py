@@ -1,1 +1,1 @@
-"""Setting a project up: what is missing, what files bring, and texts to show the page with."""
+"""Project setup: the readiness checklist, imports, and samples for the preview."""

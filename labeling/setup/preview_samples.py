@@ -1,11 +1,11 @@
-"""What a project's page is previewed with: its first prompt and samples, texts that were typed, or ours."""
+"""Prompt and samples for the preview of the annotator's page: typed in, the project's own, or examples."""
 
 from collections.abc import Mapping
 
 from labeling.models import Project
 
-PROMPT = "Write the beginning of a story about a lighthouse keeper and a gull, for children of six."
-SAMPLES = (
+EXAMPLE_PROMPT = "Write the beginning of a story about a lighthouse keeper and a gull, for children of six."
+EXAMPLE_SAMPLES = (
     (
         "Every morning Mrs. Olsen climbed one hundred and twelve steps to wipe the salt from the great lamp. "
         "And every morning the same grey gull sat on the rail and watched her, as if it were counting."
@@ -33,23 +33,23 @@ SAMPLES = (
 )
 
 
-def shown_first(project: Project, *, asked: Mapping[str, str]) -> tuple[str, list[str], bool]:
+def preview_content(project: Project, *, data: Mapping[str, str]) -> tuple[str, list[str], bool]:
     """A prompt, samples for it, and whether they are only examples.
 
-    What was typed (`example_prompt`, and `example_samples` in blocks with blank lines between) comes before
-    what the project has; the project's own prompt before ours.
+    Typed-in texts (`example_prompt`, and `example_samples` separated by blank lines) take precedence over the
+    project's own, and these over built-in examples.
     """
     count = project.samples_per_task
-    typed = [block.strip() for block in asked.get("example_samples", "").replace("\r", "").split("\n\n")]
+    typed = [block.strip() for block in data.get("example_samples", "").replace("\r", "").split("\n\n")]
     samples = [text for text in typed if text][:count]
-    prompt = asked.get("example_prompt", "").strip()
+    prompt = data.get("example_prompt", "").strip()
     task = project.tasks.ordinary().order_by("pk").first() if project.pk else None
     if task is not None and not (samples or prompt):
-        own = [sample.text for sample in task.samples.order_by("places__position")]
+        own = [sample.text for sample in task.samples.order_by("task_samples__position")]
         return task.prompt.text, own, False
     first = project.prompts.first() if project.pk else None
     if not prompt:
-        prompt = first.text if first is not None else PROMPT
-    # Shown with the samples that are missing filled in by ours, so that the page has its usual size.
-    samples += [text for text in SAMPLES if text not in samples][: count - len(samples)]
+        prompt = first.text if first is not None else EXAMPLE_PROMPT
+    # Filled up with examples to the project's number of samples.
+    samples += [text for text in EXAMPLE_SAMPLES if text not in samples][: count - len(samples)]
     return prompt, samples, True

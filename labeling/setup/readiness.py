@@ -1,4 +1,4 @@
-"""What a project still lacks until somebody can answer its first task."""
+"""The checklist of what a project needs before annotators can start."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,29 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from labeling.models import Invitation, Project, Prompt
-from labeling.people.accounts import annotators_of
+from labeling.people.accounts import project_annotators
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that a project needs: whether it is there, what there is of it, and where it is set up."""
+class ReadinessStep:
+    """One item of the checklist, with a summary and the page anchor where it is set up."""
 
     name: str
     anchor: str
     done: bool
-    says: str
-    needed: bool = True
+    summary: str
+    is_required: bool = True
 
 
-def counted(number: int, noun: str) -> str:
+def pluralise_count(number: int, noun: str) -> str:
     """A number with its noun: 1 task, 2 tasks, 1,200 tasks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def steps(project: Project) -> list[Step]:
-    """What is asked, by which guidelines, about what, and of whom."""
+def readiness_steps(project: Project) -> list[ReadinessStep]:
+    """Feedback, guidelines, prompts, samples and people."""
     return [
-        Step("What is asked", "asked", done=True, says=project.kind.label),
+        ReadinessStep("Feedback", "asked", done=True, summary=project.kind.label),
         _guidelines(project),
         _prompts(project),
         _samples(project),
@@ -36,39 +36,40 @@ def steps(project: Project) -> list[Step]:
     ]
 
 
-def _guidelines(project: Project) -> Step:
+def _guidelines(project: Project) -> ReadinessStep:
     current = project.guidelines
-    says = f"Version {current.version}" if current else "None yet: people go by their own taste"
-    return Step("Guidelines", "guide", done=current is not None, says=says, needed=False)
+    summary = f"Version {current.version}" if current else "None yet: people judge by their own preferences"
+    done = current is not None
+    return ReadinessStep("Guidelines", "guide", done=done, summary=summary, is_required=False)
 
 
-def _prompts(project: Project) -> Step:
+def _prompts(project: Project) -> ReadinessStep:
     heldout = Count("pk", filter=Q(split=Prompt.Split.HELDOUT))
-    there = project.prompts.aggregate(all=Count("pk"), heldout=heldout)
-    says = counted(there["all"], "prompt") if there["all"] else "No prompts yet"
-    if there["heldout"]:
-        says += f", {there['heldout']:,} held out"
-    return Step("Prompts", "import", done=bool(there["all"]), says=says)
+    counts = project.prompts.aggregate(all=Count("pk"), heldout=heldout)
+    summary = pluralise_count(counts["all"], "prompt") if counts["all"] else "No prompts yet"
+    if counts["heldout"]:
+        summary += f", {counts['heldout']:,} held out"
+    return ReadinessStep("Prompts", "import", done=bool(counts["all"]), summary=summary)
 
 
-def _samples(project: Project) -> Step:
+def _samples(project: Project) -> ReadinessStep:
     tasks = project.tasks.ordinary()
-    there = tasks.aggregate(all=Count("pk"), open=Count("pk", filter=Q(open__gt=0)))
-    if not there["all"]:
-        return Step(
-            "Samples", "from-model", done=False, says="No samples yet: let a model write or import a file"
+    counts = tasks.aggregate(all=Count("pk"), open=Count("pk", filter=Q(open__gt=0)))
+    if not counts["all"]:
+        return ReadinessStep(
+            "Samples", "from-model", done=False, summary="No samples yet: generate or import them"
         )
-    says = f"{counted(there['all'], 'task')}, {there['open']:,} of them open"
-    return Step("Samples", "from-model", done=there["open"] > 0, says=says)
+    summary = f"{pluralise_count(counts['all'], 'task')}, {counts['open']:,} of them open"
+    return ReadinessStep("Samples", "from-model", done=counts["open"] > 0, summary=summary)
 
 
-def _people(project: Project) -> Step:
+def _people(project: Project) -> ReadinessStep:
     if not project.is_active:
-        return Step("People", "people", done=False, says="The project is closed: it hands out no tasks")
-    people = annotators_of(project).count()
+        return ReadinessStep("People", "people", done=False, summary="The project is not active")
+    people = project_annotators(project).count()
     waiting = Invitation.objects.filter(accepted=None, withdrawn=None, expires__gt=timezone.now())
     invited = waiting.count() if project.everybody else waiting.filter(projects=project).count()
-    says = counted(people, "annotator") if people else "Nobody may label yet"
+    summary = pluralise_count(people, "annotator") if people else "No annotators yet"
     if invited:
-        says += f", {invited} invited"
-    return Step("People", "people", done=people > 0, says=says)
+        summary += f", {invited} invited"
+    return ReadinessStep("People", "people", done=people > 0, summary=summary)

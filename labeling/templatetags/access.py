@@ -1,4 +1,4 @@
-"""Permission checks in templates: `{% may "labeling.review" project as reviews %}`."""
+"""Permission checks in templates: `{% has_perm "labeling.review" project as can_review %}`."""
 
 from typing import Any
 
@@ -11,12 +11,13 @@ register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def may(context: dict[str, Any], permission: str, project: Project | None) -> bool:
+def has_perm(context: dict[str, Any], permission: str, project: Project | None) -> bool:
     """Whether the user has a permission in a project, or on the whole site if `project` is None."""
-    return access.may(context["user"], permission, project)
+    found: bool = context["user"].has_perm(permission, project)
+    return found
 
 
 @register.simple_tag(takes_context=True)
-def may_somewhere(context: dict[str, Any], permission: str) -> bool:
+def has_perm_in_any_project(context: dict[str, Any], permission: str) -> bool:
     """Whether the user has a permission on the whole site or in at least one project."""
-    return access.may_somewhere(context["user"], permission)
+    return access.has_perm_in_any_project(context["user"], permission)

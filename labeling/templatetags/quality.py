@@ -8,15 +8,15 @@ register = template.Library()
 
 
 @register.filter
-def percent(share: float | str | None) -> str:
+def percent(value: float | str | None) -> str:
     """A proportion from 0 to 1 in percent; a dash for None or an empty string."""
-    return "–" if share is None or share == "" else charts.percent(float(share))
+    return "–" if value is None or value == "" else charts.format_percent(float(value))
 
 
 @register.filter
 def seconds(value: float) -> str:
     """A time in seconds with its unit."""
-    return charts.seconds(value)
+    return charts.format_seconds(value)
 
 
 @register.filter

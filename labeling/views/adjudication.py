@@ -11,13 +11,13 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling.access import UserRequest, allowed_project, signed_in
-from labeling.control_tasks import make_gold
+from labeling.access import UserRequest, allowed_project, login_required
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import AnswerError
 from labeling.models import Adjudication, Project, Task
 from labeling.quality import adjudication as adjudication_queries
-from labeling.quality.annotation_arrays import answers_of
-from labeling.quality.gold import gold_of
+from labeling.quality.annotation_arrays import load_annotation_arrays
+from labeling.quality.gold import gold_copies
 from labeling.queue import claim_task
 from labeling.views.quality import REVIEW
 from labeling.views.task_page import render_text
@@ -29,18 +29,18 @@ MAX_LISTED_TASKS = 100
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def adjudication(request: UserRequest, slug: str) -> HttpResponse:
     """The tasks that need a final decision, and those that have one."""
     project = allowed_project(request.user, slug, REVIEW)
-    open_tasks = adjudication_queries.disagreements(answers_of(project))
+    open_tasks = adjudication_queries.disagreements(load_annotation_arrays(project))
     decided = Adjudication.objects.filter(task__project=project)
     context = {
         "project": project,
-        "open_tasks": adjudication_queries.with_tasks(open_tasks[:MAX_LISTED_TASKS]),
+        "open_tasks": adjudication_queries.attach_tasks(open_tasks[:MAX_LISTED_TASKS]),
         "open_count": len(open_tasks),
-        "own_tasks": adjudication_queries.own_tasks(request.user, project),
+        "own_tasks": adjudication_queries.answered_task_ids(request.user, project),
         "decided": decided.select_related("task__prompt", "assignment__annotator").order_by("-created")[
             :MAX_LISTED_TASKS
         ],
@@ -49,43 +49,43 @@ def adjudication(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """One task. All answers are shown once the reviewer has answered it; before that, a page that says so."""
     task = _task(request.user, slug, pk)
-    own = adjudication_queries.own_answer(request.user, task)
+    own = adjudication_queries.own_annotation(request.user, task)
     context: dict[str, Any] = {"project": task.project, "task": task, "own_annotation": own}
     if own is None:
-        context["answer_count"] = len(adjudication_queries.answers_to(task))
+        context["answer_count"] = len(adjudication_queries.task_annotations(task))
         return render(request, "labeling/quality/answer_first.html", context)
-    places = list(task.places.select_related("sample"))
+    places = list(task.task_samples.select_related("sample"))
     keys = [place.sample_id for place in places]
-    answers = adjudication_queries.answers_to(task)
+    answers = adjudication_queries.task_annotations(task)
     decided = Adjudication.objects.filter(task=task).first()
     context |= {
         "prompt": render_text(task.prompt.text, task.project),
-        "agreement": adjudication_queries.agreement_on(task),
+        "agreement": adjudication_queries.task_agreement(task),
         "samples": [render_text(place.sample.text.removeprefix(" "), task.project) for place in places],
         "answers": [
             {
                 "annotation": annotation,
-                "answer_text": summarize_answer(annotation.answer_in(keys)),
-                "criteria": criteria_text(annotation.answer_in(keys).criteria),
+                "answer_text": summarize_answer(annotation.answer_in_order(keys)),
+                "criteria": criteria_text(annotation.answer_in_order(keys).criteria),
                 "is_own": annotation.pk == own.pk,
                 "is_final": decided is not None and decided.assignment_id == annotation.assignment_id,
             }
             for annotation in answers
         ],
         "decision": decided,
-        "control_tasks": gold_of(task),
+        "control_tasks": gold_copies(task),
         "can_be_gold": task.project.feedback != Project.FeedbackKind.REWRITE,
     }
     return render(request, "labeling/quality/adjudicate.html", context)
 
 
 @require_POST
-@signed_in
+@login_required
 def vote(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Claim this task for the reviewer and open it on the task page."""
     task = _task(request.user, slug, pk, REVIEW, "labeling.label")
@@ -97,20 +97,20 @@ def vote(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Store a final decision, or reopen the task."""
     task = _task(request.user, slug, pk)
-    own = adjudication_queries.own_answer(request.user, task)
+    own = adjudication_queries.own_annotation(request.user, task)
     decision = request.POST.get("decision")
     note = request.POST.get("note", "").replace("\x00", "")
     if own is None:
         messages.warning(request, "Answer the task yourself first.")
     elif decision == "mine":
-        adjudication_queries.settle(task=task, chosen=own.assignment, note=note)
+        adjudication_queries.adjudicate(task=task, chosen=own.assignment, note=note)
         messages.success(request, "Your answer is now the final decision on this task.")
     elif decision == "all":
-        adjudication_queries.settle(task=task, chosen=None, note=note)
+        adjudication_queries.adjudicate(task=task, chosen=None, note=note)
         messages.success(request, "All answers to this task are kept.")
     elif decision == "reopen":
         adjudication_queries.reopen(task)
@@ -121,11 +121,11 @@ def settle(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """Make a gold or training task from this one, with the reviewer's own answer as the expected one."""
     task = _task(request.user, slug, pk)
-    own = adjudication_queries.own_answer(request.user, task)
+    own = adjudication_queries.own_annotation(request.user, task)
     kind = request.POST.get("kind", "")
     explanation = request.POST.get("explanation", "").replace("\x00", "").strip()
     if own is None:
@@ -135,9 +135,11 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     elif kind == Task.Kind.TRAINING and not explanation:
         messages.warning(request, "Add an explanation: people read it after answering a training task.")
     else:
-        answer = own.answer_in([place.sample_id for place in task.places.all()])
+        answer = own.answer_in_order([place.sample_id for place in task.task_samples.all()])
         try:
-            make_gold(task=task, answer=answer, kind=kind, explanation=explanation, author=request.user)
+            create_gold_task(
+                task=task, answer=answer, kind=kind, explanation=explanation, author=request.user
+            )
         except AnswerError as error:
             messages.warning(request, str(error))
         else:
@@ -150,15 +152,15 @@ def use_as_gold(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def gold(request: UserRequest, slug: str) -> HttpResponse:
     """The gold and training tasks with their accuracy, and tasks that could be made into more."""
     project = allowed_project(request.user, slug, REVIEW)
     context = {
         "project": project,
-        "control_tasks": adjudication_queries.known_tasks(project),
-        "candidates": adjudication_queries.candidates(request.user, project),
+        "control_tasks": adjudication_queries.known_task_stats(project),
+        "candidates": adjudication_queries.gold_candidates(request.user, project),
     }
     return render(request, "labeling/quality/gold.html", context)
 

@@ -5,10 +5,10 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, annotator_required, may
+from labeling.access import UserRequest, annotator_required
 from labeling.markdown import render as render_markdown
 from labeling.models import Guidelines, Project
-from labeling.text_diff import differences
+from labeling.text_diff import diff_texts
 
 # /projects/<slug>/guidelines/
 
@@ -20,7 +20,7 @@ def guidelines(request: UserRequest, slug: str) -> HttpResponse:
     """One version (`?version=`, by default the current one), or its changes since another (`?since=`)."""
     user = request.user
     project = get_object_or_404(Project.objects.allowed(user, "labeling.label"), slug=slug)
-    manages = may(user, "labeling.review", project) or may(user, "labeling.change_project", project)
+    manages = user.has_perm("labeling.review", project) or user.has_perm("labeling.change_project", project)
     if not project.is_active and not manages:
         raise Http404
     versions = list(project.guidelines_versions.order_by("-version").select_related("author"))
@@ -32,7 +32,7 @@ def guidelines(request: UserRequest, slug: str) -> HttpResponse:
         "selected": selected,
         "since": since,
         "html": render_markdown(selected.text) if selected else "",
-        "differences": differences(since.text, selected.text) if since and selected else [],
+        "differences": diff_texts(since.text, selected.text) if since and selected else [],
     }
     return render(request, "labeling/guidelines.html", context)
 

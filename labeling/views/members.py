@@ -8,11 +8,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from labeling.access import UserRequest, allowed_project, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Project
 from labeling.people.accounts import annotators
 from labeling.people.forms import MemberForm
-from labeling.people.memberships import may_change, roles_to_give
+from labeling.people.memberships import can_change_membership, grantable_roles
 
 MAX_SUGGESTED_NAMES = 200
 """Names suggested when adding a member; others can be typed."""
@@ -21,7 +21,7 @@ MAX_SUGGESTED_NAMES = 200
 
 
 @require_POST
-@signed_in
+@login_required
 @never_cache
 def members(request: UserRequest, slug: str) -> HttpResponse:
     """Add a member, change a role or remove a member; the response is the updated list."""
@@ -46,8 +46,8 @@ def members_context(user: User, project: Project) -> dict[str, Any]:
         suggested_names = list(names.values_list("username", flat=True)[:MAX_SUGGESTED_NAMES])
     return {
         "project": project,
-        "members": [{"membership": row, "may_change": may_change(user, row)} for row in rows],
-        "roles": roles_to_give(user, project),
+        "members": [{"membership": row, "may_change": can_change_membership(user, row)} for row in rows],
+        "roles": grantable_roles(user, project),
         "suggested_names": suggested_names,
         "member_form": MemberForm(project=project, by=user),
     }

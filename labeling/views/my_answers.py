@@ -10,7 +10,7 @@ from labeling import queue
 from labeling.access import UserRequest, active_project, annotator_required, own_assignment
 from labeling.feedback import AnswerError, parse_answer
 from labeling.models import Assignment
-from labeling.queue import LeaseLost, TooLate
+from labeling.queue import LeaseLost, NotEditable
 from labeling.views.task_page import (
     continue_response,
     error_response,
@@ -46,9 +46,9 @@ def recent_answers(request: UserRequest, slug: str) -> HttpResponse:
 def edit(request: UserRequest, pk: int) -> HttpResponse:
     """An answer on the task page, for editing. `?next=` is the page to go to afterwards."""
     own = own_assignment(request.user, pk)
-    editable = queue.last_answers(annotator=request.user, project=own.project)
+    editable = queue.editable_assignments(annotator=request.user, project=own.project)
     if own not in editable or own.state != Assignment.State.SUBMITTED:
-        problem = f"This answer can no longer be edited: only your last {queue.LAST_EDITABLE} can."
+        problem = f"This answer can no longer be edited: only your last {queue.MAX_EDITABLE_ANSWERS} can."
         if request.htmx:
             return error_response(request, own.project, status=409, error=problem)
         messages.info(request, problem)
@@ -66,7 +66,7 @@ def revise(request: UserRequest, pk: int) -> HttpResponse:
         queue.revise(own, answer, client_key=request.POST.get("client_key", ""))
     except AnswerError as error:
         return error_response(request, own.project, status=422, error=str(error))
-    except TooLate as error:
+    except NotEditable as error:
         return error_response(request, own.project, status=409, error=str(error))
     return with_stored_event(continue_response(request, own.project))
 
@@ -77,7 +77,7 @@ def take_again(request: UserRequest, pk: int) -> HttpResponse:
     """Lease a skipped task again."""
     own = own_assignment(request.user, pk)
     try:
-        reopened = queue.take_again(own)
+        reopened = queue.reclaim(own)
     except LeaseLost as error:
         if request.htmx:
             return error_response(request, own.project, status=409, error=str(error))

@@ -7,9 +7,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, annotator_required, may_somewhere
+from labeling.access import UserRequest, annotator_required, has_perm_in_any_project
 from labeling.models import Project
-from labeling.people.deletion import whom_to_ask
+from labeling.people.deletion import deletion_contacts
 from labeling.workspace import self_agreement
 from labeling.workspace.activity import (
     CHART_DAYS,
@@ -36,7 +36,7 @@ def projects(request: UserRequest) -> HttpResponse:
     available = available_projects(user)
     target = personal_goal(user)
     others = Project.objects.none()
-    if may_somewhere(user, "labeling.review"):
+    if has_perm_in_any_project(user, "labeling.review"):
         others = Project.objects.allowed(user, "labeling.review")
         others = others.exclude(pk__in=[each.project.pk for each in available])
     context = {
@@ -80,7 +80,7 @@ def my_work(request: UserRequest) -> HttpResponse:
         "recent_answers": history[:RECENT_ANSWERS_SHOWN],
         "older_answers": history[RECENT_ANSWERS_SHOWN:],
         "projects": projects,
-        "deletion_contacts": whom_to_ask(user)[:MAX_CONTACTS],
+        "deletion_contacts": deletion_contacts(user)[:MAX_CONTACTS],
         "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "labeling/my_work.html", context)

@@ -15,16 +15,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from labeling.access import UserRequest, right_required
+from labeling.access import UserRequest, permission_required
 from labeling.models import Invitation, Project
 from labeling.people import accounts, deletion, invitations
 from labeling.people.forms import AccountForm, InvitationForm, RolesForm
-from labeling.people.memberships import known_to
+from labeling.people.memberships import visible_people
 
 PAGE_SIZE = 50
 MAX_PAST_INVITATIONS = 10
 
-can_invite = right_required("labeling.invite", somewhere=True)
+can_invite = permission_required("labeling.invite", any_project=True)
 
 
 # /people/
@@ -36,7 +36,7 @@ can_invite = right_required("labeling.invite", somewhere=True)
 def people(request: UserRequest) -> HttpResponse:
     """The people this user manages, and the open invitations."""
     query = request.GET.get("q", "").strip()
-    rows = accounts.roster(request.user)
+    rows = accounts.people_with_activity(request.user)
     if query and "\x00" not in query:
         rows = rows.filter(username__icontains=query)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -45,7 +45,7 @@ def people(request: UserRequest) -> HttpResponse:
     form = InvitationForm(by=request.user, initial={"projects": [project] if project else []})
     context = {
         "page": page,
-        "rows": [(each, accounts.role_of(each)) for each in page],
+        "rows": [(each, accounts.site_role(each)) for each in page],
         "query": query,
         "form": form,
         **_invitations(request.user),
@@ -79,16 +79,16 @@ def invite(request: UserRequest) -> HttpResponse:
 @never_cache
 def person(request: UserRequest, pk: int) -> HttpResponse:
     """One person: roles, projects, last activity, account."""
-    found = get_object_or_404(accounts.roster(request.user), pk=pk)
+    found = get_object_or_404(accounts.people_with_activity(request.user), pk=pk)
     return render(
         request,
         "labeling/people/person.html",
         {
             "person": found,
-            "role": accounts.role_of(found),
+            "role": accounts.site_role(found),
             "form": RolesForm(person=found, by=request.user),
-            "can_manage": accounts.may_manage(request.user, found),
-            "can_delete_answers": deletion.may_erase(request.user, found),
+            "can_manage": accounts.can_deactivate(request.user, found),
+            "can_delete_answers": deletion.can_delete_answers(request.user, found),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
     )
@@ -98,7 +98,7 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
 @can_invite
 def projects(request: UserRequest, pk: int) -> HttpResponse:
     """Change a person's roles in the projects whose members this user manages."""
-    found = get_object_or_404(known_to(request.user), pk=pk)
+    found = get_object_or_404(visible_people(request.user), pk=pk)
     form = RolesForm(request.POST, person=found, by=request.user)
     if form.is_valid():
         form.save()
@@ -106,7 +106,7 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
     else:
         messages.error(request, "You cannot give one of these roles. Nothing was changed.")
     # Removed from all of this user's projects, the person is no longer visible to them.
-    still_known = known_to(request.user).filter(pk=pk).exists()
+    still_known = visible_people(request.user).filter(pk=pk).exists()
     return redirect("labeling:person", pk) if still_known else redirect("labeling:people")
 
 
@@ -114,7 +114,7 @@ def projects(request: UserRequest, pk: int) -> HttpResponse:
 @can_invite
 def deactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Deactivate an account: its owner can no longer sign in."""
-    found = get_object_or_404(known_to(request.user), pk=pk)
+    found = get_object_or_404(visible_people(request.user), pk=pk)
     released = accounts.deactivate(found, by=request.user)
     kept = "Their answers are kept."
     if released:
@@ -127,7 +127,7 @@ def deactivate(request: UserRequest, pk: int) -> HttpResponse:
 @can_invite
 def reactivate(request: UserRequest, pk: int) -> HttpResponse:
     """Reactivate an account."""
-    found = get_object_or_404(known_to(request.user), pk=pk)
+    found = get_object_or_404(visible_people(request.user), pk=pk)
     accounts.reactivate(found, by=request.user)
     messages.success(request, f"{found.get_username()} can sign in again.")
     return redirect("labeling:person", pk)
@@ -153,19 +153,19 @@ def withdraw(request: UserRequest, pk: int) -> HttpResponse:
 @never_cache
 def accept(request: HttpRequest, secret: str) -> HttpResponse:
     """Create an account from an invitation: choose a user name and a password, and sign in."""
-    invitation = invitations.find(secret)
+    invitation = invitations.find_invitation(secret)
     if invitation is None:
         raise Http404
     form = AccountForm(request.POST or None)
     try:
-        invitations.check_open(invitation)
+        invitations.check_usable(invitation)
         if request.user.is_authenticated:
             return render(request, "labeling/people/already_signed_in.html", status=403)
         if request.method == "POST" and form.is_valid():
             person = _accept(invitation, form)
             login(request, person, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("labeling:projects")
-    except invitations.InvitationOver as over:
+    except invitations.InvitationClosed as over:
         return render(request, "labeling/people/invitation_closed.html", {"reason": over}, status=410)
     except IntegrityError:
         form.add_error("username", "This name was taken a moment ago. Choose another.")

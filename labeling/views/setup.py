@@ -12,23 +12,23 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import reswap, retarget, trigger_client_event
 
-from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
+from labeling.access import UserRequest, allowed_project, login_required, permission_required
 from labeling.feedback import KINDS
 from labeling.forms import ImportForm, SetupForm
 from labeling.markdown import render as render_markdown
 from labeling.models import Assignment, Project
-from labeling.people.accounts import annotators_of
-from labeling.people.memberships import may_open
-from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
-from labeling.setup.preview_samples import shown_first
-from labeling.setup.readiness import steps
+from labeling.people.accounts import project_annotators
+from labeling.people.memberships import can_open_project
+from labeling.setup.imports import EncodingUnknown, ImportPlan, ImportProblem, decode, plan_import, read_rows
+from labeling.setup.preview_samples import preview_content
+from labeling.setup.readiness import readiness_steps
 from labeling.views.members import members_context
 from labeling.views.task_page import task_context
 
 MAX_SHOWN_PROMPTS = 8
 MAX_SHOWN_PROBLEMS = 20
 
-can_add_projects = right_required("labeling.add_project")
+can_add_projects = permission_required("labeling.add_project")
 CHANGE_PROJECT = "labeling.change_project"
 
 
@@ -51,7 +51,7 @@ def new_project(request: UserRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@signed_in
+@login_required
 @never_cache
 def setup(request: UserRequest, slug: str) -> HttpResponse:
     """A project's settings. Valid fields are saved; the others stay on the page with their errors."""
@@ -68,7 +68,7 @@ def setup(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def preview(request: UserRequest, slug: str = "") -> HttpResponse:
     """The task page with the settings as they are in the form. Nothing is stored or claimed."""
     stored = allowed_project(request.user, slug, CHANGE_PROJECT) if slug else None
@@ -77,7 +77,7 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
     form = SetupForm(request.POST, instance=stored, by=request.user)
     form.is_valid()
     project = form.valid_project()
-    prompt, samples, is_example = shown_first(project, asked=request.POST)
+    prompt, samples, is_example = preview_content(project, data=request.POST)
     context = task_context(
         project=project,
         assignment=Assignment(pk=0, project=project, annotator=request.user),
@@ -94,7 +94,7 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 @never_cache
 def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
     """Show what an import would store, and store it once that plan is confirmed: all of it or nothing."""
@@ -115,12 +115,17 @@ def import_tasks(request: UserRequest, slug: str) -> HttpResponse:
         if plan is None or not confirmed or not plan.can_be_stored or confirmed != plan.digest:
             return _show_plan(request, form, plan, changed=bool(confirmed))
         plan.store(author=request.user)
-    context = {"project": project, "import_form": ImportForm(), "stored_plan": plan, "steps": steps(project)}
+    context = {
+        "project": project,
+        "import_form": ImportForm(),
+        "stored_plan": plan,
+        "steps": readiness_steps(project),
+    }
     response = render(request, "labeling/setup/_import_response.html", context)
     return trigger_client_event(reswap(retarget(response, "#import"), "outerHTML"), "hone:imported")
 
 
-def _make_plan(project: Project, data: dict[str, Any]) -> tuple[Plan | None, str]:
+def _make_plan(project: Project, data: dict[str, Any]) -> tuple[ImportPlan | None, str]:
     """The plan for the file or pasted text (None if empty), and a warning about the encoding ("" if sure).
 
     Raises ImportProblem if the file cannot be read.
@@ -138,7 +143,7 @@ def _make_plan(project: Project, data: dict[str, Any]) -> tuple[Plan | None, str
         text = data["text"]
     if not text.strip():
         return None, encoding_warning
-    plan = make_plan(
+    plan = plan_import(
         project=project,
         rows=read_rows(text, name=file.name if file else "", paragraphs=data["paragraphs"]),
         generator=data["generator"],
@@ -149,7 +154,12 @@ def _make_plan(project: Project, data: dict[str, Any]) -> tuple[Plan | None, str
 
 
 def _show_plan(
-    request: UserRequest, form: ImportForm, plan: Plan | None, *, problem: str = "", changed: bool = False
+    request: UserRequest,
+    form: ImportForm,
+    plan: ImportPlan | None,
+    *,
+    problem: str = "",
+    changed: bool = False,
 ) -> HttpResponse:
     context = {
         "form": form,
@@ -178,9 +188,13 @@ def _render_setup(request: UserRequest, form: SetupForm, *, status: int = 200) -
 
 def _project_context(request: UserRequest, project: Project) -> dict[str, Any]:
     return {
-        "steps": steps(project),
-        "annotators": annotators_of(project).count(),
-        "can_open": may_open(request.user),
-        **(members_context(request.user, project) if may(request.user, "labeling.invite", project) else {}),
+        "steps": readiness_steps(project),
+        "annotators": project_annotators(project).count(),
+        "can_open": can_open_project(request.user),
+        **(
+            members_context(request.user, project)
+            if request.user.has_perm("labeling.invite", project)
+            else {}
+        ),
         "can_work": Project.objects.for_annotator(request.user).filter(pk=project.pk).exists(),
     }

@@ -113,7 +113,7 @@ def next_task_context(user: User, project: Project) -> dict[str, Any]:
         "content_template": "labeling/no_task.html",
         "project": project,
         "assignment": None,
-        "reason": queue.rest_reason(annotator=user, project=project),
+        "reason": queue.no_task_reason(annotator=user, project=project),
         "keys": key_labels(keys_for(user)),
     }
 
@@ -121,7 +121,7 @@ def next_task_context(user: User, project: Project) -> dict[str, Any]:
 def training_feedback_context(user: User, annotation: Annotation) -> dict[str, Any]:
     """The expected answer of a training task and its explanation, shown after an answer."""
     assignment = annotation.assignment
-    found = control_tasks.lesson(annotation)
+    found = control_tasks.training_feedback(annotation)
     assert found is not None  # the annotation is of a training task
     return _own_task(user, assignment) | {
         "content_template": "labeling/training_feedback.html",
@@ -129,7 +129,7 @@ def training_feedback_context(user: User, annotation: Annotation) -> dict[str, A
         "given_answer": summarize_answer(annotation.answer),
         "expected_answer": summarize_answer(found.expected),
         "explanation_html": render_markdown(found.explanation),
-        "entry_test": control_tasks.entry_standing(annotator=user, project=assignment.project),
+        "entry_test": control_tasks.entry_test_progress(annotator=user, project=assignment.project),
     }
 
 
@@ -153,7 +153,7 @@ def _to_json(value: Any) -> str:
 def render_work_page(request: UserRequest, content: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
     """The content as a whole page, or for htmx as a fragment with the parts around it that change."""
     project: Project = content["project"]
-    last = queue.last_answers(annotator=request.user, project=project)
+    last = queue.editable_assignments(annotator=request.user, project=project)
     goal = current_goal(request.user, project)
     context = {
         **content,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from labeling.control_tasks import Standing, entry_standing
+from labeling.control_tasks import EntryTestProgress, entry_test_progress
 from labeling.models import Assignment, Guidelines, Project, Task
-from labeling.queue.limits import limit_reached
+from labeling.queue.limits import reached_limit
 from labeling.workspace.pace import Goal, answers_today_by_project
 
 
@@ -17,11 +17,11 @@ class AvailableProject:
 
     project: Project
     waiting_tasks: int
-    """A lower bound, in steps (`TaskQuerySet.waiting_about`): an exact number would reveal gold tasks."""
+    """A lower bound (`TaskQuerySet.approximate_waiting_count`): an exact number would reveal gold tasks."""
     answers_today: int
     held_assignment: Assignment | None
     """A task they hold, or one with an unfinished answer."""
-    entry_test: Standing | None
+    entry_test: EntryTestProgress | None
     """Their progress in the entry test; None once passed."""
     limit_reached: str
     """The limit they have reached: "day", "person", or "" for none."""
@@ -40,7 +40,7 @@ class AvailableProject:
     @property
     def training_tasks_left(self) -> int:
         """Training tasks still to be answered correctly, at most."""
-        return self.entry_test.total - self.entry_test.right if self.entry_test else 0
+        return self.entry_test.total - self.entry_test.correct if self.entry_test else 0
 
     @property
     def has_work(self) -> bool:
@@ -56,20 +56,20 @@ def available_projects(user: User) -> list[AvailableProject]:
         assignment.project_id: assignment
         for assignment in Assignment.objects.filter(
             Q(state=Assignment.State.LEASED)
-            | Q(state__in=Assignment.OFFERED_AGAIN, draft__isnull=False, task__open__gt=0),
+            | Q(state__in=Assignment.REASSIGNABLE_STATES, draft__isnull=False, task__open__gt=0),
             annotator=user,
         ).order_by("claimed")
     }
     projects = []
     for project in with_guidelines_version(Project.objects.for_annotator(user)):
-        entry = entry_standing(annotator=user, project=project)
+        entry = entry_test_progress(annotator=user, project=project)
         available = AvailableProject(
             project=project,
-            waiting_tasks=Task.objects.filter(project=project).waiting_about(user),
+            waiting_tasks=Task.objects.filter(project=project).approximate_waiting_count(user),
             answers_today=done.get(project.pk, 0),
             held_assignment=held.get(project.pk),
             entry_test=None if entry.passed else entry,
-            limit_reached=limit_reached(annotator=user, project=project),
+            limit_reached=reached_limit(annotator=user, project=project),
         )
         projects.append(available)
     return sorted(

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from labeling.models import Annotation, Assignment, Project
-from labeling.queue import last_answers
+from labeling.queue import editable_assignments
 from labeling.workspace.answer_text import summarize_answer
 
 
@@ -28,11 +28,11 @@ class HistoryEntry:
 
 def answer_history(annotator: User, project: Project | None = None) -> list[HistoryEntry]:
     """The annotator's answers that can still be edited, and skipped tasks, newest first."""
-    assignments = last_answers(annotator=annotator, project=project)
+    assignments = editable_assignments(annotator=annotator, project=project)
     annotations = {
         annotation.assignment_id: annotation
         for annotation in Annotation.objects.filter(assignment__in=assignments)
-        .counting()
+        .latest_revisions()
         .select_related("assignment__project")
         .prefetch_related("judgements")
     }

@@ -27,7 +27,7 @@ def day_start(day: date) -> datetime:
 
 def answered_assignments(annotator: User) -> AssignmentQuerySet:
     """The tasks this annotator has answered, without training tasks."""
-    return Assignment.objects.answers().filter(annotator=annotator)
+    return Assignment.objects.counting_toward_limits().filter(annotator=annotator)
 
 
 def answer_counts_by_day(

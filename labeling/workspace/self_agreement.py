@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from labeling.control_tasks import is_right
+from labeling.control_tasks import is_correct
 from labeling.models import Annotation, Task
 from labeling.models.annotations import AnnotationQuerySet
-from labeling.proportions import Share
+from labeling.proportions import Proportion
 from labeling.workspace.pace import answer_counts_by_day, day_start
 
 MIN_ANSWERS = 5
@@ -25,13 +25,13 @@ MAX_ANSWERS = 200
 """Only the latest answers count."""
 
 
-def gold_accuracy(annotator: User) -> Share | None:
+def gold_accuracy(annotator: User) -> Proportion | None:
     """The proportion of correct answers to gold tasks; None for fewer than `MIN_ANSWERS` answers."""
-    right = [is_right(annotation) for annotation in _counted_answers(annotator, Task.Kind.GOLD)]
+    right = [is_correct(annotation) for annotation in _counted_answers(annotator, Task.Kind.GOLD)]
     return _share([found for found in right if found is not None])
 
 
-def repeat_agreement(annotator: User) -> Share | None:
+def repeat_agreement(annotator: User) -> Proportion | None:
     """How often the same sample came out best on a repeat; None for fewer than `MIN_ANSWERS` repeats.
 
     Rewritten texts are left out: they choose no sample.
@@ -53,16 +53,16 @@ def repeat_agreement(annotator: User) -> Share | None:
 def best_samples(annotation: Annotation) -> frozenset[int]:
     """The ids of the best samples: several if tied, none if all are bad."""
     kind = annotation.assignment.project.kind
-    worths = {item.sample_id: kind.worth(item.verdict) for item in annotation.judgements.all()}
-    best = max(worths.values(), default=0)
-    return frozenset(sample for sample, worth in worths.items() if worth == best)
+    values = {item.sample_id: kind.value_of(item.verdict) for item in annotation.judgements.all()}
+    best = max(values.values(), default=0)
+    return frozenset(sample for sample, worth in values.items() if worth == best)
 
 
 def _first_revisions(annotator: User) -> AnnotationQuerySet:
     """The first revisions of the annotator's answers, with the rows needed to compare them."""
     first = Annotation.objects.filter(assignment__annotator=annotator, revision=1)
     return first.select_related("assignment__project", "assignment__task__gold").prefetch_related(
-        "judgements", "assignment__task__places"
+        "judgements", "assignment__task__task_samples"
     )
 
 
@@ -86,5 +86,5 @@ def _cutoff(annotator: User) -> datetime | None:
     return until
 
 
-def _share(hits: Sequence[bool]) -> Share | None:
-    return Share(sum(hits), len(hits)) if len(hits) >= MIN_ANSWERS else None
+def _share(hits: Sequence[bool]) -> Proportion | None:
+    return Proportion(sum(hits), len(hits)) if len(hits) >= MIN_ANSWERS else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from labeling.feedback import LONGEST_TEXT
+from labeling.feedback import MAX_TEXT_LENGTH
 from labeling.models import Annotation
 from labeling.preferences import comparisons, demonstrations
 from tests.e2e.task_page import (
@@ -27,7 +27,7 @@ def test_by_keyboard_a_sample_is_edited_and_sent_from_the_text_field(page: Page)
     text = page.get_by_label("Your text")
     expect(text).to_be_focused()
     expect(text).to_have_value("B0")
-    expect(text).to_have_attribute("maxlength", str(LONGEST_TEXT))
+    expect(text).to_have_attribute("maxlength", str(MAX_TEXT_LENGTH))
     page.keyboard.press("End")
     page.keyboard.type(" and 3 foxes")
     expect(page.locator(".count")).to_contain_text("4 words")

@@ -37,7 +37,7 @@ def test_the_page_shows_who_to_look_at_first(page: Page, axe: Callable[[Page], N
     page.goto(f"/projects/{project.slug}/quality/")
     expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
     expect(page.locator(".findings li").first).to_contain_text(
-        "Picks what is shown first in 14 of 14 answers"
+        "Picks the sample shown first in 14 of 14 answers"
     )
     expect(page.locator(".people tbody th").first).to_contain_text("karin")
     expect(page.get_by_text("No samples of two generators have been compared yet.")).to_be_visible()
@@ -54,7 +54,7 @@ def test_one_annotator_s_page_follows_them_over_time(page: Page, axe: Callable[[
     page.goto(f"/projects/{project.slug}/quality/")
     page.locator(".people").get_by_role("link", name="karin").click()
     expect(page.get_by_role("heading", name="karin")).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("Picks what is shown first by day"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Picks the first sample shown by day"))).to_be_visible()
     axe(page)
 
 

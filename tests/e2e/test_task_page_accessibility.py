@@ -199,8 +199,8 @@ def test_an_empty_queue_says_why(page: Page) -> None:
 def test_a_training_task_teaches_before_the_next_one(page: Page, axe: Check) -> None:
     project = make_project(feedback="best", entry_percent=100)
     [task, _] = make_tasks(project, 2)
-    best = [place.sample.text[0] for place in task.places.order_by("position")].index("B") + 1
-    control_tasks.make_gold(
+    best = [place.sample.text[0] for place in task.task_samples.order_by("position")].index("B") + 1
+    control_tasks.create_gold_task(
         task=task, answer=Answer(best=best), kind="training", explanation="B is **short**.", author=admin()
     )
     log_in(page, annotator())

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from labeling.feedback import Answer
 from labeling.models import Annotation, Task
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.e2e.conftest import sign_in
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
 from tests.training.lineage_factories import make_tuned_versions
@@ -25,7 +25,7 @@ def test_a_version_leads_to_its_answers_and_is_marked_once_they_are_deleted(
         for person in people:
             says(person, task, Answer(ranks=(1, 2, 3), seconds=20))
     Task.objects.update(open=0)
-    _, _, policy = make_tuned_versions(project, freeze(project))
+    _, _, policy = make_tuned_versions(project, create_snapshot(project))
     sign_in(page, admin())
 
     page.goto(policy.get_absolute_url())

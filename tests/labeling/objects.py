@@ -87,7 +87,7 @@ def answered(
 
 def leased(user: User, task: Task) -> Assignment:
     """A lease on this very task, its samples in the order of their places."""
-    places = task.places.order_by("position")
+    places = task.task_samples.order_by("position")
     return Assignment.objects.create(
         task=task,
         project=task.project,

@@ -9,7 +9,7 @@ from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Assignment, Project, Task
 from labeling.preferences import comparisons
 from labeling.quality.adjudication import disagreements
-from labeling.quality.annotation_arrays import answers_of
+from labeling.quality.annotation_arrays import load_annotation_arrays
 from labeling.queue import submit
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
 
@@ -59,7 +59,7 @@ def disputed(tasks: int = 1) -> tuple[Project, list[Task]]:
 
 
 def waiting(project: Project) -> list[int]:
-    return [row.task for row in disagreements(answers_of(project))]
+    return [row.task for row in disagreements(load_annotation_arrays(project))]
 
 
 def test_tasks_that_agree_less_than_the_project_asks_wait_the_worst_first() -> None:
@@ -194,7 +194,7 @@ def test_whoever_answered_in_the_ordinary_way_sees_all_answers_at_once(client: C
     page = Page(client, ada, task)
     assert "Ben’s reason." in page.text()
     assert client.post(page.address("vote"))["Location"] == page.address()
-    assert Annotation.objects.of(project).count() == 3
+    assert Annotation.objects.for_project(project).count() == 3
 
 
 @pytest.mark.parametrize("name", ["adjudicate", "vote", "settle", "use_as_gold"])

@@ -20,7 +20,7 @@ from labeling.models import (
     Task,
 )
 from labeling.people import invitations
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -66,8 +66,8 @@ def answered_project() -> Project:
     [task] = make_tasks(project)
     assignment = claimed(annotator(), project)
     queue.submit(assignment, Answer(ranks=(1, 2, 3)), client_key="k")
-    freeze(project)
-    control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+    create_snapshot(project)
+    control_tasks.create_gold_task(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     Adjudication.objects.create(task=task, assignment=assignment)
     root = User.objects.create_superuser("inviting")
     invitations.invite(name="Ben", by=root)
@@ -110,7 +110,7 @@ def test_a_project_can_be_made_here_and_gets_its_address(ada: Client) -> None:
 
 def test_a_project_without_prompts_is_told_so(ada: Client) -> None:
     page = ada.post("/admin/labeling/project/add/", project_form(), follow=True).text
-    assert "has no prompts yet: bring some in on its set-up page" in page
+    assert "has no prompts yet. Import some on its setup page" in page
     assert "none yet" in ada.get("/admin/labeling/project/").text
 
 
@@ -149,14 +149,14 @@ def test_settings_that_make_no_sense_are_refused(
 def test_the_kind_of_feedback_stays_once_there_are_tasks(ada: Client) -> None:
     project = answered_project()
     page = ada.post(f"/admin/labeling/project/{project.pk}/change/", project_form(feedback="score")).text
-    assert "its kind of feedback stays" in page
+    assert "The kind of feedback cannot change" in page
 
 
 def test_a_prompt_is_not_stored_twice(ada: Client) -> None:
     project = make_project()
     form = {"project": project.pk, "text": "Once", "split": "train"}
     ada.post("/admin/labeling/prompt/add/", form)
-    assert "has this prompt already" in ada.post("/admin/labeling/prompt/add/", form).text
+    assert "already has this prompt" in ada.post("/admin/labeling/prompt/add/", form).text
     assert Prompt.objects.count() == 1
 
 
@@ -164,7 +164,7 @@ def test_a_task_can_be_made_urgent(ada: Client) -> None:
     project = make_project()
     _first, second = make_tasks(project, 2)
     form = {"priority": -3}
-    for prefix in ("places", "gold", "assignments"):
+    for prefix in ("task_samples", "gold", "assignments"):
         form |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
     ada.post(f"/admin/labeling/task/{second.pk}/change/", form)
     assert claimed(annotator(), project).task == second

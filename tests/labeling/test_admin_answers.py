@@ -7,7 +7,7 @@ from django.urls import reverse
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def test_a_snapshot_says_how_many_demonstrations_it_holds(client: Client) -> Non
     project = make_project(feedback="rewrite", samples_per_task=1)
     make_tasks(project, samples=1)
     queue.submit(claimed(annotator(), project), Answer(text="mine"), client_key="k")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     client.force_login(admin())
     page = client.get(reverse("admin:labeling_preferencesnapshot_change", args=[snapshot.pk]))
     assert "Number of demonstrations" in page.content.decode()

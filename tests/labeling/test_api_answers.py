@@ -100,7 +100,9 @@ def test_a_skipped_task_is_taken_up_again() -> None:
 def test_after_a_training_task_the_answer_tells_what_was_expected() -> None:
     project = make_project()
     [task] = make_tasks(project)
-    control_tasks.make_gold(task=task, answer=ABC, author=None, kind="training", explanation="A is kind.")
+    control_tasks.create_gold_task(
+        task=task, answer=ABC, author=None, kind="training", explanation="A is kind."
+    )
     ann = annotator()
     client = api(ann)
     given = claim(client)

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from labeling.control_tasks import REPEAT_APART, REPEAT_REACH
+from labeling.control_tasks import MIN_REPEAT_DISTANCE, REPEAT_WINDOW
 from labeling.models import Cursor, Project
 from labeling.queue import claim
 from labeling.queue.claim_query import CLAIM
@@ -74,8 +74,8 @@ def explain(project: Project, user: User, draw: str, after: tuple[int, int]) -> 
     """The plan of a claim as it ran; the claim itself is undone."""
     values: dict[str, Any] = {
         "annotator": user.pk, "project": project.pk, "priority": after[0], "after": after[1],
-        "lease_minutes": 12, "remembered": 20, "checks": True, "draw": draw,
-        "apart": REPEAT_APART, "reach": REPEAT_REACH,
+        "lease_minutes": 12, "remembered": 20, "control_tasks": True, "draw": draw,
+        "apart": MIN_REPEAT_DISTANCE, "reach": REPEAT_WINDOW,
     }  # fmt: skip
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {CLAIM}", values)

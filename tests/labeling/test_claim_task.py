@@ -1,7 +1,7 @@
 import pytest
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Assignment
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks
@@ -74,6 +74,6 @@ def test_an_answered_task_comes_as_it_is() -> None:
 def test_gold_needs_no_last_word() -> None:
     project = make_project()
     [task] = make_tasks(project)
-    gold = make_gold(task=task, answer=ABC, author=None)
+    gold = create_gold_task(task=task, answer=ABC, author=None)
     with pytest.raises(ValueError, match="no ordinary one"):
         queue.claim_task(annotator=admin(), task=gold)

@@ -44,7 +44,9 @@ def test_each_prompt_becomes_a_task_with_its_samples() -> None:
         parameters={"temperature": 0.7},
     )
     assert [task.prompt for task in tasks] == [first, second]
-    assert [[sample.text for sample in task.samples.order_by("places__position")] for task in tasks] == [
+    assert [
+        [sample.text for sample in task.samples.order_by("task_samples__position")] for task in tasks
+    ] == [
         ["a", "b"],
         ["c", "d", "e"],
     ]
@@ -65,5 +67,5 @@ def test_a_number_of_samples_that_nobody_can_rank_is_refused(texts: list[str]) -
 def test_a_prompt_of_another_project_is_refused() -> None:
     [prompt] = add_prompts(make_project("other"), ["a"])
     writer = Generator.objects.create(name="writer")
-    with pytest.raises(ValueError, match="another project"):
+    with pytest.raises(ValueError, match="does not belong"):
         create_tasks(project=make_project(), generator=writer, completions={prompt: ["a", "b"]})

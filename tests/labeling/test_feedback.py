@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from labeling.feedback import (
     KINDS,
-    LONGEST_TEXT,
+    MAX_TEXT_LENGTH,
     Answer,
     AnswerError,
     Best,
@@ -44,36 +44,36 @@ def test_an_answer_comes_back_from_what_is_stored_of_it(kind: Feedback, answer: 
     verdicts = kind.verdicts(answer, samples)
     assert len(verdicts) == samples
     assert kind.answer(verdicts) == answer
-    assert kind.agrees(verdicts, verdicts)
+    assert kind.is_correct(verdicts, verdicts)
 
 
 @pytest.mark.parametrize(
     ("kind", "answer", "samples", "says"),
     [
         (Pair(), Answer(), 2, "grade: a step from -3"),
-        (Pair(), Answer(grade=4), 2, "grade: 4 is not within -3 to 3"),
+        (Pair(), Answer(grade=4), 2, "grade: 4 is not between -3 and 3"),
         (Pair(), Answer(grade=1), 3, "grade: 3 samples were shown"),
         (Pair(), Answer(ranks=(1, 2)), 2, "ranks: this project asks for grade"),
-        (Pair(), Answer(grade=1, criteria=({"kind": 1},)), 2, "criteria: a value for exactly these"),
-        (Pair(criteria=("kind",)), Answer(grade=1), 2, "exactly these is wanted: kind"),
-        (Pair(criteria=("kind",)), Answer(grade=1, criteria=({"kind": 4},)), 2, "criteria: 4 is not within"),
+        (Pair(), Answer(grade=1, criteria=({"kind": 1},)), 2, "criteria: must have exactly these"),
+        (Pair(criteria=("kind",)), Answer(grade=1), 2, "exactly these: kind"),
+        (Pair(criteria=("kind",)), Answer(grade=1, criteria=({"kind": 4},)), 2, "criteria: 4 is not between"),
         (Pair(criteria=("kind",)), Answer(grade=1, criteria=({"kind": 1},) * 2), 2, "one object of grades"),
         (Rank(), Answer(), 3, "ranks: 0 given, but 3 samples"),
         (Rank(), Answer(ranks=(1, 2)), 3, "ranks: 2 given, but 3 samples"),
-        (Rank(), Answer(ranks=(0, 1)), 2, "ranks: 0 is not within 1 to 2"),
+        (Rank(), Answer(ranks=(0, 1)), 2, "ranks: 0 is not between 1 and 2"),
         (Rank(), Answer(ranks=(1, 2), best=1), 2, "best: this project asks for ranks"),
         (Best(), Answer(), 3, "best: the number of the best sample"),
-        (Best(), Answer(best=0), 3, "best: 0 is not within 1 to 3"),
-        (Best(), Answer(best=4), 3, "best: 4 is not within 1 to 3"),
+        (Best(), Answer(best=0), 3, "best: 0 is not between 1 and 3"),
+        (Best(), Answer(best=4), 3, "best: 4 is not between 1 and 3"),
         (Best(), Answer(grade=0), 3, "grade: this project asks for best"),
-        (KIND, Answer(scores=(1, 2)), 2, "criteria: a value for exactly these is wanted: kind"),
-        (KIND, Answer(scores=(1, 6), criteria=({"kind": 1},) * 2), 2, "scores: 6 is not within 1 to 5"),
+        (KIND, Answer(scores=(1, 2)), 2, "criteria: must have exactly these: kind"),
+        (KIND, Answer(scores=(1, 6), criteria=({"kind": 1},) * 2), 2, "scores: 6 is not between 1 and 5"),
         (KIND, Answer(scores=(1,), criteria=({"kind": 1},)), 2, "scores: 1 given, but 2 samples"),
         (KIND, Answer(scores=(1, 2), criteria=({"kind": 1},)), 2, "criteria: 1 given, but 2 samples"),
         (Score(), Answer(scores=(1, 2), text="mine"), 2, "text: this project asks for scores"),
-        (Rewrite(), Answer(), 2, "text: nothing is written yet"),
-        (Rewrite(), Answer(edited=1), 2, "text: nothing is written yet"),
-        (Rewrite(), Answer(text="mine", edited=3), 2, "edited: 3 is not within 1 to 2"),
+        (Rewrite(), Answer(), 2, "text: write something first"),
+        (Rewrite(), Answer(edited=1), 2, "text: write something first"),
+        (Rewrite(), Answer(text="mine", edited=3), 2, "edited: 3 is not between 1 and 2"),
         (Rewrite(), Answer(text="mine", ranks=(1, 2)), 2, "ranks: this project asks for text"),
     ],
 )
@@ -153,7 +153,7 @@ def test_an_answer_is_right_as_far_as_the_expected_one_is_sure(
     kind: Feedback, expected: Answer, given: Answer, *, right: bool
 ) -> None:
     samples = len(expected.ranks or expected.scores) or (2 if kind.name == "pair" else 3)
-    assert kind.agrees(kind.verdicts(expected, samples), kind.verdicts(given, samples)) is right
+    assert kind.is_correct(kind.verdicts(expected, samples), kind.verdicts(given, samples)) is right
 
 
 def test_every_kind_says_its_name_and_its_loss() -> None:
@@ -200,22 +200,22 @@ def test_what_was_not_said_is_left_out_of_json_and_what_is_0_is_not() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ([], "answer: a JSON object"),
-        ({"rank": [1]}, "rank: not a field of an answer"),
-        ({"grade": "1"}, "grade: a whole number"),
-        ({"grade": True}, "grade: a whole number"),
-        ({"best": 1.5}, "best: a whole number"),
-        ({"ranks": [1, "2"]}, "ranks: a list of whole numbers"),
-        ({"ranks": "12"}, "ranks: a list of whole numbers"),
-        ({"criteria": {"kind": 1}}, "criteria: a list of objects"),
-        ({"criteria": [{"kind": "1"}]}, "criteria: each is an object of whole numbers"),
-        ({"all_bad": 1}, "all_bad: true or false"),
-        ({"text": 5}, "text: plain text"),
-        ({"text": "a\x00b"}, "text: plain text"),
-        ({"comment": "half a character: \ud83d"}, "comment: plain text"),
-        ({"text": "x" * (LONGEST_TEXT + 1)}, "text: 20001 characters, but at most 20000"),
-        ({"seconds": float("nan")}, "seconds: a number from 0"),
-        ({"seconds": -1}, "seconds: a number from 0"),
+        ([], "answer: must be a JSON object"),
+        ({"rank": [1]}, "rank: unknown field"),
+        ({"grade": "1"}, "grade: must be a whole number"),
+        ({"grade": True}, "grade: must be a whole number"),
+        ({"best": 1.5}, "best: must be a whole number"),
+        ({"ranks": [1, "2"]}, "ranks: must be a list of whole numbers"),
+        ({"ranks": "12"}, "ranks: must be a list of whole numbers"),
+        ({"criteria": {"kind": 1}}, "criteria: must be a list of objects"),
+        ({"criteria": [{"kind": "1"}]}, "criteria: each must be an object of whole numbers"),
+        ({"all_bad": 1}, "all_bad: must be true or false"),
+        ({"text": 5}, "text: must be plain text"),
+        ({"text": "a\x00b"}, "text: must be plain text"),
+        ({"comment": "half a character: \ud83d"}, "comment: must be plain text"),
+        ({"text": "x" * (MAX_TEXT_LENGTH + 1)}, "text: 20001 characters; at most 20000"),
+        ({"seconds": float("nan")}, "seconds: must be a number from 0"),
+        ({"seconds": -1}, "seconds: must be a number from 0"),
     ],
 )
 def test_what_is_no_answer_is_refused_with_the_field(data: object, says: str) -> None:
@@ -224,10 +224,10 @@ def test_what_is_no_answer_is_refused_with_the_field(data: object, says: str) ->
 
 
 def test_a_text_of_the_greatest_length_is_kept_without_the_space_around_it() -> None:
-    assert parse_answer({"text": "\n" + "x" * LONGEST_TEXT + " "}).text == "x" * LONGEST_TEXT
+    assert parse_answer({"text": "\n" + "x" * MAX_TEXT_LENGTH + " "}).text == "x" * MAX_TEXT_LENGTH
 
 
 def test_whether_the_samples_are_judged() -> None:
-    assert not Answer(all_bad=True, comment="all are rude").judges
+    assert not Answer(all_bad=True, comment="all are rude").has_judgements
     for judging in (Answer(grade=0), Answer(best=1), Answer(ranks=(1,)), Answer(text="a"), Answer(edited=1)):
-        assert judging.judges
+        assert judging.has_judgements

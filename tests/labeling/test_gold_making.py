@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from labeling.control_tasks import is_right
+from labeling.control_tasks import is_correct
 from labeling.feedback import Answer
 from labeling.models import Gold, Project, Task
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
@@ -36,8 +36,8 @@ def test_the_own_answer_is_the_right_one_for_everybody_in_whatever_order(client:
     assert copy.origin == task
     gold = Gold.objects.get()
     assert (gold.author, gold.explanation) == (ada, "It keeps its promise.")
-    assert is_right(says(annotator(), copy, Answer(ranks=(3, 2, 1))))
-    assert not is_right(says(annotator("ben"), copy, Answer(ranks=(3, 2, 1)), turned=True))
+    assert is_correct(says(annotator(), copy, Answer(ranks=(3, 2, 1))))
+    assert not is_correct(says(annotator("ben"), copy, Answer(ranks=(3, 2, 1)), turned=True))
 
 
 def test_all_bad_can_be_the_right_answer(client: Client) -> None:
@@ -46,7 +46,7 @@ def test_all_bad_can_be_the_right_answer(client: Client) -> None:
     client.force_login(ada)
     says(ada, task, Answer(all_bad=True))
     make(client, task, "gold")
-    assert is_right(says(annotator(), Task.objects.get(kind="gold"), Answer(all_bad=True)))
+    assert is_correct(says(annotator(), Task.objects.get(kind="gold"), Answer(all_bad=True)))
 
 
 def test_a_training_task_needs_an_explanation(client: Client) -> None:
@@ -82,7 +82,7 @@ def test_where_people_write_there_is_no_gold(client: Client) -> None:
     ada = admin()
     client.force_login(ada)
     says(ada, task, Answer(text="Once, a hare."))
-    assert "no one text is the right one" in make(client, task, "gold")
+    assert "no single text is correct" in make(client, task, "gold")
     assert not Gold.objects.exists()
 
 

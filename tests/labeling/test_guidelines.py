@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from labeling.models import Project
-from labeling.text_diff import Passage, differences
+from labeling.text_diff import DiffHunk, diff_texts
 from tests.labeling.objects import admin, annotator, make_project
 
 FIRST = "# Endings\n\nPrefer the kind ending.\n\nLength does not matter."
@@ -90,37 +90,37 @@ def test_strangers_are_sent_to_sign_in(client: Client, project: Project) -> None
 # -- Differences -------------------------------------------------------------------------------------------
 
 
-def marked(passages: list[Passage]) -> list[str]:
+def marked(hunks: list[DiffHunk]) -> list[str]:
     """[-gone-] and {+new+}; "~3" for three lines left out."""
-    marks = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"}
+    marks = {"equal": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
     return [
-        ("~" + str(passage.skipped) + " ") * bool(passage.skipped)
-        + "".join(marks[piece.kind].format(piece.text) for piece in passage.pieces)
-        for passage in passages
+        ("~" + str(hunk.skipped) + " ") * bool(hunk.skipped)
+        + "".join(marks[span.kind].format(span.text) for span in hunk.spans)
+        for hunk in hunks
     ]
 
 
 def test_equal_texts_have_no_differences() -> None:
-    assert differences(FIRST, FIRST) == []
-    assert differences("", "") == []
+    assert diff_texts(FIRST, FIRST) == []
+    assert diff_texts("", "") == []
 
 
 def test_lines_are_compared_word_by_word() -> None:
-    assert marked(differences("It is short.\nEnd", "It is rather short.\nEnd")) == [
+    assert marked(diff_texts("It is short.\nEnd", "It is rather short.\nEnd")) == [
         "It is {+rather +}short.",
         "End",
     ]
 
 
 def test_words_that_changed_side_by_side_are_one_change() -> None:
-    assert marked(differences("prefer the kind short ending", "prefer the long sad ending")) == [
+    assert marked(diff_texts("prefer the kind short ending", "prefer the long sad ending")) == [
         "prefer the [-kind short-]{+long sad+} ending"
     ]
 
 
 def test_lines_far_from_a_change_are_left_out() -> None:
     before = "\n".join(f"line {number}" for number in range(20))
-    assert marked(differences(before, before.replace("line 10", "other words entirely")))[0] == (
+    assert marked(diff_texts(before, before.replace("line 10", "other words entirely")))[0] == (
         "~8 line 8\nline 9"
     )
 
@@ -128,17 +128,17 @@ def test_lines_far_from_a_change_are_left_out() -> None:
 def test_a_single_line_between_changes_is_not_left_out() -> None:
     before = "\n".join(f"line {number}" for number in range(7))
     after = before.replace("line 0", "other words").replace("line 6", "more words")
-    assert [passage.skipped for passage in differences(before, after)] == [0] * 5
-    assert marked(differences(before, after))[2] == "line 3"
+    assert [hunk.skipped for hunk in diff_texts(before, after)] == [0] * 5
+    assert marked(diff_texts(before, after))[2] == "line 3"
 
 
 def test_a_line_among_new_ones_is_recognised() -> None:
-    passages = differences("keep it short and kind\ngone line", "brand new\nkeep it short and very kind")
-    assert marked(passages) == ["{+brand new+}\nkeep it short and {+very +}kind\n[-gone line-]"]
+    hunks = diff_texts("keep it short and kind\ngone line", "brand new\nkeep it short and very kind")
+    assert marked(hunks) == ["{+brand new+}\nkeep it short and {+very +}kind\n[-gone line-]"]
 
 
 def test_chinese_is_compared_character_by_character() -> None:
-    assert marked(differences("看哪个故事更好。", "看哪一个故事更好。")) == ["看哪{+一+}个故事更好。"]
+    assert marked(diff_texts("看哪个故事更好。", "看哪一个故事更好。")) == ["看哪{+一+}个故事更好。"]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_chinese_is_compared_character_by_character() -> None:
     ],
 )
 def test_both_texts_can_be_read_off_the_differences(before: str, after: str) -> None:
-    pieces = [passage.pieces for passage in differences(before + "\n!", after + "\n!")]
-    for kind, text in (("new", before), ("gone", after)):
-        seen = "\n".join("".join(piece.text for piece in each if piece.kind != kind) for each in pieces)
+    spans = [hunk.spans for hunk in diff_texts(before + "\n!", after + "\n!")]
+    for kind, text in (("added", before), ("removed", after)):
+        seen = "\n".join("".join(span.text for span in each if span.kind != kind) for each in spans)
         lines = [line for line in seen.splitlines() if line]
         assert [line for line in text.splitlines() if line] == [line for line in lines if line != "!"]

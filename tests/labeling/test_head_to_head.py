@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
-from labeling.head_to_head import least_compared, preferences_between, standing
+from labeling.head_to_head import head_to_head_comparisons, head_to_head_progress, least_compared_prompts
 from labeling.models import Generator, Project, Prompt, Sample, Task
-from labeling.preferences import comparisons, freeze
+from labeling.preferences import comparisons, create_snapshot
 from labeling.prompts import add_prompts
 from labeling.tasks import create_blind_tasks, create_tasks
 from tests.labeling.objects import annotator, claimed, make_project
@@ -56,14 +56,14 @@ def prefer(user: User, project: Project, text: str) -> None:
 
 
 def points(project: Project, first: Generator, second: Generator) -> list[float]:
-    return [each.points for each in preferences_between(project, first, second)]
+    return [each.points for each in head_to_head_comparisons(project, first, second)]
 
 
 def test_each_task_holds_one_sample_of_each_writer_in_random_order() -> None:
     project = make_project()
     first, second = blind_tasks(project, 40)
     placed = Counter(
-        task.samples.order_by("places__position").values_list("generator__name", flat=True)[0]
+        task.samples.order_by("task_samples__position").values_list("generator__name", flat=True)[0]
         for task in Task.objects.all()
     )
     assert set(Sample.objects.values_list("generator__name", "text")) == {
@@ -135,7 +135,7 @@ def test_answers_become_points_and_ties_are_half() -> None:
         prefer(ann, project, text)
     assert points(project, first, second) == [1.0, 0.0, 0.5]
     assert points(project, second, first) == [0.0, 1.0, 0.5]
-    found = next(preferences_between(project, first, second))
+    found = next(head_to_head_comparisons(project, first, second))
     assert (found.prompt, found.first, found.second, found.annotator) == ("Prompt 0", " good", " poor", "ann")
 
 
@@ -174,7 +174,7 @@ def test_several_people_answer_the_same_prompt() -> None:
     first, second = blind_tasks(project, 1, need=2)
     prefer(annotator("ann"), project, "good")
     prefer(annotator("bob"), project, "poor")
-    found = list(preferences_between(project, first, second))
+    found = list(head_to_head_comparisons(project, first, second))
     assert {each.prompt for each in found} == {"Prompt 0"}
     assert {(each.annotator, each.points) for each in found} == {("ann", 1.0), ("bob", 0.0)}
 
@@ -187,7 +187,7 @@ def test_all_bad_and_skips_prefer_nothing_and_are_counted() -> None:
     queue.skip(claimed(ann, project))
     prefer(ann, project, "good")
     assert points(project, first, second) == [1.0]
-    found = standing(project, first, second)
+    found = head_to_head_progress(project, first, second)
     assert (found.tasks, found.open, found.all_bad, found.skipped) == (4, 2, 1, 1)
 
 
@@ -196,10 +196,13 @@ def test_gold_and_repeats_of_blind_tasks_are_not_counted() -> None:
     first, second = blind_tasks(project, 2)
     prefer(annotator(), project, "good")
     task = Task.objects.get(open=0)
-    make_gold(task=task, answer=Answer(ranks=(1, 2)), author=None)
+    create_gold_task(task=task, answer=Answer(ranks=(1, 2)), author=None)
     prefer(annotator("bob"), project, "good")
     assert points(project, first, second) == [1.0, 1.0]
-    assert (standing(project, first, second).tasks, standing(project, first, second).open) == (2, 0)
+    assert (
+        head_to_head_progress(project, first, second).tasks,
+        head_to_head_progress(project, first, second).open,
+    ) == (2, 0)
 
 
 def test_other_pairs_and_training_prompts_are_left_out() -> None:
@@ -221,7 +224,7 @@ def test_prompts_compared_least_come_first() -> None:
     [new] = add_prompts(project, ["new"], "heldout")
     add_prompts(project, ["to train on"])
     had = Prompt.objects.filter(text__startswith="Prompt").order_by("hash")
-    assert least_compared(project, first, second) == [new, *had]
+    assert least_compared_prompts(project, first, second) == [new, *had]
 
 
 def test_comparisons_on_heldout_prompts_are_marked_as_such() -> None:
@@ -229,4 +232,4 @@ def test_comparisons_on_heldout_prompts_are_marked_as_such() -> None:
     blind_tasks(project, 1)
     prefer(annotator(), project, "good")
     assert [row["split"] for row in comparisons(project)] == ["heldout"]
-    assert [row["split"] for row in freeze(project).comparisons()] == ["heldout"]
+    assert [row["split"] for row in create_snapshot(project).comparisons()] == ["heldout"]

@@ -8,7 +8,7 @@ import pytest
 
 from labeling.models import Gold, Project, Prompt, Sample, Task
 from labeling.prompts import add_prompts
-from labeling.setup.imports import EncodingUnknown, ImportProblem, Plan, decode, make_plan, read_rows
+from labeling.setup.imports import EncodingUnknown, ImportPlan, ImportProblem, decode, plan_import, read_rows
 from tests.labeling.objects import admin, make_project
 
 pytestmark = pytest.mark.django_db
@@ -17,14 +17,14 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared test data are not here")
 
 
-def plan_of(text: str, name: str = "", project: Project | None = None, **options: Any) -> Plan:
+def plan_of(text: str, name: str = "", project: Project | None = None, **options: Any) -> ImportPlan:
     project = project or Project.objects.filter(slug="stories").first() or make_project()
     paragraphs = options.pop("paragraphs", "lines")
     rows = read_rows(text, name=name, paragraphs=paragraphs)
-    return make_plan(project=project, rows=rows, **{"generator": "import", **options})
+    return plan_import(project=project, rows=rows, **{"generator": "import", **options})
 
 
-def shape(plan: Plan) -> list[tuple[str, list[list[str]]]]:
+def shape(plan: ImportPlan) -> list[tuple[str, list[list[str]]]]:
     """The prompts, each with the texts of its tasks."""
     return [
         (prompt.text, [[sample.text for sample in task.samples] for task in prompt.tasks])
@@ -43,7 +43,7 @@ def test_a_paste_is_one_prompt_a_line() -> None:
     plan = plan_of("Once upon a time  \n\n  There was\r\nOnce upon a time")
     assert [prompt.text for prompt in plan.prompts] == ["Once upon a time", "  There was"]
     assert [prompt.line for prompt in plan.prompts] == [1, 3]
-    assert plan.there == 1
+    assert plan.duplicates == 1
 
 
 def test_a_paste_may_be_blocks_with_blank_lines_between() -> None:
@@ -78,7 +78,7 @@ def test_samples_may_say_who_wrote_them() -> None:
 def test_chosen_and_rejected_are_two_samples() -> None:
     plan = plan_of(json_lines({"prompt": "Once", "chosen": "a", "rejected": "b"}))
     assert shape(plan) == [("Once", [["a", "b"]])]
-    assert plan.rights == 0
+    assert plan.gold_tasks == 0
 
 
 def test_whole_dialogues_are_parted_where_they_part() -> None:
@@ -116,12 +116,12 @@ def test_a_json_array_is_read_with_the_lines_of_its_entries() -> None:
     [
         ('{"prompt": "a"}\n{"prompt": \n{"prompt": "c"}', 2, "not JSON"),
         ('{"prompt": "a"}\n[1]', 2, "neither a text nor an object"),
-        ('{"prompt": 7}', 1, "a text is wanted"),
+        ('{"prompt": 7}', 1, "must be a text"),
         ('{"prompt": "a\\u0000b"}', 1, "NUL"),
         ('{"prompt": "a\\ud800b"}', 1, "lone surrogate"),
         ('{"other": "a"}', 1, "no prompt"),
         ('{"prompt": "a", "split": "sideways"}', 1, "write train or heldout"),
-        ('{"prompt": "a", "responses": [1, 2]}', 1, "a text is wanted"),
+        ('{"prompt": "a", "responses": [1, 2]}', 1, "must be a text"),
         ('{"prompt": [{"role": "wizard", "content": "x"}]}', 1, "system, user and assistant"),
         ('{"prompt": "a", "responses": ["b"]}', 1, "1 sample of this prompt, but a task here shows 2 to 4"),
         ('[{"prompt": "a"}', 1, "not closed"),
@@ -176,8 +176,8 @@ def test_blank_records_are_skipped_and_ragged_ones_named() -> None:
     plan = plan_of('prompt,label\n\n,\n"Two\nlines",1\nOnce\nOnce,1,2\nTwice,1\n', "t.csv")
     assert [prompt.text for prompt in plan.prompts] == ["Two\nlines", "Twice"]
     assert plan.problems == [
-        (6, "1 cells, but the first line has 2."),
-        (7, "3 cells, but the first line has 2."),
+        (6, "1 cells, but the header has 2."),
+        (7, "3 cells, but the header has 2."),
     ]
 
 
@@ -247,7 +247,7 @@ def test_nothing_is_stored_until_the_plan_is() -> None:
     [task] = Task.objects.all()
     assert task.prompt.text == "Once"
     assert (task.need, task.open) == (1, 1)
-    assert [sample.text for sample in task.samples.order_by("places__position")] == ["a", "b"]
+    assert [sample.text for sample in task.samples.order_by("task_samples__position")] == ["a", "b"]
     assert {sample.generator.name for sample in Sample.objects.all()} == {"import"}
     assert Prompt.objects.count() == 2
 
@@ -256,7 +256,7 @@ def test_the_same_file_again_brings_nothing() -> None:
     text = json_lines({"prompt": "Once", "responses": ["a", "b"]}, {"prompt": "Twice"})
     plan_of(text).store(author=admin())
     again = plan_of(text)
-    assert (list(again.prompts), again.there, again.can_be_stored) == ([], 2, False)
+    assert (list(again.prompts), again.duplicates, again.can_be_stored) == ([], 2, False)
     more = plan_of(json_lines({"prompt": "Once", "responses": ["c", "d"]}))
     assert (more.new_prompts, more.tasks) == (0, 1)
 
@@ -317,7 +317,7 @@ def test_a_right_answer_makes_gold(feedback: str, samples: int, written: object,
     project = make_project(feedback=feedback, samples_per_task=samples)
     row = {"prompt": "Once", "responses": list("abc")[:samples], "gold_answer": written}
     plan = plan_of(json_lines(row), project=project)
-    assert plan.rights == 1
+    assert plan.gold_tasks == 1
     plan.store(author=admin())
     [gold] = Gold.objects.all()
     assert json.loads(json.dumps(gold.answer)) == stored
@@ -352,7 +352,7 @@ def test_the_digest_tells_one_plan_from_another() -> None:
 # -- Files of other tools ---------------------------------------------------------------------------------
 
 
-def read(path: str, project: Project | None = None) -> Plan:
+def read(path: str, project: Project | None = None) -> ImportPlan:
     file = DATA / path
     return plan_of(decode(file.read_bytes()), file.name, project)
 
@@ -390,7 +390,7 @@ def test_doccanos_files_are_read_and_their_holes_named() -> None:
 def test_pairs_of_other_trainers_are_read(name: str) -> None:
     plan = read(f"preferences/formats/{name}.json", make_project(feedback="pair", samples_per_task=2))
     assert plan.problems == []
-    assert plan.tasks + plan.there == 300
+    assert plan.tasks + plan.duplicates == 300
     assert all(prompt.text.endswith("\n\nAssistant:") for prompt in plan.prompts)
 
 
@@ -399,7 +399,7 @@ def test_rated_dialogues_and_questions_with_predictions_are_read() -> None:
     scored = make_project("scored", feedback="score", samples_per_task=1)
     plan = read("preferences/formats/kto_en_demo.json", scored)
     assert plan.problems == []
-    assert plan.tasks + plan.there == 300
+    assert plan.tasks + plan.duplicates == 300
     questions = read("preferences/qa-feedback/dev_feedback.json")
     assert questions.problems == []
     assert questions.samples > 1900

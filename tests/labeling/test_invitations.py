@@ -55,7 +55,7 @@ def test_a_link_works_once(client: Client) -> None:
     client.logout()
     response = client.post(address, CHOSEN | {"username": "carl"})
     assert (response.status_code, User.objects.filter(username="carl").exists()) == (410, False)
-    assert "This link has been used" in response.text
+    assert "This link has already been used" in response.text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_of_two_who_open_a_link_at_once_one_gets_in() -> None:
         barrier.wait()
         try:
             return invitations.accept(invitation, username=f"ben{number}", password="x").username
-        except invitations.InvitationOver:
+        except invitations.InvitationClosed:
             return ""
         finally:
             connection.close()

@@ -30,7 +30,7 @@ def test_nobody_answers_more_than_the_project_allows_one_person() -> None:
     make_tasks(project, 8)
     ann, bob = annotator("ann"), annotator("bob")
     assert answer_until_it_rests(ann, project) == 3
-    assert queue.rest_reason(annotator=ann, project=project) == "person"
+    assert queue.no_task_reason(annotator=ann, project=project) == "person"
     assert answer_until_it_rests(bob, project) == 3
 
 
@@ -39,7 +39,7 @@ def test_nobody_answers_more_in_a_day_than_the_project_allows() -> None:
     make_tasks(project, 8)
     ann = annotator()
     assert answer_until_it_rests(ann, project) == 2
-    assert queue.rest_reason(annotator=ann, project=project) == "day"
+    assert queue.no_task_reason(annotator=ann, project=project) == "day"
 
 
 def test_a_day_begins_at_midnight_where_the_site_is() -> None:
@@ -51,9 +51,9 @@ def test_a_day_begins_at_midnight_where_the_site_is() -> None:
         noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
         with patch("django.utils.timezone.now", return_value=noon):
             Assignment.objects.update(finished=datetime(2026, 5, 3, 18, 29, tzinfo=UTC))
-            assert queue.rest_reason(annotator=ann, project=project) == "empty"
+            assert queue.no_task_reason(annotator=ann, project=project) == "empty"
             Assignment.objects.update(finished=datetime(2026, 5, 3, 18, 31, tzinfo=UTC))
-            assert queue.rest_reason(annotator=ann, project=project) == "day"
+            assert queue.no_task_reason(annotator=ann, project=project) == "day"
 
 
 def test_a_held_task_is_still_given_at_the_limit() -> None:
@@ -69,7 +69,7 @@ def test_gold_and_repeats_count_as_answers() -> None:
     project = make_project(limit_per_person=8)
     tasks = make_tasks(project, 20)
     for task in tasks[15:]:
-        control_tasks.make_gold(task=task, answer=ABC, author=None)
+        control_tasks.create_gold_task(task=task, answer=ABC, author=None)
     assert answer_until_it_rests(annotator(), checking(project, gold=50, repeat=50)) == 8
     assert Assignment.objects.exclude(task__kind="ordinary").exists()
 
@@ -82,7 +82,7 @@ def test_at_a_limit_nothing_is_taken_up_again() -> None:
     queue.skip(skipped)
     answer_until_it_rests(ann, project)
     with pytest.raises(LeaseLost):
-        queue.take_again(skipped)
+        queue.reclaim(skipped)
 
 
 def test_revisions_and_skips_count_towards_no_limit() -> None:
@@ -99,6 +99,6 @@ def test_revisions_and_skips_count_towards_no_limit() -> None:
 def test_it_says_why_there_is_nothing() -> None:
     project = make_project()
     ann = annotator()
-    assert queue.rest_reason(annotator=ann, project=project) == "empty"
+    assert queue.no_task_reason(annotator=ann, project=project) == "empty"
     project.is_active = False
-    assert queue.rest_reason(annotator=ann, project=project) == "inactive"
+    assert queue.no_task_reason(annotator=ann, project=project) == "inactive"

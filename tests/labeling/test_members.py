@@ -117,8 +117,8 @@ def test_roles_are_given_changed_and_taken_on_the_set_up_page() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"username": "nemo", "role": "annotators"}, "Nobody here is called “nemo”"),
-        ({"username": "ADA", "role": "annotators"}, "Nobody changes their own part"),
+        ({"username": "nemo", "role": "annotators"}, "There is no user “nemo”"),
+        ({"username": "ADA", "role": "annotators"}, "You cannot change your own role"),
         ({"username": "ben", "role": "kings"}, "not one of the available choices"),
         ({"username": "ben"}, "Choose a role"),
         ({"username": "", "role": "annotators"}, "required"),
@@ -168,7 +168,7 @@ def test_who_gave_which_role_stands_in_the_persons_history() -> None:
         memberships.set_role(mia, project, role_given, by=ada)
     accounts.deactivate(mia, by=ada)
     history = signed_in(User.objects.create_superuser("root")).get(f"/admin/auth/user/{mia.pk}/history/")
-    said = ["Inner: Reviewer.", "Inner: no member any more.", "Deactivated."]
+    said = ["Inner: Reviewer.", "Inner: membership removed.", "Deactivated."]
     assert [entry.get_change_message() for entry in history.context["action_list"]] == said
     assert {entry.user for entry in history.context["action_list"]} == {ada}
 
@@ -318,7 +318,7 @@ def test_an_invitation_is_worth_nothing_once_its_projects_or_the_rights_of_its_a
     project.delete()
     Membership.objects.filter(person=ada, project=other).delete()
     for invitation in (first, second):
-        with pytest.raises(invitations.InvitationOver):
+        with pytest.raises(invitations.InvitationClosed):
             invitations.accept(
                 Invitation.objects.get(pk=invitation.pk), username="x", password="a quiet harbour"
             )

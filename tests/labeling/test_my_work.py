@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, WorkSettings
 from labeling.workspace.answer_text import summarize_answer
@@ -97,7 +97,8 @@ def test_practice_comes_first_and_says_how_far_one_is(client: Client, user: User
     project = make_project()
     tasks = make_tasks(project, 5)
     lessons = [
-        make_gold(task=task, answer=Answer(all_bad=True), author=None, kind="training") for task in tasks[:3]
+        create_gold_task(task=task, answer=Answer(all_bad=True), author=None, kind="training")
+        for task in tasks[:3]
     ]
     assert "3 training tasks first." in main(client, "/")
     queue.submit(leased(user, lessons[0]), Answer(all_bad=True), client_key="k")
@@ -237,7 +238,7 @@ def test_nothing_on_the_page_tells_gold(client: Client, user: User) -> None:
         project.members.add(someone)
         [task] = make_tasks(project)
         if kind == "gold":
-            task = make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
+            task = create_gold_task(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
         queue.submit(leased(someone, task), Answer(ranks=(1, 2, 3)), client_key="k")
         client.force_login(someone)
         page = words(client.get("/me/").text)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, WorkSettings
 from labeling.workspace.activity import DailyAnswersChart, Day, daily_activity, group_by_week, longest_streak
@@ -63,7 +63,7 @@ def test_each_project_has_its_own_count_and_nobody_elses() -> None:
 def test_training_tasks_are_no_answers() -> None:
     user, project = annotator(), make_project()
     [task] = make_tasks(project)
-    lesson = make_gold(task=task, answer=Answer(all_bad=True), author=None, kind="training")
+    lesson = create_gold_task(task=task, answer=Answer(all_bad=True), author=None, kind="training")
     queue.submit(leased(user, lesson), Answer(all_bad=True, seconds=9.0), client_key="k")
     assert answers_today(user) == 0
     assert recent_pace(user) == (None, None)

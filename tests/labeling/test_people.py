@@ -29,7 +29,7 @@ def test_the_page_shows_who_is_here_and_what_they_did(ada: Client) -> None:
     page = ada.get("/people/").text
     for text in ("ann", "Annotator", "Inner", "root", "Superuser", "Admin", "No role", "never"):
         assert text in page
-    row = accounts.roster(User.objects.get(username="ada")).get(username="ann")
+    row = accounts.people_with_activity(User.objects.get(username="ada")).get(username="ann")
     assert (row.answers, row.last_seen is not None) == (1, True)
     assert ada.get(f"/people/{ann.pk}/").status_code == 200
 

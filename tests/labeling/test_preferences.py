@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Generator, Judgement, PreferenceSnapshot, Project, Task
-from labeling.preferences import comparisons, demonstrations, freeze, json_line, ratings
+from labeling.preferences import comparisons, create_snapshot, demonstrations, json_line, ratings
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
 from tests.labeling.objects import annotator, claimed, letters, make_project, make_tasks, ranks_for
@@ -120,7 +120,7 @@ def test_only_ordinary_tasks_are_learned_from(kind: str) -> None:
     answer(project, "ABC")
     Task.objects.update(kind=kind, origin=F("pk"))
     assert list(comparisons(project)) == []
-    assert freeze(project).count == 0
+    assert create_snapshot(project).count == 0
 
 
 def test_where_a_task_was_adjudicated_only_the_last_word_counts() -> None:
@@ -190,7 +190,7 @@ def test_a_snapshot_of_the_same_answers_is_the_same() -> None:
     project = make_project()
     make_tasks(project)
     answer(project, "ABC")
-    assert freeze(project) == freeze(project)
+    assert create_snapshot(project) == create_snapshot(project)
     assert PreferenceSnapshot.objects.count() == 1
 
 
@@ -198,10 +198,10 @@ def test_a_snapshot_stays_when_more_is_answered() -> None:
     project = make_project()
     make_tasks(project, 2)
     answer(project, "ABC", "ann")
-    before = freeze(project)
+    before = create_snapshot(project)
     rows = list(before.comparisons())
     answer(project, "ABC", "bob")
-    after = freeze(project)
+    after = create_snapshot(project)
     before.refresh_from_db()
     assert list(before.comparisons()) == rows
     assert (before.count, after.count) == (3, 6)
@@ -213,9 +213,9 @@ def test_a_snapshot_knows_the_answers_it_was_made_from() -> None:
     make_tasks(project, 2, need=2)
     said = [answer(project, "ABC", name) for name in ("ann", "bob")]
     queue.submit(claimed(annotator("cid"), project), Answer(all_bad=True), client_key="k")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert list(snapshot.answers.order_by("pk")) == said
-    assert freeze(project) == snapshot
+    assert create_snapshot(project) == snapshot
     assert snapshot.answers.count() == 2
 
 
@@ -223,7 +223,7 @@ def test_a_snapshot_made_before_they_were_recorded_gets_its_answers() -> None:
     project = make_project()
     make_tasks(project, 2, need=2)
     said = [answer(project, "ABC", name) for name in ("ann", "bob")]
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     snapshot.answers.clear()
     migration = import_module("labeling.migrations.0008_answers_of_snapshots")
     migration.record_answers(apps, None)
@@ -241,7 +241,7 @@ def test_a_snapshot_is_of_one_moment_since_answers_are_read_once(kind: str) -> N
     }[kind]
     queue.submit(claimed(annotator(), project), said, client_key="k")
     with CaptureQueriesContext(connection) as queries:
-        snapshot = freeze(project)
+        snapshot = create_snapshot(project)
     reads = [query["sql"] for query in queries if 'FROM "labeling_annotation"' in query["sql"]]
     assert len(reads) == 1
     rows = [*comparisons(project), *ratings(project), *demonstrations(project)]
@@ -253,7 +253,7 @@ def test_the_database_refuses_to_change_a_snapshot() -> None:
     project = make_project()
     make_tasks(project)
     answer(project, "ABC")
-    freeze(project)
+    create_snapshot(project)
     with pytest.raises(IntegrityError, match="only change when answers are withdrawn"):
         PreferenceSnapshot.objects.update(count=2)
 
@@ -264,7 +264,7 @@ def test_a_snapshot_holds_the_very_rows() -> None:
     writer = Generator.objects.create(name="writer")
     create_tasks(project=project, generator=writer, completions={prompt: [" gut\n", "böse", ""]})
     queue.submit(claimed(annotator(), project), Answer(ranks=(1, 2, 2)), client_key="k")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert list(snapshot.comparisons()) == list(comparisons(project))
     assert all(json.loads(line) for line in snapshot.json_lines().splitlines())
 
@@ -318,7 +318,7 @@ def test_a_snapshot_of_scores_holds_the_comparisons_and_the_ratings() -> None:
     project = make_project(feedback="score")
     make_tasks(project)
     scored(project, {"A": 1, "B": 3, "C": 3}, {})
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert list(snapshot.comparisons()) == list(comparisons(project))
     assert list(snapshot.ratings()) == list(ratings(project))
     assert (snapshot.count, snapshot.rating_count) == (3, 3)
@@ -328,7 +328,7 @@ def test_a_single_scored_sample_is_a_rating_that_compares_with_nothing() -> None
     project = make_project(feedback="score", samples_per_task=1)
     make_tasks(project, samples=1)
     scored(project, {"A": 4}, {})
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert (snapshot.count, snapshot.rating_count) == (0, 1)
     assert [row["score"] for row in snapshot.ratings()] == [0.75]
 
@@ -407,7 +407,7 @@ def test_an_all_bad_answer_demonstrates_nothing() -> None:
 def test_a_snapshot_of_rewritings_holds_the_demonstrations() -> None:
     project = rewriting([" a fox."])
     rewrite(project, "mine")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert list(snapshot.demonstrations()) == list(demonstrations(project))
     assert (snapshot.count, snapshot.rating_count, snapshot.demonstration_count) == (0, 0, 1)
     assert list(snapshot.comparisons()) == list(snapshot.ratings()) == []
@@ -417,7 +417,7 @@ def test_a_snapshot_without_demonstrations_is_the_hash_of_its_comparisons() -> N
     project = make_project()
     make_tasks(project)
     answer(project, "ABC")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     lines = b"".join(map(json_line, comparisons(project)))
     assert snapshot.hash == hashlib.sha256(lines).hexdigest()
     assert list(snapshot.demonstrations()) == []

@@ -14,14 +14,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labeling import queue
-from labeling.control_tasks import is_right, known_answers, make_gold
+from labeling.control_tasks import annotations_with_known_answer, create_gold_task, is_correct
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Cursor, Project, Task
-from labeling.quality.annotation_arrays import answers_of
-from labeling.quality.annotators import Person, people_of
-from labeling.quality.gold import rightness
-from labeling.quality.periods import periods_of
-from labeling.quality.report import Quality
+from labeling.quality.annotation_arrays import load_annotation_arrays
+from labeling.quality.annotators import AnnotatorMetrics, annotator_metrics
+from labeling.quality.gold import correctness
+from labeling.quality.report import QualityReport
+from labeling.quality.time_periods import divide_into_periods
 from labeling.views.quality import csv_safe
 from tests.labeling.objects import admin, annotator, claimed, make_project, make_tasks, says
 
@@ -35,8 +35,8 @@ def pair_project(tasks: int = 4) -> tuple[Project, list[Task]]:
     return project, make_tasks(project, tasks, samples=2, need=5)
 
 
-def people_in(project: Project) -> dict[str, Person]:
-    return {person.name: person for person in people_of(answers_of(project))}
+def people_in(project: Project) -> dict[str, AnnotatorMetrics]:
+    return {person.name: person for person in annotator_metrics(load_annotation_arrays(project))}
 
 
 def page(client: Client, project: Project, name: str = "quality", *more: object) -> str:
@@ -101,10 +101,14 @@ def test_agreement_with_others_is_the_mean_over_answers_and_leaves_out_oneself_f
         says(user, tasks[0], first)
         says(user, tasks[1], second)
     people = people_in(project)
-    others = {name: person.others.share for name, person in people.items() if person.others}
+    others = {
+        name: person.agreement_with_others.value
+        for name, person in people.items()
+        if person.agreement_with_others
+    }
     assert others == {"ann": 0.625, "ben": 0.625, "cem": 0.25}
-    assert people["cem"].without is not None
-    assert people["cem"].without.share == 1
+    assert people["cem"].agreement_among_others is not None
+    assert people["cem"].agreement_among_others.value == 1
 
 
 def test_the_side_picked_is_counted_as_it_was_shown() -> None:
@@ -112,10 +116,10 @@ def test_the_side_picked_is_counted_as_it_was_shown() -> None:
     ann = annotator()
     for number, task in enumerate(tasks):
         says(ann, task, SAME if number == 3 else FIRST, turned=number % 2 == 1)
-    first = people_in(project)["ann"].first
+    first = people_in(project)["ann"].first_shown_picked
     assert first is not None
-    assert (first.count, first.of) == (3, 3)
-    assert people_in(project)["ann"].chance == 0.5
+    assert (first.count, first.n) == (3, 3)
+    assert people_in(project)["ann"].first_shown_chance == 0.5
 
 
 def test_of_rankings_the_place_of_the_one_best_is_counted() -> None:
@@ -126,11 +130,11 @@ def test_of_rankings_the_place_of_the_one_best_is_counted() -> None:
     says(ann, tasks[1], Answer(ranks=(2, 1, 3)), turned=True)
     says(ann, tasks[2], Answer(ranks=(1, 1, 2)))
     person = people_in(project)["ann"]
-    assert person.first is not None
-    assert (person.first.count, person.first.of) == (1, 2)
-    assert person.chance == pytest.approx(1 / 3)
+    assert person.first_shown_picked is not None
+    assert (person.first_shown_picked.count, person.first_shown_picked.n) == (1, 2)
+    assert person.first_shown_chance == pytest.approx(1 / 3)
     assert person.tied is not None
-    assert (person.tied.count, person.tied.of) == (1, 3)
+    assert (person.tied.count, person.tied.n) == (1, 3)
 
 
 def test_only_the_revision_that_counts_is_counted_and_its_time_is_not() -> None:
@@ -139,9 +143,9 @@ def test_only_the_revision_that_counts_is_counted_and_its_time_is_not() -> None:
     annotation = says(ann, tasks[0], Answer(grade=-3, seconds=40))
     assert people_in(project)["ann"].seconds is not None
     queue.revise(annotation.assignment, Answer(grade=3, seconds=1), client_key="again")
-    answers = answers_of(project)
+    answers = load_annotation_arrays(project)
     assert len(answers) == 1
-    assert answers.worths.tolist() == [[-3, 3]]
+    assert answers.values.tolist() == [[-3, 3]]
     assert people_in(project)["ann"].seconds is None
 
 
@@ -154,7 +158,7 @@ def test_answers_sooner_than_the_texts_can_be_skimmed_are_counted() -> None:
         says(ann, task, Answer(grade=1, seconds=seconds))
     too_fast = people_in(project)["ann"].too_fast
     assert too_fast is not None
-    assert (too_fast.count, too_fast.of) == (1, 2)
+    assert (too_fast.count, too_fast.n) == (1, 2)
 
 
 def test_skips_flags_and_all_bad_are_counted() -> None:
@@ -165,7 +169,7 @@ def test_skips_flags_and_all_bad_are_counted() -> None:
     queue.skip(claimed(ann, project), reason="unclear")
     person = people_in(project)["ann"]
     shares = (person.all_bad, person.flagged, person.skipped)
-    assert [(share.count, share.of) for share in shares if share] == [(1, 2), (1, 2), (1, 3)]
+    assert [(share.count, share.n) for share in shares if share] == [(1, 2), (1, 2), (1, 3)]
 
 
 @pytest.mark.parametrize(
@@ -184,12 +188,12 @@ def test_gold_is_right_here_where_the_checks_find_it_right(
 ) -> None:
     project = make_project(feedback=feedback, samples_per_task=samples)
     (task,) = make_tasks(project, 1, samples=samples)
-    gold = make_gold(task=task, answer=expected, author=admin())
+    gold = create_gold_task(task=task, answer=expected, author=admin())
     for number, answer in enumerate(given):
         says(annotator(f"person{number}"), gold, answer)
-    answers = answers_of(project)
-    found = dict(zip(answers.ids.tolist(), rightness(answers).tolist(), strict=True))
-    assert found == {answer.pk: is_right(answer) for answer in known_answers(project)}
+    answers = load_annotation_arrays(project)
+    found = dict(zip(answers.ids.tolist(), correctness(answers).tolist(), strict=True))
+    assert found == {answer.pk: is_correct(answer) for answer in annotations_with_known_answer(project)}
     assert set(found.values()) == {0, 1}
 
 
@@ -201,28 +205,30 @@ def test_a_repeat_is_compared_with_the_same_person_s_first_answer() -> None:
         copy = Task.objects.create(
             project=project, prompt=origin.prompt, need=1, open=0, kind=Task.Kind.REPEAT, origin=origin
         )
-        for place in origin.places.all():
-            copy.places.create(sample_id=place.sample_id, position=place.position)
+        for place in origin.task_samples.all():
+            copy.task_samples.create(sample_id=place.sample_id, position=place.position)
         says(ann, copy, again, turned=True)
-    repeats = people_in(project)["ann"].repeats
+    repeats = people_in(project)["ann"].self_agreement
     # Turned round, the first answer's other side is the same sample.
     assert repeats is not None
-    assert (repeats.count, repeats.of) == (1, 2)
+    assert (repeats.count, repeats.n) == (1, 2)
 
 
 def test_gold_training_and_repeats_are_no_part_of_agreement() -> None:
     project, (task,) = pair_project(1)
-    gold = make_gold(task=task, answer=FIRST, author=admin())
+    gold = create_gold_task(task=task, answer=FIRST, author=admin())
     for name in ("ann", "ben"):
         says(annotator(name), gold, FIRST)
-    quality = Quality(answers_of(project))
+    quality = QualityReport(load_annotation_arrays(project))
     assert quality.agreement == []
-    assert all(person.others is None for person in quality.people)
+    assert all(person.agreement_with_others is None for person in quality.annotators)
 
 
 def test_the_entry_test_shows_who_passed_and_with_how_many_tries(client: Client) -> None:
     project, (task,) = pair_project(1)
-    training = make_gold(task=task, answer=FIRST, kind="training", explanation="Kinder.", author=admin())
+    training = create_gold_task(
+        task=task, answer=FIRST, kind="training", explanation="Kinder.", author=admin()
+    )
     ann, ben = annotator(), annotator("ben")
     wrong = says(ann, training, SECOND)
     Assignment.objects.filter(pk=wrong.assignment_id).update(state="leased", finished=None)
@@ -230,9 +236,9 @@ def test_the_entry_test_shows_who_passed_and_with_how_many_tries(client: Client)
     says(ben, training, SECOND)
     Cursor.objects.update_or_create(annotator=ann, project=project, defaults={"qualified": timezone.now()})
     people = people_in(project)
-    assert (people["ann"].tries, people["ben"].tries) == (2, 1)
-    assert people["ann"].qualified
-    assert not people["ben"].qualified
+    assert (people["ann"].training_attempts, people["ben"].training_attempts) == (2, 1)
+    assert people["ann"].passed_entry_test
+    assert not people["ben"].passed_entry_test
     text = page(client, project)
     assert "1 of 2" in text
     assert "not yet <small>1 try" in text
@@ -243,9 +249,9 @@ def test_agreement_is_counted_on_tasks_that_came_at_random(client: Client) -> No
     for user, answers in ((annotator(), (FIRST, FIRST)), (annotator("ben"), (FIRST, SECOND))):
         says(user, task, answers[0])
         says(user, chosen, answers[1])
-    assert Quality(answers_of(project)).agreement[0].value == "50 %"
+    assert QualityReport(load_annotation_arrays(project)).agreement[0].value == "50 %"
     Task.objects.filter(pk=chosen.pk).update(choice=Task.Choice.DISAGREEMENT, usefulness=1)
-    assert Quality(answers_of(project)).agreement[0].value == "100 %"
+    assert QualityReport(load_annotation_arrays(project)).agreement[0].value == "100 %"
     assert "randomly chosen tasks only" in page(client, project)
 
 
@@ -255,7 +261,7 @@ def test_criteria_have_figures_of_their_own() -> None:
     for number, task in enumerate(make_tasks(project, 5, samples=1)):
         for user in people:
             says(user, task, Answer(scores=(3,), criteria=({"kind": 1 + number},)))
-    quality = Quality(answers_of(project))
+    quality = QualityReport(load_annotation_arrays(project))
     assert [row.name for row in quality.agreement] == ["Pairwise agreement"]
     assert [(row.name, row.value) for row in quality.agreement_by_criterion] == [
         ("kind, alpha, ordinal", "1.00"),
@@ -268,7 +274,7 @@ def test_what_was_given_is_drawn_as_it_was_shown() -> None:
     ann = annotator()
     for task, answer in zip(tasks, (Answer(grade=-3), Answer(grade=1), Answer(all_bad=True)), strict=True):
         says(ann, task, answer, turned=True)
-    found = Quality(answers_of(project)).distribution
+    found = QualityReport(load_annotation_arrays(project)).distribution
     assert found is not None
     assert dict(zip(found.labels, found.counts, strict=True)) == {
         "−3": 1, "−2": 0, "−1": 0, "0": 0, "+1": 1, "+2": 0, "+3": 0, "all bad": 1,
@@ -278,16 +284,16 @@ def test_what_was_given_is_drawn_as_it_was_shown() -> None:
 @pytest.mark.parametrize(("days", "unit", "count"), [(3, "day", 4), (60, "week", 9), (400, "month", 14)])
 def test_time_is_cut_into_days_weeks_or_months(days: int, unit: str, count: int) -> None:
     first = datetime(2026, 3, 2, 9)  # noqa: DTZ001 - the site's clock; a Monday
-    periods = periods_of(np.array([first, first + timedelta(days=days)], dtype="datetime64[s]"))
+    periods = divide_into_periods(np.array([first, first + timedelta(days=days)], dtype="datetime64[s]"))
     assert (periods.unit, len(periods)) == (unit, count)
-    assert periods.of.tolist() == [0, count - 1]
+    assert periods.index.tolist() == [0, count - 1]
 
 
 def test_the_days_are_those_of_the_site_s_clock() -> None:
     project, tasks = pair_project(1)
     says(annotator(), tasks[0], FIRST, at=datetime.fromisoformat("2026-03-01T23:30:00+00:00"))
     with timezone.override("Europe/Athens"):
-        assert answers_of(project).given[0] == np.datetime64("2026-03-02T01:30:00")
+        assert load_annotation_arrays(project).submitted[0] == np.datetime64("2026-03-02T01:30:00")
 
 
 def test_flags_and_comments_are_there_to_read_and_escaped(client: Client) -> None:
@@ -355,12 +361,12 @@ def test_figures_of_one_page_are_those_of_a_plain_count() -> None:
         for user in people:
             says(user, task, Answer(grade=int(draw.integers(-3, 4))), turned=bool(draw.integers(2)))
     by_task: dict[int, dict[str, int]] = {}
-    for annotation in Annotation.objects.of(project):
+    for annotation in Annotation.objects.for_project(project):
         lowest = min(annotation.judgements.all(), key=lambda judgement: judgement.sample_id)
         by_task.setdefault(annotation.assignment.task_id, {})[annotation.assignment.annotator.username] = int(
             np.sign(lowest.grade or 0)
         )
     names = [("ann", "ben"), ("ann", "cem"), ("ben", "cem")]
     wanted = np.mean([[1 - abs(said[a] - said[b]) / 2 for a, b in names] for said in by_task.values()])
-    (pairwise, *_) = Quality(answers_of(project)).agreement
+    (pairwise, *_) = QualityReport(load_annotation_arrays(project)).agreement
     assert pairwise.estimate.value == pytest.approx(wanted)

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 )
 
 from labeling import queue
-from labeling.control_tasks import REPEAT_APART, make_gold
+from labeling.control_tasks import MIN_REPEAT_DISTANCE, create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
-from labeling.queue import LAST_EDITABLE, LeaseLost, TooLate
+from labeling.queue import MAX_EDITABLE_ANSWERS, LeaseLost, NotEditable
 from tests.labeling.objects import annotator, make_project, make_tasks
 
 LEASED, SUBMITTED, SKIPPED, EXPIRED, RELEASED = "leased", "submitted", "skipped", "expired", "released"
@@ -87,7 +87,7 @@ class Model:
     def last(self, person: int) -> list[int]:
         """Answered and skipped tasks, newest first."""
         done = {n: hold for n, hold in self.of(person).items() if hold.state in {SUBMITTED, SKIPPED}}
-        return sorted(done, key=lambda number: -done[number].finished)[:LAST_EDITABLE]
+        return sorted(done, key=lambda number: -done[number].finished)[:MAX_EDITABLE_ANSWERS]
 
     def expire(self) -> None:
         for task in self.tasks.values():
@@ -135,7 +135,7 @@ class Model:
     def repeatable(self, person: int) -> set[int]:
         """Ordinary answers far enough back that have not come again."""
         done = {n: hold.finished for n, hold in self.of(person).items() if hold.state == SUBMITTED}
-        back = sorted(done, key=lambda number: -done[number])[REPEAT_APART:]
+        back = sorted(done, key=lambda number: -done[number])[MIN_REPEAT_DISTANCE:]
         return {
             number
             for number in back
@@ -173,7 +173,7 @@ class QueueMachine(RuleBasedStateMachine):
             Task.objects.filter(pk=task.pk).update(need=need, open=need)
             self.model.tasks[task.pk] = Place(priority=0, need=need)
             if percent and number > 6:
-                gold = make_gold(task=task, answer=Answer(ranks=(1, 2)), author=None)
+                gold = create_gold_task(task=task, answer=Answer(ranks=(1, 2)), author=None)
                 self.model.tasks[gold.pk] = Place(0, gold.need, kind="gold", origin=task.pk)
 
     def held(self, person: int) -> Assignment | None:
@@ -307,7 +307,7 @@ class QueueMachine(RuleBasedStateMachine):
             theirs[number].revisions += 1
             assert revision.revision == theirs[number].revisions
         else:
-            with pytest.raises(TooLate):
+            with pytest.raises(NotEditable):
                 queue.revise(assignment, Answer(ranks=(2, 1)), client_key=self.key())
 
     @rule(person=st.integers(0, PEOPLE - 1), data=st.data())
@@ -321,9 +321,9 @@ class QueueMachine(RuleBasedStateMachine):
         assignment = self.theirs(person, number)
         if model.tasks[number].open == 0 or model.at_limit(person):
             with pytest.raises(LeaseLost):
-                queue.take_again(assignment)
+                queue.reclaim(assignment)
             return
-        assert queue.take_again(assignment).task_id == number
+        assert queue.reclaim(assignment).task_id == number
         self.put_down(person)
         model.take(person, number)
 
@@ -380,7 +380,9 @@ class QueueMachine(RuleBasedStateMachine):
             for person, hold in place.holds.items()
         }
         revisions = Counter(
-            Annotation.objects.of(self.project).values_list("assignment__task", "assignment__annotator")
+            Annotation.objects.for_project(self.project).values_list(
+                "assignment__task", "assignment__annotator"
+            )
         )
         assert sum(revisions.values()) == sum(
             hold.revisions for place in self.model.tasks.values() for hold in place.holds.values()
@@ -389,7 +391,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def the_last_answers_are_the_models(self) -> None:
         person = self.model.clock % PEOPLE
-        last = queue.last_answers(annotator=self.people[person], project=self.project)
+        last = queue.editable_assignments(annotator=self.people[person], project=self.project)
         assert [assignment.task_id for assignment in last] == self.model.last(person)
 
     @property

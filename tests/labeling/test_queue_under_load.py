@@ -14,10 +14,10 @@ from django.db import connection
 from django.utils import timezone
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task
-from labeling.queue import LeaseLost, TooLate
+from labeling.queue import LeaseLost, NotEditable
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,9 +65,9 @@ class Tab:
             queue.save_draft(assignment, {"order": [2, 1]})
             queue.renew(assignment)
         elif draw < 0.16:
-            for skipped in queue.last_answers(annotator=self.user, project=self.project):
+            for skipped in queue.editable_assignments(annotator=self.user, project=self.project):
                 if skipped.state == Assignment.State.SKIPPED:
-                    queue.take_again(skipped)
+                    queue.reclaim(skipped)
                     self.done["taken again"] += 1
                     break
         else:
@@ -86,7 +86,7 @@ class Tab:
     def revise(self, assignment: Assignment) -> None:
         try:
             queue.revise(assignment, Answer(ranks=(2, 1)), client_key="revised")
-        except TooLate:
+        except NotEditable:
             return  # the other tab was quick
         self.done["revised"] += 1
 
@@ -102,7 +102,7 @@ def test_every_place_is_filled_once_and_nobody_answers_a_task_twice(tabs: int, t
     for number, task in enumerate(made):
         Task.objects.filter(pk=task.pk).update(need=1 + number % 3, open=1 + number % 3)
     for task in made[::20]:
-        make_gold(task=task, answer=Answer(ranks=(1, 2)), author=None)
+        create_gold_task(task=task, answer=Answer(ranks=(1, 2)), author=None)
     # One person in four has two tabs open.
     people = [annotator(f"person {number}") for number in range(tabs * 4 // 5)]
     workers = [Tab(project, people[number % len(people)], seed=number) for number in range(tabs)]
@@ -213,7 +213,7 @@ def test_a_task_answered_in_one_tab_is_lost_to_the_other_that_takes_it_up() -> N
                 together.wait(timeout=30)
                 with suppress(LeaseLost):
                     for attempt in range(30):
-                        queue.take_again(assignment)
+                        queue.reclaim(assignment)
                         times += 1
                         if answers and attempt == 3:
                             queue.submit(assignment, Answer(ranks=(1, 2)), client_key="k")

@@ -2,7 +2,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from labeling import control_tasks, queue
-from labeling.control_tasks import REPEAT_APART
+from labeling.control_tasks import MIN_REPEAT_DISTANCE
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, Task
 from labeling.preferences import comparisons
@@ -26,14 +26,14 @@ def test_a_task_far_enough_back_comes_again_swapped() -> None:
     project = make_project()
     make_tasks(project, 20, samples=3)
     ann = annotator()
-    first, *_ = answered(ann, project, REPEAT_APART + 1)
+    first, *_ = answered(ann, project, MIN_REPEAT_DISTANCE + 1)
     checking(project, repeat=100)
     again = claimed(ann, project)
     assert again.task.kind == Task.Kind.REPEAT
     assert again.task.origin == first.task
     assert again.shown_order == first.shown_order[::-1]
-    assert [place.sample_id for place in again.task.places.all()] == [
-        place.sample_id for place in first.task.places.all()
+    assert [place.sample_id for place in again.task.task_samples.all()] == [
+        place.sample_id for place in first.task.task_samples.all()
     ]
     assert (again.task.need, again.task.open) == (1, 0)
 
@@ -42,7 +42,7 @@ def test_the_last_tasks_do_not_come_again() -> None:
     project = make_project()
     make_tasks(project, 20)
     ann = annotator()
-    answered(ann, project, REPEAT_APART)
+    answered(ann, project, MIN_REPEAT_DISTANCE)
     checking(project, repeat=100)
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
 
@@ -61,9 +61,9 @@ def test_a_task_comes_again_once() -> None:
 
 def test_nothing_comes_again_where_nothing_new_waits() -> None:
     project = make_project()
-    make_tasks(project, REPEAT_APART + 3)
+    make_tasks(project, MIN_REPEAT_DISTANCE + 3)
     ann = annotator()
-    answered(ann, project, REPEAT_APART + 3)
+    answered(ann, project, MIN_REPEAT_DISTANCE + 3)
     checking(project, repeat=100)
     assert queue.claim(annotator=ann, project=project) is None
 
@@ -72,7 +72,7 @@ def test_a_lost_repeat_comes_back_to_the_same_person_alone() -> None:
     project = make_project(annotations_per_task=2)
     make_tasks(project, 20)
     ann, bob = annotator("ann"), annotator("bob")
-    answered(ann, project, REPEAT_APART + 1)
+    answered(ann, project, MIN_REPEAT_DISTANCE + 1)
     checking(project, repeat=100)
     repeat = claimed(ann, project)
     queue.release(repeat)
@@ -89,7 +89,7 @@ def test_a_repeat_gives_no_comparison() -> None:
     project = make_project()
     make_tasks(project, 20)
     ann = annotator()
-    answered(ann, project, REPEAT_APART + 1)
+    answered(ann, project, MIN_REPEAT_DISTANCE + 1)
     before = len(list(comparisons(project)))
     checking(project, repeat=100)
     queue.submit(claimed(ann, project), ABC, client_key="k")
@@ -99,11 +99,11 @@ def test_a_repeat_gives_no_comparison() -> None:
 def test_gold_does_not_come_again() -> None:
     project = checking(make_project(), gold=100)
     tasks = make_tasks(project, 20)
-    gold = control_tasks.make_gold(task=tasks[-1], answer=ABC, author=None)
+    gold = control_tasks.create_gold_task(task=tasks[-1], answer=ABC, author=None)
     ann = annotator()
     assert claimed(ann, project).task == gold
     checking(project, gold=0)
-    answered(ann, project, REPEAT_APART + 1)
+    answered(ann, project, MIN_REPEAT_DISTANCE + 1)
     checking(project, repeat=100)
     # Gold lies furthest back, but the only ordinary answer far enough back is none.
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY

@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from labeling import queue
 from labeling.feedback import Answer, AnswerError
 from labeling.models import Annotation, Assignment, Project
-from labeling.queue import LAST_EDITABLE, LeaseLost, TooLate
+from labeling.queue import MAX_EDITABLE_ANSWERS, LeaseLost, NotEditable
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def test_a_revision_counts_and_the_first_answer_stays() -> None:
     revision = queue.revise(assignment, CBA, client_key="r")
     assert revision.revision == 2
     assert Annotation.objects.get(revision=1).answer == ABC
-    assert list(Annotation.objects.of(project).counting()) == [revision]
+    assert list(Annotation.objects.for_project(project).latest_revisions()) == [revision]
     assert Assignment.objects.get().state == Assignment.State.SUBMITTED
 
 
@@ -54,13 +54,13 @@ def test_an_impossible_revision_is_refused() -> None:
 
 def test_only_the_last_answers_can_be_revised() -> None:
     project = make_project()
-    make_tasks(project, LAST_EDITABLE + 1)
+    make_tasks(project, MAX_EDITABLE_ANSWERS + 1)
     ann = annotator()
-    done = answer_some(ann, project, LAST_EDITABLE + 1)
-    assert queue.last_answers(annotator=ann, project=project) == done[:LAST_EDITABLE]
-    queue.revise(done[LAST_EDITABLE - 1], CBA, client_key="r")
-    with pytest.raises(TooLate):
-        queue.revise(done[LAST_EDITABLE], CBA, client_key="r")
+    done = answer_some(ann, project, MAX_EDITABLE_ANSWERS + 1)
+    assert queue.editable_assignments(annotator=ann, project=project) == done[:MAX_EDITABLE_ANSWERS]
+    queue.revise(done[MAX_EDITABLE_ANSWERS - 1], CBA, client_key="r")
+    with pytest.raises(NotEditable):
+        queue.revise(done[MAX_EDITABLE_ANSWERS], CBA, client_key="r")
 
 
 def test_a_revision_leaves_the_order_of_the_last_answers() -> None:
@@ -69,7 +69,7 @@ def test_a_revision_leaves_the_order_of_the_last_answers() -> None:
     ann = annotator()
     done = answer_some(ann, project, 3)
     queue.revise(done[2], CBA, client_key="r")
-    assert queue.last_answers(annotator=ann) == done
+    assert queue.editable_assignments(annotator=ann) == done
 
 
 def test_what_is_only_held_or_skipped_cannot_be_revised() -> None:
@@ -77,10 +77,10 @@ def test_what_is_only_held_or_skipped_cannot_be_revised() -> None:
     make_tasks(project, 2)
     ann = annotator()
     held = claimed(ann, project)
-    with pytest.raises(TooLate):
+    with pytest.raises(NotEditable):
         queue.revise(held, ABC, client_key="r")
     queue.skip(held)
-    with pytest.raises(TooLate):
+    with pytest.raises(NotEditable):
         queue.revise(held, ABC, client_key="r")
 
 
@@ -93,7 +93,7 @@ def test_the_last_answers_of_all_projects_are_in_the_order_of_time() -> None:
     newer = answer_some(ann, stories, 11)
     newest = answer_some(ann, poems)
     answer_some(bob, stories)
-    assert queue.last_answers(annotator=ann) == newest + newer[:10] + older
+    assert queue.editable_assignments(annotator=ann) == newest + newer[:10] + older
 
 
 def test_a_skipped_task_is_listed_and_can_be_taken_up_again() -> None:
@@ -104,8 +104,8 @@ def test_a_skipped_task_is_listed_and_can_be_taken_up_again() -> None:
     queue.skip(skipped, reason="too long")
     held = claimed(ann, project)
     queue.save_draft(held, {"order": [1]})
-    assert queue.last_answers(annotator=ann) == [skipped]
-    again = queue.take_again(skipped)
+    assert queue.editable_assignments(annotator=ann) == [skipped]
+    again = queue.reclaim(skipped)
     assert again == skipped
     assert again.is_leased
     assert again.skip_reason == ""
@@ -125,7 +125,7 @@ def test_a_skipped_task_that_others_have_taken_is_gone() -> None:
     held = claimed(ann, project)
     claimed(bob, project)
     with pytest.raises(LeaseLost, match="Others have taken"):
-        queue.take_again(skipped)
+        queue.reclaim(skipped)
     assert claimed(ann, project) == held
 
 
@@ -137,4 +137,4 @@ def test_who_may_not_label_there_any_more_takes_nothing_up_again() -> None:
     queue.skip(skipped)
     Project.objects.update(everybody=False)
     with pytest.raises(LeaseLost):
-        queue.take_again(skipped)
+        queue.reclaim(skipped)

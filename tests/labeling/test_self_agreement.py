@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from labeling import queue
-from labeling.control_tasks import make_gold
+from labeling.control_tasks import create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Annotation, Assignment, Project, Task, TaskSample
 from labeling.workspace.pace import day_start
@@ -40,7 +40,7 @@ def grade(user: User, task: Task, grade: int, at: datetime) -> Annotation:
 def answer_gold(user: User, project: Project, *, right: int, wrong: int = 0, at: datetime) -> None:
     """Answers to gold whose known answer is that the second is better."""
     for number, task in enumerate(make_tasks(project, right + wrong, samples=2)):
-        gold = make_gold(task=task, answer=Answer(grade=2), author=None)
+        gold = create_gold_task(task=task, answer=Answer(grade=2), author=None)
         grade(user, gold, 1 if number < right else -1, at)
         Task.objects.filter(pk=task.pk).update(open=0)
 
@@ -58,7 +58,7 @@ def repeat(user: User, project: Project, first: int, again: int, at: datetime) -
     copy = Task.objects.create(
         project=project, prompt=task.prompt, kind="repeat", origin=task, need=1, open=1
     )
-    for place in task.places.all():
+    for place in task.task_samples.all():
         TaskSample.objects.create(task=copy, sample=place.sample, position=3 - place.position)
     grade(user, copy, again, at)
 
@@ -68,7 +68,7 @@ def test_agreement_is_the_share_of_right_answers_to_gold(user: User, project: Pr
     answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
     share = gold_accuracy(user)
     assert share is not None
-    assert (share.count, share.of, share.percent) == (6, 8, 75)
+    assert (share.count, share.n, share.percent) == (6, 8, 75)
     assert (share.low_percent, share.high_percent) == (41, 93)
 
 
@@ -97,14 +97,14 @@ def test_days_with_few_answers_are_counted_together(user: User, project: Project
     answer_others(user, project, BATCH_ANSWERS - 1, at=days_ago(1))
     after = gold_accuracy(user)
     assert after is not None
-    assert (after.count, after.of) == (6, 7)
+    assert (after.count, after.n) == (6, 7)
 
 
 def test_changing_an_answer_does_not_move_the_figure(user: User, project: Project) -> None:
     answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
     answer_gold(user, project, right=6, at=days_ago(1))
     before = gold_accuracy(user)
-    last = queue.last_answers(annotator=user, project=project)[0]
+    last = queue.editable_assignments(annotator=user, project=project)[0]
     queue.revise(last, Answer(grade=-3), client_key="again")
     assert gold_accuracy(user) == before
 
@@ -122,7 +122,7 @@ def test_the_same_choice_again_is_of_the_sample_and_not_of_the_side(user: User, 
     answer_others(user, project, BATCH_ANSWERS, at=days_ago(1))
     share = repeat_agreement(user)
     assert share is not None
-    assert (share.count, share.of) == (4, 6)
+    assert (share.count, share.n) == (4, 6)
 
 
 def test_the_figures_take_few_queries(

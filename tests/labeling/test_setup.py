@@ -132,8 +132,8 @@ def test_the_steps_say_what_is_missing(ada: Client) -> None:
     page = ada.get("/projects/stories/setup/").text
     for says in (
         "No prompts yet",
-        "No samples yet: let a model write or import a file",
-        "Nobody may label yet",
+        "No samples yet: generate or import them",
+        "No annotators yet",
     ):
         assert says in page
     make_tasks(project, 2)
@@ -310,7 +310,7 @@ def test_what_cannot_be_read_is_said_in_a_line(ada: Client, given: dict[str, Any
 def test_a_file_that_is_too_large_is_not_read(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project()
     monkeypatch.setattr("labeling.forms.LARGEST", 10)
-    assert "at most 20 are taken" in bring(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
+    assert "at most 20 MB are allowed" in bring(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
 
 
 def test_invited_people_are_counted_until_they_come(ada: Client) -> None:
@@ -319,4 +319,4 @@ def test_invited_people_are_counted_until_they_come(ada: Client) -> None:
     given = {"name": "Ben", "projects": [project.pk]}
     ada.post("/people/invite/", given, headers=HTMX)
     assert Invitation.objects.get().projects.get() == project
-    assert "Nobody may label yet, 1 invited" in ada.get("/projects/stories/setup/").text
+    assert "No annotators yet, 1 invited" in ada.get("/projects/stories/setup/").text

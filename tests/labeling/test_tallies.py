@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import preferences
 from labeling.feedback import Answer
 from labeling.models import Generator, Project, Prompt
-from labeling.project_counts import DAYS, count_to_learn_from, last_days, tallies
+from labeling.project_counts import DAYS_COUNTED, count_projects, count_training_data, last_days
 from labeling.prompts import add_prompts
 from labeling.queue import revise, submit
 from labeling.tasks import create_tasks
@@ -30,18 +30,20 @@ def test_it_counts_prompts_tasks_places_and_answers_by_day() -> None:
     ann, bob = annotator(), annotator("bob")
     answered(ann, project)
     answered(bob, project, at=timezone.now() - timedelta(days=3))
-    answered(bob, project, at=timezone.now() - timedelta(days=DAYS + 3))
-    found = tallies([project])[project.pk]
+    answered(bob, project, at=timezone.now() - timedelta(days=DAYS_COUNTED + 3))
+    found = count_projects([project])[project.pk]
     assert (found.prompts, found.heldout, found.tasks) == (3, 1, 4)
     assert (found.answers, found.today, found.annotators) == (3, 1, 2)
-    assert found.places == 5
-    assert found.by_day == [int(number in {DAYS - 4, DAYS - 1}) for number in range(DAYS)]
-    assert len(last_days()) == DAYS
+    assert found.open_slots == 5
+    assert found.answers_by_day == [
+        int(number in {DAYS_COUNTED - 4, DAYS_COUNTED - 1}) for number in range(DAYS_COUNTED)
+    ]
+    assert len(last_days()) == DAYS_COUNTED
 
 
 def test_a_project_without_anything_is_all_zero() -> None:
     project = make_project()
-    found = tallies([project])[project.pk]
+    found = count_projects([project])[project.pk]
     assert (found.prompts, found.tasks, found.open_tasks, found.today) == (0, 0, 0, 0)
     assert found.agreement is None
 
@@ -56,7 +58,7 @@ def test_agreement_is_that_of_tasks_that_several_people_answered() -> None:
     for order in ("ABC", "CBA"):
         assignment = claimed(bob, project)
         submit(assignment, Answer(ranks=ranks_for(assignment, order)), client_key="k")
-    agreement = tallies([project])[project.pk].agreement
+    agreement = count_projects([project])[project.pk].agreement
     assert agreement is not None
     assert agreement.value == pytest.approx(0.5)
     assert agreement.tasks == 2
@@ -77,7 +79,7 @@ def test_comparisons_are_counted_as_they_are_learned(feedback: str, answer: Answ
     ann = annotator()
     for task in make_tasks(project, 3, samples=samples):
         says(ann, task, answer)
-    assert count_to_learn_from([project]) == {project.pk: 3 * comparisons}
+    assert count_training_data([project]) == {project.pk: 3 * comparisons}
     assert learned(project) == 3 * comparisons
 
 
@@ -94,7 +96,7 @@ def test_what_is_not_learned_from_is_not_counted() -> None:
         says(ann, task, Answer(ranks=(1, 2, 3)))
     Prompt.objects.filter(pk=tasks[1].prompt_id).update(split="heldout")
     assert learned(project) == 5
-    assert count_to_learn_from([project])[project.pk] == 5
+    assert count_training_data([project])[project.pk] == 5
 
 
 def test_beyond_a_snapshot_only_later_answers_and_revisions_count() -> None:
@@ -103,12 +105,12 @@ def test_beyond_a_snapshot_only_later_answers_and_revisions_count() -> None:
     ann = annotator()
     says(ann, tasks[0], Answer(ranks=(1, 2, 3)))
     annotation = says(ann, tasks[1], Answer(ranks=(1, 2, 3)))
-    snapshot = preferences.freeze(project)
-    assert count_to_learn_from([project], beyond=[snapshot.pk]) == {project.pk: 0}
+    snapshot = preferences.create_snapshot(project)
+    assert count_training_data([project], excluded_snapshots=[snapshot.pk]) == {project.pk: 0}
     says(ann, tasks[2], Answer(ranks=(1, 2, 3)))
-    assert count_to_learn_from([project], beyond=[snapshot.pk]) == {project.pk: 3}
+    assert count_training_data([project], excluded_snapshots=[snapshot.pk]) == {project.pk: 3}
     revise(annotation.assignment, Answer(ranks=(3, 2, 1)), client_key="again")
-    assert count_to_learn_from([project], beyond=[snapshot.pk]) == {project.pk: 6}
+    assert count_training_data([project], excluded_snapshots=[snapshot.pk]) == {project.pk: 6}
 
 
 def test_where_people_rewrite_their_texts_are_counted() -> None:
@@ -118,7 +120,7 @@ def test_where_people_rewrite_their_texts_are_counted() -> None:
     for number in range(2):
         assignment = claimed(ann, project)
         submit(assignment, Answer(text=f"A text {number}."), client_key=str(number))
-    assert count_to_learn_from([project]) == {project.pk: 2}
+    assert count_training_data([project]) == {project.pk: 2}
 
 
 def test_twenty_projects_cost_as_many_queries_as_one(
@@ -133,4 +135,4 @@ def test_twenty_projects_cost_as_many_queries_as_one(
             answered(person, project)
     for some in (projects[:1], projects):
         with django_assert_num_queries(7):
-            tallies(some)
+            count_projects(some)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from labeling import queue
-from labeling.control_tasks import REPEAT_APART, make_gold
+from labeling.control_tasks import MIN_REPEAT_DISTANCE, create_gold_task
 from labeling.feedback import Answer
 from labeling.models import Assignment, Project, Task
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
@@ -91,7 +91,7 @@ def with_gold() -> tuple[Project, Task]:
     """One sample each, so that there is one order to show, and gold of the first task."""
     project = make_project(feedback="score", gold_percent=50)
     tasks = make_tasks(project, 15, samples=1, need=2)
-    make_gold(task=tasks[0], answer=Answer(scores=(5,)), author=None)
+    create_gold_task(task=tasks[0], answer=Answer(scores=(5,)), author=None)
     return project, tasks[0]
 
 
@@ -150,7 +150,7 @@ def test_a_repeat_is_not_told_by_page_payload_headers_or_queries(path: str, dice
     seen = []
     for name, thrown in (("reader-a", NO_CHECK), ("reader-b", CHECK)):
         person = Browser(annotator(name))
-        for _ in range(REPEAT_APART + 1):
+        for _ in range(MIN_REPEAT_DISTANCE + 1):
             queue.submit(claimed(person.user, project), Answer(scores=(3,)), client_key="k")
         dice["next"] = thrown
         claim = person.look("post", f"{path}projects/stories/claim/")
@@ -182,5 +182,5 @@ def test_about_how_much_waits_is_said_in_steps() -> None:
     steps = []
     for opened in (0, 4, 8, 95):
         make_tasks(project, opened)
-        steps.append(Task.objects.filter(project=project).waiting_about(ann))
+        steps.append(Task.objects.filter(project=project).approximate_waiting_count(ann))
     assert steps == [0, 1, 10, 100]

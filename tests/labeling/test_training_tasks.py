@@ -17,7 +17,7 @@ def with_training(
     project = make_project("stories", entry_percent=entry_percent, annotations_per_task=3, **settings)
     tasks = make_tasks(project, count + 3)
     training = [
-        control_tasks.make_gold(
+        control_tasks.create_gold_task(
             task=task,
             answer=Answer(ranks=(1, 2, 3)),
             author=None,
@@ -46,9 +46,9 @@ def test_training_comes_before_everything_else() -> None:
 def test_a_lesson_says_what_was_expected_in_the_order_shown() -> None:
     project, _ = with_training()
     annotation = give(annotator(), project, "CBA")
-    lesson = control_tasks.lesson(annotation)
+    lesson = control_tasks.training_feedback(annotation)
     assert lesson is not None
-    assert not lesson.right
+    assert not lesson.correct
     assert lesson.expected.ranks == ranks_for(annotation.assignment, "ABC")
     assert lesson.explanation == "**A** is kind."
 
@@ -58,16 +58,16 @@ def test_wrong_answers_come_again_after_the_others_until_enough_are_right() -> N
     ann = annotator()
     wrong = give(ann, project, "CBA")
     assert wrong.assignment.task == first
-    assert control_tasks.entry_standing(annotator=ann, project=project) == control_tasks.Standing(
-        total=2, right=0, passed=False
-    )
+    assert control_tasks.entry_test_progress(
+        annotator=ann, project=project
+    ) == control_tasks.EntryTestProgress(total=2, correct=0, passed=False)
     assert give(ann, project, "ABC").assignment.task == second
     again = give(ann, project, "ABC", key="another")
     assert again.assignment == wrong.assignment
     assert again.revision == 2
-    assert control_tasks.entry_standing(annotator=ann, project=project) == control_tasks.Standing(
-        total=2, right=2, passed=True
-    )
+    assert control_tasks.entry_test_progress(
+        annotator=ann, project=project
+    ) == control_tasks.EntryTestProgress(total=2, correct=2, passed=True)
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
     first.refresh_from_db()
     assert first.open == first.need - 1
@@ -86,9 +86,9 @@ def test_who_has_passed_is_not_asked_again_for_new_training() -> None:
     give(ann, project, "ABC")
     queue.release(claimed(ann, project))
     [task] = make_tasks(project, 1)
-    control_tasks.make_gold(task=task, answer=Answer(ranks=(1, 2, 3)), author=None, kind="training")
+    control_tasks.create_gold_task(task=task, answer=Answer(ranks=(1, 2, 3)), author=None, kind="training")
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
-    assert control_tasks.entry_standing(annotator=ann, project=project).passed
+    assert control_tasks.entry_test_progress(annotator=ann, project=project).passed
 
 
 def test_a_skipped_training_task_comes_again() -> None:
@@ -121,11 +121,11 @@ def test_a_training_answer_cannot_be_revised_with_the_lesson_in_hand() -> None:
     project, _ = with_training()
     ann = annotator()
     wrong = give(ann, project, "CBA")
-    assert queue.last_answers(annotator=ann, project=project) == []
-    with pytest.raises(queue.TooLate):
+    assert queue.editable_assignments(annotator=ann, project=project) == []
+    with pytest.raises(queue.NotEditable):
         queue.revise(wrong.assignment, Answer(ranks=(1, 2, 3)), client_key="r")
     with pytest.raises(LeaseLost):
-        queue.take_again(wrong.assignment)
+        queue.reclaim(wrong.assignment)
 
 
 def test_what_somebody_learned_from_is_not_asked_of_them_again() -> None:
@@ -135,7 +135,7 @@ def test_what_somebody_learned_from_is_not_asked_of_them_again() -> None:
     give(ann, project, "ABC")
     origin = training.origin
     assert origin is not None
-    control_tasks.make_gold(task=origin, answer=Answer(ranks=(1, 2, 3)), author=None)
+    control_tasks.create_gold_task(task=origin, answer=Answer(ranks=(1, 2, 3)), author=None)
     assert claimed(ann, project).task.kind == Task.Kind.ORDINARY
     assert claimed(ann, project).task != origin
     seen = set()

@@ -10,7 +10,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from labeling.feedback import Answer
 from labeling.models import Annotation, Membership, Project, Task
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.labeling.objects import admin, annotator, make_project, make_tasks, says
 from tests.training.lineage_factories import make_tuned_versions, make_version
 from training import provenance
@@ -53,7 +53,7 @@ def test_figures_about_the_person_leave_runs_and_versions() -> None:
 
 def test_a_run_that_learned_meanwhile_keeps_no_figures_about_the_person() -> None:
     project, (ann, bob) = make_answered_project("ann", "bob")
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     metrics = {"annotators": [{"annotator": str(each.pk)} for each in (ann, bob)]}
     assert provenance.without_deleted_annotators(metrics, snapshot) == metrics
     provenance.delete_answers(ann, projects=[project], by=admin())
@@ -68,7 +68,7 @@ def test_a_run_that_waits_to_go_on_begins_anew(
     settings.RUN_FOLDERS = tmp_path
     project, (ann, _) = make_answered_project("ann", "bob")
     learning = {"kind": Run.Kind.TRAIN_REWARD, "status": Run.Status.PAUSED, "saved_step": 40}
-    run = Run.objects.create(project=project, snapshot=freeze(project), **learning)
+    run = Run.objects.create(project=project, snapshot=create_snapshot(project), **learning)
     other = Run.objects.create(**learning)
     run.folder.mkdir()
     with django_capture_on_commit_callbacks(execute=True):
@@ -88,7 +88,7 @@ def deletion_url(person: User) -> str:
 
 def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client) -> None:
     project, (ann, _) = make_answered_project("ann", "bob")
-    _, reward, policy = make_tuned_versions(project, freeze(project))
+    _, reward, policy = make_tuned_versions(project, create_snapshot(project))
     client.force_login(admin())
     page = client.get(deletion_url(ann)).content.decode()
     for part in (project.name, "removed from 1 snapshot", "You cannot undo this.", reward.name, policy.name):
@@ -98,7 +98,7 @@ def test_the_page_says_what_would_be_deleted_and_what_it_touches(client: Client)
 
 def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> None:
     project, (ann, bob) = make_answered_project("ann", "bob")
-    _, _, policy = make_tuned_versions(project, freeze(project))
+    _, _, policy = make_tuned_versions(project, create_snapshot(project))
     client.force_login(admin())
     chosen = {"projects": [project.slug], "name": "ann"}
     page = client.post(deletion_url(ann), chosen, follow=True).content.decode()

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labeling.models import Project
-from labeling.quality.leaderboard import standings
+from labeling.quality.leaderboard import compute_leaderboard
 from tests.labeling.objects import admin, annotator
 from tests.training.test_gates import OPEN, WITHDRAWN, answer, make_open_gate, two_versions
 from training.models import Gate
@@ -108,10 +108,10 @@ def test_places_are_open_where_the_interval_leaves_them_open() -> None:
     gate = make_open_gate()
     ann = annotator()
     answer(gate, ann, "+-")
-    first, second = standings(gate.project).rows
-    assert first.places == second.places == (1, 2)
+    first, second = compute_leaderboard(gate.project).rows
+    assert first.rank_range == second.rank_range == (1, 2)
     answer(gate, ann, "+" * 14)
-    first, second = standings(gate.project).rows
-    assert (first.generator.name, first.places, second.places) == ("new", (1, 1), (2, 2))
+    first, second = compute_leaderboard(gate.project).rows
+    assert (first.generator.name, first.rank_range, second.rank_range) == ("new", (1, 1), (2, 2))
     assert first.interval[0] > 0.5 > second.interval[1]
     assert gates.close_if_decided(gate).outcome != OPEN

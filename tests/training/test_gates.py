@@ -5,10 +5,15 @@ from django.contrib.auth.models import User
 
 from labeling import queue
 from labeling.feedback import Answer
-from labeling.head_to_head import AHEAD, BEHIND, least_compared, observations
+from labeling.head_to_head import (
+    BLIND_TASK_PRIORITY,
+    DECIDED_TASK_PRIORITY,
+    least_compared_prompts,
+    observations,
+)
 from labeling.models import Annotation, Assignment, Project, Task
 from labeling.prompts import add_prompts
-from labeling.quality.adjudication import settle
+from labeling.quality.adjudication import adjudicate
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import admin, annotator
 from tests.training.factories import make_policy, make_project
@@ -54,13 +59,15 @@ def open_tasks(gate: Gate, count: int = 1000, *, need: int = 1) -> None:
     """What the gate's run does: blind tasks on the prompts that were compared least."""
     ours, theirs = generators_of(gate)
     asked = set(Task.objects.filter(project=gate.project).values_list("prompt", flat=True))
-    prompts = [prompt for prompt in least_compared(gate.project, ours, theirs) if prompt.pk not in asked]
+    prompts = [
+        prompt for prompt in least_compared_prompts(gate.project, ours, theirs) if prompt.pk not in asked
+    ]
     texts = {ours: " good", theirs: " poor"}
     create_blind_tasks(
         project=gate.project,
         completions=[(prompt, texts) for prompt in prompts[:count]],
         need=need,
-        priority=AHEAD,
+        priority=BLIND_TASK_PRIORITY,
     )
     Run.objects.filter(gates=gate).update(status=Run.Status.SUCCEEDED)
 
@@ -232,7 +239,7 @@ def test_tasks_that_nobody_began_come_after_all_others_once_it_is_decided() -> N
     gate = make_open_gate(heldout=12)
     answer(gate, annotator(), "++++++++")
     gates.close_if_decided(gate)
-    assert list(Task.objects.filter(open=1).values_list("priority", flat=True)) == [BEHIND] * 4
+    assert list(Task.objects.filter(open=1).values_list("priority", flat=True)) == [DECIDED_TASK_PRIORITY] * 4
 
 
 def test_two_that_look_at_once_close_it_once() -> None:
@@ -260,7 +267,7 @@ def test_all_bad_answers_and_skips_are_counted_and_prefer_nothing() -> None:
     answer(gate, annotator("ann"), "xs+=")
     found = evidence_of(gate)
     assert (found.points, found.all_bad, found.skipped) == ([1.0, 0.5], 1, 1)
-    assert (found.complete, found.waiting, found.open) == (3, 1, 1)
+    assert (found.completed_tasks, found.waiting, found.open) == (3, 1, 1)
     answer(gate, annotator("bob"), "-")
     assert evidence_of(gate).points == [1.0, 0.5, 0.0]  # in the order in which they were completed
     assert gates.close_if_decided(gate).outcome == UNDECIDED
@@ -288,7 +295,7 @@ def test_a_last_word_on_a_task_does_not_replace_the_blind_answers() -> None:
     gate = make_open_gate(heldout=1, need=2)
     answer(gate, annotator("ann"), "+")
     answer(gate, annotator("bob"), "-")
-    settle(task=Task.objects.get(), chosen=Assignment.objects.get(annotator__username="ann"))
+    adjudicate(task=Task.objects.get(), chosen=Assignment.objects.get(annotator__username="ann"))
     assert evidence_of(gate).points == [0.5]
 
 
@@ -296,9 +303,9 @@ def test_a_prompt_counts_once() -> None:
     gate, ann = make_open_gate(heldout=2), annotator()
     answer(gate, ann, "++")
     ours, theirs = generators_of(gate)
-    [first, _] = least_compared(gate.project, ours, theirs)
+    [first, _] = least_compared_prompts(gate.project, ours, theirs)
     texts = {ours: " good", theirs: " poor"}
-    create_blind_tasks(project=gate.project, completions=[(first, texts)], priority=AHEAD)
+    create_blind_tasks(project=gate.project, completions=[(first, texts)], priority=BLIND_TASK_PRIORITY)
     answer(gate, ann, "-")
     assert [each.points for each in observations(gate.project, ours, theirs)] == [1.0, 1.0]
 
@@ -342,7 +349,7 @@ def test_withdrawing_and_opening_again_forgets_no_answer() -> None:
     again = gates.open_gate(gate.candidate, project=gate.project, by=None)
     assert again != gate
     assert again.run is None  # the tasks are there still, and come before others again
-    assert not Task.objects.filter(priority=BEHIND).exists()
+    assert not Task.objects.filter(priority=DECIDED_TASK_PRIORITY).exists()
     answer(again, ann, "---")
     assert gates.close_if_decided(again).outcome == REFUSED
     assert evidence_of(again).compared == 8

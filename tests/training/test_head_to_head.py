@@ -10,7 +10,7 @@ from django.test import Client
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Project, Sample, Task
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.training.factories import (
     admin,
     annotator,
@@ -171,7 +171,7 @@ def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
     execute_comparison(judge="people", tasks=6)
     project.refresh_from_db()
     answer_all(project)
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     assert snapshot.count == 6
     assert snapshot.rating_count == (12 if feedback == "score" else 0)
     for kind in (Run.Kind.TRAIN_REWARD, Run.Kind.DPO, Run.Kind.SUPERVISED):

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Judgement, Project
-from labeling.preferences import comparisons, freeze, json_line
+from labeling.preferences import comparisons, create_snapshot, json_line
 from tests.labeling.objects import claimed
 from tests.training.factories import annotator, execute_run, make_policy, make_project
 from tests.training.test_reward_runs import likes_a
@@ -121,7 +121,7 @@ def test_supervised_learns_what_people_wrote() -> None:
     asked = {**QUICK, "epochs": 6, "max_new_tokens": 6, "evaluate_every": 20, "heldout_prompts": 6}
     run = execute_run(Run.Kind.SUPERVISED, **asked)
     assert run.metrics["demonstrations"] == 20
-    assert run.snapshot == freeze(project)
+    assert run.snapshot == create_snapshot(project)
     rows = {row["measure"]: row for row in run.metrics["tuning"]["changes"]}
     assert rows["likelihood"]["after"] > rows["likelihood"]["before"]
     assert ModelVersion.objects.get(run=run).parent == run.policy
@@ -129,7 +129,7 @@ def test_supervised_learns_what_people_wrote() -> None:
 
 def test_supervised_learns_from_an_earlier_snapshot_of_what_people_wrote() -> None:
     project = make_rewritten_project(tasks=8)
-    early = freeze(project)
+    early = create_snapshot(project)
     execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=4, max_new_tokens=6)
     ann = annotator("ben")
     queue.submit(claimed(ann, project), Answer(text="aab"), client_key="k")

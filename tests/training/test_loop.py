@@ -38,7 +38,7 @@ def test_two_rounds_leave_a_lineage_and_a_report(tmp_path: Path) -> None:
     assert second["comparisons"] > first["comparisons"]
     lineage = list(ModelVersion.objects.policies().order_by("pk").values_list("name", "parent__name"))
     assert lineage == [("stories", None), ("stories-2", "stories"), ("stories-3", "stories-2")]
-    assert Annotation.objects.of(Project.objects.get(slug="stories")).count() == 16
+    assert Annotation.objects.for_project(Project.objects.get(slug="stories")).count() == 16
     names = set(Annotation.objects.values_list("assignment__annotator__username", flat=True))
     assert names == {"simulated-1", "simulated-2"}
     assert set(Run.objects.values_list("status", flat=True)) == {"succeeded"}

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from labeling.models import Project
-from labeling.project_counts import Tally
+from labeling.project_counts import ProjectCounts
 from training.dashboard.next_step import MIN_COMPARISONS, next_step
 from training.dashboard.project_status import ProjectStatus
 from training.models import Automation, Gate, ModelVersion, Round, Run
@@ -36,9 +36,9 @@ def run(kind: Run.Kind, status: Run.Status = Run.Status.RUNNING, **fields: Any) 
     return Run(pk=7, kind=kind, status=status, **fields)
 
 
-def make_status(*, tally: dict[str, int] | None = None, **changes: Any) -> ProjectStatus:
+def make_status(*, counts: dict[str, int] | None = None, **changes: Any) -> ProjectStatus:
     """A loop at work: tasks are open, the base is in production, nothing is decided."""
-    counts: dict[str, Any] = {
+    typical: dict[str, Any] = {
         "prompts": 80,
         "heldout": 20,
         "tasks": 60,
@@ -47,7 +47,7 @@ def make_status(*, tally: dict[str, int] | None = None, **changes: Any) -> Proje
         "answers": 20,
     }
     usual: dict[str, Any] = {"project": PROJECT, "new": 10, "production": BASE, "policies": [BASE]}
-    return ProjectStatus(tally=Tally(**(counts | (tally or {}))), **(usual | changes))
+    return ProjectStatus(counts=ProjectCounts(**(typical | (counts or {}))), **(usual | changes))
 
 
 EMPTY = {"prompts": 0, "heldout": 0, "tasks": 0, "open_tasks": 0, "answers": 0}
@@ -60,17 +60,17 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
     ("at", "what"),
     [
         (make_status(project=CLOSED), "Open the project again"),
-        (make_status(tally=EMPTY, **NO_MODEL), "Import prompts"),
-        (make_status(tally=EMPTY | {"heldout": 5}), "Import prompts"),
-        (make_status(tally=NO_TASKS, **NO_MODEL), "Train the first policy"),
-        (make_status(tally=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
+        (make_status(counts=EMPTY, **NO_MODEL), "Import prompts"),
+        (make_status(counts=EMPTY | {"heldout": 5}), "Import prompts"),
+        (make_status(counts=NO_TASKS, **NO_MODEL), "Train the first policy"),
+        (make_status(counts=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
         (
-            make_status(tally=NO_TASKS, has_shared_policies=True, **NO_MODEL),
+            make_status(counts=NO_TASKS, has_shared_policies=True, **NO_MODEL),
             "Generate samples for the first tasks",
         ),
-        (make_status(tally=NO_TASKS), "Generate samples for the first tasks"),
-        (make_status(tally=NO_TASKS, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
-        (make_status(tally={"annotators": 0, "answers": 0}), "Invite annotators"),
+        (make_status(counts=NO_TASKS), "Generate samples for the first tasks"),
+        (make_status(counts=NO_TASKS, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
+        (make_status(counts={"annotators": 0, "answers": 0}), "Invite annotators"),
         (make_status(production=None, policies=[version(2)]), "Put stories-2 into production"),
         (
             make_status(production=None, policies=[version(5, parent=version(1)), version(1)]),
@@ -92,18 +92,18 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
         (make_status(new=EVERY), "Begin round 1"),
         (make_status(new=EVERY, round=Round(number=4, outcome="done")), "Begin round 5"),
         (make_status(new=200, automation=Automation(every=200)), "Begin round 1"),
-        (make_status(new=MIN_COMPARISONS, tally=DRY), "Begin round 1"),
-        (make_status(new=MIN_COMPARISONS - 1, tally=DRY), "Open more tasks"),
+        (make_status(new=MIN_COMPARISONS, counts=DRY), "Begin round 1"),
+        (make_status(new=MIN_COMPARISONS - 1, counts=DRY), "Open more tasks"),
         (make_status(new=EVERY, active=[run(Run.Kind.TRAIN_REWARD)]), "Wait for Train a reward model #7"),
-        (make_status(new=EVERY, tally={"heldout": 0}), "Hold out some prompts"),
+        (make_status(new=EVERY, counts={"heldout": 0}), "Hold out some prompts"),
         (make_status(new=EVERY, **NO_MODEL), "Train or import a policy"),
         (make_status(new=EVERY, project=REWRITES), "Tune on what people wrote"),
         (make_status(reward=REWARD), "Tune stories-1 against taste"),
         (make_status(reward=REWARD, active=[run(Run.Kind.FINETUNE)]), "Wait for Fine-tune #7"),
         (make_status(reward=REWARD, production=TUNED, policies=[TUNED]), "Let people answer"),
         (make_status(), "Let people answer"),
-        (make_status(tally=DRY), "Open more tasks"),
-        (make_status(tally=DRY, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
+        (make_status(counts=DRY), "Open more tasks"),
+        (make_status(counts=DRY, active=[run(Run.Kind.SAMPLE)]), "Wait for Sample #7"),
     ],
 )
 def test_the_step_fits_where_the_loop_stands(at: ProjectStatus, what: str) -> None:

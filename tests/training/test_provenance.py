@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Annotation, Generator, Membership, Project, Task
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from labeling.prompts import add_prompts
 from labeling.tasks import create_blind_tasks
 from tests.labeling.objects import admin, annotator, answered, make_project, make_tasks, says
@@ -44,7 +44,7 @@ def reviewer(project: Project) -> User:
 
 def test_behind_a_policy_stand_the_answers_of_the_reward_model_it_was_tuned_against() -> None:
     project = answered_project()
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     _, reward, policy = make_tuned_versions(project, snapshot)
     later = make_version("best", kind=Run.Kind.SUPERVISED, project=project, policy=policy)
     for version in (reward, policy, later):
@@ -64,7 +64,7 @@ def test_behind_a_version_from_text_alone_stands_nothing_and_a_file_is_named() -
 
 def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of_them() -> None:
     project = answered_project()
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     _, reward, policy = make_tuned_versions(project, snapshot)
     failed = Run.objects.create(kind=Run.Kind.DPO, status=Run.Status.FAILED, snapshot=snapshot)
     later = make_version("best", kind=Run.Kind.DPO, project=project, policy=policy)
@@ -78,7 +78,7 @@ def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of
 
 def test_an_answer_that_nothing_learned_from_shaped_nothing() -> None:
     project = answered_project()
-    freeze(project)
+    create_snapshot(project)
     make_tasks(make_project("other"))
     late = answered(annotator("cid"), Project.objects.get(slug="other"), RANKED)
     assert not provenance.influence_of(late)
@@ -86,11 +86,11 @@ def test_an_answer_that_nothing_learned_from_shaped_nothing() -> None:
 
 def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -> None:
     project = answered_project()
-    base, reward, policy = make_tuned_versions(project, freeze(project))
+    base, reward, policy = make_tuned_versions(project, create_snapshot(project))
     assert provenance.count_deleted(policy) == 0
     provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
     retrained = make_version(
-        "taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=freeze(project)
+        "taste-2", kind=Run.Kind.TRAIN_REWARD, project=project, policy=base, snapshot=create_snapshot(project)
     )
     again = make_version(
         "taste-3",
@@ -106,7 +106,7 @@ def test_versions_are_marked_by_answers_deleted_since_and_later_ones_are_not() -
 
 def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     project = answered_project()
-    versions = make_tuned_versions(project, freeze(project))
+    versions = make_tuned_versions(project, create_snapshot(project))
     provenance.delete_answers(User.objects.get(username="ann"), projects=[project], by=admin())
     with django_assert_num_queries(2):
         provenance.count_deleted_by_version(versions)
@@ -117,7 +117,7 @@ def test_marks_of_many_versions_cost_two_queries(django_assert_num_queries: Djan
 
 def test_the_page_of_a_snapshot_leads_to_its_answers_and_to_what_learned_from_them(client: Client) -> None:
     project = answered_project()
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     make_tuned_versions(project, snapshot)
     client.force_login(reviewer(project))
     address = reverse("training:snapshot", args=[snapshot.pk])
@@ -154,7 +154,7 @@ def make_comparisons(project: Project, *, ours: int, theirs: int, ties: int) -> 
     tasks = create_blind_tasks(project=project, completions=[(prompt, texts) for prompt in prompts])
     ann = annotator("ann")
     for number, task in enumerate(tasks):
-        first, second = (place.sample.generator.name for place in task.places.order_by("position"))
+        first, second = (place.sample.generator.name for place in task.task_samples.order_by("position"))
         ranks = {"new": 1, "old": 1 if number < ties else 2}
         if number >= ties + ours:
             ranks = {"new": 2, "old": 1}
@@ -199,7 +199,7 @@ def test_the_page_of_an_answer_shows_it_with_its_versions_and_what_it_shaped(cli
     project.revise_guidelines("Be kind.")
     make_tasks(project)
     first = answered(annotator(), project, RANKED)
-    _, reward, policy = make_tuned_versions(project, freeze(project))
+    _, reward, policy = make_tuned_versions(project, create_snapshot(project))
     second = queue.revise(first.assignment, Answer(ranks=(1, 1, 1), comment="Hard"), client_key="again")
     client.force_login(reviewer(project))
     page = client.get(reverse("training:answer", args=[first.pk])).content.decode()
@@ -240,7 +240,7 @@ def test_an_answer_to_a_blind_comparison_leads_to_its_gate(client: Client) -> No
 
 def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(client: Client) -> None:
     project, closed = answered_project(), make_project("closed", everybody=False)
-    _, _, policy = make_tuned_versions(project, freeze(project))
+    _, _, policy = make_tuned_versions(project, create_snapshot(project))
     make_version("their-secret", kind=Run.Kind.DPO, project=closed, policy=policy)
     client.force_login(reviewer(project))
     page = client.get(reverse("training:answer", args=[Annotation.objects.all()[0].pk])).content.decode()
@@ -250,7 +250,7 @@ def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(cl
 
 def test_these_pages_are_for_those_who_review_the_project(client: Client) -> None:
     project = answered_project()
-    snapshot = freeze(project)
+    snapshot = create_snapshot(project)
     addresses = [
         reverse("training:snapshot", args=[snapshot.pk]),
         reverse("training:answers", args=[project.slug]),

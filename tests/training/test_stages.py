@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labeling.models import Sample, Task
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.training.factories import (
     QUICK_PRETRAIN,
     execute_run,
@@ -99,7 +99,7 @@ def test_a_reward_model_learns_a_taste_from_answers_and_names_its_snapshot() -> 
     make_policy()
     answer_tasks()
     run = execute_run(Run.Kind.TRAIN_REWARD, project=project.slug, policy="base", name="judge", epochs=10)
-    assert run.snapshot == freeze(project)
+    assert run.snapshot == create_snapshot(project)
     assert run.metrics["comparisons"] == run.snapshot.count
     version = ModelVersion.objects.get(name="judge")
     assert version.kind == ModelVersion.Kind.REWARD

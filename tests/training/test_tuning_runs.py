@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from labeling.models import Project
-from labeling.preferences import freeze
+from labeling.preferences import create_snapshot
 from tests.training.factories import execute_run, make_policy, make_project, make_reward, queue_run
 from tests.training.test_resuming import artifact_of, curve, execute_until
 from tests.training.test_stages import likes_a
@@ -71,14 +71,14 @@ def test_all_tunings_leave_the_same_report(project: Project) -> None:
         version = ModelVersion.objects.get(run=run)
         assert version.parent is not None
         assert version.parent.name == "base"
-    assert made[1].snapshot == made[2].snapshot == freeze(project)
+    assert made[1].snapshot == made[2].snapshot == create_snapshot(project)
 
 
 def test_dpo_learns_from_an_earlier_snapshot_by_its_hash(project: Project) -> None:
-    early = freeze(project)
+    early = create_snapshot(project)
     execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=5, max_new_tokens=6, seed=5)
     answer_open_tasks(project, likes_a, SimulatedAnnotatorsConfig(noise=0.0))
-    assert freeze(project) != early
+    assert create_snapshot(project) != early
     run = execute_run(Run.Kind.DPO, snapshot=early.hash[:12], **QUICK)
     assert run.snapshot == early
     assert run.parameters["snapshot"] == early.hash

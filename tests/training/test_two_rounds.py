@@ -68,7 +68,7 @@ def test_two_rounds_leave_each_version_its_parent_and_its_snapshot() -> None:
         assert current.train_reward.snapshot is not None
     snapshots = [each.train_reward.snapshot for each in (first, second) if each.train_reward]
     assert snapshots[0] != snapshots[1]
-    assert snapshots[1] == preferences.freeze(project)
+    assert snapshots[1] == preferences.create_snapshot(project)
     answers = [
         set(SnapshotAnswer.objects.filter(snapshot=each).values_list("annotation")) for each in snapshots
     ]

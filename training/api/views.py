@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from labeling.access import may, may_somewhere
+from labeling.access import has_perm_in_any_project
 from training import runs
 from training.api.serializers import (
     ModelVersionSerializer,
@@ -29,7 +29,7 @@ class CanView(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Check the view's `view_permission`."""
-        return may_somewhere(request.user, view.view_permission)  # type: ignore[attr-defined]  # both have it
+        return has_perm_in_any_project(request.user, view.view_permission)  # type: ignore[attr-defined]  # both have it
 
 
 class VersionFilterSerializer(serializers.Serializer[dict[str, str]]):
@@ -82,19 +82,19 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     def changeable_run(self) -> Run:
         """The run of the URL; 403 unless the user may change it."""
         run: Run = self.get_object()
-        if not may(self.request.user, "training.change_run", run.project):
+        if not self.request.user.has_perm("training.change_run", run.project):
             self.permission_denied(self.request)
         return run
 
     @extend_schema(request=StartRunSerializer, responses={201: RunSerializer})
     def create(self, request: Request) -> Response:
         """Start a run: queue it for a worker."""
-        if not may_somewhere(request.user, "training.add_run"):
+        if not has_perm_in_any_project(request.user, "training.add_run"):
             self.permission_denied(request)
         serializer = StartRunSerializer(data=request.data, context={"user": request.user})
         serializer.is_valid(raise_exception=True)
         values: dict[str, Any] = serializer.validated_data
-        if not may(request.user, "training.add_run", values["form"].related_objects().get("project")):
+        if not request.user.has_perm("training.add_run", values["form"].related_objects().get("project")):
             self.permission_denied(request)
         run = runs.start(values["form"], owner=request.user)
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)

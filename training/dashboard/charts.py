@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.project_counts import DAYS, Tally, last_days
-from labeling.quality.charts import Columns
+from labeling.project_counts import DAYS_COUNTED, ProjectCounts, last_days
+from labeling.quality.charts import BarChart
 
 WIDTH, HEIGHT, GAP = 140, 32, 2
 
@@ -36,10 +36,12 @@ class Sparkline:
     @property
     def summary(self) -> str:
         """The text alternative."""
-        return f"{sum(self.counts):,} answers in the last {DAYS} days, {self.counts[-1]:,} of them today"
+        return (
+            f"{sum(self.counts):,} answers in the last {DAYS_COUNTED} days, {self.counts[-1]:,} of them today"
+        )
 
 
-def answers_by_day(tally: Tally) -> Columns:
+def answers_by_day(counts: ProjectCounts) -> BarChart:
     """A chart of the answers on each of the last days, as wide as the page."""
     labels = [day.strftime("%-d %b") for day in last_days()]
-    return Columns(f"Answers in the last {DAYS} days", labels, tally.by_day, across="day")
+    return BarChart(f"Answers in the last {DAYS_COUNTED} days", labels, counts.answers_by_day, x_label="day")

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils import timezone
 
-from labeling.setup.readiness import counted
+from labeling.setup.readiness import pluralise_count
 from training.dashboard.project_status import ProjectStatus
 from training.models import Gate, ModelVersion, Run
 
@@ -58,11 +58,11 @@ def project_closed(status: ProjectStatus) -> NextStep | None:
 
 
 def no_prompts(status: ProjectStatus) -> NextStep | None:
-    if status.tally.prompts:
+    if status.counts.prompts:
         return None
     reason = "A model needs something to write to."
-    if status.tally.heldout:
-        reason = f"{counted(status.tally.heldout, 'prompt')} held out, and none to train on."
+    if status.counts.heldout:
+        reason = f"{pluralise_count(status.counts.heldout, 'prompt')} held out, and none to train on."
     return NextStep(
         title="Import prompts",
         reason=reason,
@@ -89,7 +89,7 @@ def last_run_failed(status: ProjectStatus) -> NextStep | None:
 
 def no_policy(status: ProjectStatus) -> NextStep | None:
     # With imported samples there are tasks to answer already: the first model can wait.
-    if status.policies or status.production or status.has_shared_policies or status.tally.tasks:
+    if status.policies or status.production or status.has_shared_policies or status.counts.tasks:
         return None
     if run := status.active_run(Run.Kind.PRETRAIN):
         return _wait_for(run, "It makes the first policy.")
@@ -103,7 +103,7 @@ def no_policy(status: ProjectStatus) -> NextStep | None:
 
 
 def no_tasks(status: ProjectStatus) -> NextStep | None:
-    if status.tally.tasks:
+    if status.counts.tasks:
         return None
     if run := status.active_run(Run.Kind.SAMPLE) or status.active_run(Run.Kind.PRETRAIN):
         return _wait_for(run, "Its samples become the first tasks.")
@@ -111,11 +111,11 @@ def no_tasks(status: ProjectStatus) -> NextStep | None:
 
 
 def no_annotators(status: ProjectStatus) -> NextStep | None:
-    if status.tally.annotators or status.tally.answers or not status.tally.open_tasks:
+    if status.counts.annotators or status.counts.answers or not status.counts.open_tasks:
         return None
     return NextStep(
         title="Invite annotators",
-        reason=f"{counted(status.tally.open_tasks, 'task')} open, and no annotators.",
+        reason=f"{pluralise_count(status.counts.open_tasks, 'task')} open, and no annotators.",
         button="Invite",
         url=reverse("labeling:people"),
         permission="labeling.invite",
@@ -186,7 +186,7 @@ def gate_undecided(status: ProjectStatus) -> NextStep | None:
 def candidate_without_gate(status: ProjectStatus) -> NextStep | None:
     if status.candidate is None or status.production is None or status.gate is not None:
         return None
-    if not status.tally.heldout or not status.project.kind.compares:
+    if not status.counts.heldout or not status.project.kind.is_comparative:
         return None
     return NextStep(
         title=f"Open a gate for {status.candidate}",
@@ -216,20 +216,20 @@ def round_in_progress(status: ProjectStatus) -> NextStep | None:
 
 
 def round_due(status: ProjectStatus) -> NextStep | None:
-    is_exhausted = not status.tally.open_tasks and status.new >= MIN_COMPARISONS
+    is_exhausted = not status.counts.open_tasks and status.new >= MIN_COMPARISONS
     if status.new < status.comparisons_per_round and not is_exhausted:
         return None
     if run := status.active_run(Run.Kind.TRAIN_REWARD) or status.active_run(Run.Kind.SUPERVISED):
         return _wait_for(run, "It learns from the new answers.")
-    if not status.project.kind.compares:
+    if not status.project.kind.is_comparative:
         return NextStep(
             title="Tune on what people wrote",
-            reason=f"{counted(status.new, 'text')} that no version was trained on.",
+            reason=f"{pluralise_count(status.new, 'text')} that no version was trained on.",
             button="Supervised fine-tune",
             url=_start(status, Run.Kind.SUPERVISED),
             permission="training.add_run",
         )
-    if not status.tally.heldout:
+    if not status.counts.heldout:
         return NextStep(
             title="Hold out some prompts",
             reason="Candidates are evaluated on held-out prompts, and there are none.",
@@ -240,7 +240,7 @@ def round_due(status: ProjectStatus) -> NextStep | None:
     if not status.policies and not status.production and not status.has_shared_policies:
         return NextStep(
             title="Train or import a policy",
-            reason=f"{counted(status.new, 'comparison')}, and no model to train on them.",
+            reason=f"{pluralise_count(status.new, 'comparison')}, and no model to train on them.",
             button="Pretrain",
             url=_start(status, Run.Kind.PRETRAIN),
             permission="training.add_run",
@@ -249,7 +249,8 @@ def round_due(status: ProjectStatus) -> NextStep | None:
     number = status.round.number + 1 if status.round else 1
     return NextStep(
         title=f"Begin round {number}",
-        reason=f"{counted(status.new, 'new comparison')} since {since}: train a reward model, then tune.",
+        reason=f"{pluralise_count(status.new, 'new comparison')} since {since}: "
+        "train a reward model, then tune.",
         button=f"Begin round {number}",
         url=reverse("training:begin_round", args=[status.project.slug]),
         permission="training.add_run",
@@ -262,7 +263,7 @@ def untuned_reward_model(status: ProjectStatus) -> NextStep | None:
     if status.reward is None or (tuned is not None and tuned.pk > status.reward.pk):
         return None
     base = status.production or (status.policies[0] if status.policies else None)
-    if base is None or not status.tally.heldout:
+    if base is None or not status.counts.heldout:
         return None
     if run := status.active_run(Run.Kind.FINETUNE):
         return _wait_for(run, "It makes a candidate.")
@@ -279,16 +280,16 @@ def untuned_reward_model(status: ProjectStatus) -> NextStep | None:
 
 
 def open_tasks(status: ProjectStatus) -> NextStep | None:
-    if not status.tally.open_tasks:
+    if not status.counts.open_tasks:
         return None
-    thing = "comparison" if status.project.kind.compares else "text"
-    missing = counted(max(status.comparisons_per_round - status.new, 0), f"more {thing}")
+    thing = "comparison" if status.project.kind.is_comparative else "text"
+    missing = pluralise_count(max(status.comparisons_per_round - status.new, 0), f"more {thing}")
     then = (
         "the next round starts automatically" if status.is_automatic else "the next round is worth starting"
     )
     return NextStep(
         title="Let people answer",
-        reason=f"{counted(status.tally.open_tasks, 'task')} open; {missing} until {then}.",
+        reason=f"{pluralise_count(status.counts.open_tasks, 'task')} open; {missing} until {then}.",
         button="Answer tasks",
         url=status.project.get_absolute_url(),
         permission="labeling.label",

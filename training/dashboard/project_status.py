@@ -9,7 +9,7 @@ from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import RowNumber
 
 from labeling.models import Project
-from labeling.project_counts import Tally, count_to_learn_from, tallies
+from labeling.project_counts import ProjectCounts, count_projects, count_training_data
 from training.forms.judges import PEOPLE
 from training.models import Automation, Decision, Gate, ModelVersion, Round, Run
 from training.registry.gate_evidence import Evidence
@@ -39,7 +39,7 @@ class ProjectStatus:
     """The status of one project's loop."""
 
     project: Project
-    tally: Tally
+    counts: ProjectCounts
     new: int
     """Comparisons that the last reward model was not trained on; in a project where people rewrite, texts
     that the last supervised fine-tune was not trained on."""
@@ -120,12 +120,12 @@ class ProjectStatus:
 def project_statuses(projects: Collection[Project]) -> list[ProjectStatus]:
     """The status of each project, in the given order."""
     keys = [project.pk for project in projects]
-    counted = tallies(projects)
+    counted = count_projects(projects)
     learned = {
-        **last_snapshots([each for each in projects if each.kind.compares], Run.Kind.TRAIN_REWARD),
-        **last_snapshots([each for each in projects if not each.kind.compares], Run.Kind.SUPERVISED),
+        **last_snapshots([each for each in projects if each.kind.is_comparative], Run.Kind.TRAIN_REWARD),
+        **last_snapshots([each for each in projects if not each.kind.is_comparative], Run.Kind.SUPERVISED),
     }
-    new = count_to_learn_from(projects, beyond=learned.values())
+    new = count_training_data(projects, excluded_snapshots=learned.values())
     policies = _last_policies(keys)
     production = _by_project(
         ModelVersion.objects.policies().filter(project__in=keys, stage=ModelVersion.Stage.PRODUCTION)
@@ -150,7 +150,7 @@ def project_statuses(projects: Collection[Project]) -> list[ProjectStatus]:
     return [
         ProjectStatus(
             project=project,
-            tally=counted[project.pk],
+            counts=counted[project.pk],
             new=new[project.pk],
             policies=policies.get(project.pk, []),
             decided=decided_on,

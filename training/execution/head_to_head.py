@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from labeling.head_to_head import AHEAD, Preference, least_compared, preferences_between, standing
+from labeling.head_to_head import (
+    BLIND_TASK_PRIORITY,
+    HeadToHeadComparison,
+    head_to_head_comparisons,
+    head_to_head_progress,
+    least_compared_prompts,
+)
 from labeling.models import Generator, Project, Prompt
 from labeling.tasks import create_blind_tasks
 from training.execution.attempt import Attempt
@@ -66,11 +72,11 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
     scorers = {name: load_scorer(name) for name in judges if name != PEOPLE}
     wanted, scored = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
 
-    answers = list(preferences_between(contest.project, *contest.generators)) if PEOPLE in judges else []
+    answers = list(head_to_head_comparisons(contest.project, *contest.generators)) if PEOPLE in judges else []
     if not answers and not scorers and not wanted:
         raise InputError(no_answers_message(contest))
     heldout = (
-        least_compared(contest.project, *contest.generators)
+        least_compared_prompts(contest.project, *contest.generators)
         if wanted
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
@@ -109,7 +115,7 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
             project=contest.project,
             completions=opened,
             parameters=dataclasses.asdict(sampling),
-            priority=AHEAD,
+            priority=BLIND_TASK_PRIORITY,
         ),
     )
 
@@ -120,7 +126,7 @@ def judge_completions(
     judges: Sequence[str],
     scorers: Mapping[str, Scorer],
     *,
-    answers: Sequence[Preference],
+    answers: Sequence[HeadToHeadComparison],
     new_pairs: Pairs,
 ) -> dict[str, Any]:
     """The metrics of each judge: scorers judge the new completions, people those in their tasks."""
@@ -170,7 +176,9 @@ def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, Sampli
     sampling = config_of(SamplingConfig, run)
     if sampling.seed < 0:
         return sampling, sampling
-    existing = standing(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
+    existing = (
+        head_to_head_progress(contest.project, *contest.generators).tasks if run.parameters["tasks"] else 0
+    )
     ours, theirs = (
         dataclasses.replace(sampling, seed=sampling.seed + existing + shift) for shift in (0, SEED_OFFSET)
     )
@@ -213,7 +221,7 @@ def differing_completions(
 
 def no_answers_message(contest: Contest) -> str:
     """Why there is no win rate by people yet, and what to do."""
-    found = standing(contest.project, *contest.generators)
+    found = head_to_head_progress(contest.project, *contest.generators)
     if not found.tasks:
         return (
             f"judge: there are no blind tasks that compare {contest.policy} with {contest.opponent} yet; "
@@ -225,7 +233,9 @@ def no_answers_message(contest: Contest) -> str:
     )
 
 
-def people_row(contest: Contest, answers: Sequence[Preference], people_pairs: Pairs) -> dict[str, Any]:
+def people_row(
+    contest: Contest, answers: Sequence[HeadToHeadComparison], people_pairs: Pairs
+) -> dict[str, Any]:
     """The metrics of people as a judge. The interval is clustered by prompt."""
     points = [each.points for each in answers]
     by_annotator: dict[str, list[float]] = defaultdict(list)
@@ -242,7 +252,7 @@ def people_row(contest: Contest, answers: Sequence[Preference], people_pairs: Pa
             {"annotator": name, "answers": len(own), "rate": fmean(own)}
             for name, own in sorted(by_annotator.items())
         ],
-        **dataclasses.asdict(standing(contest.project, *contest.generators)),
+        **dataclasses.asdict(head_to_head_progress(contest.project, *contest.generators)),
     }
 
 

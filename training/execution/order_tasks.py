@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from labeling.models import Project, Task
-from labeling.task_priorities import Placed, order_tasks, orderable
+from labeling.task_priorities import PrioritisedTask, prioritisable_tasks, set_task_priorities
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.model_loading import load_reward
@@ -43,17 +43,17 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
         )
     useful = score_tasks(run, attempt, project, judge, by=by)
     # Tasks that somebody began in the meantime keep their place.
-    waiting = [task for task in orderable(project).values_list("pk", flat=True) if task in useful]
+    waiting = [task for task in prioritisable_tasks(project).values_list("pk", flat=True) if task in useful]
     values = [useful[task] for task in waiting]
     order = [
-        Placed(waiting[place.task], by, values[place.task])
+        PrioritisedTask(waiting[place.task], by, values[place.task])
         if place.chosen
-        else Placed(waiting[place.task], Task.Choice.RANDOM, None)
+        else PrioritisedTask(waiting[place.task], Task.Choice.RANDOM, None)
         for place in mixed_task_order(values, draws=[task_draw(task) for task in waiting], share=share)
     ]
     return RunResult(
         metrics=order_metrics(order, useful),
-        record=lambda: order_tasks(project, order),
+        record=lambda: set_task_priorities(project, order),
     )
 
 
@@ -64,7 +64,7 @@ def score_tasks(
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
     judge = judge.to(device)
-    keys = list(orderable(project).order_by("pk").values_list("pk", flat=True))
+    keys = list(prioritisable_tasks(project).order_by("pk").values_list("pk", flat=True))
     found: dict[int, float] = {}
     for first in range(0, len(keys), TASKS_AT_ONCE):
         attempt.raise_if_stopped()
@@ -89,7 +89,7 @@ def task_draw(task: int) -> float:
     return hash_fraction(f"task {task}", seed=0)
 
 
-def order_metrics(order: Sequence[Placed], useful: dict[int, float]) -> dict[str, Any]:
+def order_metrics(order: Sequence[PrioritisedTask], useful: dict[int, float]) -> dict[str, Any]:
     """The metrics of an order: the numbers of chosen and random tasks, and histograms of the acquisition
     scores of the first tasks and the rest."""
     begins = math.ceil(len(order) / FIRST_PART)

@@ -30,7 +30,7 @@ def answer_open_tasks(
     Their noise is in units of the scorer's standard deviation over the project's samples. Raises InputError
     for projects where people rewrite: a scorer cannot write.
     """
-    if not project.kind.compares:
+    if not project.kind.is_comparative:
         raise InputError(
             f"project: a simulated annotator cannot rewrite the samples of “{project.slug}”; let people "
             "answer its tasks."
@@ -44,7 +44,7 @@ def answer_open_tasks(
         for annotator, account in list(people):
             if answered == max_answers:
                 return answered
-            assignment = queue.claim(annotator=account, project=project, checks=False)
+            assignment = queue.claim(annotator=account, project=project, control_tasks=False)
             if assignment is None:
                 people.remove((annotator, account))
                 continue

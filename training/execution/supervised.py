@@ -90,7 +90,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
 def people_demonstrations(run: Run, group: ProcessGroup) -> list[Demonstration]:
     """The texts people wrote in a project where they rewrite; else the completions they ranked best."""
     snapshot = training_snapshot(run, group)
-    if snapshot.project.kind.compares:
+    if snapshot.project.kind.is_comparative:
         found = demonstrations_from_rankings(load_feedback(run)[0])
         missing = "nobody preferred anything in"
     else:

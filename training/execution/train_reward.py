@@ -104,7 +104,7 @@ def freeze_snapshot(run: Run) -> bool:
     if run.project is None:
         return False
     if run.snapshot is None:
-        run.snapshot = preferences.freeze(run.project)
+        run.snapshot = preferences.create_snapshot(run.project)
         run.save(update_fields=["snapshot"])
     return True
 

@@ -13,7 +13,6 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Model
 from django.http import QueryDict
 
-from labeling.access import may
 from labeling.models import Annotation, Project
 from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
@@ -48,7 +47,7 @@ class RunForm(ConfigForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        if self.user is None or may(self.user, "training.add_run", None):
+        if self.user is None or self.user.has_perm("training.add_run", None):
             return cleaned
         if "project" in self.fields and not cleaned.get("project") and "project" not in self.errors:
             self.add_error("project", "choose a project: you may start runs in projects only.")
@@ -131,7 +130,7 @@ def required_policy_field(help_text: str) -> NamedChoiceField:
 
 
 def require_comparisons(form: forms.Form, project: Project) -> None:
-    if not project.kind.compares:
+    if not project.kind.is_comparative:
         form.add_error(
             "project",
             f"“{project.slug}” collects rewrites, not comparisons; `manage.py supervised --project "
@@ -141,11 +140,13 @@ def require_comparisons(form: forms.Form, project: Project) -> None:
 
 def require_annotations(form: forms.Form, project: Project) -> None:
     """Refuse a project without annotations to learn from."""
-    annotations = Annotation.objects.of(project).counting().learned_from().filter(all_bad=False)
+    annotations = (
+        Annotation.objects.for_project(project).latest_revisions().used_for_training().filter(all_bad=False)
+    )
     if not form.errors and not annotations.exists():
         missing = (
             f"“{project.slug}” has no comparisons yet; let annotators answer some of its tasks first."
-            if project.kind.compares
+            if project.kind.is_comparative
             else f"“{project.slug}” has no demonstrations yet; let annotators answer some of its tasks first."
         )
         form.add_error("project", missing)

@@ -123,7 +123,7 @@ class EvaluateForm(RunForm):
         people = PEOPLE in parse_judges(cleaned["judge"])
         if cleaned["tasks"] and not people:
             yield "tasks", f"people answer blind tasks: name {PEOPLE} in --judge as well."
-        if people and cleaned["project"] and not cleaned["project"].kind.compares:
+        if people and cleaned["project"] and not cleaned["project"].kind.is_comparative:
             yield "project", f"“{cleaned['project'].slug}” collects rewrites, not comparisons."
         if people and cleaned["policy"] == cleaned["against"]:
             yield "against", "people compare two versions: name one that is not --policy."

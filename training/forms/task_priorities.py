@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from labeling.models import Project, Task
-from labeling.task_priorities import orderable
+from labeling.task_priorities import prioritisable_tasks
 from training.config_form import NamedChoiceField
 from training.forms.base import RunForm, require_comparisons
 from training.gpt.config import HardwareConfig
@@ -60,7 +60,7 @@ class OrderTasksForm(RunForm):
                 f"“{reward}” is a single model without an ensemble to disagree; train one with "
                 f"`manage.py train_reward --members 4`, or choose --by {Task.Choice.CLOSENESS}.",
             )
-        if not self.errors and not orderable(project).exists():
+        if not self.errors and not prioritisable_tasks(project).exists():
             self.add_error(
                 "project",
                 f"“{project.slug}” has no open task that nobody has started; "

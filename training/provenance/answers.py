@@ -116,7 +116,11 @@ class AnswerFilter(forms.Form):
         if wanted["outcome"]:
             answers = answers.filter(OUTCOMES[wanted["outcome"]])
         if wanted["marks"]:
-            answers = answers.remarked() if wanted["marks"] == "remarked" else answers.filter(all_bad=True)
+            answers = (
+                answers.flagged_or_commented()
+                if wanted["marks"] == "remarked"
+                else answers.filter(all_bad=True)
+            )
         plain = {lookup: wanted[name] for name, lookup in LOOKUPS.items() if wanted[name]}
         return answers.filter(**plain).order_by("-pk")
 

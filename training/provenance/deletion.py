@@ -15,7 +15,7 @@ from training.models import ModelVersion, Run
 from training.provenance.ancestry import Ancestry
 
 
-def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> deletion.Extent:
+def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> deletion.DeletionSummary:
     """Delete a person's answers in these projects, and the metrics about them in runs and versions.
 
     Unfinished runs that were trained on the answers start over when they are resumed. Returns the extent of
@@ -24,7 +24,7 @@ def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> de
     chosen = list(projects)
     with transaction.atomic():
         learning = affected_by(person, chosen).runs
-        there_was = deletion.erase(person, projects=chosen, by=by)
+        there_was = deletion.delete_answers(person, projects=chosen, by=by)
         _discard_saved_states(Run.objects.filter(pk__in=learning))
         runs = Run.objects.select_for_update(of=("self",)).filter(project__in=chosen).order_by("pk")
         for run in runs.filter(kind__in=(Run.Kind.TRAIN_REWARD, Run.Kind.EVALUATE)):

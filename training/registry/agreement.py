@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from labeling.models import PreferenceSnapshot, Project, SnapshotAnswer
-from labeling.quality.agreement import LEVELS, Estimate, alpha, pairwise
-from labeling.quality.annotation_arrays import answers_of
+from labeling.quality.agreement import MEASUREMENT_LEVELS, Estimate, krippendorff_alpha, pairwise_agreement
+from labeling.quality.annotation_arrays import load_annotation_arrays
 from training.models import ModelVersion
 
 
@@ -40,15 +40,15 @@ def annotator_agreement(version: ModelVersion) -> Agreement | None:
         return None
     project = snapshot.project
     taken = SnapshotAnswer.objects.filter(snapshot=snapshot)
-    answers = answers_of(project, tasks=taken.values("annotation__assignment__task"))
+    answers = load_annotation_arrays(project, tasks=taken.values("annotation__assignment__task"))
     rows = np.isin(answers.ids, list(taken.values_list("annotation", flat=True)))
-    votes = answers.votes.where(rows[answers.voting])
+    votes = answers.votes.select(rows[answers.vote_rows])
     if project.feedback == Project.FeedbackKind.REWRITE or not len(votes.tasks):
         return None
-    level = LEVELS[project.feedback][0]
+    level = MEASUREMENT_LEVELS[project.feedback][0]
     return Agreement(
         snapshot=snapshot,
-        pairwise=pairwise(votes),
-        alpha=alpha(votes, level),
-        people=len(np.unique(votes.people)),
+        pairwise=pairwise_agreement(votes),
+        alpha=krippendorff_alpha(votes, level),
+        people=len(np.unique(votes.annotators)),
     )

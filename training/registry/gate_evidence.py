@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any, Self
 
-from labeling.head_to_head import complete, observations, standing, tasks_between
+from labeling.head_to_head import completed_tasks, head_to_head_progress, observations, tasks_between
 from labeling.models import Annotation, Assignment, Generator
 from training.models import Gate
 from training.registry.confidence_sequence import ConfidenceSequence, confidence_sequence
@@ -35,7 +35,7 @@ class Evidence:
     answers: int = 0
     """Answers on these prompts."""
     tasks: int = 0
-    complete: int = 0
+    completed_tasks: int = 0
     open: int = 0
     """Unassigned places of tasks."""
     all_bad: int = 0
@@ -52,13 +52,13 @@ class Evidence:
         at = confidence_sequence([each.points for each in seen]).decided_at
         counted = seen[:at]
         tasks = tasks_between(project, *generators)
-        found = standing(project, *generators)
+        found = head_to_head_progress(project, *generators)
         people = Assignment.objects.submitted().filter(task__in=[each.task for each in counted])
         return cls(
             points=[each.points for each in counted],
             answers=sum(each.answers for each in counted),
             tasks=found.tasks,
-            complete=complete(tasks).count(),
+            completed_tasks=completed_tasks(tasks).count(),
             open=found.open,
             all_bad=found.all_bad,
             skipped=found.skipped,
@@ -116,7 +116,7 @@ class Evidence:
     @property
     def waiting(self) -> int:
         """The number of incomplete tasks."""
-        return self.tasks - self.complete
+        return self.tasks - self.completed_tasks
 
     @property
     def outcome(self) -> Gate.Outcome | None:
@@ -159,7 +159,9 @@ def answers_by_annotator(gate: Gate) -> list[tuple[str, int]]:
     """The number of answers by each annotator, most first, without deleted answers."""
     names: dict[str, int] = {}
     tasks = tasks_between(gate.project, *generators_of(gate))
-    answers = Annotation.objects.of(gate.project).counting().filter(assignment__task__in=tasks)
+    answers = (
+        Annotation.objects.for_project(gate.project).latest_revisions().filter(assignment__task__in=tasks)
+    )
     for name in answers.values_list("assignment__annotator__username", flat=True):
         names[name] = names.get(name, 0) + 1
     return sorted(names.items(), key=lambda each: (-each[1], each[0]))

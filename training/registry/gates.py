@@ -19,8 +19,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from labeling.access import may
-from labeling.head_to_head import put_ahead, put_behind, tasks_between
+from labeling.head_to_head import move_to_back, move_to_front, tasks_between
 from labeling.models import Project, Prompt
 from training import runs
 from training.forms.judges import PEOPLE
@@ -67,7 +66,7 @@ def open_gate(candidate: ModelVersion, *, project: Project, by: User | None) -> 
             run=_start_evaluation(candidate, against, project, tasks=wanted, by=by) if wanted else None,
             opened_by=by,
         )
-        put_ahead(project, *generators_of(gate))
+        move_to_front(project, *generators_of(gate))
     return close_if_decided(gate)
 
 
@@ -96,7 +95,7 @@ def ask_more(gate: Gate, *, by: User | None) -> Gate:
         locked.max_prompts = covered + wanted
         locked.run = _start_evaluation(locked.candidate, locked.against, locked.project, tasks=wanted, by=by)
         locked.save()
-        put_ahead(locked.project, *generators_of(locked))
+        move_to_front(locked.project, *generators_of(locked))
     gate.refresh_from_db()
     return gate
 
@@ -200,7 +199,7 @@ def _gate_card(version: ModelVersion, project: Project, user: User | AnonymousUs
     gate = gate_for(version, project)
     if gate is not None:
         close_if_decided(gate)
-    comparable = against is not None and against != version and project.kind.compares
+    comparable = against is not None and against != version and project.kind.is_comparative
     return GateCard(
         project=project,
         against=against,
@@ -210,7 +209,7 @@ def _gate_card(version: ModelVersion, project: Project, user: User | AnonymousUs
         may_open=comparable
         and gate is None
         and version.stage == ModelVersion.Stage.CANDIDATE
-        and may(user, "training.add_run", project),
+        and user.has_perm("training.add_run", project),
     )
 
 
@@ -232,7 +231,7 @@ def _opponent(candidate: ModelVersion, project: Project) -> ModelVersion:
         raise NotOpened(f"Nothing is in production in “{project}” yet: {candidate} needs no gate.")
     if against == candidate:
         raise NotOpened(f"{candidate} is in production already.")
-    if not project.kind.compares:
+    if not project.kind.is_comparative:
         raise NotOpened(f"People rewrite in “{project}”, so there are no comparisons.")
     return against
 
@@ -289,4 +288,4 @@ def _close(gate: Gate, outcome: Gate.Outcome, found: Evidence) -> None:
     """Store the outcome and its evidence, and move tasks that nobody has begun to the end of the queue."""
     gate.outcome, gate.evidence, gate.closed_at = outcome, found.as_json(), timezone.now()
     gate.save(update_fields=["outcome", "evidence", "closed_at"])
-    put_behind(gate.project, *generators_of(gate))
+    move_to_back(gate.project, *generators_of(gate))

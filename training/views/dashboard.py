@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
+from labeling.access import UserRequest, allowed_project, login_required, permission_required
 from labeling.models import Project
 from training.dashboard.charts import Sparkline, answers_by_day
 from training.dashboard.next_step import NextStep, next_step
@@ -32,11 +32,13 @@ class ProjectRow:
     @classmethod
     def of(cls, status: ProjectStatus, request: UserRequest) -> "ProjectRow":
         step = next_step(status)
-        return cls(status, step, not step.permission or may(request.user, step.permission, status.project))
+        return cls(
+            status, step, not step.permission or request.user.has_perm(step.permission, status.project)
+        )
 
     @property
     def days(self) -> Sparkline:
-        return Sparkline(self.status.tally.by_day)
+        return Sparkline(self.status.counts.answers_by_day)
 
 
 def refresh_interval(rows: list[ProjectRow]) -> int:
@@ -48,13 +50,17 @@ def refresh_interval(rows: list[ProjectRow]) -> int:
 
 
 @require_GET
-@right_required("training.view_run", somewhere=True)
+@permission_required("training.view_run", any_project=True)
 @never_cache
 def dashboard(request: UserRequest) -> HttpResponse:
     """The status of every visible project; active ones with the most recent answers come first."""
     found = project_statuses(list(Project.objects.allowed(request.user, "training.view_run")))
     found.sort(
-        key=lambda status: (not status.project.is_active, -sum(status.tally.by_day), status.project.name)
+        key=lambda status: (
+            not status.project.is_active,
+            -sum(status.counts.answers_by_day),
+            status.project.name,
+        )
     )
     rows = [ProjectRow.of(status, request) for status in found]
     return render(
@@ -66,7 +72,7 @@ def dashboard(request: UserRequest) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def project_dashboard(request: UserRequest, slug: str) -> HttpResponse:
     """The dashboard of a project: the status of its stages, and the next step."""
@@ -79,7 +85,7 @@ def project_dashboard(request: UserRequest, slug: str) -> HttpResponse:
         "row": row,
         "status": status,
         "interval": refresh_interval([row]),
-        "answers": answers_by_day(status.tally),
+        "answers": answers_by_day(status.counts),
         "rounds": last_rounds(project)[:MAX_ROUNDS],
         "decision": decisions.first(),
     }

@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling.access import UserRequest, allowed_project, may, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Project
 from training.models import Gate, ModelVersion, Run
 from training.registry import gates
@@ -31,7 +31,7 @@ VIEW, START = "training.view_modelversion", "training.add_run"
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def gate(request: UserRequest, pk: int) -> HttpResponse:
     """The evidence so far, what is missing, and the outcome."""
@@ -39,7 +39,7 @@ def gate(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def gate_evidence(request: UserRequest, pk: int) -> HttpResponse:
     """The part of the page that changes; polled until the gate closes."""
@@ -49,7 +49,7 @@ def gate_evidence(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def ask_more(request: UserRequest, pk: int) -> HttpResponse:
     """Add prompts to compare on."""
     found = changeable_gate(request, pk)
@@ -61,7 +61,7 @@ def ask_more(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def withdraw_gate(request: UserRequest, pk: int) -> HttpResponse:
     """Withdraw the gate: no more tasks are given out."""
     found = changeable_gate(request, pk)
@@ -76,12 +76,12 @@ def withdraw_gate(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def open_gate(request: UserRequest, name: str) -> HttpResponse:
     """Open a gate for a version; `project` names the project if the version has none yet."""
     version = get_object_or_404(ModelVersion.objects.visible_to(request.user), name=name)
     project = version.project or allowed_project(request.user, request.POST.get("project", ""), START)
-    if not may(request.user, START, project):
+    if not request.user.has_perm(START, project):
         raise PermissionDenied
     try:
         opened = gates.open_gate(version, project=project, by=request.user)
@@ -103,7 +103,7 @@ def visible_gate(request: UserRequest, pk: int) -> Gate:
 def changeable_gate(request: UserRequest, pk: int) -> Gate:
     """The same for people who may start runs in its project; raises PermissionDenied for others."""
     found = visible_gate(request, pk)
-    if not may(request.user, START, found.project):
+    if not request.user.has_perm(START, found.project):
         raise PermissionDenied
     return found
 
@@ -131,10 +131,10 @@ def gate_context(request: UserRequest, found: Gate) -> dict[str, Any]:
         "asking": found.run is not None and found.run.is_active,
         "run_ended_badly": is_open and found.run is not None and found.run.status in Run.ENDED_EARLY,
         "is_current": is_current,
-        "may_change": may(request.user, START, found.project),
-        "may_label": may(request.user, "labeling.label", found.project) and found.project.is_active,
-        "may_review": may(request.user, "labeling.review", found.project),
-        "may_promote": may(request.user, "training.promote_modelversion", found.project),
+        "may_change": request.user.has_perm(START, found.project),
+        "may_label": request.user.has_perm("labeling.label", found.project) and found.project.is_active,
+        "may_review": request.user.has_perm("labeling.review", found.project),
+        "may_promote": request.user.has_perm("training.promote_modelversion", found.project),
         "can_ask_more": is_current and gates.can_ask_more(found),
         "sentence": summarise(found, current_evidence),
         "step": next_step(found, current_evidence, is_current=is_current),

@@ -9,9 +9,9 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, allowed_project, may, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Generator, Project
-from labeling.quality.leaderboard import Standings, standings
+from labeling.quality.leaderboard import Leaderboard, compute_leaderboard
 from training.models import ModelVersion
 from training.reports.evaluation_report import Interval
 
@@ -19,12 +19,12 @@ from training.reports.evaluation_report import Interval
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
     """All generators whose samples were compared, strongest first, and the win rates of each pair."""
     project = allowed_project(request.user, slug, "training.view_modelversion")
-    found = standings(project)
+    found = compute_leaderboard(project)
     generators = [row.generator for row in found.rows]
     versions = {
         version.generator_id: version
@@ -34,25 +34,27 @@ def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
     }
     context = {
         "project": project,
-        "standings": found,
+        "leaderboard": found,
         "rows": [
             {
-                "standing": row,
+                "entry": row,
                 "version": versions.get(row.generator.pk),
                 "interval": Interval(
-                    rate=row.chance, low=row.interval[0], high=row.interval[1], count=row.comparisons
+                    rate=row.win_probability, low=row.interval[0], high=row.interval[1], count=row.comparisons
                 ),
             }
             for row in found.rows
         ],
         "generators": generators,
-        "matrix": matrix(project, found, generators, linked=may(request.user, "labeling.review", project)),
+        "matrix": matrix(
+            project, found, generators, linked=request.user.has_perm("labeling.review", project)
+        ),
     }
     return render(request, "training/leaderboard/leaderboard.html", context)
 
 
 def matrix(
-    project: Project, found: Standings, generators: list[Generator], *, linked: bool
+    project: Project, found: Leaderboard, generators: list[Generator], *, linked: bool
 ) -> list[tuple[Generator, list[dict[str, Any] | None]]]:
     """A row for each generator with its win rate over each other; None where the two were never compared."""
     return [
@@ -62,19 +64,19 @@ def matrix(
 
 
 def cell(
-    project: Project, found: Standings, first: Generator, second: Generator, *, linked: bool
+    project: Project, found: Leaderboard, first: Generator, second: Generator, *, linked: bool
 ) -> dict[str, Any] | None:
     """One pair, with a link to its answers for people who may read them."""
-    meeting = found.meetings.get((first.pk, second.pk))
-    if meeting is None:
+    result = found.pairs.get((first.pk, second.pk))
+    if result is None:
         return None
     query = urlencode({"first": first.name, "second": second.name})
     return {
         "first": first,
         "second": second,
-        "share": meeting.share,
-        "comparisons": meeting.comparisons,
-        "prompts": meeting.prompts,
-        "lead": "ahead" if meeting.share.low > 0.5 else "behind" if meeting.share.high < 0.5 else "",
+        "win_rate": result.win_rate,
+        "comparisons": result.comparisons,
+        "prompts": result.prompts,
+        "lead": "ahead" if result.win_rate.low > 0.5 else "behind" if result.win_rate.high < 0.5 else "",
         "url": f"{reverse('training:answers', args=[project.slug])}?{query}" if linked else "",
     }

@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling.access import UserRequest, signed_in
+from labeling.access import UserRequest, login_required
 from training import notifications
 from training.models import Run
 from training.reports.failure_hints import failure_hint
@@ -19,7 +19,7 @@ MAX_NOTIFICATIONS = 3
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def notifications_list(request: UserRequest) -> HttpResponse:
     """A person's own runs that ended unseen. Every page polls this while one of their runs is active."""
@@ -30,7 +30,7 @@ def notifications_list(request: UserRequest) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def seen(request: UserRequest, pk: int) -> HttpResponse:
     """Close a notification."""
     notifications.mark_seen(get_object_or_404(Run, pk=pk, owner=request.user), request.user)

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from labeling.access import UserRequest, allowed_project, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Annotation, Assignment, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
 from labeling.people import deletion
@@ -29,7 +29,7 @@ MAX_PEOPLE = 200
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def snapshot(request: UserRequest, pk: int) -> HttpResponse:
     """A snapshot: its content, its annotators, the runs that used it, and all its answers."""
@@ -57,15 +57,15 @@ def snapshot(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def answers(request: UserRequest, slug: str) -> HttpResponse:
     """The answers of a project, or those that a metric was computed from."""
     project = allowed_project(request.user, slug, "labeling.review")
-    counting = Annotation.objects.of(project).counting()
+    counting = Annotation.objects.for_project(project).latest_revisions()
     if request.GET.get("second"):
         # Win rates use the answers that are trained on: not those to gold tasks and repeats.
-        counting = counting.learned_from()
+        counting = counting.used_for_training()
     context = {"project": project, **_answer_list_context(request, project, counting)}
     return render(
         request, "training/provenance/answers.html", context, status=422 if context["form"].errors else 200
@@ -101,7 +101,7 @@ def _answer_list_context(request: UserRequest, project: Project, found: Annotati
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def answer(request: UserRequest, pk: int) -> HttpResponse:
     """One answer, and what it was used in. `?show=` shows it to people who may still get the task."""
@@ -135,7 +135,7 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         "revisions": revisions,
         "latest": revisions.last(),
         "others": Annotation.objects.filter(assignment__task=task)
-        .counting()
+        .latest_revisions()
         .exclude(assignment=assignment)
         .count(),
         "final_decision": getattr(task, "adjudication", None),
@@ -164,15 +164,15 @@ def _influence_context(user: User, annotation: Annotation) -> dict[str, Any]:
 
 
 @require_http_methods(["GET", "POST"])
-@signed_in
+@login_required
 @never_cache
 def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     """Delete a person's answers: first the consequences are shown; typing the name confirms."""
     person = get_object_or_404(User, pk=pk)
-    if not deletion.may_erase(request.user, person):
+    if not deletion.can_delete_answers(request.user, person):
         raise PermissionDenied
     answered = Assignment.objects.filter(annotator=person).order_by().values("project")
-    mine = deletion.erasable_projects(request.user).filter(pk__in=answered).order_by("name")
+    mine = deletion.deletable_projects(request.user).filter(pk__in=answered).order_by("name")
     problem = ""
     chosen = list(mine)
     if request.method == "POST":
@@ -189,8 +189,10 @@ def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     visible = ModelVersion.objects.visible_to(request.user)
     context = {
         "person": person,
-        "rows": [(project, deletion.extent(person, [project]), project in chosen) for project in mine],
-        "total": deletion.extent(person, mine),
+        "rows": [
+            (project, deletion.summarise_deletion(person, [project]), project in chosen) for project in mine
+        ],
+        "total": deletion.summarise_deletion(person, mine),
         "elsewhere": answered.exclude(project__in=mine).distinct().count(),
         "versions": visible.filter(pk__in=touched.versions).order_by("pk"),
         "learning": Run.objects.visible_to(request.user).active().filter(pk__in=touched.runs),
@@ -199,7 +201,7 @@ def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     return render(request, "training/provenance/delete_answers.html", context, status=422 if problem else 200)
 
 
-def _deletion_message(person: User, projects: list[Project], gone: deletion.Extent) -> str:
+def _deletion_message(person: User, projects: list[Project], gone: deletion.DeletionSummary) -> str:
     where = ", ".join(project.name for project in projects)
     s = "" if gone.answers == 1 else "s"
     line = (

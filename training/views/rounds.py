@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from labeling.access import UserRequest, allowed_project, may, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Project
 from training import rounds as round_actions
 from training.forms.rounds import AutomationForm
@@ -20,7 +20,7 @@ MAX_ROUNDS = 50
 
 
 @require_http_methods(["GET", "POST"])
-@signed_in
+@login_required
 @never_cache
 def rounds(request: UserRequest, slug: str) -> HttpResponse:
     """The settings of automatic rounds, and the history of rounds."""
@@ -28,7 +28,7 @@ def rounds(request: UserRequest, slug: str) -> HttpResponse:
     automation = automation_for(project)
     if request.method == "GET":
         return render_page(request, project, AutomationForm(instance=automation))
-    if not may(request.user, "training.change_run", project):
+    if not request.user.has_perm("training.change_run", project):
         raise PermissionDenied
     form = AutomationForm(request.POST, instance=automation)
     if not form.is_valid():
@@ -45,7 +45,7 @@ def rounds(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def begin_round(request: UserRequest, slug: str) -> HttpResponse:
     """Start a round now."""
     project = allowed_project(request.user, slug, "training.add_run")
@@ -59,7 +59,7 @@ def begin_round(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def stop_round(request: UserRequest, slug: str) -> HttpResponse:
     """Stop the current round, and cancel its run."""
     project = allowed_project(request.user, slug, "training.change_run")

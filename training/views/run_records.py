@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, signed_in
+from labeling.access import UserRequest, login_required
 from training.models import Run
 from training.reports.logs import log_tail
 from training.reports.samples import sample_history
@@ -22,7 +22,7 @@ NO_CONTENT = 204
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def log(request: UserRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
     """The lines after `?after=`, for which the page polls; without it the full log as plain text."""
@@ -49,7 +49,7 @@ def log_lines(run: Run) -> Iterator[str]:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def run_samples(request: UserRequest, pk: int) -> HttpResponse:
     """The samples of the evaluation `?place=` (default: the last).
@@ -74,7 +74,7 @@ def run_samples(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 def points(request: UserRequest, pk: int) -> StreamingHttpResponse:
     """All metrics as CSV: a row for each step, a column for each metric, empty if it was not measured."""
     run = get_object_or_404(Run.objects.visible_to(request.user), pk=pk)

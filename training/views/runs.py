@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from labeling.access import UserRequest, may, may_somewhere, right_required, signed_in
+from labeling.access import UserRequest, has_perm_in_any_project, login_required, permission_required
 from labeling.models import Project
 from training import notifications, runs
 from training.forms.filters import RunFilter
@@ -44,7 +44,7 @@ RELATED = ("project", "policy", "reward", "snapshot", "owner", "version")
 
 
 @require_GET
-@right_required("training.view_run", somewhere=True)
+@permission_required("training.view_run", any_project=True)
 @never_cache
 def run_list(request: UserRequest) -> HttpResponse:
     """The visible runs, newest first, filtered by kind, status, project and owner."""
@@ -58,7 +58,7 @@ def run_list(request: UserRequest) -> HttpResponse:
         "rows": [(run, key_result(run)) for run in page],
         "query": form.query_string(),
         "is_moving": any(run.is_active for run in page),
-        "may_start": may_somewhere(request.user, "training.add_run"),
+        "may_start": has_perm_in_any_project(request.user, "training.add_run"),
     }
     return render(request, "training/run_list.html", context)
 
@@ -67,7 +67,7 @@ def run_list(request: UserRequest) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def run_detail(request: UserRequest, pk: int) -> HttpResponse:
     """One run: progress, charts, samples, parameters, log and results."""
@@ -82,7 +82,7 @@ def run_detail(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 @never_cache
 def run_progress(request: UserRequest, pk: int) -> HttpResponse:
     """The part of the page that changes; polled until the run has ended or is paused."""
@@ -92,7 +92,7 @@ def run_progress(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def cancel_run(request: UserRequest, pk: int) -> HttpResponse:
     """Ask a run to stop."""
     run = changeable_run_or_404(request, pk)
@@ -101,7 +101,7 @@ def cancel_run(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def pause_run(request: UserRequest, pk: int) -> HttpResponse:
     """Ask a run to pause."""
     run = changeable_run_or_404(request, pk)
@@ -110,7 +110,7 @@ def pause_run(request: UserRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def resume_run(request: UserRequest, pk: int) -> HttpResponse:
     """Queue a run that was paused or stopped early, to continue from its saved state."""
     run = changeable_run_or_404(request, pk)
@@ -129,7 +129,7 @@ def visible_runs(request: UserRequest) -> QuerySet[Run]:
 def changeable_run_or_404(request: UserRequest, pk: int) -> Run:
     """A run that the person may change; 404 if they may not see it, else PermissionDenied."""
     run = get_object_or_404(visible_runs(request), pk=pk)
-    if not may(request.user, "training.change_run", run.project):
+    if not request.user.has_perm("training.change_run", run.project):
         raise PermissionDenied
     return run
 
@@ -148,8 +148,8 @@ def progress_context(run: Run, request: UserRequest) -> dict[str, Any]:
     charts = run_charts(run)
     return {
         "run": run,
-        "may_change": may(request.user, "training.change_run", run.project),
-        "may_clone": may(request.user, "training.add_run", run.project),
+        "may_change": request.user.has_perm("training.change_run", run.project),
+        "may_clone": request.user.has_perm("training.add_run", run.project),
         "queue_position": queue_position(run),
         "resources": resources(run),
         "failure_hint": failure_hint(run),

@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from labeling.access import UserRequest, allowed_project, signed_in
+from labeling.access import UserRequest, allowed_project, login_required
 from training import runs
 from training.forms.language_model import SampleForm
 from training.models import ModelVersion, Run
@@ -16,7 +16,7 @@ VISIBLE_FIELDS = ("policy", "tasks", "temperature", "max_new_tokens")
 
 
 @require_http_methods(["GET", "POST"])
-@signed_in
+@login_required
 def generate_samples(request: UserRequest, slug: str) -> HttpResponse:
     """Generate samples for a project's prompts with a policy, and follow the run."""
     project = allowed_project(request.user, slug, "training.add_run")

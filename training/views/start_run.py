@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from labeling.access import UserRequest, right_required
+from labeling.access import UserRequest, permission_required
 from labeling.models import Project
 from training.duration_estimates import estimate
 from training.forms import FORMS
@@ -80,7 +80,7 @@ def form_context(form: RunForm) -> dict[str, Any]:
 
 
 @require_GET
-@right_required("training.add_run", somewhere=True)
+@permission_required("training.add_run", any_project=True)
 def run_estimate(request: UserRequest) -> HttpResponse:
     """How long the run would take, or the errors of the form.
 

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from labeling.access import UserRequest, allowed_project, may, right_required, signed_in
+from labeling.access import UserRequest, allowed_project, login_required, permission_required
 from labeling.models import PreferenceSnapshot, Project, Sample
 from training import provenance
 from training.models import Decision, ModelVersion, Run
@@ -106,7 +106,7 @@ class PromotionForm(DecisionForm):
 
 
 @require_GET
-@right_required("training.view_modelversion", somewhere=True)
+@permission_required("training.view_modelversion", any_project=True)
 def version_list(request: UserRequest) -> HttpResponse:
     """The versions, newest first."""
     form = VersionFilter(request.GET, request=request)
@@ -140,14 +140,14 @@ def version_list(request: UserRequest) -> HttpResponse:
 
 
 @require_GET
-@signed_in
+@login_required
 def version(request: UserRequest, name: str) -> HttpResponse:
     """One version: its provenance, its metrics, and the decisions about it."""
     return version_page(request, version_or_404(request, name))
 
 
 @require_GET
-@signed_in
+@login_required
 def agreement(request: UserRequest, name: str) -> HttpResponse:
     """The agreement of the annotators whose answers a version learned from: a part of its page that is loaded
     separately, because it takes longer."""
@@ -156,7 +156,7 @@ def agreement(request: UserRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def promote(request: UserRequest, name: str) -> HttpResponse:
     """Put a version into production."""
     found = version_to_decide(request, name)
@@ -175,7 +175,7 @@ def promote(request: UserRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def archive(request: UserRequest, name: str) -> HttpResponse:
     """Archive a version."""
     found = version_to_decide(request, name)
@@ -190,7 +190,7 @@ def archive(request: UserRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def restore(request: UserRequest, name: str) -> HttpResponse:
     """Restore a version from the archive."""
     found = version_to_decide(request, name)
@@ -208,7 +208,7 @@ def restore(request: UserRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-@signed_in
+@login_required
 def roll_back(request: UserRequest, slug: str) -> HttpResponse:
     """Put the previous version back into production: the policy, or with `kind=reward` the reward model."""
     project = allowed_project(request.user, slug, PROMOTE)
@@ -232,7 +232,7 @@ def roll_back(request: UserRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@right_required("training.view_modelversion", somewhere=True)
+@permission_required("training.view_modelversion", any_project=True)
 def lineage_page(request: UserRequest) -> HttpResponse:
     """The lineage graph, from corpora to production; with `?project=` that of one project."""
     projects = Project.objects.allowed(request.user, "training.view_modelversion")
@@ -294,7 +294,7 @@ def version_to_decide(request: UserRequest, name: str) -> ModelVersion:
 
 def may_decide(request: UserRequest, version: ModelVersion) -> bool:
     """Whether the person may decide about a version: in its project, or on the whole site if it has none."""
-    return may(request.user, PROMOTE, version.project)
+    return request.user.has_perm(PROMOTE, version.project)
 
 
 def decision_response(
@@ -332,8 +332,8 @@ def version_page(
         "version": version,
         "score": headline_metric(version),
         "visible_ids": set(visible.filter(pk__in=related).values_list("pk", flat=True)),
-        "may_see_run": run is not None and may(request.user, "training.view_run", run.project),
-        "may_start": may(request.user, "training.add_run", version.project),
+        "may_see_run": run is not None and request.user.has_perm("training.view_run", run.project),
+        "may_start": request.user.has_perm("training.add_run", version.project),
         "parameters": parameters(run) if run else None,
         "metrics": metric_rows(version.metrics),
         "tuning": tuning_report(run) if run else None,

@@ -1,23 +1,23 @@
-"""Imports: prompts and samples from a paste or a file, looked at before anything is stored.
+"""Imports of prompts and samples from pasted text or a file, with a preview before anything is stored.
 
-`encodings` makes text of bytes, `rows` rows of text, `entries` prompts and samples of rows, `plan` what all
-of it comes to in a project. No name or path from an upload is ever opened.
+`encodings` decodes bytes, `row_reader` reads rows, `row_parser` parses them to prompts and samples, and
+`plan` works out what they change in a project. No file name or path from an upload is ever opened.
 """
 
 from labeling.setup.imports.encodings import ENCODINGS, EncodingUnknown, ImportProblem, decode
-from labeling.setup.imports.plan import Plan, make_plan
-from labeling.setup.imports.rows import read_rows
+from labeling.setup.imports.plan import ImportPlan, plan_import
+from labeling.setup.imports.row_reader import read_rows
 
-LARGEST = 20 * 1024 * 1024
-"""Bytes of a file."""
+MAX_FILE_BYTES = 20 * 1024 * 1024
+"""The largest file that can be imported."""
 
 __all__ = [
     "ENCODINGS",
-    "LARGEST",
+    "MAX_FILE_BYTES",
     "EncodingUnknown",
+    "ImportPlan",
     "ImportProblem",
-    "Plan",
     "decode",
-    "make_plan",
+    "plan_import",
     "read_rows",
 ]

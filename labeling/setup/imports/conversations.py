@@ -1,52 +1,52 @@
-r"""Dialogues as one text: turns that begin with `\n\nHuman:` and `\n\nAssistant:`, as training reads them."""
+r"""Conversations as text: turns begin with `\n\nHuman:` and `\n\nAssistant:`, as in training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HUMAN, ANSWER = "\n\nHuman:", "\n\nAssistant:"
-TURNS = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ANSWER} "}
+HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+TURN_PREFIXES = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ASSISTANT} "}
 ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
 
-def turns(messages: Sequence[Any]) -> list[str]:
-    """Each message as it stands in the text; messages have "role" and "content", or "from" and "value"."""
-    written = []
+def render_turns(messages: Sequence[Any]) -> list[str]:
+    """Render each message as text; messages have "role" and "content", or "from" and "value"."""
+    rendered = []
     for message in messages:
         given = message if isinstance(message, Mapping) else {}
         role, content = given.get("role", given.get("from")), given.get("content", given.get("value"))
         if not isinstance(role, str) or role not in ROLES or not isinstance(content, str):
             raise ValueError(
-                'a dialogue is a list of {"role", "content"}, the roles being system, user and assistant.'
+                'a conversation is a list of {"role", "content"}; roles are system, user and assistant.'
             )
-        written.append(TURNS[ROLES[role]] + content)
-    return written
+        rendered.append(TURN_PREFIXES[ROLES[role]] + content)
+    return rendered
 
 
 def split_dialogue(messages: Sequence[Any]) -> tuple[str, list[str]]:
-    """The prompt of a dialogue, up to an assistant's turn, and the assistant's last words if it ends so."""
-    written = turns(messages)
-    if written and written[-1].startswith(ANSWER):
-        return "".join(written[:-1]) + ANSWER, [written[-1].removeprefix(ANSWER)]
-    return "".join(written) + ANSWER, []
+    """The prompt of a conversation, up to the assistant's turn, and its last completion if it has one."""
+    rendered = render_turns(messages)
+    if rendered and rendered[-1].startswith(ASSISTANT):
+        return "".join(rendered[:-1]) + ASSISTANT, [rendered[-1].removeprefix(ASSISTANT)]
+    return "".join(rendered) + ASSISTANT, []
 
 
-def answer(value: Any) -> str:
-    """What an assistant says next, as it follows the prompt: its own leading space is part of it."""
+def render_completion(value: Any) -> str:
+    """The assistant's completion as it follows the prompt, with its leading space."""
     if isinstance(value, str):
         return f" {value}"
-    text = "".join(turns(value if isinstance(value, list) else [value]))
-    if not text.startswith(ANSWER):
-        raise ValueError("a sample of a dialogue begins with an assistant's message.")
-    return text.removeprefix(ANSWER)
+    text = "".join(render_turns(value if isinstance(value, list) else [value]))
+    if not text.startswith(ASSISTANT):
+        raise ValueError("a sample of a conversation must begin with an assistant's message.")
+    return text.removeprefix(ASSISTANT)
 
 
-def part(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """The prompt that two whole dialogues share, up to an assistant's turn, and what each makes of it.
+def split_common_prompt(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """Split two whole conversations into their common prompt, up to an assistant's turn, and two completions.
 
-    Texts that are no dialogues, or share no such turn, have no prompt.
+    The prompt is empty for texts that are not conversations or share no such turn.
     """
-    end, place = 0, chosen.find(ANSWER) if chosen.startswith(HUMAN) else -1
-    while place >= 0 and rejected.startswith(chosen[: place + len(ANSWER)]):
-        end = place + len(ANSWER)
-        place = chosen.find(ANSWER, end)
+    end, place = 0, chosen.find(ASSISTANT) if chosen.startswith(HUMAN) else -1
+    while place >= 0 and rejected.startswith(chosen[: place + len(ASSISTANT)]):
+        end = place + len(ASSISTANT)
+        place = chosen.find(ASSISTANT, end)
     return chosen[:end], chosen[end:], rejected[end:]

@@ -1,4 +1,4 @@
-"""Bytes of a file as text, or one line that says why not."""
+"""Decoding files, with error messages that say what to do."""
 
 import codecs
 
@@ -26,16 +26,16 @@ NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "an old office document: export it as CSV",
     b"PAR1": "Parquet: export it as JSON Lines",
 }
-GUESSED_FROM = 65_536
-"""Bytes: enough to tell a language by, and guessed in a moment."""
+MAX_GUESS_BYTES = 65_536
+"""Bytes from which the encoding is guessed: enough for that, and fast."""
 
 
-class ImportProblem(ValueError):  # noqa: N818 - what is wrong with a file, in one line for whom it concerns
-    """Says why a file cannot be read at all."""
+class ImportProblem(ValueError):  # noqa: N818 - a problem of the file, with a message for its owner
+    """The file cannot be read at all."""
 
 
 class EncodingUnknown(ImportProblem):
-    """The text is not UTF-8; `guess` is the likeliest of ENCODINGS."""
+    """The text is not UTF-8; `guess` is the most likely of ENCODINGS."""
 
     def __init__(self, guess: str) -> None:
         self.guess = guess
@@ -46,9 +46,9 @@ class EncodingUnknown(ImportProblem):
 
 
 def decode(content: bytes, encoding: str = "") -> str:
-    """The text of a file in this encoding; without one, by its byte order mark, or else as UTF-8.
+    """Decode a file in this encoding or, without one, by its byte order mark or as UTF-8.
 
-    Raises EncodingUnknown if it is not UTF-8 and nobody said what it is, else ImportProblem.
+    Raises EncodingUnknown if no encoding is given and it is not UTF-8, otherwise ImportProblem.
     """
     for magic, what in NOT_TEXT.items():
         if content.startswith(magic):
@@ -67,9 +67,9 @@ def decode(content: bytes, encoding: str = "") -> str:
 
 
 def _guess(content: bytes) -> str:
-    """The likeliest encoding of text that is not UTF-8, among those that can be chosen."""
+    """The most likely of ENCODINGS for text that is not UTF-8."""
     best = from_bytes(
-        content[:GUESSED_FROM], cp_isolation=[name for name in ENCODINGS if name != "utf-8"]
+        content[:MAX_GUESS_BYTES], cp_isolation=[name for name in ENCODINGS if name != "utf-8"]
     ).best()
     name = "cp1252" if best is None else best.encoding.replace("_", "-")
     for known in ENCODINGS:

@@ -1,4 +1,4 @@
-"""Plans: what an import will store, worked out against the project before anything is stored."""
+"""Import plans: what an import will store in a project, worked out before anything is stored."""
 
 import hashlib
 import json
@@ -15,58 +15,58 @@ from labeling.feedback import Answer
 from labeling.models import Generator, Project, Prompt, Sample
 from labeling.models.projects import prompt_hash
 from labeling.prompts import add_prompts, split_of
-from labeling.setup.imports.entries import Entry, Written, entry
-from labeling.setup.imports.gold_answers import right_answer
-from labeling.setup.imports.rows import Problem, Row
-from labeling.tasks import open_tasks
+from labeling.setup.imports.gold_answers import parse_gold_answer
+from labeling.setup.imports.row_parser import ImportedSample, ParsedRow, parse_row
+from labeling.setup.imports.row_reader import Problem, Row
+from labeling.tasks import create_tasks_from_samples
 
-MOST_ROWS = 50_000
+MAX_ROWS = 50_000
 BATCH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTask:
-    """The samples that are shown together, and the right answer where it is known."""
+    """The samples that are shown together, and the expected answer if there is one."""
 
-    samples: tuple[Written, ...]
-    right: Answer | None = None
-    training: bool = False
+    samples: tuple[ImportedSample, ...]
+    gold_answer: Answer | None = None
+    is_training: bool = False
     explanation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedPrompt:
-    """A prompt with its tasks; `known` if the project has it already, in its own split."""
+    """A prompt with its tasks; `is_known` if the project already has it, in its own split."""
 
     line: int
     text: str
     split: str
-    known: bool
+    is_known: bool
     tasks: tuple[PlannedTask, ...] = ()
 
     @property
-    def samples(self) -> list[Written]:
+    def samples(self) -> list[ImportedSample]:
         """The samples of all its tasks."""
         return [sample for task in self.tasks for sample in task.samples]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an import will store, what it leaves out because it is there, and what is wrong with the file."""
+class ImportPlan:
+    """What an import will store, what it skips, and what is wrong with the file."""
 
     project: Project
     prompts: Sequence[PlannedPrompt] = ()
-    there: int = 0
-    """Rows that bring nothing new: the project, or the file, has them already."""
+    duplicates: int = 0
+    """Rows already in the project, or repeated in the file."""
     problems: Sequence[Problem] = ()
     unused: Sequence[str] = ()
-    """Names of columns that mean nothing here."""
-    spared: int = field(default=0)
-    """Rows left out because of their problems, as was asked."""
+    """Names of columns that are not recognised."""
+    skipped: int = field(default=0)
+    """Rows skipped because of their problems, as requested."""
 
     @cached_property
     def tasks(self) -> int:
-        """Tasks that will be open to annotators."""
+        """Tasks that will be created."""
         return sum(len(prompt.tasks) for prompt in self.prompts)
 
     @property
@@ -77,34 +77,35 @@ class Plan:
     @property
     def new_prompts(self) -> int:
         """Prompts that the project does not have yet."""
-        return sum(not prompt.known for prompt in self.prompts)
+        return sum(not prompt.is_known for prompt in self.prompts)
 
     @property
     def heldout(self) -> int:
-        """New prompts that training will never see."""
-        return sum(not prompt.known and prompt.split == Prompt.Split.HELDOUT for prompt in self.prompts)
+        """New held-out prompts."""
+        return sum(not prompt.is_known and prompt.split == Prompt.Split.HELDOUT for prompt in self.prompts)
 
     @property
-    def rights(self) -> int:
-        """Tasks whose right answer comes along."""
-        return sum(task.right is not None for prompt in self.prompts for task in prompt.tasks)
+    def gold_tasks(self) -> int:
+        """Tasks with an expected answer."""
+        return sum(task.gold_answer is not None for prompt in self.prompts for task in prompt.tasks)
 
     @property
     def generators(self) -> list[tuple[str, int]]:
-        """Who wrote how many samples, most first."""
+        """Generators with their numbers of samples, most first."""
         return Counter(sample.generator for prompt in self.prompts for sample in prompt.samples).most_common()
 
     @property
     def can_be_stored(self) -> bool:
-        """All or nothing: only a plan without problems is."""
+        """Whether there is something to store and no problem left."""
         return bool(self.prompts) and not self.problems
 
     @cached_property
     def digest(self) -> str:
-        """What was looked at is what is stored: a plan that came out otherwise has another digest."""
+        """A hash of the plan, to check that what is stored is what was previewed."""
         content = [
             [prompt.text, prompt.split, [
-                [task.samples, task.right and task.right.as_json(), task.training, task.explanation]
+                [task.samples, task.gold_answer and task.gold_answer.as_json(), task.is_training,
+                 task.explanation]
                 for task in prompt.tasks
             ]]
             for prompt in self.prompts
@@ -112,7 +113,7 @@ class Plan:
         return hashlib.sha256(json.dumps([self.project.pk, content]).encode()).hexdigest()
 
     def store(self, *, author: User) -> None:
-        """Store the prompts, samples and tasks of the plan, all or nothing. The caller holds the project."""
+        """Store the prompts, samples and tasks, all or nothing. The caller has locked the project."""
         assert self.can_be_stored
         with transaction.atomic():
             rows: dict[str, Prompt] = {}
@@ -121,92 +122,92 @@ class Plan:
                 rows.update((row.text, row) for row in add_prompts(self.project, texts, split))
             generators = {name: Generator.objects.get_or_create(name=name)[0] for name, _ in self.generators}
             planned = [(rows[prompt.text], task) for prompt in self.prompts for task in prompt.tasks]
-            tasks = open_tasks(
+            tasks = create_tasks_from_samples(
                 project=self.project,
-                written=[
+                samples_by_prompt=[
                     (row, [(generators[sample.generator], sample.text) for sample in task.samples])
                     for row, task in planned
                 ],
             )
             for stored, (_, task) in zip(tasks, planned, strict=True):
-                if task.right is not None:
-                    control_tasks.make_gold(
+                if task.gold_answer is not None:
+                    control_tasks.create_gold_task(
                         task=stored,
-                        answer=task.right,
-                        kind="training" if task.training else "gold",
+                        answer=task.gold_answer,
+                        kind="training" if task.is_training else "gold",
                         explanation=task.explanation,
                         author=author,
                     )
 
 
-def make_plan(
+def plan_import(
     *,
     project: Project,
     rows: Iterable[Row | Problem],
     generator: str,
     heldout: float = 0.0,
     leave_out_problems: bool = False,
-) -> Plan:
-    """What importing the rows into the project comes to.
+) -> ImportPlan:
+    """Plan the import of the rows into the project.
 
-    Samples are by `generator` unless their row says who wrote them. Prompts whose row does not say on which
-    side they stand are held out with the share `heldout`, by their own hash. Rows with one sample each are
-    put together by their prompt; the samples of a prompt are shown in tasks of at most the project's
-    `samples_per_task`, as even as can be. With `leave_out_problems`, rows that are wrong are not imported.
+    `generator` is the generator of samples whose row names none. Prompts whose row names no split are held
+    out with probability `heldout`, by their hash. Rows with one sample each are grouped by prompt; the
+    samples of a prompt are divided evenly into tasks of at most the project's `samples_per_task`. With
+    `leave_out_problems`, invalid rows are skipped.
     """
     problems: list[Problem] = []
     names: dict[str, None] = {}
     used: set[str] = set()
     entries = []
     for number, row in enumerate(rows, start=1):
-        if number > MOST_ROWS:
-            problems.append(Problem(0, f"more than {MOST_ROWS:,} rows: import it in parts."))
+        if number > MAX_ROWS:
+            problems.append(Problem(0, f"more than {MAX_ROWS:,} rows: import the file in parts."))
             break
         if isinstance(row, Problem):
             problems.append(row)
             continue
         names.update(dict.fromkeys(row.values))
         try:
-            entries.append(entry(row))
+            entries.append(parse_row(row))
         except ValueError as error:
             problems.append(Problem(row.line, str(error)))
         else:
             used |= entries[-1].used
-    gathered = list(_gathered(entries))
-    known = _known(project, {each.prompt for each in gathered})
+    gathered = list(_merge_single_samples(entries))
+    known = _existing_prompts(project, {each.prompt for each in gathered})
     planned: dict[str, PlannedPrompt] = {}
-    there = 0
+    duplicates = 0
     for each in gathered:
         try:
-            tasks = tuple(_tasks(each, project=project, generator=generator))
+            tasks = tuple(_plan_tasks(each, project=project, generator=generator))
         except ValueError as error:
             problems.append(Problem(each.line, str(error)))
             continue
         before = planned.get(each.prompt)
-        written = known.get(each.prompt, set()) | {s.text for s in (before.samples if before else ())}
+        existing = known.get(each.prompt, set()) | {s.text for s in (before.samples if before else ())}
         is_known = each.prompt in known
-        if (is_known or before) and {sample.text for sample in each.samples} <= written:
-            there += 1
+        if (is_known or before) and {sample.text for sample in each.samples} <= existing:
+            duplicates += 1
         elif before:
             planned[each.prompt] = replace(before, tasks=before.tasks + tasks)
         else:
             split = each.split or split_of(each.prompt, heldout=heldout)
             planned[each.prompt] = PlannedPrompt(
-                line=each.line, text=each.prompt, split=split, known=is_known, tasks=tasks
+                line=each.line, text=each.prompt, split=split, is_known=is_known, tasks=tasks
             )
-    return Plan(
+    return ImportPlan(
         project=project,
         prompts=list(planned.values()),
-        there=there,
+        duplicates=duplicates,
         problems=[] if leave_out_problems else sorted(problems),
-        spared=len(problems) if leave_out_problems else 0,
+        skipped=len(problems) if leave_out_problems else 0,
         unused=[name for name in names if name and name not in used],
     )
 
 
-def _gathered(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """The entries, those with a single sample put together with the others of their prompt."""
-    together: dict[str, list[Entry]] = {}
+def _merge_single_samples(entries: Sequence[ParsedRow]) -> Iterator[ParsedRow]:
+    """The rows, with single samples of the same prompt merged."""
+    together: dict[str, list[ParsedRow]] = {}
     for each in entries:
         if len(each.samples) == 1 and each.gold is None:
             together.setdefault(each.prompt, []).append(each)
@@ -218,8 +219,8 @@ def _gathered(entries: Sequence[Entry]) -> Iterator[Entry]:
             yield replace(each, samples=tuple(sample for other in others for sample in other.samples))
 
 
-def _known(project: Project, texts: set[str]) -> dict[str, set[str]]:
-    """The prompts that the project has already, with the texts of their samples."""
+def _existing_prompts(project: Project, texts: set[str]) -> dict[str, set[str]]:
+    """The prompts that the project already has, with the texts of their samples."""
     hashes = [prompt_hash(text) for text in texts]
     known: dict[str, set[str]] = {}
     for start in range(0, len(hashes), BATCH):
@@ -231,31 +232,31 @@ def _known(project: Project, texts: set[str]) -> dict[str, set[str]]:
     return known
 
 
-def _tasks(each: Entry, *, project: Project, generator: str) -> Iterator[PlannedTask]:
-    """The tasks that show an entry's samples; raises ValueError if the project cannot show them."""
+def _plan_tasks(each: ParsedRow, *, project: Project, generator: str) -> Iterator[PlannedTask]:
+    """The tasks for a row's samples; raises ValueError if their number does not fit the project."""
     count = len(each.samples)
     if not count:
         if each.gold is not None:
-            raise ValueError("a right answer, but no samples that it is about.")
+            raise ValueError("an expected answer, but no samples.")
         return
     kind = project.kind
     parts = -(-count // project.samples_per_task)
     sizes = [count // parts + (number < count % parts) for number in range(parts)]
-    if min(sizes) < kind.fewest_samples or (parts > 1 and each.gold is not None):
-        fewest = kind.fewest_samples
+    if min(sizes) < kind.min_samples or (parts > 1 and each.gold is not None):
+        fewest = kind.min_samples
         wanted = (
             f"{fewest}" if fewest == project.samples_per_task else f"{fewest} to {project.samples_per_task}"
         )
         raise ValueError(
             f"{count} sample{'s' if count > 1 else ''} of this prompt, but a task here shows {wanted}."
         )
-    right = None if each.gold is None else right_answer(each.gold, project=project, samples=count)
+    gold_answer = None if each.gold is None else parse_gold_answer(each.gold, project=project, samples=count)
     rest = iter(each.samples)
     for size in sizes:
         samples = (next(rest) for _ in range(size))
         yield PlannedTask(
             samples=tuple(sample._replace(generator=sample.generator or generator) for sample in samples),
-            right=right,
-            training=each.training,
+            gold_answer=gold_answer,
+            is_training=each.is_training,
             explanation=each.explanation,
         )

@@ -140,7 +140,7 @@ class Loop:
         self.annotators = form.config(SimulatedAnnotatorsConfig)
         self.scorer = self.options["annotators"].partition(":")[2]
         self.project = self.ready_project()
-        if not self.project.kind.compares:
+        if not self.project.kind.is_comparative:
             raise CommandError(
                 f"--project: people rewrite in “{self.project.slug}”, so there are no comparisons; alternate "
                 f"`manage.py sample` and `manage.py supervised` instead."
@@ -277,7 +277,7 @@ class Loop:
 
     def answers(self) -> int:
         """The number of answers for training; those on held-out prompts are for evaluation."""
-        answers = Annotation.objects.of(self.project).counting().ordinary()
+        answers = Annotation.objects.for_project(self.project).latest_revisions().ordinary()
         return answers.filter(assignment__task__prompt__split="train").count()
 
     def order(self, reward: ModelVersion) -> None:
