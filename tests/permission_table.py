@@ -255,7 +255,7 @@ ELSEWHERE = {
     "admin:autocomplete": "no table of the admin searches so",
     "labeling:accept_invitation": "tests/labeling/test_invitations.py",
     "training:seen": "tests/training/test_watching.py",
-    "training:delete_answers": "tests/labeling/test_erasing.py",
+    "training:delete_answers": "tests/labeling/test_deletion.py",
 }
 TABLES: dict[type, tuple[str, str]] = {
     # Of each table of the admin: who adds rows, and who deletes them.
