@@ -92,7 +92,7 @@ def test_a_pretraining_takes_its_minutes_and_what_was_spent_around_them() -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "asked", "metrics"),
+    ("kind", "options", "metrics"),
     [
         ("sample", {"project": "letters", "policy": "base", "tasks": 10}, {"samples": 30}),
         ("evaluate", {"policy": "base", "source": "stories"}, {"tokens": 170_000}),
