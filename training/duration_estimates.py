@@ -20,7 +20,7 @@ from django.db.models.fields.json import KT
 from labeling.models import Annotation, Project
 from training.forms.base import RunForm
 from training.gpt.config import ModelConfig
-from training.gpt.corpus.sources import format_of, names_in
+from training.gpt.corpus.sources import file_format, split_source
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 
@@ -328,7 +328,7 @@ def count_corpus_tokens(options: Mapping[str, Any]) -> float:
     share = float(parts.get(options["split"], 100)) / 100
     if options["source"] == "stories":
         return float(options["stories"] * 43 * share)
-    return sum(map(size_on_disk, names_in(options["source"]))) / 4 * share
+    return sum(map(size_on_disk, split_source(options["source"]))) / 4 * share
 
 
 def size_on_disk(name: str) -> float:
@@ -337,7 +337,7 @@ def size_on_disk(name: str) -> float:
     if not path.is_dir():
         return path.stat().st_size if path.is_file() else 0.0
     entries = islice(path.rglob("*"), MAX_ENTRIES)
-    return sum(each.stat().st_size for each in entries if format_of(each) and each.is_file())
+    return sum(each.stat().st_size for each in entries if file_format(each) and each.is_file())
 
 
 def format_estimate(seconds: float) -> str:

@@ -89,7 +89,9 @@ def story_project() -> Project:
         project, created = Project.objects.get_or_create(slug=STORIES, defaults={"name": "Short stories"})
         if created:
             project.revise_guidelines(STORY_GUIDELINES)
-            openings = (stories.opening(text) for text in stories.write_stories(STORY_PROMPTS, PROMPT_SEED))
+            openings = (
+                stories.first_sentence(text) for text in stories.write_stories(STORY_PROMPTS, PROMPT_SEED)
+            )
             fill_project(project, list(dict.fromkeys(openings)), heldout=0.2)
     return project
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.gpt.config import CorpusConfig
-from training.gpt.corpus.corpus_reader import Reading
+from training.gpt.corpus.corpus_reader import CorpusReader
 from training.gpt.corpus.shards import Spool
 from training.gpt.corpus.sources import find_files
 from training.gpt.corpus.splits import SPLITS
@@ -29,10 +29,10 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def read(source: object, *, raw: Path = Path("nowhere"), **options: Any) -> tuple[Reading, list[str]]:
+def read(source: object, *, raw: Path = Path("nowhere"), **options: Any) -> tuple[CorpusReader, list[str]]:
     """What a reading of a corpus came to, and its documents."""
     config = CorpusConfig(source=str(source), **options)
-    reading = Reading.of(config, find_files(config.source, raw), wanted=SPLITS)
+    reading = CorpusReader.for_splits(config, find_files(config.source, raw), wanted=SPLITS)
     with tempfile.TemporaryDirectory() as folder, Spool(Path(folder) / "spool") as spool:
         reading.read(spool, lambda what, share: None)
         texts, begun = [], ""

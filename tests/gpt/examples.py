@@ -8,7 +8,7 @@ import torch
 
 from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.corpus.shards import Shards, open_shards, write_shards
-from training.gpt.corpus.splits import Part
+from training.gpt.corpus.splits import DocumentPart
 from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
@@ -72,5 +72,5 @@ def shards_of(
     """The token shards of documents whose splits are known."""
     folder.mkdir(parents=True, exist_ok=True)
     named = [("train", text) for text in train] + [("validation", text) for text in validation]
-    parts = ((name, Part(text, 0, None, ends=True)) for name, text in named)
+    parts = ((name, DocumentPart(text, 0, None, ends=True)) for name, text in named)
     return open_shards(folder, write_shards(parts, tokenizer, folder))

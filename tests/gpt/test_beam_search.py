@@ -8,9 +8,9 @@ from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
-from training.gpt.generation.detokenizer import Transcript
+from training.gpt.generation.detokenizer import Detokenizer
 from training.gpt.generation.generate import generate, never_stop
-from training.gpt.generation.sampling import penalise
+from training.gpt.generation.sampling import apply_repetition_penalty
 
 LETTERS = tiny_tokenizer("abc", kind="char")
 END, PAD = LETTERS.eos_id, LETTERS.pad_id
@@ -22,7 +22,7 @@ WIDE = VOCABULARY**LENGTH  # so many beams that none is ever dropped
 
 def search(prompts: list[list[int]], beams: int, **options: Any) -> list[list[Hypothesis]]:
     sampling = SamplingConfig(beams=beams, **{"max_new_tokens": LENGTH, **options})
-    transcripts = [Transcript(LETTERS, prompt, sampling.stops) for prompt in prompts if sampling.stop]
+    detokenizers = [Detokenizer(LETTERS, prompt, sampling.stops) for prompt in prompts if sampling.stop]
     return beam_search(
         MODEL,
         prompts,
@@ -30,7 +30,7 @@ def search(prompts: list[list[int]], beams: int, **options: Any) -> list[list[Hy
         eos_ids=[END],
         pad_id=PAD,
         should_stop=never_stop,
-        transcripts=transcripts,
+        detokenizers=detokenizers,
     )
 
 
@@ -46,7 +46,7 @@ def every_completion(
     for place in range(LENGTH):
         seen = torch.zeros(len(rows), VOCABULARY, dtype=torch.bool)
         seen.scatter_(1, text[:, 1 : len(prompt) + place], True)  # all but the token that begins the text
-        bent = penalise(logits[:, place], seen, repetition_penalty).log_softmax(-1)
+        bent = apply_repetition_penalty(logits[:, place], seen, repetition_penalty).log_softmax(-1)
         totals[:, place] = bent.gather(1, rows[:, place, None])[:, 0]
     totals = totals.cumsum(dim=1)
     scored = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpt.corpora import documents, read, write
-from training.gpt.corpus.cleaning import Seen, normalise
+from training.gpt.corpus.cleaning import CompactKeySet, normalise
 from training.gpt.errors import InputError
 
 MESSY = "  cafe\u0301 \u00a0 au\tlait  \r\nnext \n \n\n  last  \u2003 line\n"
@@ -48,7 +48,7 @@ def test_repeated_documents_are_dropped_but_for_the_first(tmp_path: Path) -> Non
     path = write(tmp_path / "a.txt", "b\na\nb\nc\na\n")
     reading, found = read(path, drop_duplicates=True)
     assert found == ["b", "a", "c"]
-    assert (reading.documents, reading.repeated) == (3, 2)
+    assert (reading.documents, reading.dropped_duplicates) == (3, 2)
     assert documents(path) == ["b", "a", "b", "c", "a"]
 
 
@@ -63,7 +63,7 @@ def test_short_documents_are_dropped(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "four\n学而时\nfive5\n")
     reading, found = read(path, min_length=4)
     assert found == ["four", "five5"]
-    assert (reading.documents, reading.short) == (2, 1)
+    assert (reading.documents, reading.dropped_short) == (2, 1)
     with pytest.raises(InputError, match=r"a\.txt: holds no text that is as long as min_length asks"):
         documents(path, min_length=6)
 
@@ -71,7 +71,7 @@ def test_short_documents_are_dropped(tmp_path: Path) -> None:
 def test_seen_knows_what_was_added() -> None:
     rng = random.Random(1)
     keys = [rng.getrandbits(64) for _ in range(60_000)] + [0, 2**64 - 1]
-    seen, known = Seen(), set[int]()
+    seen, known = CompactKeySet(), set[int]()
     for key in keys + rng.sample(keys, 5000) + keys[-3:]:
         assert seen.add(key) == (key not in known)
         known.add(key)
@@ -79,7 +79,7 @@ def test_seen_knows_what_was_added() -> None:
 
 def test_seen_takes_little_memory() -> None:
     rng = random.Random(2)
-    seen = Seen()
+    seen = CompactKeySet()
     for _ in range(300_000):
         seen.add(rng.getrandbits(64))
     used = seen._sorted.nbytes + sys.getsizeof(seen._recent) + sum(map(sys.getsizeof, seen._recent))

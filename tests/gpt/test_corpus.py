@@ -11,7 +11,7 @@ import pytest
 from tests.gpt.corpora import shared, write
 from tests.gpt.examples import tiny_tokenizer
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus.prepare import ALL, Prepared, prepare, tokenize
+from training.gpt.corpus.prepare import ALL, PreparedCorpus, prepare, tokenize
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
@@ -24,7 +24,7 @@ def lines(count: int) -> str:
 
 def prepared(
     source: object, home: Path, tokenizer: TokenizerConfig | Tokenizer = WORDS, **options: Any
-) -> Prepared:
+) -> PreparedCorpus:
     return prepare(CorpusConfig(source=str(source), **options), tokenizer, home)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.gpt.corpora import documents, read, shared, write
 from training.gpt.config import CorpusConfig
-from training.gpt.corpus.corpus_reader import Reading
+from training.gpt.corpus.corpus_reader import CorpusReader
 from training.gpt.corpus.shards import Spool
 from training.gpt.corpus.sources import find_files
 from training.gpt.errors import InputError
@@ -166,7 +166,7 @@ def test_progress_ends_at_the_end_whatever_the_format(tmp_path: Path) -> None:
         archive.writestr("d.txt", ("line " * 20 + "\n") * 20_000)
     shares: list[float] = []
     config = CorpusConfig(source=f"{tmp_path / 'in'}, stories", stories=10)
-    reading = Reading.of(config, find_files(config.source, tmp_path), wanted=())
+    reading = CorpusReader.for_splits(config, find_files(config.source, tmp_path), wanted=())
     with Spool(tmp_path / "spool") as spool:
         reading.read(spool, lambda what, share: shares.append(share))
     assert shares == sorted(shares)

@@ -96,10 +96,10 @@ def test_a_part_can_be_read() -> None:
 def test_a_large_vocabulary_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     model, split = tiny_model(), split_of(*LENGTHS)
     whole = evaluate(model, split, eos_id=END)
-    monkeypatch.setattr("training.gpt.evaluation._LOGITS_AT_ONCE", 23 * 7)
-    monkeypatch.setattr("training.gpt.evaluation._TOKENS_AT_ONCE", 64)
-    monkeypatch.setattr("training.gpt.evaluation._WINDOWS_SORTED", 3)
-    monkeypatch.setattr("training.gpt.evaluation._SCANNED_AT_ONCE", 10)
+    monkeypatch.setattr("training.gpt.evaluation._MAX_LOGITS", 23 * 7)
+    monkeypatch.setattr("training.gpt.evaluation._BATCH_TOKENS", 64)
+    monkeypatch.setattr("training.gpt.evaluation._SORTED_WINDOWS", 3)
+    monkeypatch.setattr("training.gpt.evaluation._SCAN_TOKENS", 10)
     assert evaluate(model, split, eos_id=END) == pytest.approx(whole, rel=1e-5)
 
 

@@ -14,9 +14,9 @@ from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import PRESETS, ExportConfig, ModelConfig, SamplingConfig
 from training.gpt.generation.decoding import pad_left
 from training.gpt.generation.generate import generate
-from training.gpt.huggingface.families import family_of, read_model_config, write_model_config
+from training.gpt.huggingface.families import choose_family, read_model_config, write_model_config
 from training.gpt.huggingface.import_export import export_folder, import_folder
-from training.gpt.huggingface.layernorm_to_rmsnorm import can_be_centred, centred
+from training.gpt.huggingface.layernorm_to_rmsnorm import can_convert_to_rmsnorm, convert_to_rmsnorm
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
@@ -100,9 +100,9 @@ def test_an_exported_model_gives_the_same_numbers_in_transformers(name: str, tmp
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_can_be_exported(preset: str) -> None:
     model = GPT(ModelConfig.preset(preset, vocab_size=100))
-    if can_be_centred(model):
-        model = centred(model)
-    written = write_model_config(model.config, family_of(model.config))
+    if can_convert_to_rmsnorm(model):
+        model = convert_to_rmsnorm(model)
+    written = write_model_config(model.config, choose_family(model.config))
     assert read_model_config(written) == replace(model.config, dropout=0.0)
 
 

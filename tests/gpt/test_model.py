@@ -4,7 +4,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from tests.gpt.examples import LAYOUTS, tiny_model
 from training.gpt.generation.decoding import pad_left
-from training.gpt.model import GPT, KVCache, RMSNorm, attend_to_all, rotate, squared_relu
+from training.gpt.model import GPT, KVCache, RMSNorm, apply_rotary, single_query_attention, squared_relu
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -152,8 +152,8 @@ def test_rotary_attention_knows_only_distances() -> None:
 def test_real_arithmetic_turns_as_complex_arithmetic_does() -> None:
     x, angles = torch.randn(2, 5, 3, 8), torch.randn(5, 1, 4)
     rotation = torch.stack((angles.cos(), angles.sin()), dim=-1)
-    compiled = torch.compile(rotate, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x, rotation), rotate(x, rotation))
+    compiled = torch.compile(apply_rotary, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, rotation), apply_rotary(x, rotation))
     for pair in range(4):
         turn = torch.tensor(
             [
@@ -162,7 +162,7 @@ def test_real_arithmetic_turns_as_complex_arithmetic_does() -> None:
             ]
         )
         expected = turn @ x[0, 1, 2, 2 * pair : 2 * pair + 2]
-        torch.testing.assert_close(rotate(x, rotation)[0, 1, 2, 2 * pair : 2 * pair + 2], expected)
+        torch.testing.assert_close(apply_rotary(x, rotation)[0, 1, 2, 2 * pair : 2 * pair + 2], expected)
 
 
 def test_the_derivative_of_the_squared_relu_is_right() -> None:
@@ -177,7 +177,7 @@ def test_one_query_attends_as_the_general_product_does() -> None:
     mask[..., -1] = True
     for allowed in (None, mask):
         expected = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, enable_gqa=True)
-        torch.testing.assert_close(attend_to_all(query, key, value, allowed), expected)
+        torch.testing.assert_close(single_query_attention(query, key, value, allowed), expected)
 
 
 def test_more_tokens_than_the_context_are_refused() -> None:

@@ -7,7 +7,7 @@ from tests.gpt.examples import shards_of, tiny_tokenizer
 from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.pretraining import pretrain
-from training.gpt.samples import beginnings
+from training.gpt.samples import document_openings
 from training.gpt.training_loop import Callbacks, Sample
 
 
@@ -39,10 +39,10 @@ def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path
 
 def test_its_prompts_are_how_documents_of_the_split_begin(tmp_path: Path) -> None:
     split = shards_in(tmp_path).validation
-    begun = beginnings(split, TOKENIZER, count=2, length=2)
+    begun = document_openings(split, TOKENIZER, count=2, length=2)
     assert len(begun) == 2
     assert all(any(sentence.startswith(text) for sentence in SENTENCES) for text in begun)
-    assert beginnings(split, TOKENIZER, count=9, length=100) == [
+    assert document_openings(split, TOKENIZER, count=9, length=100) == [
         " ".join(sentence.split()[:3]) for sentence in SENTENCES
     ]
 
@@ -50,5 +50,5 @@ def test_its_prompts_are_how_documents_of_the_split_begin(tmp_path: Path) -> Non
 def test_a_prompt_ends_with_a_whole_word(tmp_path: Path) -> None:
     letters = tiny_tokenizer(*SENTENCES, kind="char")
     split = shards_of(letters, tmp_path, train=SENTENCES, validation=SENTENCES).validation
-    assert beginnings(split, letters, count=1, length=9) == ["the cat"]
-    assert beginnings(split, letters, count=1, length=7) == ["the cat"]
+    assert document_openings(split, letters, count=1, length=9) == ["the cat"]
+    assert document_openings(split, letters, count=1, length=7) == ["the cat"]

@@ -8,7 +8,12 @@ import torch
 from tests.gpt.examples import tiny_model
 from training.gpt.config import SamplingConfig
 from training.gpt.generation.generate import generate
-from training.gpt.generation.sampling import candidates, choose, draw, penalise
+from training.gpt.generation.sampling import (
+    apply_repetition_penalty,
+    sample_from_weights,
+    sample_next_tokens,
+    truncate_distribution,
+)
 
 DRAWS = 100_000
 LOGITS = torch.tensor([2.0, 1.5, 1.5, 0.0, -1.0, -2.0, 0.5, -30.0])
@@ -84,7 +89,7 @@ def test_draws_follow_the_exact_distribution(options: dict[str, Any]) -> None:
     generator = torch.Generator().manual_seed(3)
     penalised = "repetition_penalty" in options
     seen = SEEN.repeat(DRAWS, 1) if penalised else None
-    tokens, logprobs = choose(LOGITS.repeat(DRAWS, 1), sampling, generator, seen=seen)
+    tokens, logprobs = sample_next_tokens(LOGITS.repeat(DRAWS, 1), sampling, generator, seen=seen)
     counts = tokens.bincount(minlength=len(LOGITS)).tolist()
     assert p_value(counts, exact(LOGITS, SEEN.tolist(), **options)) > 0.01
     whole = (LOGITS / sampling.temperature).log_softmax(-1)
@@ -95,7 +100,7 @@ def test_draws_follow_the_exact_distribution(options: dict[str, Any]) -> None:
 def test_another_distribution_would_be_noticed(options: dict[str, Any]) -> None:
     """The test has power: counts of one set of options fail against the distribution of every other."""
     generator = torch.Generator().manual_seed(4)
-    tokens, _ = choose(
+    tokens, _ = sample_next_tokens(
         LOGITS.repeat(DRAWS, 1), SamplingConfig(**options), generator, seen=SEEN.repeat(DRAWS, 1)
     )
     counts = tokens.bincount(minlength=len(LOGITS)).tolist()
@@ -156,8 +161,10 @@ def test_the_distribution_is_that_of_transformers(options: dict[str, Any], vocab
     ]:
         scores = processor(text, scores)
     seen = torch.zeros_like(logits, dtype=torch.bool).scatter(1, text, True)
-    ours = penalise(logits, seen, sampling.repetition_penalty) / sampling.temperature
-    weights, ids = candidates(ours, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
+    ours = apply_repetition_penalty(logits, seen, sampling.repetition_penalty) / sampling.temperature
+    weights, ids = truncate_distribution(
+        ours, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+    )
     if ids is not None:
         weights = torch.zeros_like(logits).scatter(1, ids, weights)
     # Where a nucleus ends, rounding may decide otherwise than there.
@@ -170,7 +177,7 @@ def test_a_nucleus_of_any_size_is_found(size: int) -> None:
     """Equal weights before a long tail: how many hold the share can be counted."""
     logits = torch.full((3, 9000), -12.0)
     logits[0, :size] = logits[1, 9000 - size :] = 0
-    weights, ids = candidates(logits, top_k=0, top_p=0.5, min_p=0.0)
+    weights, ids = truncate_distribution(logits, top_k=0, top_p=0.5, min_p=0.0)
     assert ids is not None
     weights = torch.zeros(3, 9000).scatter(1, ids, weights)
     total = size + (9000 - size) * math.exp(-12)
@@ -180,20 +187,20 @@ def test_a_nucleus_of_any_size_is_found(size: int) -> None:
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    tokens, logprobs = choose(LOGITS.repeat(3, 1), SamplingConfig(temperature=0), None)
+    tokens, logprobs = sample_next_tokens(LOGITS.repeat(3, 1), SamplingConfig(temperature=0), None)
     assert tokens.tolist() == [0, 0, 0]
     torch.testing.assert_close(logprobs, LOGITS.log_softmax(-1)[0].expand(3))
 
 
 def test_a_repetition_penalty_turns_the_likeliest_away_too() -> None:
     sampling = SamplingConfig(temperature=0, repetition_penalty=1.5)
-    tokens, logprobs = choose(LOGITS[None], sampling, None, seen=SEEN[None])
+    tokens, logprobs = sample_next_tokens(LOGITS[None], sampling, None, seen=SEEN[None])
     assert tokens.tolist() == [1]
     torch.testing.assert_close(logprobs, LOGITS.log_softmax(-1)[1:2])
 
 
 def test_top_k_keeps_exactly_k_even_among_equals() -> None:
-    weights, ids = candidates(torch.zeros(4, 9), top_k=3, top_p=1.0, min_p=0.0)
+    weights, ids = truncate_distribution(torch.zeros(4, 9), top_k=3, top_p=1.0, min_p=0.0)
     assert ids is not None
     assert (weights > 0).sum(dim=1).tolist() == [3, 3, 3, 3]
     assert all(len(set(row)) == 3 for row in ids.tolist())
@@ -203,7 +210,9 @@ def test_top_k_keeps_exactly_k_even_among_equals() -> None:
     "options", [{"top_p": 1e-6}, {"min_p": 1.0}, {"top_p": 1e-6, "min_p": 1.0, "top_k": 5}]
 )
 def test_the_likeliest_always_stays(options: dict[str, Any]) -> None:
-    tokens, _ = choose(LOGITS.repeat(100, 1), SamplingConfig(**options), torch.Generator().manual_seed(0))
+    tokens, _ = sample_next_tokens(
+        LOGITS.repeat(100, 1), SamplingConfig(**options), torch.Generator().manual_seed(0)
+    )
     assert set(tokens.tolist()) == {0}
 
 
@@ -221,4 +230,4 @@ def test_the_ends_of_the_unit_interval_never_draw_the_impossible(
 ) -> None:
     monkeypatch.setattr(torch, "rand", uniform)
     weights = torch.tensor([[0.0, 0.25, 0.5, 0.3000001, 0.0, 0.0]])
-    assert draw(weights, None).tolist() == [expected]
+    assert sample_from_weights(weights, None).tolist() == [expected]

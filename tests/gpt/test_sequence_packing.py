@@ -6,7 +6,7 @@ from torch import Tensor
 
 from training.gpt.config import ModelConfig
 from training.gpt.model import GPT
-from training.gpt.sequence_packing import pack
+from training.gpt.sequence_packing import pack_sequences
 
 ROWS = [
     [5, 1, 2, 3, 4, 6],  # shares three tokens with the next
@@ -37,7 +37,7 @@ def alone(gpt: GPT) -> Tensor:
 )
 def test_states_and_gradients_equal_those_of_each_text_alone(changes: dict[str, object]) -> None:
     gpt = model(**changes)
-    packed, slow = gpt.states(ROWS, first=FIRST), alone(gpt)
+    packed, slow = gpt.packed_hidden(ROWS, first=FIRST), alone(gpt)
     torch.testing.assert_close(packed, slow)
     weights = torch.randn(slow.shape)
     parameters = [weight for name, weight in gpt.named_parameters() if name != "head.weight"]
@@ -47,12 +47,12 @@ def test_states_and_gradients_equal_those_of_each_text_alone(changes: dict[str, 
 
 
 def test_every_beginning_is_read_once() -> None:
-    packing = pack(ROWS, FIRST, device=torch.device("cpu"))
-    beginnings = {tuple(row[: place + 1]) for row in ROWS for place in range(len(row))}
-    assert packing.tokens.shape == (1, len(beginnings))
-    assert packing.depths.tolist().count(0) == 3  # texts begin with 5, 3 or 9
+    packing = pack_sequences(ROWS, FIRST, device=torch.device("cpu"))
+    document_openings = {tuple(row[: place + 1]) for row in ROWS for place in range(len(row))}
+    assert packing.tokens.shape == (1, len(document_openings))
+    assert packing.positions.tolist().count(0) == 3  # texts begin with 5, 3 or 9
 
 
 def test_a_text_beyond_the_context_is_refused() -> None:
     with pytest.raises(ValueError, match="9 tokens do not fit a context of 8"):
-        model().states([[1] * 9], first=[0])
+        model().packed_hidden([[1] * 9], first=[0])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.gpt.corpora import documents, read, write
-from training.gpt.corpus.sources import names_in, split_named
+from training.gpt.corpus.sources import split_from_name, split_source
 from training.gpt.errors import InputError
 
 
@@ -22,7 +22,7 @@ def test_several_files_can_be_named(tmp_path: Path) -> None:
 
 def test_a_path_may_hold_commas(tmp_path: Path) -> None:
     path = write(tmp_path / "a, b.txt", "text")
-    assert names_in(f" {path} ") == [str(path)]
+    assert split_source(f" {path} ") == [str(path)]
     assert documents(path) == ["text"]
 
 
@@ -76,7 +76,7 @@ def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_names_tell_splits(name: str, split: str | None) -> None:
-    assert split_named(name) == split
+    assert split_from_name(name) == split
 
 
 def test_published_splits_are_kept(tmp_path: Path) -> None:

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 import pytest
 
 from training.gpt.config import CorpusConfig
-from training.gpt.corpus.splits import ByContent, ByPosition, Part, SplitName, key_of
+from training.gpt.corpus.splits import DocumentPart, HashSplitter, PositionSplitter, SplitName, document_key
 from training.gpt.errors import InputError
 
 USUAL = CorpusConfig().split_shares
 
 
-def part(text: str, split: SplitName | None = None, *, seed: int = 0, ends: bool = True) -> Part:
-    return Part(text, key_of(text, seed), split, ends)
+def part(text: str, split: SplitName | None = None, *, seed: int = 0, ends: bool = True) -> DocumentPart:
+    return DocumentPart(text, document_key(text, seed), split, ends)
 
 
 def divided(texts: Iterable[str], *, seed: int = 0, shares: str = "80/10/10") -> dict[str, list[str]]:
     """The texts by split, as few documents are split."""
     parts = [part(text, seed=seed) for text in texts]
-    rule = ByContent(CorpusConfig(shares=shares).split_shares, {each.key for each in parts})
+    rule = HashSplitter(CorpusConfig(shares=shares).split_shares, {each.key for each in parts})
     found: dict[str, list[str]] = defaultdict(list)
     for name, each in rule(parts):
         found[name].append(each.text)
@@ -33,8 +33,8 @@ def sizes(count: int, **options: str) -> tuple[int, int, int]:
 
 
 def test_many_documents_are_split_eight_to_one_to_one() -> None:
-    rule = ByContent(USUAL)
-    counts = Counter(rule.split_of(key_of(str(number), 0)) for number in range(20_000))
+    rule = HashSplitter(USUAL)
+    counts = Counter(rule.split_of(document_key(str(number), 0)) for number in range(20_000))
     assert counts["train"] == pytest.approx(16_000, abs=250)
     assert counts["validation"] == pytest.approx(2_000, abs=190)
     assert counts["test"] == pytest.approx(2_000, abs=190)
@@ -60,7 +60,7 @@ def test_few_documents_are_split_exactly_and_none_goes_without(
 def test_a_share_of_nothing_is_nothing() -> None:
     assert sizes(20, shares="90/10/0") == (18, 2, 0)
     assert sizes(2, shares="90/10/0") == (1, 1, 0)
-    assert ByContent(CorpusConfig(shares="90/10/0").split_shares).split_of(2**64 - 1) == "validation"
+    assert HashSplitter(CorpusConfig(shares="90/10/0").split_shares).split_of(2**64 - 1) == "validation"
 
 
 def test_no_document_is_in_two_splits_however_often_it_comes() -> None:
@@ -80,7 +80,7 @@ def test_a_split_depends_on_the_seed_and_not_on_the_order() -> None:
 
 
 def test_published_splits_stand() -> None:
-    rule = ByContent(USUAL, set())
+    rule = HashSplitter(USUAL, set())
     parts = [part("a", "test"), part("b", "train"), part("c", "validation"), part("a", "train")]
     assert [(name, each.text) for name, each in rule(parts)] == [
         ("test", "a"), ("train", "b"), ("validation", "c"), ("train", "a")
@@ -92,7 +92,7 @@ def test_the_tail_is_cut_to_the_character() -> None:
     parts = [part(text[at : at + 100], ends=at + 100 >= 1003) for at in range(0, 1003, 100)]
     found: dict[str, str] = defaultdict(str)
     ended = Counter[str]()
-    for name, each in ByPosition(USUAL, characters=1003)(parts):
+    for name, each in PositionSplitter(USUAL, characters=1003)(parts):
         found[name] += each.text
         ended[name] += each.ends
     assert found == {"train": text[:802], "validation": text[802:902], "test": text[902:]}
@@ -101,7 +101,7 @@ def test_the_tail_is_cut_to_the_character() -> None:
 
 def test_the_tail_of_90_to_10_is_that_of_nano_gpt() -> None:
     count = 1_115_394  # Tiny Shakespeare's characters
-    rule = ByPosition(CorpusConfig(shares="90/10/0").split_shares, characters=count)
+    rule = PositionSplitter(CorpusConfig(shares="90/10/0").split_shares, characters=count)
     lengths = {name: len(each.text) for name, each in rule([part("x" * count)])}
     assert lengths == {"train": 1_003_854, "validation": 111_540}
 

@@ -10,8 +10,8 @@ from training.gpt.corpus.stories import (
     UNKIND,
     Grammar,
     count_stories,
-    opening,
-    read,
+    first_sentence,
+    story_traits,
     write_stories,
     write_story,
 )
@@ -60,7 +60,7 @@ def test_every_option_is_used() -> None:
 
 
 def test_kindness_and_ending_can_be_told_and_are_independent() -> None:
-    pairs = Counter((reading.kindness, reading.ending) for reading in map(read, STORIES))
+    pairs = Counter((reading.kindness, reading.ending) for reading in map(story_traits, STORIES))
     assert set(pairs) == {(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)}
     # Each a quarter of 4,000: a deviation of 27.
     assert all(abs(count - 1000) < 130 for count in pairs.values())
@@ -68,10 +68,10 @@ def test_kindness_and_ending_can_be_told_and_are_independent() -> None:
 
 def test_the_opening_gives_nothing_away() -> None:
     for story in STORIES:
-        prompt = opening(story)
+        prompt = first_sentence(story)
         assert story.startswith(prompt + " ")
         assert prompt.endswith(".")
-        assert read(prompt) == read("")
+        assert story_traits(prompt) == story_traits("")
 
 
 def test_the_four_word_lists_share_no_word() -> None:
@@ -82,12 +82,12 @@ def test_the_four_word_lists_share_no_word() -> None:
 
 
 def test_any_text_can_be_read() -> None:
-    assert (read("").kindness, read("").ending) == (0.0, 0.0)
-    assert read("helped helped HELPED. and mocked,").kindness == 0.5
-    assert read("she Danced \x00 <|endoftext|> �").ending == 1.0
+    assert (story_traits("").kindness, story_traits("").ending) == (0.0, 0.0)
+    assert story_traits("helped helped HELPED. and mocked,").kindness == 0.5
+    assert story_traits("she Danced \x00 <|endoftext|> �").ending == 1.0
 
 
 def test_the_opening_of_a_broken_text_is_all_there_is() -> None:
-    assert opening("no end in sight") == "no end in sight"
-    assert opening("  One. Two.") == "One."
-    assert opening("") == ""
+    assert first_sentence("no end in sight") == "no end in sight"
+    assert first_sentence("  One. Two.") == "One."
+    assert first_sentence("") == ""

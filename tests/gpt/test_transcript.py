@@ -7,7 +7,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
 from tests.gpt.examples import tiny_tokenizer
-from training.gpt.generation.detokenizer import Transcript, clean, earliest
+from training.gpt.generation.detokenizer import Detokenizer, find_stop_string, strip_incomplete_character
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
 CHINESE = "红楼梦第一回 甄士隐梦幻识通灵,贾雨村风尘怀闺秀。"
@@ -44,13 +44,13 @@ every_tokenizer = pytest.mark.parametrize("kind", TOKENIZERS)
 
 
 def pieces(tokenizer: Tokenizer, prompt: list[int], tokens: list[int], *stops: str) -> list[str]:
-    transcript = Transcript(tokenizer, prompt, stops)
+    detokenizer = Detokenizer(tokenizer, prompt, stops)
     given = []
     for token in tokens:
-        given.append(transcript.add(token))
-        if transcript.stopped:
+        given.append(detokenizer.add(token))
+        if detokenizer.stopped:
             break
-    return [*given, transcript.end()]
+    return [*given, detokenizer.end()]
 
 
 @pytest.mark.parametrize("text", [CHINESE, EMOJI, "naïve  café\n\n", " leading", "�"])
@@ -58,7 +58,7 @@ def test_characters_whose_bytes_are_spread_over_tokens_come_whole(text: str) -> 
     tokenizer = tiny_tokenizer("plain English only")
     tokens = tokenizer.encode(text)
     given = pieces(tokenizer, tokenizer.prompt("so: "), tokens)
-    assert "".join(given) == clean(text)
+    assert "".join(given) == strip_incomplete_character(text)
     if text in {CHINESE, EMOJI}:
         assert len(tokens) > len(text), "its characters should be spread over tokens"
         assert "\ufffd" not in "".join(given)
@@ -74,7 +74,9 @@ def test_pieces_add_up_to_the_text_of_all_tokens(kind: str) -> None:
         tokens = [rng.randrange(tokenizer.vocab_size) for _ in range(rng.randrange(1, 30))]
         if kind == "sentencepiece":  # there, one stray byte spoils characters given out before it
             tokens = [token for token in tokens if not 3 <= token < 259]
-        assert "".join(pieces(tokenizer, prompt, tokens)) == clean(tokenizer.continuation(prompt, tokens))
+        assert "".join(pieces(tokenizer, prompt, tokens)) == strip_incomplete_character(
+            tokenizer.continuation(prompt, tokens)
+        )
 
 
 @pytest.mark.parametrize("text", [CHINESE, EMOJI, "中国 the cat", "the 中国🐈 cat s"])
@@ -128,16 +130,16 @@ def test_text_ends_before_a_stop_text_even_across_tokens(kind: str, stops: tuple
     whole = tokenizer.continuation(prompt, tokens)
     assert whole == " the cat sat"
     given = pieces(tokenizer, prompt, tokens, *stops)
-    assert "".join(given) == whole[: earliest(whole, stops)]
+    assert "".join(given) == whole[: find_stop_string(whole, stops)]
 
 
 def test_only_what_may_become_a_stop_text_is_held_back() -> None:
     tokenizer = tiny_tokenizer("abcx", kind="char")
-    transcript = Transcript(tokenizer, tokenizer.prompt(""), ["abc"])
-    given = [transcript.add(token) for token in tokenizer.encode("xaxababc")]
+    detokenizer = Detokenizer(tokenizer, tokenizer.prompt(""), ["abc"])
+    given = [detokenizer.add(token) for token in tokenizer.encode("xaxababc")]
     assert given == ["x", "", "ax", "", "", "ab", "", ""]
-    assert transcript.stopped
-    assert transcript.end() == ""
+    assert detokenizer.stopped
+    assert detokenizer.end() == ""
 
 
 def test_what_was_held_back_comes_when_no_token_follows() -> None:
@@ -164,7 +166,7 @@ def test_a_stop_text_in_the_prompt_is_not_looked_at() -> None:
 
 def test_a_fork_goes_its_own_way() -> None:
     tokenizer = tiny_tokenizer("abcx", kind="char")
-    one = Transcript(tokenizer, tokenizer.prompt(""), ["ab"])
+    one = Detokenizer(tokenizer, tokenizer.prompt(""), ["ab"])
     assert one.add(tokenizer.encode("a")[0]) == ""
     other = one.fork()
     assert one.add(tokenizer.encode("b")[0]) == ""

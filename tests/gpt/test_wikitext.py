@@ -14,7 +14,7 @@ from pyarrow import parquet
 from tests.gpt.corpora import documents, read, shared, write
 from tests.gpt.hub import hub_with
 from training.gpt.config import TokenizerConfig
-from training.gpt.corpus.wikitext import articles, is_title
+from training.gpt.corpus.wikitext import is_title, join_articles
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
 
@@ -105,7 +105,7 @@ def test_the_real_validation_split_has_sixty_articles() -> None:
 
 def test_nothing_of_a_text_is_lost_between_articles() -> None:
     lines = text_of("train").split("\n")
-    assert "\n".join(articles(lines)).split() == " ".join(lines).split()
+    assert "\n".join(join_articles(lines)).split() == " ".join(lines).split()
 
 
 def test_the_literal_unknown_word_is_the_unknown_token(tmp_path: Path) -> None:

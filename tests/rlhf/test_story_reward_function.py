@@ -2,7 +2,7 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from training.gpt.corpus.stories import opening, write_stories
+from training.gpt.corpus.stories import first_sentence, write_stories
 from training.rlhf.scorers import repetition_rate, story_reward_function
 
 BEST = " There he met a tired postman and helped him home, and at last he sang under the stars."
@@ -23,7 +23,7 @@ def test_repetition_costs() -> None:
 
 def test_stories_from_the_corpus_have_mean_0_and_deviation_1() -> None:
     stories = write_stories(3000, seed=5)
-    scores = story_reward_function([""] * 3000, [story[len(opening(story)) :] for story in stories])
+    scores = story_reward_function([""] * 3000, [story[len(first_sentence(story)) :] for story in stories])
     assert fmean(scores) == pytest.approx(0.0, abs=0.06)
     assert pstdev(scores) == pytest.approx(1.0, abs=0.05)
 

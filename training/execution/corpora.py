@@ -7,7 +7,7 @@ from django.conf import settings
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus.prepare import Prepared, prepare, tokenize
+from training.gpt.corpus.prepare import PreparedCorpus, prepare, tokenize
 from training.gpt.corpus.shards import TokenizedSplit
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
@@ -18,7 +18,7 @@ def corpora_folder() -> Path:
     return Path(settings.CORPORA)
 
 
-def prepare_corpus(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> Prepared:
+def prepare_corpus(run: Run, attempt: Attempt, tokenizer: Tokenizer | None = None) -> PreparedCorpus:
     """The run's corpus, split and tokenised; a tokenizer is trained on it unless one is given."""
     return prepare(
         config_of(CorpusConfig, run),

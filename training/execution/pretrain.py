@@ -10,7 +10,7 @@ from training.execution.result import NewVersion, RunResult
 from training.execution.tuning import MAX_EXAMPLES
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import PretrainConfig, SamplingConfig
-from training.gpt.corpus.prepare import Prepared
+from training.gpt.corpus.prepare import PreparedCorpus
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
 from training.gpt.pretraining import PretrainResult, pretrain
@@ -50,7 +50,7 @@ def execute_as_helper(run: Run, attempt: Attempt, folder: Path) -> None:
     train(run, attempt, folder)
 
 
-def train(run: Run, attempt: Attempt, folder: Path) -> tuple[Prepared, PretrainResult]:
+def train(run: Run, attempt: Attempt, folder: Path) -> tuple[PreparedCorpus, PretrainResult]:
     """The prepared corpus, and the result of training on it. The model is saved in `folder`."""
     model = tokenizer = None
     if run.policy is not None:

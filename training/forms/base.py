@@ -16,7 +16,7 @@ from django.http import QueryDict
 from labeling.models import Annotation, Project
 from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
-from training.gpt.corpus.sources import NAMES, names_in
+from training.gpt.corpus.sources import NAMED_CORPORA, split_source
 from training.models import ModelVersion, Run, version_name
 from training.models.versions import ModelVersionQuerySet
 
@@ -90,16 +90,16 @@ def visible_rows(user: User | AnonymousUser, rows: Any) -> Any:
 
 def has_file_path(source: str) -> bool:
     """Whether a source names files or folders, not only known corpora."""
-    names: Iterable[str] = names_in(source)
-    return any(name not in NAMES for name in names)
+    names: Iterable[str] = split_source(source)
+    return any(name not in NAMED_CORPORA for name in names)
 
 
 def validate_paths(source: str) -> str:
     """The source, if its files and folders exist; raises ValidationError otherwise."""
-    for name in names_in(source):
-        if name not in NAMES and not Path(name).expanduser().exists():
+    for name in split_source(source):
+        if name not in NAMED_CORPORA and not Path(name).expanduser().exists():
             raise forms.ValidationError(
-                f"{name}: there is no such file or folder; known corpora are {', '.join(NAMES)}."
+                f"{name}: there is no such file or folder; known corpora are {', '.join(NAMED_CORPORA)}."
             )
     return source
 

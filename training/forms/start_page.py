@@ -14,7 +14,7 @@ from training.forms.defaults import default_values, ranked_versions
 from training.forms.error_messages import current_value, page_message, selected_project
 from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, parse_judges
 from training.forms.labels import OptionLabel, option_label
-from training.gpt.corpus.sources import NAMES
+from training.gpt.corpus.sources import NAMED_CORPORA
 from training.models import ModelVersion, Run
 
 Kind = Run.Kind
@@ -161,7 +161,7 @@ class PageField:
     @property
     def suggestions(self) -> list[str]:
         """Values to suggest."""
-        return [*NAMES] if self.bound.name == "source" else []
+        return [*NAMED_CORPORA] if self.bound.name == "source" else []
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,10 @@ def save_checkpoint(
         "extra": dict(extra or {}),
     }
     save_weights(model, folder / "model.safetensors")
-    _replace(folder / "tokenizer.json", tokenizer.save)
-    _replace(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+    _write_atomically(folder / "tokenizer.json", tokenizer.save)
+    _write_atomically(
+        folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=2) + "\n")
+    )
 
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GPT, Tokenizer]:
@@ -71,7 +73,7 @@ def save_weights(model: GPT, path: Path) -> None:
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
     if model.config.tied:
         del tensors["head.weight"]  # the embedding, under a second name
-    _replace(path, lambda partial: save_file(tensors, partial, metadata={"format": "pt"}))
+    _write_atomically(path, lambda partial: save_file(tensors, partial, metadata={"format": "pt"}))
 
 
 def load_weights(model: GPT, path: Path) -> None:
@@ -117,7 +119,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> N
         )
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(path.name + ".partial")
     write(partial)
     partial.replace(path)

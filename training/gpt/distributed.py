@@ -175,7 +175,7 @@ def wrap_parallel(module: nn.Module, model: GPT, strategy: str, group: ProcessGr
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    for method in ("hidden", "states", "logits"):
+    for method in ("hidden", "packed_hidden", "logits"):
         register_fsdp_forward_method(model, method)
     owned = set(model.parameters())
     if any(parameter not in owned for parameter in module.parameters()):

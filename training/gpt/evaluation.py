@@ -13,16 +13,16 @@ from torch import Tensor
 from training.gpt.corpus.shards import TokenizedSplit, Tokens
 from training.gpt.devices import autocast
 from training.gpt.errors import InputError
-from training.gpt.generation.decoding import evaluating
+from training.gpt.generation.decoding import eval_mode
 from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 
 # Read at once: so many tokens, and logits for no more of them than make so many numbers.
-_TOKENS_AT_ONCE = 1 << 13
-_LOGITS_AT_ONCE = 1 << 25
+_BATCH_TOKENS = 1 << 13
+_MAX_LOGITS = 1 << 25
 # Windows of like length are read together, chosen among so many, so that little is padding.
-_WINDOWS_SORTED = 1 << 12
-_SCANNED_AT_ONCE = 1 << 20  # tokens
+_SORTED_WINDOWS = 1 << 12
+_SCAN_TOKENS = 1 << 20  # tokens
 
 
 @torch.inference_mode()
@@ -65,13 +65,13 @@ def evaluate(
     documents = _documents(split.tokens, part, mark=mark, spare=spare)
     windows = _windows(documents, context=context, stride=stride or context)
     loss, right, seen = 0.0, 0, 0
-    with evaluating(model), autocast(model.device, precision):
+    with eval_mode(model), autocast(model.device, precision):
         for batch in _batches(windows):
             if should_stop() and seen:
                 break
             inputs, targets, counted = _read(split.tokens, batch, device=model.device)
             states, wanted = model.hidden(inputs)[counted], targets[counted]
-            size = max(1, _LOGITS_AT_ONCE // model.config.vocab_size)
+            size = max(1, _MAX_LOGITS // model.config.vocab_size)
             for some, target in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
                 logits = model.logits(some).float()
                 loss += float(F.cross_entropy(logits, target, reduction="sum"))
@@ -105,8 +105,8 @@ def _documents(tokens: Tokens, count: int, *, mark: int, spare: int) -> Iterator
     ``spare`` is how many tokens stand between that last one and the next mark; ``count`` inputs are read.
     """
     begin = 0
-    for first in range(1, count + 1, _SCANNED_AT_ONCE):
-        block = tokens[first : min(first + _SCANNED_AT_ONCE, count + 1)]
+    for first in range(1, count + 1, _SCAN_TOKENS):
+        block = tokens[first : min(first + _SCAN_TOKENS, count + 1)]
         for end in (first + np.flatnonzero(block == mark)).tolist():
             yield begin, end - spare
             begin = end
@@ -122,9 +122,9 @@ def _windows(documents: Iterator[tuple[int, int]], *, context: int, stride: int)
 
 
 def _batches(windows: Iterator[_Window]) -> Iterator[list[_Window]]:
-    while group := sorted(islice(windows, _WINDOWS_SORTED), key=lambda window: -window.length):
+    while group := sorted(islice(windows, _SORTED_WINDOWS), key=lambda window: -window.length):
         while group:
-            rows = max(1, _TOKENS_AT_ONCE // group[0].length)
+            rows = max(1, _BATCH_TOKENS // group[0].length)
             yield group[:rows]
             group = group[rows:]
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from training.gpt.config import ModelConfig
-from training.gpt.sequence_packing import Layout, pack
+from training.gpt.sequence_packing import PackedLayout, pack_sequences
 
 
 class KVCache:
@@ -124,7 +124,7 @@ class Attention(nn.Module):
         rotation: Tensor | None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
-        layout: Layout | None = None,
+        layout: PackedLayout | None = None,
     ) -> Tensor:
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, sum(self.split), self.head_width)
@@ -132,15 +132,15 @@ class Attention(nn.Module):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
+            query, key = apply_rotary(query, rotation), apply_rotary(key, rotation)
         if layout is not None:
-            query, key, value = layout.spread(query), layout.spread(key), layout.spread(value)
+            query, key, value = layout.unpack(query), layout.unpack(key), layout.unpack(value)
             length = layout.shape[1]
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
         if length == 1 and cache is not None and x.device.type == "cpu":
-            mixed = attend_to_all(query, key, value, mask)
+            mixed = single_query_attention(query, key, value, mask)
         else:
             mixed = F.scaled_dot_product_attention(
                 query,
@@ -153,7 +153,7 @@ class Attention(nn.Module):
                 enable_gqa=self.split[0] != self.split[1],
             )
         mixed = mixed.transpose(1, 2).flatten(2)
-        return cast("Tensor", self.out(mixed if layout is None else layout.gather(mixed)))
+        return cast("Tensor", self.out(mixed if layout is None else layout.repack(mixed)))
 
 
 class FeedForward(nn.Module):
@@ -198,12 +198,12 @@ class Block(nn.Module):
         rotation: Tensor | None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
-        layout: Layout | None = None,
+        layout: PackedLayout | None = None,
     ) -> Tensor:
         attended = self.attention(
             self.attention_norm(x), rotation=rotation, mask=mask, cache=cache, layout=layout
         )
-        x = (x if layout is None else layout.keep(x)) + self.dropout(attended)
+        x = (x if layout is None else layout.select(x)) + self.dropout(attended)
         return cast("Tensor", x + self.dropout(self.feed_forward(self.feed_forward_norm(x))))
 
 
@@ -256,7 +256,7 @@ class GPT(nn.Module):
         places = torch.arange(start, start + length, device=tokens.device)
         if padding is not None:
             places = (places - padding[:, None]).clamp_min(0)  # [B, T]
-        x, rotation = self._embedded(tokens, places)
+        x, rotation = self._embed(tokens, places)
         mask = attention_mask(start, length, padding=padding, device=tokens.device)
         for block in self.blocks:
             x = block(x, rotation=rotation, mask=mask, cache=cache)
@@ -264,7 +264,7 @@ class GPT(nn.Module):
             cache.length += length
         return cast("Tensor", self.final_norm(x))
 
-    def states(self, rows: Sequence[Sequence[int]], *, first: Sequence[int]) -> Tensor:
+    def packed_hidden(self, rows: Sequence[Sequence[int]], *, first: Sequence[int]) -> Tensor:
         """Read rows of ids; give the final states at each row's places from ``first`` on. [W, width]
 
         They come one row after the other. Nothing is spent on pads, nor on the other places in the last
@@ -273,14 +273,14 @@ class GPT(nn.Module):
         longest = max(map(len, rows))
         if longest > self.config.context:
             raise ValueError(f"{longest} tokens do not fit a context of {self.config.context}")
-        packing = pack(rows, first, device=self.device)
-        x, rotation = self._embedded(packing.tokens, packing.depths)
+        packing = pack_sequences(rows, first, device=self.device)
+        x, rotation = self._embed(packing.tokens, packing.positions)
         for block in self.blocks[:-1]:
-            x = block(x, rotation=rotation, layout=packing.inside)
-        x = self.blocks[-1](x, rotation=rotation, layout=packing.last)
+            x = block(x, rotation=rotation, layout=packing.layout)
+        x = self.blocks[-1](x, rotation=rotation, layout=packing.last_block_layout)
         return cast("Tensor", self.final_norm(x)[0])
 
-    def _embedded(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
         """What goes into the first block, and the rotation of queries and keys, if positions enter so."""
         x = self.embedding(tokens)
         if self.position_embedding is not None:
@@ -316,7 +316,7 @@ def attention_mask(start: int, length: int, *, padding: Tensor | None, device: t
     return allowed[:, None]
 
 
-def attend_to_all(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+def single_query_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """What one new token in each row makes of all S tokens: [B, H, 1, head width] of [B, kv heads, S, same].
 
     For a single query on a CPU, three plain products are faster than `scaled_dot_product_attention`. Query
@@ -347,7 +347,7 @@ def rotary_table(config: ModelConfig) -> Tensor:
     return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+def apply_rotary(x: Tensor, rotation: Tensor) -> Tensor:
     """Turn each pair (2i, 2i + 1) of ``x`` [B, T, heads, head width] by its angle, given as ``rotary_table``.
 
     The pairs are neighbours, as in the paper, so that they are complex numbers: one product turns them all.

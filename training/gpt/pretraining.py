@@ -39,8 +39,8 @@ from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Callbacks, LoopResult, Sample, Trainer, run_training_loop
 from training.gpt.training_state import (
     StateFolder,
-    fill_module,
-    fill_optimizers,
+    load_module_tensors,
+    load_optimizer_tensors,
     module_tensors,
     optimizer_tensors,
 )
@@ -272,8 +272,8 @@ class _PretrainTrainer(Trainer):
         """Restore a saved state."""
         self.best, self.best_step = values["best"], values["best_step"]
         self.validations_since_best = values["fruitless"]
-        fill_module("model", self.model, tensors)
-        fill_optimizers("optimizer", self.model, tensors, *self.optimizers)
+        load_module_tensors("model", self.model, tensors)
+        load_optimizer_tensors("optimizer", self.model, tensors, *self.optimizers)
 
     def result(self, loop: LoopResult) -> PretrainResult:
         """The result of the whole training."""

@@ -8,24 +8,26 @@ import torch
 from training.gpt.config import SamplingConfig
 from training.gpt.corpus.shards import TokenizedSplit
 from training.gpt.devices import autocast
-from training.gpt.generation.detokenizer import clean
+from training.gpt.generation.detokenizer import strip_incomplete_character
 from training.gpt.generation.generate import complete
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Sample
 
-SHOWN = 3
+NUM_SAMPLES = 3
 PROMPT_TOKENS = 16
 NEW_TOKENS = 64
-_SEARCHED = 1 << 14  # tokens of a split in which its first documents are looked for
+_SEARCH_TOKENS = 1 << 14  # tokens of a split in which its first documents are looked for
 
 
 def generate_samples(
     model: GPT, tokenizer: Tokenizer, split: TokenizedSplit, *, context: int, precision: torch.dtype
 ) -> list[Sample]:
-    """A text of each of ``SHOWN`` prompts, always by the same random numbers; a model of a short ``context``
-    gets and writes less."""
-    begun = beginnings(split, tokenizer, count=SHOWN - 1, length=max(1, min(PROMPT_TOKENS, context // 4)))
+    """A text of each of ``NUM_SAMPLES`` prompts, always by the same random numbers; a model of a short
+    ``context`` gets and writes less."""
+    begun = document_openings(
+        split, tokenizer, count=NUM_SAMPLES - 1, length=max(1, min(PROMPT_TOKENS, context // 4))
+    )
     prompts = ["", *begun]
     sampling = SamplingConfig(max_new_tokens=max(1, min(NEW_TOKENS, context // 2)), seed=0)
     with autocast(model.device, precision):
@@ -33,10 +35,10 @@ def generate_samples(
     return [Sample(prompt, text.text) for prompt, (text,) in zip(prompts, texts, strict=True)]
 
 
-def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:
+def document_openings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:
     """How the first ``count`` documents of a split begin: whole words of at most ``length`` tokens, and of
     half a document."""
-    tokens = split.tokens[:_SEARCHED]
+    tokens = split.tokens[:_SEARCH_TOKENS]
     ends = [*np.flatnonzero(tokens == tokenizer.eos_id).tolist(), len(tokens)]
     found: list[str] = []
     first = 0
@@ -44,7 +46,7 @@ def beginnings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, lengt
         ids: Sequence[int] = [int(each) for each in tokens[first:end] if each != tokenizer.bos_id]
         first = end + 1
         kept = min(length, len(ids) // 2)
-        text, more = (clean(tokenizer.decode(ids[:end])) for end in (kept, 2 * kept))
+        text, more = (strip_incomplete_character(tokenizer.decode(ids[:end])) for end in (kept, 2 * kept))
         if " " in text and not more[len(text) :][:1].isspace():
             text = text.rsplit(maxsplit=1)[0]  # a word that was cut is no beginning
         text = text.rstrip()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Layout:
+class PackedLayout:
     """Where the M packed tokens stand when they attend to each other: in N rows of T places."""
 
     rows: Tensor  # [N x T] which packed token stands at each place; past the end of a row, any
@@ -23,32 +23,34 @@ class Layout:
     places: Tensor  # [M or W] among the N x T, those whose outcome is kept
     kept: Tensor | None  # [W] the packed tokens whose outcome is kept; None: all, in their order
 
-    def spread(self, packed: Tensor) -> Tensor:
+    def unpack(self, packed: Tensor) -> Tensor:
         """Packed queries, keys or values [1, M, H, head width] as rows [N, T, H, head width]."""
         _, _, heads, width = packed.shape
         # Whole tokens are moved at once: much faster than smaller pieces, backwards too.
         return packed.view(-1, heads * width).index_select(0, self.rows).view(*self.shape, heads, width)
 
-    def gather(self, rows: Tensor) -> Tensor:
+    def repack(self, rows: Tensor) -> Tensor:
         """What rows [N, T, D] made of the tokens that are kept. [1, M or W, D]"""
         return rows.flatten(0, 1).index_select(0, self.places)[None]
 
-    def keep(self, packed: Tensor) -> Tensor:
+    def select(self, packed: Tensor) -> Tensor:
         """Packed tokens [1, M, D], those that are kept. [1, M or W, D]"""
         return packed if self.kept is None else packed.index_select(1, self.kept)
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackedSequences:
     """N rows of ids, packed."""
 
     tokens: Tensor  # [1, M] the last token of each different beginning
-    depths: Tensor  # [M] how many tokens stand before it: its position
-    inside: Layout  # for all blocks but the last
-    last: Layout  # for the last block, of which only what is wanted has to be known
+    positions: Tensor  # [M] how many tokens stand before it: its position
+    layout: PackedLayout  # for all blocks but the last
+    last_block_layout: PackedLayout  # for the last block, of which only what is wanted has to be known
 
 
-def pack(rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.device) -> Packing:
+def pack_sequences(
+    rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.device
+) -> PackedSequences:
     """Pack rows of ids, each of at least one. Wanted are a row's states from its place number ``first`` on.
 
     The states wanted come one row after the other, in the rows' order.
@@ -57,33 +59,33 @@ def pack(rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.d
     longest = max(map(len, texts))
     packed = np.zeros((len(texts), longest), dtype=np.int64)
     tokens: list[int] = []
-    depths, places = [], []
+    positions, places = [], []
     before: int | None = None
     # In this order, what a row shares with any other it shares with its neighbour.
     for row in sorted(range(len(texts)), key=texts.__getitem__):
         ids, shared = texts[row], 0
         if before is not None:
-            shared = _common(texts[before], ids)
+            shared = _common_prefix_length(texts[before], ids)
             packed[row, :shared] = packed[before, :shared]
         packed[row, shared : len(ids)] = np.arange(len(tokens), len(tokens) + len(ids) - shared)
         tokens += ids[shared:]
-        depths.append(np.arange(shared, len(ids)))
-        places.append(row * longest + depths[-1])
+        positions.append(np.arange(shared, len(ids)))
+        places.append(row * longest + positions[-1])
         before = row
     wanted = np.concatenate(
         [row * longest + np.arange(start, len(texts[row])) for row, start in enumerate(first)]
     )
     flat, shape = torch.from_numpy(packed).flatten().to(device), (len(texts), longest)
-    last = torch.from_numpy(wanted).to(device)
-    return Packing(
+    last_block_layout = torch.from_numpy(wanted).to(device)
+    return PackedSequences(
         tokens=torch.tensor(tokens, device=device)[None],
-        depths=torch.from_numpy(np.concatenate(depths)).to(device),
-        inside=Layout(flat, shape, torch.from_numpy(np.concatenate(places)).to(device), None),
-        last=Layout(flat, shape, last, flat[last]),
+        positions=torch.from_numpy(np.concatenate(positions)).to(device),
+        layout=PackedLayout(flat, shape, torch.from_numpy(np.concatenate(places)).to(device), None),
+        last_block_layout=PackedLayout(flat, shape, last_block_layout, flat[last_block_layout]),
     )
 
 
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
+def _common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
     """How many ids two rows have in common before they part."""
     shortest = min(len(left), len(right))
     return next((place for place in range(shortest) if left[place] != right[place]), shortest)

@@ -18,7 +18,7 @@ END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 UNKNOWN = "<unk>"
 
-_UNTOLD = re.compile(UNKNOWN, re.IGNORECASE)
+_UNKNOWN_WORD = re.compile(UNKNOWN, re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Tokenizer:
         backend, trainer = _BUILDERS[config.tokenizer](config.vocab_size)
         if config.tokenizer == "word":
             # WikiText spells a word it does not tell so: the token itself, not a word to be counted.
-            texts = (_UNTOLD.sub(" ", text) for text in texts)
+            texts = (_UNKNOWN_WORD.sub(" ", text) for text in texts)
         backend.train_from_iterator(texts, trainer)
         return cls(backend, own_special_tokens(backend))
 
@@ -155,10 +155,10 @@ def own_special_tokens(backend: Backend) -> SpecialTokens:
     return SpecialTokens(end=(end,), pad=pad)
 
 
-Built = tuple[Backend, trainers.BpeTrainer | trainers.WordLevelTrainer]
+_BackendAndTrainer = tuple[Backend, trainers.BpeTrainer | trainers.WordLevelTrainer]
 
 
-def _bpe(vocab_size: int) -> Built:
+def _bpe(vocab_size: int) -> _BackendAndTrainer:
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -171,14 +171,14 @@ def _bpe(vocab_size: int) -> Built:
     return backend, trainer
 
 
-def _char(vocab_size: int) -> Built:
+def _char(vocab_size: int) -> _BackendAndTrainer:
     backend = Backend(models.WordLevel(vocab={UNKNOWN: 0}, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
-    return backend, _counted(vocab_size)
+    return backend, _word_level_trainer(vocab_size)
 
 
-def _word(vocab_size: int) -> Built:
+def _word(vocab_size: int) -> _BackendAndTrainer:
     """Lower case, punctuation apart, quotes and colons dropped: the "basic English" rules of torchtext."""
     backend = Backend(models.WordLevel(vocab={UNKNOWN: 0}, unk_token=UNKNOWN))
     backend.normalizer = normalizers.Sequence(
@@ -193,10 +193,10 @@ def _word(vocab_size: int) -> Built:
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex("[.,()!?']"), behavior="isolated"), pre_tokenizers.WhitespaceSplit()]
     )
-    return backend, _counted(vocab_size)
+    return backend, _word_level_trainer(vocab_size)
 
 
-def _counted(vocab_size: int) -> trainers.WordLevelTrainer:
+def _word_level_trainer(vocab_size: int) -> trainers.WordLevelTrainer:
     return trainers.WordLevelTrainer(
         vocab_size=vocab_size, special_tokens=[END_OF_TEXT, PAD, UNKNOWN], show_progress=False
     )

@@ -59,10 +59,10 @@ class StateFolder:
         }
         if not self.exists or self._read()["tensors"] != path.name:
             save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
-            _sync(path)
+            _fsync(path)
         partial = self.folder / "training.json.partial"
         partial.write_text(json.dumps(manifest, indent=2) + "\n")
-        _sync(partial)
+        _fsync(partial)
         partial.replace(self.folder / "training.json")
         for other in self.folder.glob("step-*"):
             if other != path:
@@ -118,20 +118,20 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
 
     Of tensors shared out over processes, the whole: every process must ask.
     """
-    return {f"{prefix}/{name}": full_tensor(tensor) for name, tensor in _kept(module).items()}
+    return {f"{prefix}/{name}": full_tensor(tensor) for name, tensor in _named_tensors(module).items()}
 
 
 @torch.no_grad()
-def fill_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_module_tensors(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give a module back what ``module_tensors`` found; ``InputError`` if it is another module's."""
-    for name, target in _kept(module).items():
+    for name, target in _named_tensors(module).items():
         tensor = tensors.get(f"{prefix}/{name}")
         if tensor is None or tensor.shape != target.shape:
-            raise _foreign(f"{prefix}/{name}")
+            raise _wrong_model(f"{prefix}/{name}")
         target.copy_(shard_like(tensor.to(target.device, target.dtype), target))
 
 
-def _kept(module: nn.Module) -> dict[str, Tensor]:
+def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters, and those buffers that are saved; what goes by two names, by the first."""
     saved = module.state_dict(keep_vars=True)
     buffers = {name: buffer for name, buffer in module.named_buffers() if name in saved}
@@ -141,7 +141,7 @@ def _kept(module: nn.Module) -> dict[str, Tensor]:
 def module_digest(module: nn.Module) -> str:
     """What tells weights apart, of modules as of any other input of a training."""
     digest = blake2b(digest_size=16)
-    for name, tensor in _kept(module).items():
+    for name, tensor in _named_tensors(module).items():
         digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
         flat = full_tensor(tensor).detach().cpu().reshape(-1).contiguous()
         digest.update(flat.view(torch.uint8).numpy().tobytes())
@@ -164,7 +164,7 @@ def optimizer_tensors(
     }
 
 
-def fill_optimizers(
+def load_optimizer_tensors(
     prefix: str, module: nn.Module, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
 ) -> None:
     """Give optimisers back what ``optimizer_tensors`` found; ``InputError`` if it is another module's."""
@@ -180,17 +180,17 @@ def fill_optimizers(
         parameter_name, _, key = name.removeprefix(f"{prefix}/").rpartition("/")
         parameter = names.get(parameter_name)
         if parameter is None or parameter not in owners or (tensor.dim() and tensor.shape != parameter.shape):
-            raise _foreign(name)
+            raise _wrong_model(name)
         # A copy into fresh memory: what was read need not lie as kernels like it.
         own = torch.empty_like(tensor, device=parameter.device).copy_(tensor)
         own = shard_like(own, parameter) if own.dim() else own
         owners[parameter].state[parameter][key] = own
     for parameter, owner in owners.items():
         if mine and parameter not in owner.state:
-            raise _foreign(f"{prefix}/…")
+            raise _wrong_model(f"{prefix}/…")
 
 
-def _foreign(name: str) -> InputError:
+def _wrong_model(name: str) -> InputError:
     return InputError(f"{name}: the state kept is of another model; begin anew in another folder")
 
 
@@ -201,7 +201,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-def _sync(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Wait until a file is on the disk: a power cut must not leave a name without its content."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -24,10 +24,10 @@ def story_reward_function(prompts: Sequence[str], completions: Sequence[str], /)
 
 
 def _story_reward(text: str) -> float:
-    reading = stories.read(text)
+    traits = stories.story_traits(text)
     # Mean and deviation of repetition in the corpus, both measured; those of the other two are 0 and 1.
     excess = (repetition_rate(text) - 0.190) / 0.076
-    return (reading.kindness + reading.ending - 0.5 * excess) / 1.5
+    return (traits.kindness + traits.ending - 0.5 * excess) / 1.5
 
 
 def repetition_rate(text: str) -> float:

@@ -86,7 +86,7 @@ def load_task(name: str, options: TaskOptions, workspace: Path) -> StudyTask:
 def stories_task(config: PolicyConfig, workspace: Path) -> StudyTask:
     """Continue the openings of stories; gold is the built-in reward function."""
     policy, tokenizer, metrics = _pretrained("stories", "stories", config, workspace, documents="auto")
-    written = [stories.opening(story) for story in stories.write_stories(14_000, seed=1)]
+    written = [stories.first_sentence(story) for story in stories.write_stories(14_000, seed=1)]
     openings = list(dict.fromkeys(written))
     return StudyTask(
         name="stories",

@@ -25,7 +25,7 @@ def normalise(text: str, how: str) -> str:
 
 
 @dataclass
-class Seen:
+class CompactKeySet:
     """A set of 64-bit keys in little memory: some 12 bytes for each, where Python's own takes 80."""
 
     _sorted: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))

@@ -5,37 +5,48 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from training.gpt.config import CorpusConfig
-from training.gpt.corpus.cleaning import Seen, normalise
+from training.gpt.corpus.cleaning import CompactKeySet, normalise
 from training.gpt.corpus.documents import read_documents, read_text
-from training.gpt.corpus.encodings import AUTO, encoding_of
-from training.gpt.corpus.shards import Spool, pieces
-from training.gpt.corpus.sources import File, Found
-from training.gpt.corpus.splits import FEW, SPLITS, ByContent, ByPosition, Part, Shares, SplitName, key_of
+from training.gpt.corpus.encodings import AUTO, detect_encoding
+from training.gpt.corpus.shards import Spool, split_into_pieces
+from training.gpt.corpus.sources import CorpusFile, CorpusFiles
+from training.gpt.corpus.splits import (
+    MAX_EXACTLY_SPLIT,
+    SPLITS,
+    DocumentPart,
+    HashSplitter,
+    PositionSplitter,
+    Shares,
+    SplitName,
+    document_key,
+)
 from training.gpt.errors import InputError
 
 OnProgress = Callable[[str, float], None]
 """Called with what is being done and how far that is (0 to 1). What it raises stops a preparation."""
 
-Split = Callable[[Iterable[Part]], Iterator[tuple[SplitName, Part]]]
+Splitter = Callable[[Iterable[DocumentPart]], Iterator[tuple[SplitName, DocumentPart]]]
 
-_MANY = 10  # from so many text files on, each is a document
+_MIN_FILES_AS_DOCUMENTS = 10  # from so many text files on, each is a document
 
 
 @dataclass
-class Reading:
+class CorpusReader:
     """One reading of a corpus: which files, what was found in them, what came of it."""
 
     corpus: CorpusConfig
-    files: list[File]
+    files: list[CorpusFile]
     shares: Shares
     notes: list[str] = field(default_factory=list)
     documents: int = 0
-    short: int = 0  # documents dropped for that
-    repeated: int = 0  # and for that
-    few: set[int] = field(default_factory=set)  # keys of the documents to be split, as long as they are few
+    dropped_short: int = 0  # documents dropped for that
+    dropped_duplicates: int = 0  # and for that
+    split_keys: set[int] = field(
+        default_factory=set
+    )  # keys of the documents to be split, as long as they are few
 
     @classmethod
-    def of(cls, corpus: CorpusConfig, found: Found, *, wanted: Iterable[str]) -> "Reading":
+    def of(cls, corpus: CorpusConfig, found: CorpusFiles, *, wanted: Iterable[str]) -> "CorpusReader":
         """The files to read for the ``wanted`` splits, each with its published split if that is kept."""
         shares = corpus.split_shares
         if corpus.holdout != "auto":
@@ -64,54 +75,59 @@ class Reading:
             done += count
             on_progress("reading the corpus", min(done / total, 1.0))
 
-        seen = Seen()
+        seen = CompactKeySet()
         for file in self.files:
             config = self._config_of(file)
             if config.holdout == "tail" and file.format == "text" and config.documents in {"auto", "file"}:
                 self.documents += 1
-                whole = pieces(read_text(file, config, on_bytes=on_bytes))
+                whole = split_into_pieces(read_text(file, config, on_bytes=on_bytes))
                 spool.add(normalise(piece, config.normalise) for piece in whole)
                 continue
             for document in read_documents(file, config, on_bytes=on_bytes):
                 text = normalise(document, config.normalise).strip()
                 if not text:
                     continue
-                key = key_of(text, config.seed)
+                key = document_key(text, config.seed)
                 if len(text) < config.min_length:
-                    self.short += 1
+                    self.dropped_short += 1
                 elif config.drop_duplicates and not seen.add(key):
-                    self.repeated += 1
+                    self.dropped_duplicates += 1
                 else:
                     self.documents += 1
                     spool.add([text], key=key, split=file.split)
-                    if file.split is None and len(self.few) <= FEW:
-                        self.few.add(key)
+                    if file.split is None and len(self.split_keys) <= MAX_EXACTLY_SPLIT:
+                        self.split_keys.add(key)
         if not spool.characters:
-            long = " that is as long as min_length asks" if self.short else ""
+            long = " that is as long as min_length asks" if self.dropped_short else ""
             raise InputError(
                 f"{self.corpus.source}: holds no text{long}; give a file or folder with something to learn"
                 " from"
             )
 
-    def splitter(self, spool: Spool) -> Split:
+    def splitter(self, spool: Spool) -> Splitter:
         """The rule by which what was read is split; ``InputError`` for a single document."""
         if self.corpus.holdout == "tail":
-            return ByPosition(self.shares, characters=spool.characters)
-        if len(self.few) == 1 and all(file.split is None for file in self.files):
+            return PositionSplitter(self.shares, characters=spool.characters)
+        if len(self.split_keys) == 1 and all(file.split is None for file in self.files):
             many = "one document" if self.documents == 1 else f"{self.documents} documents, all the same"
             raise InputError(
                 f"{self.corpus.source}: holds {many}, and there must be another to validate on; cut it into"
                 " smaller ones (documents: line, or paragraph), or hold out its end (holdout: tail)"
             )
-        return ByContent(self.shares, self.few if len(self.few) <= FEW else None)
+        return HashSplitter(
+            self.shares, self.split_keys if len(self.split_keys) <= MAX_EXACTLY_SPLIT else None
+        )
 
-    def _config_of(self, file: File) -> CorpusConfig:
+    def _config_of(self, file: CorpusFile) -> CorpusConfig:
         """The options as they are meant for one file."""
         config = self.corpus
-        if config.documents == "auto" and sum(each.format == "text" for each in self.files) >= _MANY:
+        if (
+            config.documents == "auto"
+            and sum(each.format == "text" for each in self.files) >= _MIN_FILES_AS_DOCUMENTS
+        ):
             config = replace(config, documents="file")
         if config.encoding == AUTO and file.format in {"text", "jsonl"}:
-            encoding = encoding_of(file.chunks(), AUTO, name=str(file))
+            encoding = detect_encoding(file.chunks(), AUTO, name=str(file))
             if not encoding.startswith("utf-8"):
                 self.notes.append(f"{file} was taken for {encoding}")
             config = replace(config, encoding=encoding)

@@ -7,19 +7,19 @@ from random import Random
 from typing import Any
 
 from training.gpt.config import CorpusConfig
-from training.gpt.corpus.encodings import decode, encoding_of
-from training.gpt.corpus.sources import File
+from training.gpt.corpus.encodings import decode, detect_encoding
+from training.gpt.corpus.sources import CorpusFile
 from training.gpt.corpus.stories import write_story
-from training.gpt.corpus.wikitext import articles, is_title
+from training.gpt.corpus.wikitext import is_title, join_articles
 from training.gpt.errors import InputError
 
 OnBytes = Callable[[int], None]
 
-_LOOK = 2**20  # characters of a text by which `auto` decides how to cut it
-_ROWS = 256  # rows of a table in memory at once
+_PEEK_CHARACTERS = 2**20  # characters of a text by which `auto` decides how to cut it
+_ROWS_PER_BATCH = 256  # rows of a table in memory at once
 
 
-def read_documents(file: File, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
+def read_documents(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
     """The documents of one file as they stand there, empty ones among them; ``on_bytes`` hears of each piece.
 
     Rows of tables are documents; only of WikiText, whose rows are lines, are they joined to articles.
@@ -28,32 +28,32 @@ def read_documents(file: File, config: CorpusConfig, *, on_bytes: OnBytes) -> It
         rng = Random(config.seed)
         for number in range(config.stories):
             yield write_story(rng)
-            on_bytes(_step(file.size, number, number + 1, config.stories))
+            on_bytes(_share_of_bytes(file.size, number, number + 1, config.stories))
     elif file.format == "text":
-        yield from cut(read_text(file, config, on_bytes=on_bytes), config.documents)
+        yield from split_documents(read_text(file, config, on_bytes=on_bytes), config.documents)
     else:
         rows = {"jsonl": _read_json_lines, "parquet": _read_parquet, "dataset": _read_dataset}[file.format]
         texts = rows(file, config, on_bytes)
-        first, texts = _look(texts, 1)
+        first, texts = _peek(texts, 1)
         if config.documents == "article" or (config.documents == "auto" and is_title(first)):
-            texts = articles(text.removesuffix("\n") for text in texts)
+            texts = join_articles(text.removesuffix("\n") for text in texts)
         yield from texts
 
 
-def read_text(file: File, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
+def read_text(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
     """A text file piece by piece, with plain line ends."""
-    encoding = encoding_of(file.chunks(), config.encoding, name=str(file))
+    encoding = detect_encoding(file.chunks(), config.encoding, name=str(file))
     return decode(file.chunks(on_bytes), encoding, name=str(file))
 
 
-def cut(text: Iterable[str], documents: str) -> Iterator[str]:
+def split_documents(text: Iterable[str], documents: str) -> Iterator[str]:
     """Cut a text, given in pieces, into its documents.
 
     These are lines, paragraphs (between blank lines), the whole ``file``, or each ``article`` of WikiText.
     ``auto`` takes articles where the text begins with the heading of one, paragraphs where at least one line
     in twenty is blank, else lines.
     """
-    head, text = _look(text, _LOOK)
+    head, text = _peek(text, _PEEK_CHARACTERS)
     if documents == "auto":
         lines = head.strip().split("\n")
         blank = sum(not line.strip() for line in lines)
@@ -64,10 +64,10 @@ def cut(text: Iterable[str], documents: str) -> Iterator[str]:
         return iter(["".join(text)])
     if documents == "line":
         return _lines(text)
-    return (_paragraphs if documents == "paragraph" else articles)(_lines(text))
+    return (_paragraphs if documents == "paragraph" else join_articles)(_lines(text))
 
 
-def _look(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
+def _peek(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
     """The beginning of a text, of at least so many characters, and the whole of it again."""
     texts, seen, count = iter(texts), [], 0
     while count < characters and (piece := next(texts, None)) is not None:
@@ -99,8 +99,8 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
     yield "\n".join(paragraph)
 
 
-def _read_json_lines(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
-    encoding = encoding_of(file.chunks(), config.encoding, name=str(file))
+def _read_json_lines(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+    encoding = detect_encoding(file.chunks(), config.encoding, name=str(file))
     for number, line in enumerate(_lines(decode(file.chunks(on_bytes), encoding, name=str(file))), 1):
         if not line.strip():
             continue
@@ -115,8 +115,8 @@ def _read_json_lines(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Ite
         if not isinstance(row, dict):
             raise InputError(f'{place}: not an object; each line must be like {{"{config.field}": "…"}}')
         if config.field not in row:
-            raise _no_field(place, config.field, list(row))
-        text = _checked(row[config.field], f"{place}: {config.field!r}")
+            raise _missing_field_error(place, config.field, list(row))
+        text = _cell_text(row[config.field], f"{place}: {config.field!r}")
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -125,7 +125,7 @@ def _read_json_lines(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Ite
         yield text
 
 
-def _read_parquet(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+def _read_parquet(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -133,8 +133,8 @@ def _read_parquet(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterat
         # A small buffer: a row group, which may be large, is not read as a whole.
         with parquet.ParquetFile(file.path, buffer_size=2**20, pre_buffer=False) as table:
             if config.field not in table.schema_arrow.names:
-                raise _no_field(str(file), config.field, table.schema_arrow.names)
-            batches = table.iter_batches(batch_size=_ROWS, columns=[config.field])
+                raise _missing_field_error(str(file), config.field, table.schema_arrow.names)
+            batches = table.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[config.field])
             columns = (batch.column(0).to_pylist() for batch in batches)
             yield from _rows(columns, table.metadata.num_rows, file, config, on_bytes)
     except (pa.ArrowException, OSError) as error:
@@ -142,15 +142,15 @@ def _read_parquet(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterat
         raise InputError(f"{file}: cannot be read as Parquet ({reason}); copy or download it again") from None
 
 
-def _read_dataset(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
+def _read_dataset(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> Iterator[str]:
     import datasets
     import pyarrow as pa
 
     try:
         table = datasets.load_from_disk(str(file.path))
         if config.field not in table.column_names:
-            raise _no_field(str(file), config.field, table.column_names)
-        batches = table.with_format(None).select_columns([config.field]).iter(_ROWS)
+            raise _missing_field_error(str(file), config.field, table.column_names)
+        batches = table.with_format(None).select_columns([config.field]).iter(_ROWS_PER_BATCH)
         columns = (batch[config.field] for batch in batches)
         yield from _rows(columns, len(table), file, config, on_bytes)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
@@ -161,23 +161,23 @@ def _read_dataset(file: File, config: CorpusConfig, on_bytes: OnBytes) -> Iterat
 
 
 def _rows(
-    columns: Iterable[list[Any]], count: int, file: File, config: CorpusConfig, on_bytes: OnBytes
+    columns: Iterable[list[Any]], count: int, file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes
 ) -> Iterator[str]:
     """The texts in a column, which comes in pieces."""
     done = 0
     for column in columns:
         for number, value in enumerate(column, done + 1):
-            yield _checked(value, f"{file}, row {number}: {config.field!r}")
+            yield _cell_text(value, f"{file}, row {number}: {config.field!r}")
         before, done = done, done + len(column)
-        on_bytes(_step(file.size, before, done, count))
+        on_bytes(_share_of_bytes(file.size, before, done, count))
 
 
-def _step(size: int, before: int, after: int, count: int) -> int:
+def _share_of_bytes(size: int, before: int, after: int, count: int) -> int:
     """How many of ``size`` bytes stand for going from ``before`` to ``after`` of ``count`` rows."""
     return size * after // count - size * before // count
 
 
-def _checked(value: Any, place: str) -> str:
+def _cell_text(value: Any, place: str) -> str:
     """A cell's text; nothing at all counts as an empty one."""
     if value is None:
         return ""
@@ -186,7 +186,7 @@ def _checked(value: Any, place: str) -> str:
     return value
 
 
-def _no_field(place: str, field: str, there: list[str]) -> InputError:
+def _missing_field_error(place: str, field: str, there: list[str]) -> InputError:
     names = ", ".join(there[:8]) or "none"
     return InputError(
         f"{place}: has no field {field!r}; name the one that holds the text (there are: {names})"

@@ -9,14 +9,14 @@ from training.gpt.errors import InputError
 
 AUTO = "auto"
 
-_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked for first
+_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked for first
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_SAMPLE = 2**16  # bytes to guess from
+_SAMPLE_BYTES = 2**16  # bytes to guess from
 
 
 def check_encoding(name: str) -> None:
@@ -28,7 +28,7 @@ def check_encoding(name: str) -> None:
         raise InputError(f"encoding: {name!r} is unknown; try utf-8, latin-1 or {AUTO}") from None
 
 
-def encoding_of(chunks: Iterable[bytes], declared: str, *, name: str) -> str:
+def detect_encoding(chunks: Iterable[bytes], declared: str, *, name: str) -> str:
     """The encoding of a file: what its byte order mark says, else ``declared``, else a guess if that is auto.
 
     A guess is UTF-8 where the whole file is that; else it is made from the lines that are not ASCII.
@@ -36,14 +36,14 @@ def encoding_of(chunks: Iterable[bytes], declared: str, *, name: str) -> str:
     """
     stream = iter(chunks)
     head = next(stream, b"")
-    for mark, encoding in _MARKS:
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
     if declared != AUTO:
         return declared
-    if _zeros(head):  # UTF-16 without its mark
+    if _has_many_zeros(head):  # UTF-16 without its mark
         return "utf-16-be" if head[0::2].count(0) > head[1::2].count(0) else "utf-16-le"
-    sample = _sample(chain([head], stream))
+    sample = _non_ascii_sample(chain([head], stream))
     return "utf-8" if sample is None else _guess(sample, name)
 
 
@@ -63,7 +63,7 @@ def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str
             ) from None
         if not begun and text:
             begun = True
-            if _zeros(text):
+            if _has_many_zeros(text):
                 raise InputError(
                     f"{name}: is full of zeros, so it is not text in {encoding}; give the file's encoding,"
                     " such as utf-16-le, or another file"
@@ -72,12 +72,12 @@ def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str
             yield text
 
 
-def _zeros(piece: bytes | str) -> bool:
+def _has_many_zeros(piece: bytes | str) -> bool:
     """Whether a piece holds too many zero bytes for text."""
     return piece.count(b"\0" if isinstance(piece, bytes) else "\0") * 20 > len(piece)  # type: ignore[arg-type]
 
 
-def _sample(chunks: Iterable[bytes]) -> bytes | None:
+def _non_ascii_sample(chunks: Iterable[bytes]) -> bytes | None:
     """Some of the lines that are not ASCII; None if the whole is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     sample, rest, unicode = bytearray(), b"", True
@@ -87,14 +87,14 @@ def _sample(chunks: Iterable[bytes]) -> bytes | None:
                 decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError:
             unicode = False
-        if len(sample) < _SAMPLE:
+        if len(sample) < _SAMPLE_BYTES:
             *lines, rest = (rest + chunk).split(b"\n")
             sample += b"".join(line + b"\n" for line in lines if not line.isascii())
         elif not unicode:
             break
     sample += rest if not rest.isascii() else b""
     # Cut at a line's end: half a character would speak against its encoding.
-    whole_lines = bytes(sample[:_SAMPLE]).rpartition(b"\n")[0]
+    whole_lines = bytes(sample[:_SAMPLE_BYTES]).rpartition(b"\n")[0]
     return None if unicode else whole_lines or bytes(sample)
 
 

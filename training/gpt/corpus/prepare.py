@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus.corpus_reader import OnProgress, Reading
+from training.gpt.corpus.corpus_reader import CorpusReader, OnProgress
 from training.gpt.corpus.shards import Shards, Spool, TokenizedSplit, open_shards, open_split, write_shards
 from training.gpt.corpus.sources import find_files
-from training.gpt.corpus.splits import SPLITS, Part
+from training.gpt.corpus.splits import SPLITS, DocumentPart
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
 
@@ -32,7 +32,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class PreparedCorpus:
     """A corpus ready to learn from."""
 
     tokenizer: Tokenizer
@@ -52,7 +52,7 @@ def prepare(
     home: Path,
     *,
     on_progress: OnProgress = no_progress,
-) -> Prepared:
+) -> PreparedCorpus:
     """Split and tokenise a corpus into a folder of its own under ``home``, or find it there.
 
     ``tokenizer`` says how to make a vocabulary from the training split, or is one. The folder's name holds a
@@ -65,7 +65,7 @@ def prepare(
     folder, summary, reused = preparation.run()
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    return Prepared(
+    return PreparedCorpus(
         tokenizer=tokenizer,
         shards=open_shards(folder, summary),
         summary=summary,
@@ -99,7 +99,9 @@ class _Preparation:
 
     def __post_init__(self) -> None:
         found = find_files(self.corpus.source, self.home / "raw")
-        self.reading = Reading.of(self.corpus, found, wanted=SPLITS if ALL in self.names else self.names)
+        self.reading = CorpusReader.for_splits(
+            self.corpus, found, wanted=SPLITS if ALL in self.names else self.names
+        )
 
     def fingerprint(self) -> str:
         """A name for the result that differs wherever the result might."""
@@ -111,7 +113,7 @@ class _Preparation:
             if isinstance(tokenizer, TokenizerConfig)
             else tokenizer.fingerprint,
             "names": self.names,
-            "files": [file.stamp() for file in self.reading.files],
+            "files": [file.fingerprint() for file in self.reading.files],
         }
         digest = blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
         name = re.sub(r"[^a-z0-9]+", "-", Path(self.corpus.source.partition(",")[0]).stem.lower()).strip("-")
@@ -122,7 +124,7 @@ class _Preparation:
         folder = self.home / self.fingerprint()
         if (summary := _summary(folder)) is not None:
             return folder, summary, True
-        with _workplace(self.home / f".{folder.name}.partial", self.on_progress) as place:
+        with _exclusive_folder(self.home / f".{folder.name}.partial", self.on_progress) as place:
             if (summary := _summary(folder)) is not None:  # made by another process in the meantime
                 return folder, summary, True
             shutil.rmtree(folder, ignore_errors=True)  # damaged: a whole one has a summary
@@ -144,23 +146,23 @@ class _Preparation:
         reading = self.reading
         with Spool(place / "documents.spool") as spool:
             reading.read(spool, self.on_progress)
-            split = all_in_one if ALL in self.names else reading.splitter(spool)
+            split = without_splitting if ALL in self.names else reading.splitter(spool)
             tokenizer = self.tokenizer
             if isinstance(tokenizer, TokenizerConfig):
-                parts = split(self.followed(spool, "building the vocabulary"))
+                parts = split(self.report_progress(spool, "building the vocabulary"))
                 learned = (part.text for name, part in parts if name == "train")
                 share = tokenizer.vocabulary_megabytes * 1_000_000 / spool.bytes
-                tokenizer = Tokenizer.train(evenly(learned, share or 1.0), tokenizer)
+                tokenizer = Tokenizer.train(sample_evenly(learned, share or 1.0), tokenizer)
                 tokenizer.save(place / "tokenizer.json")
-            parts = split(self.followed(spool, "tokenizing"))
+            parts = split(self.report_progress(spool, "tokenizing"))
             wanted = ((name, part) for name, part in parts if name in self.names)
             summary = write_shards(wanted, tokenizer, place, names=self.names)
         self.check(summary)
         summary = {
             "source": self.corpus.source,
             "documents": reading.documents,
-            "dropped_short": reading.short,
-            "dropped_repeated": reading.repeated,
+            "dropped_short": reading.dropped_short,
+            "dropped_repeated": reading.dropped_duplicates,
             "notes": reading.notes,
             "vocab_size": tokenizer.vocab_size,
             **summary,
@@ -169,7 +171,7 @@ class _Preparation:
         (place / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
         return summary
 
-    def followed(self, spool: Spool, what: str) -> Iterator[Part]:
+    def report_progress(self, spool: Spool, what: str) -> Iterator[DocumentPart]:
         """The spool's parts, with news of how far they are."""
         done = 0
         for part in spool:
@@ -188,12 +190,12 @@ class _Preparation:
                 )
 
 
-def all_in_one(parts: Iterable[Part]) -> Iterator[tuple[str, Part]]:
+def without_splitting(parts: Iterable[DocumentPart]) -> Iterator[tuple[str, DocumentPart]]:
     """No split: everything is in ``ALL``."""
     return ((ALL, part) for part in parts)
 
 
-def evenly(texts: Iterable[str], share: float) -> Iterator[str]:
+def sample_evenly(texts: Iterable[str], share: float) -> Iterator[str]:
     """About this share of the texts' characters, from everywhere among them; always the same ones."""
     seen = taken = 0
     for text in texts:
@@ -216,7 +218,7 @@ def _summary(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _workplace(place: Path, on_progress: OnProgress) -> Iterator[Path]:
+def _exclusive_folder(place: Path, on_progress: OnProgress) -> Iterator[Path]:
     """Make an empty folder that no other process works in, and remove it afterwards if it is still there.
 
     The folder itself is locked, so that the kernel gives it free however its process ends. Others wait.
@@ -237,7 +239,7 @@ def _workplace(place: Path, on_progress: OnProgress) -> Iterator[Path]:
             left.unlink()
         yield place
     finally:
-        if _is_at(handle, place):
+        if _is_still_at(handle, place):
             shutil.rmtree(place)
         os.close(handle)
 
@@ -250,13 +252,13 @@ def _lock(place: Path) -> int | None:
         return None
     with suppress(BlockingIOError):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(handle, place):
+        if _is_still_at(handle, place):
             return handle
     os.close(handle)
     return None
 
 
-def _is_at(handle: int, place: Path) -> bool:
+def _is_still_at(handle: int, place: Path) -> bool:
     """Whether an open folder is still the one at ``place``."""
     return place.exists() and os.path.samestat(os.fstat(handle), place.stat())
 

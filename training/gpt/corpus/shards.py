@@ -11,13 +11,17 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from training.gpt.corpus.splits import SPLITS, Part, SplitName
+from training.gpt.corpus.splits import SPLITS, DocumentPart, SplitName
 from training.gpt.tokenizer import Tokenizer
 
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
-PIECE = 2**16  # characters at which long documents are cut, so that memory does not depend on their length
-_AT_ONCE = 2**19  # characters tokenised together: enough for all cores, little enough for small memories
+MAX_PIECE_CHARACTERS = (
+    2**16
+)  # characters at which long documents are cut, so that memory does not depend on their length
+_BATCH_CHARACTERS = (
+    2**19
+)  # characters tokenised together: enough for all cores, little enough for small memories
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,17 @@ class Shards:
         return digest.hexdigest()
 
 
-def pieces(texts: Iterable[str]) -> Iterator[str]:
-    """A text that comes in pieces of any size, in pieces of at most ``PIECE`` characters.
+def split_into_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """A text that comes in pieces of any size, in pieces of at most ``MAX_PIECE_CHARACTERS`` characters.
 
     They end before a line's end where there is one: no kind of token goes on from a letter to that.
     """
     rest = ""
     for text in texts:
         rest += text
-        while len(rest) > PIECE:
-            end = rest.rfind("\n", 1, PIECE)
-            end = end if end > 0 else PIECE
+        while len(rest) > MAX_PIECE_CHARACTERS:
+            end = rest.rfind("\n", 1, MAX_PIECE_CHARACTERS)
+            end = end if end > 0 else MAX_PIECE_CHARACTERS
             yield rest[:end]
             rest = rest[end:]
     if rest:
@@ -88,7 +92,7 @@ class Spool:
         """Add one document, which may come in pieces."""
         number = -1 if split is None else SPLITS.index(split)
         before: str | None = None
-        for piece in pieces(texts):
+        for piece in split_into_pieces(texts):
             if before is not None:
                 self._write(before, key, number, ends=False)
             before = piece
@@ -101,17 +105,21 @@ class Spool:
         self.characters += len(text)
         self.bytes += len(encoded)
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[DocumentPart]:
         self._file.flush()
         with self.path.open("rb") as file:
             while head := file.read(self._HEAD.size):
                 key, split, ends, size = self._HEAD.unpack(head)
                 text = file.read(size).decode()
-                yield Part(text, key, None if split < 0 else SPLITS[split], bool(ends))
+                yield DocumentPart(text, key, None if split < 0 else SPLITS[split], bool(ends))
 
 
 def write_shards(
-    parts: Iterable[tuple[str, Part]], tokenizer: Tokenizer, folder: Path, *, names: Sequence[str] = SPLITS
+    parts: Iterable[tuple[str, DocumentPart]],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    names: Sequence[str] = SPLITS,
 ) -> dict[str, Any]:
     """Tokenise documents into ``folder``, a shard for each of ``names``, in the order in which they come.
 
@@ -153,13 +161,13 @@ def open_shards(folder: Path, summary: dict[str, Any]) -> Shards:
     return Shards(train=train, validation=validation, test=test)
 
 
-def _batches(parts: Iterable[tuple[str, Part]]) -> Iterator[list[tuple[str, Part]]]:
-    some: list[tuple[str, Part]] = []
+def _batches(parts: Iterable[tuple[str, DocumentPart]]) -> Iterator[list[tuple[str, DocumentPart]]]:
+    some: list[tuple[str, DocumentPart]] = []
     characters = 0
     for name, part in parts:
         some.append((name, part))
         characters += len(part.text)
-        if characters >= _AT_ONCE:
+        if characters >= _BATCH_CHARACTERS:
             yield some
             some, characters = [], 0
     if some:
@@ -176,7 +184,7 @@ class _Shard:
         self._open = False
         self._write([tokenizer.bos_id])
 
-    def add(self, part: Part, ids: list[int]) -> None:
+    def add(self, part: DocumentPart, ids: list[int]) -> None:
         begin, end = self._tokenizer.bos_id, self._tokenizer.eos_id
         if not self._open:
             self.documents += 1

@@ -20,7 +20,7 @@ from training.gpt.errors import InputError
 Format = Literal["stories", "text", "jsonl", "parquet", "dataset"]
 
 STORIES = "stories"
-NAMES = (STORIES, *wikitext.NAMES)
+NAMED_CORPORA = (STORIES, *wikitext.NAMES)
 """Corpora that go by a name."""
 
 _FORMATS: dict[str, Format] = {
@@ -33,8 +33,8 @@ _FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
-_ABOUT = {"readme", "license", "licence", "copying", "notice"}  # files about a corpus, not of it
-_SPLITS: dict[str, SplitName] = {
+_ABOUT_FILES = {"readme", "license", "licence", "copying", "notice"}  # files about a corpus, not of it
+_SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -44,12 +44,12 @@ _SPLITS: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-_SPLIT = re.compile(rf"(?:^|[._-])({'|'.join(_SPLITS)})(?:$|[._-])")
-_CHUNK = 2**18  # bytes
+_SPLIT_IN_NAME = re.compile(rf"(?:^|[._-])({'|'.join(_SPLIT_NAMES)})(?:$|[._-])")
+_CHUNK_BYTES = 2**18  # bytes
 
 
 @dataclass(frozen=True)
-class File:
+class CorpusFile:
     """One file of a corpus, one member of a zip archive, or one folder that ``datasets`` saved."""
 
     path: Path
@@ -66,7 +66,7 @@ class File:
         try:
             with self._opened() as (stream, position):
                 before = 0
-                while piece := stream.read(_CHUNK):
+                while piece := stream.read(_CHUNK_BYTES):
                     after = position()
                     on_bytes(after - before)
                     before = after
@@ -78,7 +78,7 @@ class File:
         except OSError as error:
             raise InputError(f"{self}: cannot be read ({error.strerror})") from None
 
-    def stamp(self) -> tuple[str, ...]:
+    def fingerprint(self) -> tuple[str, ...]:
         """What changes when the content does, found without reading it."""
         if self.format == "stories":
             return (STORIES,)
@@ -100,14 +100,14 @@ class File:
 
 
 @dataclass(frozen=True)
-class Found:
+class CorpusFiles:
     """The files of a corpus, and those of its folders that belong to none of its published splits."""
 
-    files: list[File] = field(default_factory=list)
-    left_out: list[File] = field(default_factory=list)
+    files: list[CorpusFile] = field(default_factory=list)
+    left_out: list[CorpusFile] = field(default_factory=list)
 
 
-def names_in(source: str) -> list[str]:
+def split_source(source: str) -> list[str]:
     """The names and paths that a source joins by commas; a path that exists may hold commas itself."""
     whole = source.strip()
     if Path(whole).expanduser().exists():
@@ -115,35 +115,35 @@ def names_in(source: str) -> list[str]:
     return [name for part in source.split(",") if (name := part.strip())]
 
 
-def find_files(source: str, raw: Path) -> Found:
+def find_files(source: str, raw: Path) -> CorpusFiles:
     """The files that ``source`` names: 'stories', data sets by name, files and folders, joined by commas.
 
     A folder or zip archive stands for all readable files in it, however deep. Where their names say of which
     split they are (``train-00000-of-00002.parquet``, ``wiki.valid.tokens``, ``test/a.txt``), and there is a
     train split and another, those splits are kept. ``raw`` is where data sets with a name lie.
     """
-    found, alone = Found(), []
-    for name in names_in(source):
+    found, alone = CorpusFiles(), []
+    for name in split_source(source):
         path = Path(name).expanduser()
         if name == STORIES:
-            found.files.append(File(Path(STORIES), "stories", size=1000))
+            found.files.append(CorpusFile(Path(STORIES), "stories", size=1000))
         elif name in wikitext.NAMES:
-            _add(found, _inside(wikitext.locate(name, raw)), wanted=name)
+            _add_files(found, _files_in(wikitext.find_or_download(name, raw)), wanted=name)
         elif path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
-            _add(found, _inside(path))
+            _add_files(found, _files_in(path))
         elif path.is_file():
             # Whoever names a file means it: one of another ending is text, unless that says JSON.
-            kind = format_of(path) or ("jsonl" if path.suffix.lower() == ".json" else "text")
-            alone.append((path.name, File(path, kind, size=path.stat().st_size)))
+            kind = file_format(path) or ("jsonl" if path.suffix.lower() == ".json" else "text")
+            alone.append((path.name, CorpusFile(path, kind, size=path.stat().st_size)))
         else:
             raise InputError(
-                f"{name}: no such file or folder; corpora that go by a name are {', '.join(NAMES)}"
+                f"{name}: no such file or folder; corpora that go by a name are {', '.join(NAMED_CORPORA)}"
             )
-    _add(found, alone, keep_rest=True)
+    _add_files(found, alone, keep_rest=True)
     return found
 
 
-def format_of(path: Path) -> Format | None:
+def file_format(path: Path) -> Format | None:
     """What a file's ending says of its format, gzipped or not; None where that tells nothing."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [".gz"]:
@@ -151,28 +151,28 @@ def format_of(path: Path) -> Format | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def split_named(name: str) -> SplitName | None:
+def split_from_name(name: str) -> SplitName | None:
     """The split that a file's path within its folder names, the file's own name before its folders'."""
     for part in reversed(Path(name.lower()).parts):
-        if match := _SPLIT.search(part):
-            return _SPLITS[match.group(1)]
+        if match := _SPLIT_IN_NAME.search(part):
+            return _SPLIT_NAMES[match.group(1)]
     return None
 
 
-def _inside(path: Path) -> list[tuple[str, File]]:
+def _files_in(path: Path) -> list[tuple[str, CorpusFile]]:
     """The readable files in a folder or archive, with their paths in it, in the order of those."""
-    inside: list[tuple[str, File]] = []
+    inside: list[tuple[str, CorpusFile]] = []
     if not path.is_dir():
-        inside = _members(path)
+        inside = _zip_members(path)
     elif not (inside := _saved_by_datasets(path)):
         for each in sorted(path.rglob("*")):
             name = str(each.relative_to(path))
             if each.suffix.lower() == ".zip":
-                inside += [(f"{name}/{member}", file) for member, file in _members(each)]
-            elif (kind := format_of(each)) and each.is_file():
-                inside.append((name, File(each, kind, size=each.stat().st_size)))
+                inside += [(f"{name}/{member}", file) for member, file in _zip_members(each)]
+            elif (kind := file_format(each)) and each.is_file():
+                inside.append((name, CorpusFile(each, kind, size=each.stat().st_size)))
     inside = [(name, file) for name, file in inside if not _is_hidden(name)]
-    texts = [(name, file) for name, file in inside if Path(name).stem.lower() not in _ABOUT]
+    texts = [(name, file) for name, file in inside if Path(name).stem.lower() not in _ABOUT_FILES]
     if not inside:
         raise InputError(
             f"{path}: holds no text that can be read (.txt, .md, .jsonl, .parquet, these with .gz or in a"
@@ -181,16 +181,17 @@ def _inside(path: Path) -> list[tuple[str, File]]:
     return texts or inside
 
 
-def _members(path: Path) -> list[tuple[str, File]]:
+def _zip_members(path: Path) -> list[tuple[str, CorpusFile]]:
     """The readable members of a zip archive; what is packed once more, or not read from its start, is not."""
     try:
         members = sorted(_archive(path, path.stat().st_mtime_ns).infolist(), key=lambda each: each.filename)
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: not a readable zip archive ({error}); copy it again") from None
     return [
-        (each.filename, File(path, kind, member=each.filename, size=each.file_size))
+        (each.filename, CorpusFile(path, kind, member=each.filename, size=each.file_size))
         for each in members
-        if (kind := format_of(Path(each.filename))) in {"text", "jsonl"} and not each.filename.endswith(".gz")
+        if (kind := file_format(Path(each.filename))) in {"text", "jsonl"}
+        and not each.filename.endswith(".gz")
     ]
 
 
@@ -204,7 +205,7 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__")) for part in Path(name).parts)
 
 
-def _saved_by_datasets(folder: Path) -> list[tuple[str, File]]:
+def _saved_by_datasets(folder: Path) -> list[tuple[str, CorpusFile]]:
     """The data sets that ``save_to_disk`` wrote into ``folder``: one, or one for each split."""
     index = folder / "dataset_dict.json"
     try:
@@ -215,13 +216,16 @@ def _saved_by_datasets(folder: Path) -> list[tuple[str, File]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: is not whole as datasets saved it ({error}); save it again") from None
     return [
-        (name, File(folder / name, "dataset", size=size)) for name, size in zip(names, sizes, strict=True)
+        (name, CorpusFile(folder / name, "dataset", size=size))
+        for name, size in zip(names, sizes, strict=True)
     ]
 
 
-def _add(found: Found, group: list[tuple[str, File]], *, keep_rest: bool = False, wanted: str = "") -> None:
+def _add_files(
+    found: CorpusFiles, group: list[tuple[str, CorpusFile]], *, keep_rest: bool = False, wanted: str = ""
+) -> None:
     """Add files, in the splits that their names tell if these are a set of published splits."""
-    splits = [(file, split_named(name)) for name, file in group]
+    splits = [(file, split_from_name(name)) for name, file in group]
     named = {split for _, split in splits}
     if "train" not in named or len(named - {None}) < 2:
         if wanted:

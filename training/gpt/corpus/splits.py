@@ -13,11 +13,11 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 Shares = tuple[Fraction, Fraction, Fraction]
 """How much of a corpus is for training, validation and test; they add up to 1."""
 
-FEW = 1000
+MAX_EXACTLY_SPLIT = 1000
 """Up to so many documents, shares are met exactly; of more, each one's own hash decides."""
 
 
-class Part(NamedTuple):
+class DocumentPart(NamedTuple):
     """A text on its way into a split: a document, or a piece of a long one."""
 
     text: str
@@ -26,12 +26,12 @@ class Part(NamedTuple):
     ends: bool  # whether it is its document's last piece
 
 
-def key_of(text: str, seed: int) -> int:
+def document_key(text: str, seed: int) -> int:
     """64 bits that stand for a text: equal texts have equal keys, others as good as never."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest())
 
 
-class ByContent:
+class HashSplitter:
     """Splits by what documents say: equal documents are never in two splits, whatever their order.
 
     ``keys`` are those of all different documents where they are few (else None): the smallest are for
@@ -54,19 +54,19 @@ class ByContent:
         """The split of the document with this key."""
         return SPLITS[bisect_right(self._ends, key)]
 
-    def __call__(self, parts: Iterable[Part]) -> Iterator[tuple[SplitName, Part]]:
+    def __call__(self, parts: Iterable[DocumentPart]) -> Iterator[tuple[SplitName, DocumentPart]]:
         """Each part with its split: the published one, where there is one."""
         for part in parts:
             yield part.split or self.split_of(part.key), part
 
 
-class ByPosition:
+class PositionSplitter:
     """Splits by where a text stands: the corpus is one text, cut to the character."""
 
     def __init__(self, shares: Shares, *, characters: int) -> None:
         self._ends = [int(end * characters) for end in accumulate(shares)]
 
-    def __call__(self, parts: Iterable[Part]) -> Iterator[tuple[SplitName, Part]]:
+    def __call__(self, parts: Iterable[DocumentPart]) -> Iterator[tuple[SplitName, DocumentPart]]:
         """Each part with its split; one that stands on a border comes in two."""
         place, number = 0, 0
         for part in parts:

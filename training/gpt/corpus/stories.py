@@ -194,30 +194,30 @@ def count_stories(grammar: Grammar = GRAMMAR) -> int:
     return _count("{story}", grammar)
 
 
-def opening(text: str) -> str:
+def first_sentence(text: str) -> str:
     """The first sentence (all, if it never ends): of a story the setting, which leaves the rest open."""
     first = _SENTENCE.match(text)
     return first.group().strip() if first else text.strip()
 
 
 @dataclass(frozen=True)
-class Reading:
+class StoryTraits:
     """What a reader can tell, from -1 (unkind, ends badly) to 1 (kind, ends well); 0 if neither or both."""
 
     kindness: float
     ending: float
 
 
-def read(text: str) -> Reading:
+def story_traits(text: str) -> StoryTraits:
     """Tell the kindness and the ending of a story, or of any text that has some of its words."""
     words = re.findall(r"\w+", text.lower())
-    return Reading(
-        kindness=_leaning(words, KIND, UNKIND),
-        ending=_leaning(words, GOOD_ENDINGS, BAD_ENDINGS),
+    return StoryTraits(
+        kindness=_polarity(words, KIND, UNKIND),
+        ending=_polarity(words, GOOD_ENDINGS, BAD_ENDINGS),
     )
 
 
-def _leaning(words: list[str], up: frozenset[str], down: frozenset[str]) -> float:
+def _polarity(words: list[str], up: frozenset[str], down: frozenset[str]) -> float:
     ups, downs = sum(word in up for word in words), sum(word in down for word in words)
     return (ups - downs) / max(1, ups + downs)
 

@@ -16,7 +16,7 @@ HUB = "Salesforce/wikitext"
 _TITLE = re.compile(r"\s*= (?!=).*(?<!=) =\s*")
 
 
-def locate(name: str, raw: Path) -> Path:
+def find_or_download(name: str, raw: Path) -> Path:
     """The folder or archive under ``raw`` with the data set ``name``; fetched from the hub if there is none.
 
     Known are the names of the first publication (``wikitext-2``, with ``wiki.train.tokens`` in it), of the
@@ -25,7 +25,7 @@ def locate(name: str, raw: Path) -> Path:
     for place in (name, f"{name}-v1", f"{name}.zip", f"{name}-v1.zip", f"wikitext/{name}-v1"):
         if (raw / place).exists():
             return raw / place
-    return _fetch(name, raw)
+    return _download(name, raw)
 
 
 def is_title(line: str) -> bool:
@@ -33,7 +33,7 @@ def is_title(line: str) -> bool:
     return _TITLE.fullmatch(line) is not None
 
 
-def articles(lines: Iterable[str]) -> Iterator[str]:
+def join_articles(lines: Iterable[str]) -> Iterator[str]:
     """Join lines into articles, which begin at a top-level heading between blank lines."""
     article: list[str] = []
     before = ""
@@ -47,7 +47,7 @@ def articles(lines: Iterable[str]) -> Iterator[str]:
     yield "\n".join(article)
 
 
-def _fetch(name: str, raw: Path) -> Path:
+def _download(name: str, raw: Path) -> Path:
     """Load a data set from the hub and keep it under ``raw``, so that the next time needs no network."""
     try:
         import datasets

@@ -7,9 +7,14 @@ import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
-from training.gpt.generation.decoding import penalises, prefill, rooms_for, seen_in
-from training.gpt.generation.detokenizer import Transcript
-from training.gpt.generation.sampling import penalise
+from training.gpt.generation.decoding import (
+    has_repetition_penalty,
+    max_new_tokens_per_prompt,
+    prefill,
+    prompt_token_mask,
+)
+from training.gpt.generation.detokenizer import Detokenizer
+from training.gpt.generation.sampling import apply_repetition_penalty
 from training.gpt.model import GPT
 
 
@@ -21,7 +26,7 @@ class Hypothesis:
     logprobs: tuple[float, ...] = ()  # as the model gives them
     total: float = 0.0  # what hypotheses are compared by: their sum, after the repetition penalty
     ended: bool = False
-    transcript: Transcript | None = field(default=None, compare=False)  # where there are stop texts
+    detokenizer: Detokenizer | None = field(default=None, compare=False)  # where there are stop texts
 
     def score(self, length_penalty: float) -> float:
         """Total log-probability over length ** penalty (Wu et al. 2016 without the constant)."""
@@ -37,7 +42,7 @@ def beam_search(
     eos_ids: Sequence[int],
     pad_id: int,
     should_stop: Callable[[], bool],
-    transcripts: Sequence[Transcript] = (),
+    detokenizers: Sequence[Detokenizer] = (),
 ) -> list[list[Hypothesis]]:
     """Complete each prompt; give for each up to ``sampling.beams`` hypotheses, best first.
 
@@ -46,51 +51,55 @@ def beam_search(
     is far less likely than to go on should not win by being short. When the budget ends, living beams count
     as they stand. One beam without a length penalty is greedy.
     A repetition penalty bends the logits, and what is compared is their renormalised log-probability. With
-    ``transcripts``, one per prompt, a stop text ends a hypothesis as the end token does.
+    ``detokenizers``, one per prompt, a stop text ends a hypothesis as the end token does.
     """
-    rooms = rooms_for(model, prompts, sampling)
-    starts = [Hypothesis(transcript=each) for each in transcripts] or [Hypothesis()] * len(prompts)
-    races = [
-        _Race(sampling, eos_ids=eos_ids, room=room, living=[start])
-        for room, start in zip(rooms, starts, strict=True)
+    max_lengths = max_new_tokens_per_prompt(model, prompts, sampling)
+    starts = [Hypothesis(detokenizer=each) for each in detokenizers] or [Hypothesis()] * len(prompts)
+    searches = [
+        _PromptSearch(sampling, eos_ids=eos_ids, max_length=max_length, active_beams=[start])
+        for max_length, start in zip(max_lengths, starts, strict=True)
     ]
-    cache, logits = prefill(model, prompts, pad_id=pad_id, room=max(rooms))
-    seen = seen_in(prompts, eos_ids=eos_ids, like=logits) if penalises(sampling) else None
-    running = races
+    cache, logits = prefill(model, prompts, pad_id=pad_id, max_length=max(max_lengths))
+    seen = (
+        prompt_token_mask(prompts, eos_ids=eos_ids, like=logits) if has_repetition_penalty(sampling) else None
+    )
+    running = searches
     while not should_stop():
         logprobs = scores = logits.float().log_softmax(dim=-1)
         if seen is not None:
-            scores = penalise(logits.float(), seen, sampling.repetition_penalty).log_softmax(dim=-1)
+            scores = apply_repetition_penalty(logits.float(), seen, sampling.repetition_penalty).log_softmax(
+                dim=-1
+            )
         parents: list[int] = []
         first = 0
-        for race in running:
-            end = first + len(race.living)
-            parents += [first + parent for parent in race.advance(logprobs[first:end], scores[first:end])]
+        for search in running:
+            end = first + len(search.active_beams)
+            parents += [first + parent for parent in search.advance(logprobs[first:end], scores[first:end])]
             first = end
-        running = [race for race in running if not race.over]
+        running = [search for search in running if not search.done]
         if not running:
             break
         rows = torch.tensor(parents, device=model.device)
-        newest = torch.tensor(
-            [[beam.tokens[-1]] for race in running for beam in race.living], device=model.device
+        last_tokens = torch.tensor(
+            [[beam.tokens[-1]] for search in running for beam in search.active_beams], device=model.device
         )
         cache.select(rows)
         if seen is not None:
-            seen = seen[rows].scatter_(1, newest, True)
-        logits = model.logits(model.hidden(newest, cache=cache)[:, -1])
-    return [race.best() for race in races]
+            seen = seen[rows].scatter_(1, last_tokens, True)
+        logits = model.logits(model.hidden(last_tokens, cache=cache)[:, -1])
+    return [search.best() for search in searches]
 
 
 @dataclass
-class _Race:
+class _PromptSearch:
     """The search for one prompt."""
 
     sampling: SamplingConfig
     eos_ids: Sequence[int]
-    room: int
-    living: list[Hypothesis]
+    max_length: int
+    active_beams: list[Hypothesis]
     finished: list[Hypothesis] = field(default_factory=list)
-    over: bool = False
+    done: bool = False
 
     def advance(self, logprobs: Tensor, scores: Tensor) -> list[int]:
         """Extend the living beams by one token; give the row that each new one came from, unless over.
@@ -98,12 +107,12 @@ class _Race:
         ``logprobs`` are the model's, ``scores`` what the totals add up; [living, V] both.
         """
         beams, following, parents = self.sampling.beams, list[Hypothesis](), list[int]()
-        totals = torch.tensor([beam.total for beam in self.living], device=scores.device)
+        totals = torch.tensor([beam.total for beam in self.active_beams], device=scores.device)
         for rank, (parent, token) in enumerate(_best_first(totals[:, None] + scores, at_once=2 * beams)):
             if rank >= beams and len(following) == beams:
                 break
-            grown = self._grow(
-                self.living[parent], token, float(logprobs[parent, token]), float(scores[parent, token])
+            grown = self._extend(
+                self.active_beams[parent], token, float(logprobs[parent, token]), float(scores[parent, token])
             )
             if grown.ended:
                 if rank < beams:
@@ -111,37 +120,37 @@ class _Race:
             elif len(following) < beams:
                 following.append(grown)
                 parents.append(parent)
-        self.living = following
+        self.active_beams = following
         self.finished = self._best(self.finished)
-        self.over = (
+        self.done = (
             not following
-            or len(following[0].tokens) == self.room
-            or (len(self.finished) == beams and not self._may_improve())
+            or len(following[0].tokens) == self.max_length
+            or (len(self.finished) == beams and not self._can_improve())
         )
-        return [] if self.over else parents
+        return [] if self.done else parents
 
     def best(self) -> list[Hypothesis]:
         """The best of what has ended and of what is still going."""
-        return self._best([*self.finished, *self.living])
+        return self._best([*self.finished, *self.active_beams])
 
-    def _grow(self, beam: Hypothesis, token: int, logprob: float, score: float) -> Hypothesis:
-        ended, transcript = token in self.eos_ids, beam.transcript
-        if transcript is not None:
-            transcript = transcript.fork()
-            transcript.add(token)
-            ended = ended or transcript.stopped
+    def _extend(self, beam: Hypothesis, token: int, logprob: float, score: float) -> Hypothesis:
+        ended, detokenizer = token in self.eos_ids, beam.detokenizer
+        if detokenizer is not None:
+            detokenizer = detokenizer.fork()
+            detokenizer.add(token)
+            ended = ended or detokenizer.stopped
         return Hypothesis(
-            (*beam.tokens, token), (*beam.logprobs, logprob), beam.total + score, ended, transcript
+            (*beam.tokens, token), (*beam.logprobs, logprob), beam.total + score, ended, detokenizer
         )
 
     def _best(self, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         penalty = self.sampling.length_penalty
         return sorted(hypotheses, key=lambda each: each.score(penalty), reverse=True)[: self.sampling.beams]
 
-    def _may_improve(self) -> bool:
+    def _can_improve(self) -> bool:
         """Whether a living beam could still beat the worst finished one: tokens add length, no total."""
         penalty = self.sampling.length_penalty
-        bound: float = max(beam.total for beam in self.living) / self.room**penalty
+        bound: float = max(beam.total for beam in self.active_beams) / self.max_length**penalty
         return bound > self.finished[-1].score(penalty)
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generation.detokenizer import Transcript
-from training.gpt.generation.sampling import choose
+from training.gpt.generation.detokenizer import Detokenizer
+from training.gpt.generation.sampling import sample_next_tokens
 from training.gpt.model import GPT, KVCache
 
 # Taking ended rows out copies the cache: worth it once this share of the rows is idle.
-_IDLE_SHARE = 0.25
+_MIN_IDLE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,56 +52,66 @@ class Decoder:
         pad_id: int,
         samples_per_prompt: int = 1,
         generator: torch.Generator | None = None,
-        transcripts: Sequence[Transcript] = (),
+        detokenizers: Sequence[Detokenizer] = (),
     ) -> None:
-        """Read the prompts. With ``transcripts``, one per completion, stop texts end a row as well."""
+        """Read the prompts. With ``detokenizers``, one per completion, stop texts end a row as well."""
         self.model, self.sampling, self.generator = model, sampling, generator
         self.ends = torch.tensor(eos_ids, device=model.device)
         self.pad_id = pad_id
-        self.transcripts = transcripts
-        rooms = [room for room in rooms_for(model, prompts, sampling) for _ in range(samples_per_prompt)]
-        self.budget = max(rooms)
-        rows, device = len(rooms), model.device
-        self.cache, self.logits = prefill(model, prompts, pad_id=pad_id, room=self.budget)
-        self.seen = seen_in(prompts, eos_ids=eos_ids, like=self.logits) if penalises(sampling) else None
+        self.detokenizers = detokenizers
+        max_lengths = [
+            max_length
+            for max_length in max_new_tokens_per_prompt(model, prompts, sampling)
+            for _ in range(samples_per_prompt)
+        ]
+        self.budget = max(max_lengths)
+        rows, device = len(max_lengths), model.device
+        self.cache, self.logits = prefill(model, prompts, pad_id=pad_id, max_length=self.budget)
+        self.seen = (
+            prompt_token_mask(prompts, eos_ids=eos_ids, like=self.logits)
+            if has_repetition_penalty(sampling)
+            else None
+        )
         if samples_per_prompt > 1:
-            self._keep(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
-        self.rooms = torch.tensor(rooms, device=device) if min(rooms) < self.budget else None
+            self._select_rows(torch.arange(len(prompts), device=device).repeat_interleave(samples_per_prompt))
+        self.max_lengths = (
+            torch.tensor(max_lengths, device=device) if min(max_lengths) < self.budget else None
+        )
         self.tokens = torch.full((rows, self.budget), pad_id, device=device)
         self.logprobs = torch.zeros((rows, self.budget), device=device)
         self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
-        self.places = torch.arange(rows, device=device)  # [R] which completion each row writes
-        self.going = torch.ones(rows, dtype=torch.bool, device=device)  # [R]
-        self.newest = self.places  # [R] the token written last
-        self.left = rows  # how many are going
+        self.completion_rows = torch.arange(rows, device=device)  # [R] which completion each row writes
+        self.active = torch.ones(rows, dtype=torch.bool, device=device)  # [R]
+        self.last_tokens = self.completion_rows  # [R] the token written last
+        self.active_count = rows  # how many are going
         self.length = 0  # steps taken
 
     @property
     def done(self) -> bool:
         """Whether every completion has ended or used its budget up."""
-        return self.left == 0 or self.length == self.budget
+        return self.active_count == 0 or self.length == self.budget
 
     @torch.inference_mode()
     def step(self) -> None:
         """Write one token in every row."""
         if self.length:
-            self._leave()
-            hidden = self.model.hidden(self.newest[:, None], cache=self.cache)
+            self._drop_finished()
+            hidden = self.model.hidden(self.last_tokens[:, None], cache=self.cache)
             self.logits = self.model.logits(hidden[:, -1])
-        chosen, logprobs = choose(self.logits, self.sampling, self.generator, seen=self.seen)
-        self.tokens[self.places, self.length] = chosen
-        self.logprobs[self.places, self.length] = logprobs
-        self.lengths[self.places] += self.going
+        chosen, logprobs = sample_next_tokens(self.logits, self.sampling, self.generator, seen=self.seen)
+        self.tokens[self.completion_rows, self.length] = chosen
+        self.logprobs[self.completion_rows, self.length] = logprobs
+        self.lengths[self.completion_rows] += self.active
         self.length += 1
-        self.newest = chosen
+        self.last_tokens = chosen
         if self.seen is not None:
             self.seen.scatter_(1, chosen[:, None], True)
-        if self.transcripts:
-            self._read()
-        self.going = self.going & ~self._end(chosen)
-        if self.rooms is not None:
-            self.going &= self.rooms[self.places] > self.length
-        self.left = int(self.going.sum())
+        if self.detokenizers:
+            self._check_stop_strings()
+        self.active = self.active & ~self._end(chosen)
+        if self.max_lengths is not None:
+            self.active &= self.max_lengths[self.completion_rows] > self.length
+        self.active_count = int(self.active.sum())
 
     @torch.inference_mode()
     def result(self) -> Generation:
@@ -109,36 +119,42 @@ class Decoder:
         mask = torch.arange(self.length, device=self.lengths.device) < self.lengths[:, None]
         tokens = self.tokens[:, : self.length].masked_fill(~mask, self.pad_id)
         ended = (self._end(tokens) & mask).any(dim=1)
-        if self.transcripts:
-            ended |= torch.tensor([each.stopped for each in self.transcripts], device=ended.device)
+        if self.detokenizers:
+            ended |= torch.tensor([each.stopped for each in self.detokenizers], device=ended.device)
         return Generation(tokens, mask, self.logprobs[:, : self.length].masked_fill(~mask, 0), ended)
 
     def _end(self, tokens: Tensor) -> Tensor:
         return tokens == self.ends if len(self.ends) == 1 else torch.isin(tokens, self.ends)
 
-    def _read(self) -> None:
+    def _check_stop_strings(self) -> None:
         """End the rows whose text has come to a stop text."""
-        stopped = torch.zeros_like(self.going)
-        rows = zip(self.going.tolist(), self.places.tolist(), self.newest.tolist(), strict=True)
-        for row, (going, place, token) in enumerate(rows):
-            if going:
-                self.transcripts[place].add(token)
-                stopped[row] = self.transcripts[place].stopped
-        self.going = self.going & ~stopped
+        stopped = torch.zeros_like(self.active)
+        rows = zip(
+            self.active.tolist(), self.completion_rows.tolist(), self.last_tokens.tolist(), strict=True
+        )
+        for row, (active, place, token) in enumerate(rows):
+            if active:
+                self.detokenizers[place].add(token)
+                stopped[row] = self.detokenizers[place].stopped
+        self.active = self.active & ~stopped
 
-    def _leave(self) -> None:
+    def _drop_finished(self) -> None:
         """Take rows that have ended out of the batch, if it pays.
 
         Where prompts fill the context to different degrees, it must be done at once: an ended row has no
         positions left.
         """
-        idle = len(self.places) - self.left
-        if idle and (self.rooms is not None or idle >= _IDLE_SHARE * len(self.places)):
-            kept = self.going.nonzero()[:, 0]
-            self.places, self.newest, self.going = self.places[kept], self.newest[kept], self.going[kept]
-            self._keep(kept)
+        idle = len(self.completion_rows) - self.active_count
+        if idle and (self.max_lengths is not None or idle >= _MIN_IDLE_SHARE * len(self.completion_rows)):
+            kept = self.active.nonzero()[:, 0]
+            self.completion_rows, self.last_tokens, self.active = (
+                self.completion_rows[kept],
+                self.last_tokens[kept],
+                self.active[kept],
+            )
+            self._select_rows(kept)
 
-    def _keep(self, rows: Tensor) -> None:
+    def _select_rows(self, rows: Tensor) -> None:
         """Reorder what the next token is drawn from: ``rows`` may repeat or drop some."""
         self.cache.select(rows)
         self.logits = self.logits[rows]
@@ -146,7 +162,7 @@ class Decoder:
 
 
 @contextmanager
-def evaluating(model: GPT) -> Iterator[None]:
+def eval_mode(model: GPT) -> Iterator[None]:
     """Dropout is off inside, whatever mode the model is in."""
     was_training = model.training
     model.eval()
@@ -156,7 +172,9 @@ def evaluating(model: GPT) -> Iterator[None]:
         model.train(was_training)
 
 
-def rooms_for(model: GPT, prompts: Sequence[Sequence[int]], sampling: SamplingConfig) -> list[int]:
+def max_new_tokens_per_prompt(
+    model: GPT, prompts: Sequence[Sequence[int]], sampling: SamplingConfig
+) -> list[int]:
     """How many new tokens each prompt may get: its completion also ends where the context is full.
 
     Raises ``InputError`` for a prompt that is empty or leaves no room, and where there is none at all.
@@ -177,14 +195,15 @@ def rooms_for(model: GPT, prompts: Sequence[Sequence[int]], sampling: SamplingCo
 
 
 def prefill(
-    model: GPT, prompts: Sequence[Sequence[int]], *, pad_id: int, room: int
+    model: GPT, prompts: Sequence[Sequence[int]], *, pad_id: int, max_length: int
 ) -> tuple[KVCache, Tensor]:
-    """Read all prompts at once; give the cache, with ``room`` for more, and the first new token's logits.
+    """Read all prompts at once; give the cache, with ``max_length`` for more, and the first new token's
+    logits.
 
     The logits are [B, V].
     """
     tokens, padding = pad_left(prompts, pad_id=pad_id, device=model.device)
-    cache = KVCache(model, rows=len(prompts), capacity=tokens.shape[1] + room)
+    cache = KVCache(model, rows=len(prompts), capacity=tokens.shape[1] + max_length)
     hidden = model.hidden(tokens, cache=cache, padding=padding if bool(padding.any()) else None)
     return cache, model.logits(hidden[:, -1])
 
@@ -197,12 +216,12 @@ def pad_left(rows: Sequence[Sequence[int]], *, pad_id: int, device: torch.device
     return torch.tensor(filled, device=device), padding
 
 
-def penalises(sampling: SamplingConfig) -> bool:
+def has_repetition_penalty(sampling: SamplingConfig) -> bool:
     """Whether the tokens that a text holds must be kept in mind."""
     return sampling.repetition_penalty != 1
 
 
-def seen_in(prompts: Sequence[Sequence[int]], *, eos_ids: Sequence[int], like: Tensor) -> Tensor:
+def prompt_token_mask(prompts: Sequence[Sequence[int]], *, eos_ids: Sequence[int], like: Tensor) -> Tensor:
     """Which ids each prompt holds, as bool of the shape of the logits ``like`` [B, V]; pads are in none.
 
     An end token that opens a prompt says that a text begins. It is not counted: no text has ended yet, and a

@@ -10,12 +10,12 @@ _REPLACEMENT = "\ufffd"
 _UNFINISHED = 3
 
 
-class Transcript:
+class Detokenizer:
     """Turns tokens into pieces of text that never have to be taken back.
 
     Held back are bytes that do not make a character yet, and text that may still become one of ``stops``.
     When such a text is complete, ``stopped`` is set, and neither it nor what follows is ever given out. The
-    pieces together are what ``clean`` leaves of ``Tokenizer.continuation``.
+    pieces together are what ``strip_incomplete_character`` leaves of ``Tokenizer.continuation``.
 
     Only a few tokens are decoded at each step: the last that gave text, as what stands before a word can
     decide its space, and those that have given none yet.
@@ -36,7 +36,7 @@ class Transcript:
         if not self._stops:
             return piece
         text = self._held + piece
-        size = earliest(text, self._stops)
+        size = find_stop_string(text, self._stops)
         if size is None:
             size = len(text) - self._may_become_stop(text)
             self._held = text[size:]
@@ -49,7 +49,7 @@ class Transcript:
         text, self._held = self._held, ""
         return text
 
-    def fork(self) -> "Transcript":
+    def fork(self) -> "Detokenizer":
         """A copy that goes its own way from here."""
         return copy.copy(self)
 
@@ -57,7 +57,7 @@ class Transcript:
         self._window = (*self._window, token)
         self._fresh += 1
         text = self._tokenizer.decode(self._window)
-        certain = clean(text)
+        certain = strip_incomplete_character(text)
         if len(certain) < len(text):
             # Some tokenizers spoil a whole run of bytes while its last character is unfinished.
             if not certain.startswith(self._known):
@@ -85,12 +85,12 @@ class Transcript:
         )
 
 
-def clean(text: str) -> str:
+def strip_incomplete_character(text: str) -> str:
     """``text`` without the broken character that it may end in."""
     whole = text.rstrip(_REPLACEMENT)
     return text[: max(len(whole), len(text) - _UNFINISHED)]
 
 
-def earliest(text: str, stops: Sequence[str]) -> int | None:
+def find_stop_string(text: str, stops: Sequence[str]) -> int | None:
     """Where the first of ``stops`` to be found in ``text`` begins; None if there is none."""
     return min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)

@@ -8,8 +8,8 @@ import torch
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
-from training.gpt.generation.decoding import Decoder, Generation, evaluating, rooms_for
-from training.gpt.generation.detokenizer import Transcript, clean, earliest
+from training.gpt.generation.decoding import Decoder, Generation, eval_mode, max_new_tokens_per_prompt
+from training.gpt.generation.detokenizer import Detokenizer, find_stop_string, strip_incomplete_character
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
@@ -46,13 +46,13 @@ def generate(
         )
     eos_ids = (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
     copies = samples_per_prompt if sampling.beams == 1 else 1
-    transcripts = [
-        Transcript(tokenizer, prompt, sampling.stops)
+    detokenizers = [
+        Detokenizer(tokenizer, prompt, sampling.stops)
         for prompt in prompts
         for _ in range(copies)
         if tokenizer is not None and sampling.stop
     ]
-    with evaluating(model):
+    with eval_mode(model):
         if sampling.beams > 1:
             found = beam_search(
                 model,
@@ -61,11 +61,11 @@ def generate(
                 eos_ids=eos_ids,
                 pad_id=pad_id,
                 should_stop=should_stop,
-                transcripts=transcripts,
+                detokenizers=detokenizers,
             )
             # A tiny vocabulary may hold fewer completions than asked for: repeat the last.
             rows = [best[min(row, len(best) - 1)] for best in found for row in range(samples_per_prompt)]
-            return _gathered(rows, pad_id=pad_id, device=model.device)
+            return _pad_hypotheses(rows, pad_id=pad_id, device=model.device)
         decoder = Decoder(
             model,
             prompts,
@@ -73,8 +73,8 @@ def generate(
             eos_ids=eos_ids,
             pad_id=pad_id,
             samples_per_prompt=samples_per_prompt,
-            generator=generator or seeded(sampling, model.device),
-            transcripts=transcripts,
+            generator=generator or sampling_generator(sampling, model.device),
+            detokenizers=detokenizers,
         )
         decoder.step()
         while not decoder.done and not should_stop():
@@ -109,8 +109,10 @@ def complete(
     ``should_stop`` says so, prompts not yet begun are left out.
     """
     ids = [tokenizer.prompt(prompt) for prompt in prompts]
-    rooms_for(model, ids, sampling)  # a prompt too long is refused before hours of writing, not after
-    generator = generator or seeded(sampling, model.device)
+    max_new_tokens_per_prompt(
+        model, ids, sampling
+    )  # a prompt too long is refused before hours of writing, not after
+    generator = generator or sampling_generator(sampling, model.device)
     written: list[list[Completion]] = []
     stride = max(1, batch_size // samples_per_prompt)
     for first in range(0, len(ids), stride):
@@ -145,7 +147,7 @@ def complete(
     return written
 
 
-def seeded(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:
+def sampling_generator(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:
     """The source of random numbers that ``sampling.seed`` asks for; None: torch's own."""
     return torch.Generator(device).manual_seed(sampling.seed) if sampling.seed >= 0 else None
 
@@ -153,11 +155,11 @@ def seeded(sampling: SamplingConfig, device: torch.device) -> torch.Generator | 
 def _text(
     tokenizer: Tokenizer, prompt: Sequence[int], tokens: Sequence[int], sampling: SamplingConfig
 ) -> str:
-    text = clean(tokenizer.continuation(prompt, tokens))
-    return text[: earliest(text, sampling.stops)]
+    text = strip_incomplete_character(tokenizer.continuation(prompt, tokens))
+    return text[: find_stop_string(text, sampling.stops)]
 
 
-def _gathered(rows: Sequence[Hypothesis], *, pad_id: int, device: torch.device) -> Generation:
+def _pad_hypotheses(rows: Sequence[Hypothesis], *, pad_id: int, device: torch.device) -> Generation:
     length = max(len(each.tokens) for each in rows)
     tokens = torch.full((len(rows), length), pad_id, device=device)
     logprobs = torch.zeros((len(rows), length), device=device)

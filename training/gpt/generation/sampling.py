@@ -6,7 +6,7 @@ from torch import Tensor
 from training.gpt.config import SamplingConfig
 
 
-def choose(
+def sample_next_tokens(
     logits: Tensor,
     sampling: SamplingConfig,
     generator: torch.Generator | None,
@@ -24,32 +24,34 @@ def choose(
     if not greedy and sampling.temperature != 1:
         logits = logits / sampling.temperature
     if seen is None and not greedy and (sampling.top_k, sampling.top_p, sampling.min_p) == (0, 1, 0):
-        return draw_whole(logits, generator)
+        return sample_full_distribution(logits, generator)
     # The penalty comes before the temperature, but the two may change places: both only multiply.
-    shaped = logits if seen is None else penalise(logits, seen, sampling.repetition_penalty)
+    shaped = logits if seen is None else apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
     if greedy:
         tokens = shaped.argmax(dim=-1)
     else:
-        weights, ids = candidates(shaped, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
-        tokens = draw(weights, generator)
+        weights, ids = truncate_distribution(
+            shaped, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+        )
+        tokens = sample_from_weights(weights, generator)
         if ids is not None:
             tokens = ids.gather(1, tokens[:, None])[:, 0]
     return tokens, logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
 
-def draw_whole(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def sample_full_distribution(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Sample from the whole distribution of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
     What the general way does with fewer passes over the vocabulary: rollouts are written like this.
     """
     top = logits.amax(dim=-1, keepdim=True)
     weights = (logits - top).exp_()
-    tokens = draw(weights, generator)[:, None]
+    tokens = sample_from_weights(weights, generator)[:, None]
     chosen = logits.gather(1, tokens) - top
     return tokens[:, 0], (chosen - weights.sum(dim=-1, keepdim=True).log_())[:, 0]
 
 
-def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def apply_repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Make ``seen`` [R, V] tokens less likely: divide what is above 0, multiply what is below. [R, V]
 
     Keskar et al. 2019 ("CTRL"), as completed by ``transformers``: dividing a negative logit would raise it.
@@ -57,7 +59,9 @@ def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
-def candidates(logits: Tensor, *, top_k: int, top_p: float, min_p: float) -> tuple[Tensor, Tensor | None]:
+def truncate_distribution(
+    logits: Tensor, *, top_k: int, top_p: float, min_p: float
+) -> tuple[Tensor, Tensor | None]:
     """What a token is drawn from: weights [R, K] of any sum, and the ids [R, K] they belong to.
 
     The ids are None where the weights stand in the vocabulary's own order. Only the ``top_k`` likeliest
@@ -71,14 +75,14 @@ def candidates(logits: Tensor, *, top_k: int, top_p: float, min_p: float) -> tup
     weights = logits.softmax(dim=-1)
     if top_p < 1:
         if ids is None:
-            weights, ids = likeliest(weights, share=top_p)
+            weights, ids = largest_weights(weights, share=top_p)
         weights = weights.masked_fill(weights.cumsum(dim=-1) - weights >= top_p, 0)
     if min_p > 0:
         weights = weights.masked_fill(weights < min_p * weights.amax(dim=-1, keepdim=True), 0)
     return weights, ids
 
 
-def likeliest(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+def largest_weights(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
     """The largest of ``weights`` [R, V], at least as many as hold ``share`` in each row, in falling order.
 
     Gives them and their places, [R, K] both. Sorting a large vocabulary can take as long as the model itself,
@@ -93,7 +97,7 @@ def likeliest(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
     return weights.sort(dim=-1, descending=True)
 
 
-def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+def sample_from_weights(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     """Sample an index per row of ``weights`` [R, K] (>= 0, any positive sum) by inverting their running sum.
 
     Several times as fast on a CPU as ``torch.multinomial``.

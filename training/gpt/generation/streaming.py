@@ -6,9 +6,9 @@ import torch
 
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
-from training.gpt.generation.decoding import Decoder, evaluating
-from training.gpt.generation.detokenizer import Transcript
-from training.gpt.generation.generate import never_stop, seeded
+from training.gpt.generation.decoding import Decoder, eval_mode
+from training.gpt.generation.detokenizer import Detokenizer
+from training.gpt.generation.generate import never_stop, sampling_generator
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
@@ -31,23 +31,23 @@ def stream_text(
     if sampling.beams > 1:
         raise InputError("beams: beam search knows its text only at the end; leave out beams, or the stream")
     ids = tokenizer.prompt(prompt)
-    with evaluating(model):
+    with eval_mode(model):
         decoder = Decoder(
             model,
             [ids],
             sampling,
             eos_ids=tokenizer.eos_ids,
             pad_id=tokenizer.pad_id,
-            generator=generator or seeded(sampling, model.device),
+            generator=generator or sampling_generator(sampling, model.device),
         )
-    return _pieces(decoder, Transcript(tokenizer, ids, sampling.stops), should_stop)
+    return _pieces(decoder, Detokenizer(tokenizer, ids, sampling.stops), should_stop)
 
 
-def _pieces(decoder: Decoder, transcript: Transcript, should_stop: Callable[[], bool]) -> Iterator[str]:
-    while not decoder.done and not transcript.stopped and not should_stop():
-        with evaluating(decoder.model):
+def _pieces(decoder: Decoder, detokenizer: Detokenizer, should_stop: Callable[[], bool]) -> Iterator[str]:
+    while not decoder.done and not detokenizer.stopped and not should_stop():
+        with eval_mode(decoder.model):
             decoder.step()
-        if piece := transcript.add(int(decoder.newest)):
+        if piece := detokenizer.add(int(decoder.last_tokens)):
             yield piece
-    if piece := transcript.end():
+    if piece := detokenizer.end():
         yield piece

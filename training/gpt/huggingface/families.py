@@ -36,7 +36,7 @@ _CONTEXTS = {"gpt2": 1024, "llama": 2048, "qwen2": 32768, "qwen3": 32768}
 Value = TypeVar("Value", int, float, str, bool)
 
 
-def family_in(stored: Mapping[str, Any]) -> str:
+def detect_family(stored: Mapping[str, Any]) -> str:
     """The family that a ``config.json`` names; raise ``InputError`` for one that is not known here."""
     family = stored.get("model_type")
     if family is None and stored.get("architecture") == "gpt":
@@ -55,7 +55,7 @@ def read_model_config(stored: Mapping[str, Any], *, context: int = 0) -> ModelCo
     Dropout is left out: it belongs to the training that was, not to the model. Raises ``InputError`` naming
     the field that is missing, malformed, or asks for what the decoder does not have.
     """
-    family = family_in(stored)
+    family = detect_family(stored)
     if stored.get("quantization_config"):
         raise InputError("quantization_config: quantised weights cannot be read; take the model in bf16")
     values = _read_gpt2(stored) if family == "gpt2" else _read_llama(stored, family)
@@ -77,7 +77,7 @@ def write_model_config(config: ModelConfig, family: str) -> dict[str, Any]:
     return {"architectures": [ARCHITECTURES[family][0]], "model_type": family, **written}
 
 
-def family_of(config: ModelConfig) -> str:
+def choose_family(config: ModelConfig) -> str:
     """The family whose layout can say what ``config`` says, or comes nearest."""
     if config.positions == "learned":
         return "gpt2"

@@ -12,12 +12,17 @@ from safetensors import SafetensorError
 from training.gpt.checkpoint import check_vocabulary
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
-from training.gpt.huggingface.families import family_in, family_of, read_model_config, write_model_config
-from training.gpt.huggingface.layernorm_to_rmsnorm import can_be_centred, centred
+from training.gpt.huggingface.families import (
+    choose_family,
+    detect_family,
+    read_model_config,
+    write_model_config,
+)
+from training.gpt.huggingface.layernorm_to_rmsnorm import can_convert_to_rmsnorm, convert_to_rmsnorm
 from training.gpt.huggingface.tokenizers import (
-    cuts_like_qwen2,
+    has_qwen2_pretokenizer,
     read_tokenizer,
-    token_ids,
+    special_token_ids,
     write_tokenizer,
 )
 from training.gpt.huggingface.weights import read_weights, weight_files, write_weights
@@ -40,7 +45,7 @@ def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, di
     """
     config = _read_config(folder)
     try:
-        family = family_in(config)
+        family = detect_family(config)
         shape = read_model_config(config, context=context)
     except InputError as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from error
@@ -63,20 +68,20 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already; name a new or an empty folder")
     dtype, dtype_name = _DTYPES[config.dtype]
-    if can_be_centred(model):
-        model = centred(model)
-    family = family_of(model.config)
+    if can_convert_to_rmsnorm(model):
+        model = convert_to_rmsnorm(model)
+    family = choose_family(model.config)
     whole = folder.resolve()
     partial = whole.with_name(f".{whole.name}-{uuid.uuid4().hex[:8]}.partial")
     try:
         partial.mkdir(parents=True)
         write_tokenizer(tokenizer, partial, context=model.config.context)
-        if family == "qwen2" and not cuts_like_qwen2(partial / "tokenizer.json"):
+        if family == "qwen2" and not has_qwen2_pretokenizer(partial / "tokenizer.json"):
             family = "llama"  # which can say the same, the bias of the output being zero
-        said = {**write_model_config(model.config, family), **token_ids(tokenizer)}
+        said = {**write_model_config(model.config, family), **special_token_ids(tokenizer)}
         # Older readers know the precision by its first name, newer ones by its second.
         _write_json(partial / "config.json", {**said, "torch_dtype": dtype_name, "dtype": dtype_name})
-        _write_json(partial / "generation_config.json", token_ids(tokenizer))
+        _write_json(partial / "generation_config.json", special_token_ids(tokenizer))
         write_weights(model, partial, family, dtype=dtype, shard_bytes=round(config.max_shard_size * 10**9))
         partial.replace(whole)
     except (OSError, SafetensorError) as error:

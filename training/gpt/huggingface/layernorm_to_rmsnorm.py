@@ -13,39 +13,39 @@ from torch import Tensor
 from training.gpt.model import GPT, Attention, Block
 
 
-def can_be_centred(model: GPT) -> bool:
+def can_convert_to_rmsnorm(model: GPT) -> bool:
     """Whether a model has LayerNorms without biases, and no other reason to keep them."""
     config = model.config
     return config.norm == "layer" and config.positions == "rotary" and config.bias != "all"
 
 
 @torch.no_grad()
-def centred(model: GPT) -> GPT:
+def convert_to_rmsnorm(model: GPT) -> GPT:
     """A copy with RMSNorm and the same logits, to rounding; a tied head becomes a matrix of its own."""
     config = replace(model.config, norm="rms", tied=False)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     copy = GPT(config).train(model.training)
     copy.load_state_dict(state)
-    _take_mean(copy.embedding.weight, dim=1)
+    _subtract_mean(copy.embedding.weight, dim=1)
     for block in copy.blocks:
         assert isinstance(block, Block)
         for layer in (block.attention.out, block.feed_forward.down):
             for written in (layer.weight, layer.bias):
                 if written is not None:
-                    _take_mean(written, dim=0)
+                    _subtract_mean(written, dim=0)
         if config.qk_norm:
-            _centre_heads(block.attention)
+            _centre_query_and_key_heads(block.attention)
     return copy
 
 
-def _centre_heads(attention: Attention) -> None:
+def _centre_query_and_key_heads(attention: Attention) -> None:
     """Take the mean out of each head's query and key."""
-    turned = sum(attention.split[:2])
+    rotary_heads = sum(attention.split[:2])
     for projected in (attention.qkv.weight, attention.qkv.bias):
         if projected is not None:
-            heads = projected.view(-1, attention.head_width, *projected.shape[1:])[:turned]
-            _take_mean(heads, dim=1)
+            heads = projected.view(-1, attention.head_width, *projected.shape[1:])[:rotary_heads]
+            _subtract_mean(heads, dim=1)
 
 
-def _take_mean(tensor: Tensor, *, dim: int) -> None:
+def _subtract_mean(tensor: Tensor, *, dim: int) -> None:
     tensor.sub_(tensor.mean(dim=dim, keepdim=True))

@@ -69,7 +69,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None
     path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+def special_token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     """What ``config.json`` and ``generation_config.json`` say about special tokens."""
     ends = list(tokenizer.eos_ids)
     return {
@@ -79,7 +79,7 @@ def token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def cuts_like_qwen2(path: Path) -> bool:
+def has_qwen2_pretokenizer(path: Path) -> bool:
     """Whether a ``tokenizer.json`` cuts text into words as Qwen2 does.
 
     For every folder of that family ``transformers`` builds the tokenizer by Qwen2's rules, whatever the file

@@ -27,14 +27,14 @@ _NO_WEIGHTS = re.compile(r"\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TensorMapping:
     """One tensor of ours, and the tensors of theirs that it holds."""
 
     ours: str
     theirs: tuple[str, ...]
     sizes: tuple[int, ...] = ()  # how the rows of ours are shared out; none: each of theirs is all of ours
     transposed: bool = False  # GPT-2 stores [inputs, outputs]
-    turned: tuple[int, ...] = ()  # for each of theirs, in how many heads rotary positions turn its rows
+    rotary_heads: tuple[int, ...] = ()  # for each of theirs, in how many heads rotary positions turn its rows
 
     def views(self, tensor: Tensor) -> Iterator[tuple[str, Tensor, torch.Size]]:
         """Their tensors: name, a view into ours in their order, and the shape they give it.
@@ -44,22 +44,22 @@ class Entry:
         """
         tensor = tensor.T if self.transposed else tensor
         parts = torch.split(tensor, list(self.sizes)) if self.sizes else [tensor] * len(self.theirs)
-        turned = self.turned or (0,) * len(self.theirs)
-        for name, part, heads in zip(self.theirs, parts, turned, strict=True):
+        rotary_heads = self.rotary_heads or (0,) * len(self.theirs)
+        for name, part, heads in zip(self.theirs, parts, rotary_heads, strict=True):
             view = part.view(heads, -1, 2, *part.shape[1:]).transpose(1, 2) if heads else part
             yield name, view, part.shape
 
 
-def layout(config: ModelConfig, family: str) -> Iterator[Entry]:
+def tensor_mappings(config: ModelConfig, family: str) -> Iterator[TensorMapping]:
     """All tensors of a family's model, in the order of the model."""
     yield from _gpt2(config) if family == "gpt2" else _llama(config, family)
     if not config.tied:
-        yield Entry(ours="head.weight", theirs=("lm_head.weight",))
+        yield TensorMapping(ours="head.weight", theirs=("lm_head.weight",))
 
 
-def _gpt2(config: ModelConfig) -> Iterator[Entry]:
-    yield Entry(ours="embedding.weight", theirs=("transformer.wte.weight",))
-    yield Entry(ours="position_embedding.weight", theirs=("transformer.wpe.weight",))
+def _gpt2(config: ModelConfig) -> Iterator[TensorMapping]:
+    yield TensorMapping(ours="embedding.weight", theirs=("transformer.wte.weight",))
+    yield TensorMapping(ours="position_embedding.weight", theirs=("transformer.wpe.weight",))
     modules = [
         (f"blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}")
         for layer in range(config.layers)
@@ -73,14 +73,14 @@ def _gpt2(config: ModelConfig) -> Iterator[Entry]:
         )
     ]
     for ours, theirs in [*modules, ("final_norm", "transformer.ln_f")]:
-        yield Entry(ours=f"{ours}.weight", theirs=(f"{theirs}.weight",), transposed=".c_" in theirs)
-        yield Entry(ours=f"{ours}.bias", theirs=(f"{theirs}.bias",))
+        yield TensorMapping(ours=f"{ours}.weight", theirs=(f"{theirs}.weight",), transposed=".c_" in theirs)
+        yield TensorMapping(ours=f"{ours}.bias", theirs=(f"{theirs}.bias",))
 
 
-def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
+def _llama(config: ModelConfig, family: str) -> Iterator[TensorMapping]:
     queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
     halves = (config.hidden, config.hidden) if config.gated else ()
-    turned = (config.heads, config.kv_heads, 0)
+    rotary_heads = (config.heads, config.kv_heads, 0)
     linear: list[tuple[str, tuple[str, ...], tuple[int, ...], bool]] = [
         # Ours, theirs, how ours is shared out, whether it has a bias.
         (
@@ -102,18 +102,22 @@ def _llama(config: ModelConfig, family: str) -> Iterator[Entry]:
             ("attention.query_norm.weight", "self_attn.q_norm.weight"),
             ("attention.key_norm.weight", "self_attn.k_norm.weight"),
         ]
-    yield Entry(ours="embedding.weight", theirs=("model.embed_tokens.weight",))
+    yield TensorMapping(ours="embedding.weight", theirs=("model.embed_tokens.weight",))
     for layer in range(config.layers):
         block, prefix = f"blocks.{layer}", f"model.layers.{layer}"
         for own, their in gains:
             per_head = own.startswith("attention.")
-            yield Entry(ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",), turned=(1,) if per_head else ())
+            yield TensorMapping(
+                ours=f"{block}.{own}", theirs=(f"{prefix}.{their}",), rotary_heads=(1,) if per_head else ()
+            )
         for ours, theirs, sizes, biased in linear:
             for kind in ("weight", "bias") if biased else ("weight",):
                 names = tuple(f"{prefix}.{name}.{kind}" for name in theirs)
-                heads = turned if ours == "attention.qkv" else ()
-                yield Entry(ours=f"{block}.{ours}.{kind}", theirs=names, sizes=sizes, turned=heads)
-    yield Entry(ours="final_norm.weight", theirs=("model.norm.weight",))
+                heads = rotary_heads if ours == "attention.qkv" else ()
+                yield TensorMapping(
+                    ours=f"{block}.{ours}.{kind}", theirs=names, sizes=sizes, rotary_heads=heads
+                )
+    yield TensorMapping(ours="final_norm.weight", theirs=("model.norm.weight",))
 
 
 @torch.no_grad()
@@ -128,7 +132,7 @@ def read_weights(model: GPT, folder: Path, family: str) -> None:
         files = {path: stack.enter_context(open_weights(path)) for path in weight_files(folder)}
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
         unread = set(where)
-        for entry in layout(model.config, family):
+        for entry in tensor_mappings(model.config, family):
             for place, (name, target, shape) in enumerate(entry.views(state[entry.ours])):
                 # Saved from the trunk alone, names lack the prefix, as in GPT-2's own folder.
                 known = name if name in where else name.removeprefix(_PREFIX[family])
@@ -156,7 +160,7 @@ def write_weights(model: GPT, folder: Path, family: str, *, dtype: torch.dtype, 
     least). Biases that the family has and the model has not are zeros."""
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
-    for name, tensor in _their_tensors(model, family):
+    for name, tensor in _family_tensors(model, family):
         count = tensor.numel() * dtype.itemsize
         if shards[-1] and size + count > shard_bytes:
             shards.append({})
@@ -174,9 +178,9 @@ def write_weights(model: GPT, folder: Path, family: str, *, dtype: torch.dtype, 
         save_file(copied, folder / name, metadata={"format": "pt"})
 
 
-def _their_tensors(model: GPT, family: str) -> Iterator[tuple[str, Tensor]]:
+def _family_tensors(model: GPT, family: str) -> Iterator[tuple[str, Tensor]]:
     state = model.state_dict()
-    for entry in layout(model.config, family):
+    for entry in tensor_mappings(model.config, family):
         tensor = state.get(entry.ours)
         if tensor is None:
             weight = state[entry.ours.removesuffix("bias") + "weight"]

@@ -102,14 +102,16 @@ class Command(SiteCommand):
     ) -> None:
         """Generate one completion after another, printing tokens as they come."""
         from training.execution.model_loading import load_for_generation
-        from training.gpt.generation.decoding import rooms_for
-        from training.gpt.generation.generate import seeded
+        from training.gpt.generation.decoding import max_new_tokens_per_prompt
+        from training.gpt.generation.generate import sampling_generator
         from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
         model, tokenizer = load_for_generation(form.cleaned_data["policy"], form.config(HardwareConfig))
-        rooms_for(model, [tokenizer.prompt(prompt) for prompt in prompts], sampling)  # refuse before printing
-        generator = seeded(sampling, model.device)
+        max_new_tokens_per_prompt(
+            model, [tokenizer.prompt(prompt) for prompt in prompts], sampling
+        )  # refuse before printing
+        generator = sampling_generator(sampling, model.device)
         for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:
             pieces = stream_text(
                 model, tokenizer, prompt, sampling, generator=generator, should_stop=should_stop

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from training.execution.corpora import corpora_folder
 from training.forms.language_model import PrepareCorpusForm
 from training.gpt.config import CorpusConfig, TokenizerConfig
-from training.gpt.corpus.prepare import Prepared, prepare
+from training.gpt.corpus.prepare import PreparedCorpus, prepare
 from training.gpt.errors import InputError
 from training.management.options import add_options, given_values, require_valid
 
@@ -61,7 +61,7 @@ class StageBars:
             self.bar.close()
 
 
-def describe(prepared: Prepared, *, kind: str) -> str:
+def describe(prepared: PreparedCorpus, *, kind: str) -> str:
     """The statistics of a prepared corpus as text."""
     summary = prepared.summary
     lines = [f"{summary['source']}: {summary['documents']:,} documents"]

@@ -10,7 +10,12 @@ from training.gpt.devices import autocast
 from training.gpt.distributed import ProcessGroup, full_model, full_tensor, no_sync, wrap_parallel
 from training.gpt.errors import InputError
 from training.gpt.optimizers import build_adamw, scale_learning_rates
-from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
+from training.gpt.training_state import (
+    load_module_tensors,
+    load_optimizer_tensors,
+    module_tensors,
+    optimizer_tensors,
+)
 from training.rlhf.config import RewardConfig
 from training.rlhf.reward.batching import FeedbackBatches, bootstrap_counts
 from training.rlhf.reward.reward_model import RewardModel
@@ -141,7 +146,7 @@ class RewardLearner:
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `weights` returned."""
-        fill_module(self.name, self.trained, tensors)
+        load_module_tensors(self.name, self.trained, tensors)
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights and the optimizer's state; every process must call it."""
@@ -150,7 +155,7 @@ class RewardLearner:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `tensors` returned."""
         self.load_weights(tensors)
-        fill_optimizers(f"{self.name}-optimizer", self.trained, tensors, self.optimizer)
+        load_optimizer_tensors(f"{self.name}-optimizer", self.trained, tensors, self.optimizer)
 
 
 def _compute_states(

@@ -164,7 +164,7 @@ class RewardModel(BaseRewardModel):
 
     def final_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """The trunk's final state at the last token of each row of ids, with gradient. [N, D]"""
-        return self.trunk.states(rows, first=[len(row) - 1 for row in rows])
+        return self.trunk.packed_hidden(rows, first=[len(row) - 1 for row in rows])
 
     def rewards_of_states(self, states: Tensor) -> Tensor:
         """Normalised reward of final states by each head. [N, D] -> [N, M]"""

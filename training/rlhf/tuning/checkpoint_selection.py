@@ -9,7 +9,7 @@ from training.gpt.distributed import ProcessGroup, full_model
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.training_loop import LoopResult, Sample
-from training.gpt.training_state import fill_module, module_tensors
+from training.gpt.training_state import load_module_tensors, module_tensors
 from training.rlhf.config import EarlyStoppingConfig
 from training.rlhf.tuning.early_stopping import EarlyStopping, Evaluation
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult, summary_metrics
@@ -81,7 +81,7 @@ class CheckpointSelector:
         before, best = self.early_stopping.before, self.early_stopping.best
         if before is None or best is None:
             raise InputError("cancelled: the tuning was stopped before its first evaluation; start it again")
-        fill_module("best", self.policy, self.best)
+        load_module_tensors("best", self.policy, self.best)
         common = summary_metrics(before, best, steps=loop_result.steps, seconds=loop_result.seconds)
         return TuningResult(
             policy=full_model(self.policy),

@@ -10,7 +10,7 @@ import torch
 from training.gpt.config import SamplingConfig
 from training.gpt.distributed import ProcessGroup
 from training.gpt.errors import InputError
-from training.gpt.generation.decoding import evaluating
+from training.gpt.generation.decoding import eval_mode
 from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
@@ -102,7 +102,7 @@ class HeldoutEvaluator:
         for rollouts in self._sample(policy):
             if should_stop():
                 return None
-            with evaluating(self.reference):
+            with eval_mode(self.reference):
                 reference_logprobs = sequence_logprobs(
                     self.reference,
                     rollouts.prompts,

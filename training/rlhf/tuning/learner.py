@@ -16,7 +16,7 @@ from training.gpt.error_hints import is_out_of_memory
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.optimizers import build_adamw, scale_learning_rates
-from training.gpt.training_state import fill_module, fill_optimizers, module_tensors, optimizer_tensors
+from training.gpt.training_state import load_module_tensors, load_optimizer_tensors, module_tensors, optimizer_tensors
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.tuning.rollouts import Rollouts, sequence_logprobs
 
@@ -98,8 +98,8 @@ class Learner:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `tensors` returned."""
-        fill_module(self.name, self.module, tensors)
-        fill_optimizers(f"{self.name}-optimizer", self.module, tensors, self.optimizer)
+        load_module_tensors(self.name, self.module, tensors)
+        load_optimizer_tensors(f"{self.name}-optimizer", self.module, tensors, self.optimizer)
 
 
 @torch.no_grad()

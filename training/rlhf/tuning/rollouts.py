@@ -131,7 +131,7 @@ def logprobs_and_ends(
     """
     rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
     first = [len(prompt) - 1 for prompt in prompts]
-    states = model.states([*rows, *texts], first=[*first, *(len(text) - 1 for text in texts)])
+    states = model.packed_hidden([*rows, *texts], first=[*first, *(len(text) - 1 for text in texts)])
     written, ends = torch.split(states, [len(states) - len(texts), len(texts)])
     return _logprobs(model, written, completions, temperature=temperature), ends
 
@@ -164,7 +164,7 @@ def completion_states(
 def _states(model: GPT, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Tensor:
     """Final states before each token of each completion, one row after the other. [M, D]"""
     rows = [[*prompt, *new][:-1] for prompt, new in zip(prompts, completions, strict=True)]
-    return model.states(rows, first=[len(prompt) - 1 for prompt in prompts])
+    return model.packed_hidden(rows, first=[len(prompt) - 1 for prompt in prompts])
 
 
 def reward_model_on_trunk(reward_model: BaseRewardModel | None, reference: GPT) -> RewardModel | None:
