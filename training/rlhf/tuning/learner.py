@@ -16,7 +16,12 @@ from training.gpt.error_hints import is_out_of_memory
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.optimizers import build_adamw, scale_learning_rates
-from training.gpt.training_state import load_module_tensors, load_optimizer_tensors, module_tensors, optimizer_tensors
+from training.gpt.training_state import (
+    load_module_tensors,
+    load_optimizer_tensors,
+    module_tensors,
+    optimizer_tensors,
+)
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.tuning.rollouts import Rollouts, sequence_logprobs
 
