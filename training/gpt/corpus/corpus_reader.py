@@ -46,7 +46,7 @@ class CorpusReader:
     )  # keys of the documents to be split, as long as they are few
 
     @classmethod
-    def of(cls, corpus: CorpusConfig, found: CorpusFiles, *, wanted: Iterable[str]) -> "CorpusReader":
+    def for_splits(cls, corpus: CorpusConfig, found: CorpusFiles, *, wanted: Iterable[str]) -> "CorpusReader":
         """The files to read for the ``wanted`` splits, each with its published split if that is kept."""
         shares = corpus.split_shares
         if corpus.holdout != "auto":
