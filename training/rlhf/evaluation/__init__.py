@@ -1,1 +1,1 @@
-"""What a version is worth, in figures. Torch-free."""
+"""Evaluation of policies: win rates, best-of-n, text statistics. Torch-free."""

@@ -1,6 +1,6 @@
-"""Best of n: write n completions, give the one that the reward model likes best. Torch-free.
+"""Best-of-n: sample n completions, take the one with the highest reward. Torch-free.
 
-It needs no training, and its KL to the policy is known, so it is what every tuning has to beat.
+It needs no training, and its KL to the policy is known: a baseline for every tuning.
 """
 
 import math
@@ -14,28 +14,28 @@ from training.rlhf.scorers import Scorer
 
 @dataclass(frozen=True, kw_only=True)
 class BestOfN:
-    """What best-of-n comes to: means over the prompts, of the completion that the reward chooses."""
+    """Best-of-n by the reward: means over prompts of the chosen completion."""
 
     n: int
     kl: float
-    """At most so many nats a sequence, whatever the reward: log n - (n-1)/n. Exactly so where none tie."""
+    """Upper bound in nats per sequence: log n - (n-1)/n; exact without ties."""
     reward: float
     gold: float
     gold_error: float
-    """Standard error of `gold` over the prompts; NaN for one prompt."""
+    """Standard error of `gold` over prompts; NaN for one prompt."""
 
 
 def best_of_n(rewards: Sequence[Sequence[float]], golds: Sequence[Sequence[float]], *, n: int) -> BestOfN:
     """Estimate best-of-n from N >= n completions of each prompt, their rewards and their gold scores [P][N].
 
     Unbiased, and of less variance than one draw of n: the mean over all subsets of n of the N (Nakano et al.
-    2021, appendix I). Of completions with equal rewards each is as likely as the other to be chosen.
+    2021, appendix I). Completions with equal rewards are equally likely to be chosen.
     """
     if not rewards or len(rewards) != len(golds):
         raise InputError(f"best_of: {len(rewards)} prompts have rewards and {len(golds)} gold scores")
-    golden = [expected_best(mine, gold, n=n) for mine, gold in zip(rewards, golds, strict=True)]
-    count, gold = len(golden), math.fsum(golden) / len(golden)
-    variance = math.fsum((each - gold) ** 2 for each in golden) / (count - 1) if count > 1 else math.nan
+    best_golds = [expected_best(mine, gold, n=n) for mine, gold in zip(rewards, golds, strict=True)]
+    count, gold = len(best_golds), math.fsum(best_golds) / len(best_golds)
+    variance = math.fsum((each - gold) ** 2 for each in best_golds) / (count - 1) if count > 1 else math.nan
     return BestOfN(
         n=n,
         kl=best_of_n_kl(n),
@@ -46,7 +46,7 @@ def best_of_n(rewards: Sequence[Sequence[float]], golds: Sequence[Sequence[float
 
 
 def expected_best(rewards: Sequence[float], golds: Sequence[float], *, n: int) -> float:
-    """The expected gold score of the one with the highest reward, among n drawn of these without return."""
+    """The expected gold score of the completion with the highest of n rewards, drawn without replacement."""
     count = len(rewards)
     if not 1 <= n <= count or len(golds) != count:
         raise InputError(f"best_of: {n} cannot be drawn of {count} completions; give at most {count}")
@@ -62,17 +62,17 @@ def expected_best(rewards: Sequence[float], golds: Sequence[float], *, n: int) -
 
 
 def best_of_n_kl(n: int) -> float:
-    """The KL from best-of-n to what it draws from, in nats; an upper bound where completions can tie."""
+    """The KL of best-of-n to the policy in nats; an upper bound if completions can tie."""
     return math.log(n) - (n - 1) / n
 
 
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4, ... and `most` itself: where to draw a curve."""
-    return sorted({2**power for power in range(most.bit_length()) if 2**power <= most} | {most})
+def powers_of_two(maximum: int) -> list[int]:
+    """1, 2, 4, ... and `maximum` itself: the n of a curve."""
+    return sorted({2**power for power in range(maximum.bit_length()) if 2**power <= maximum} | {maximum})
 
 
 def choose_best(scorer: Scorer, prompts: Sequence[str], completions: Sequence[Sequence[str]]) -> list[str]:
-    """Of each prompt's completions the one that the scorer likes best; of equals the first."""
+    """Each prompt's completion with the highest score; the first of equal ones."""
     flat = [(prompt, text) for prompt, texts in zip(prompts, completions, strict=True) for text in texts]
     scores = iter(scorer([prompt for prompt, _ in flat], [text for _, text in flat]))
     return [

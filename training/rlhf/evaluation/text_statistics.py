@@ -1,7 +1,7 @@
-"""What a version's texts are like, judged by nobody: variety, repetition, length. Torch-free.
+"""Statistics of texts: diversity, repetition, length. Torch-free.
 
-They tell what a reward hides: a policy that found one phrase which pleases says it to every prompt (few
-distinct n-grams), or again and again in one text (repetition), or writes ever longer.
+They show over-optimisation that a reward hides: the same phrase for every prompt (few distinct n-grams), or
+several times in one text (repetition), or ever longer texts.
 """
 
 import math
@@ -13,44 +13,44 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TextStatistics:
-    """Figures of a list of texts."""
+    """Statistics of a list of texts."""
 
     words: float
-    """Mean number of words of a text."""
+    """Mean number of words."""
     words_deviation: float
     distinct_1: float | None
-    """Different words over all words, in all texts together; None where there is no word."""
+    """Distinct words over all words, in all texts together; None without words."""
     distinct_2: float | None
-    """The same of pairs of words that follow each other."""
+    """The same for pairs of consecutive words."""
     distinct_texts: float
-    """RateEstimate of the texts that are no repeat of an earlier one."""
+    """Fraction of texts that do not repeat an earlier one."""
     repetition: float | None
-    """RateEstimate of the words of a text that stood in it before, mean over the texts that have words."""
+    """Fraction of words that occurred earlier in the text, mean over texts with words."""
     repeated_4_grams: float | None
-    """The same of runs of four words: whole phrases said twice."""
+    """The same for runs of four words."""
 
 
 def text_statistics(texts: Sequence[str]) -> TextStatistics:
-    """The figures of these texts, of which there must be one at least.
+    """The statistics of at least one text.
 
-    The distinct shares (Li et al. 2016) fall as there is more text, so compare them between versions that
-    wrote to the same prompts, and at about the same length. Repeated runs are as in Welleck et al. 2020.
+    Distinct fractions (Li et al. 2016) fall with the amount of text: compare versions on the same prompts and
+    at about the same length. Repeated runs are as in Welleck et al. 2020.
     """
-    worded = [words_of(text) for text in texts]
-    lengths = [len(words) for words in worded]
+    words_by_text = [split_words(text) for text in texts]
+    lengths = [len(words) for words in words_by_text]
     return TextStatistics(
         words=statistics.fmean(lengths),
         words_deviation=statistics.pstdev(lengths),
-        distinct_1=distinct(worded, n=1),
-        distinct_2=distinct(worded, n=2),
+        distinct_1=distinct_fraction(words_by_text, n=1),
+        distinct_2=distinct_fraction(words_by_text, n=2),
         distinct_texts=len(set(texts)) / len(texts),
-        repetition=repeated(worded, n=1),
-        repeated_4_grams=repeated(worded, n=4),
+        repetition=repeated_fraction(words_by_text, n=1),
+        repeated_4_grams=repeated_fraction(words_by_text, n=4),
     )
 
 
-def words_of(text: str) -> list[str]:
-    """Its words, in lower case, without punctuation."""
+def split_words(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation."""
     return re.findall(r"\w+", text.lower())
 
 
@@ -59,13 +59,13 @@ def n_grams(words: Sequence[str], *, n: int) -> list[tuple[str, ...]]:
     return [tuple(words[first : first + n]) for first in range(len(words) - n + 1)]
 
 
-def distinct(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
-    """Different n-grams over all n-grams, the texts' together; none reaches over the end of a text."""
+def distinct_fraction(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
+    """Distinct n-grams over all n-grams of all texts; None without n-grams."""
     grams = [gram for words in texts for gram in n_grams(words, n=n)]
     return len(set(grams)) / len(grams) if grams else None
 
 
-def repeated(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
-    """RateEstimate of a text's n-grams that stood in it before, mean over the texts that have any."""
+def repeated_fraction(texts: Sequence[Sequence[str]], *, n: int) -> float | None:
+    """Fraction of n-grams that occurred earlier in the text, mean over texts that have any."""
     shares = [1 - len(set(grams)) / len(grams) for words in texts if (grams := n_grams(words, n=n))]
     return math.fsum(shares) / len(shares) if shares else None

@@ -1,1 +1,1 @@
-"""Reward models: trained from what people said, and measured."""
+"""Reward models: training and evaluation."""

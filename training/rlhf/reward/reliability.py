@@ -1,29 +1,27 @@
-"""How far each person's answers can be trusted, learned together with what they say.
+"""Reliability of annotators, estimated together with rewards.
 
-The model is Crowd-BT (Chen et al. 2013): person j prefers the better of two texts with probability
+The model is Crowd-BT (Chen et al. 2013): annotator j prefers the better of two texts with probability
 
     eta_j sigma(d) + (1 - eta_j) sigma(-d),        d = r(chosen) - r(rejected),
 
-where eta_j, the reliability, is 1 for somebody who answers as the reward says, 1/2 for a coin, and less for
-somebody who has mistaken the scale. Reliabilities and rewards depend on each other, so they are learned in
-turns. Three things differ from the paper, each because the rewards here come from a network:
+where eta_j, the reliability, is 1 for an annotator who always agrees with the reward, 1/2 for a coin toss,
+and less for one who has reversed the scale. Reliabilities and rewards are estimated alternately. Three things
+differ from the paper, because the rewards here come from a network:
 
-- A network that trains for several epochs learns the answers of a careless person by heart, agrees with
-  everybody, and finds everybody reliable. So a person is only judged by rewards that were fitted without the
-  answers in question (cross-fitting, in five folds of answers). What others said of the same text is seen:
-  where tasks are answered by several people, agreement between them speaks too.
-- To train a network five times over would be dear, so the rewards that judge people are linear in the states
-  of the trunk, plus an own term for each text (which is the paper's reward): r(t) = w x_t + u_t.
-- The reward model itself is then trained with each person's answers weighed by 2 eta_j - 1. That is what the
-  likelihood above does to the gradient for small d. For large d it would also trust the network over the
-  people, and that is what memorising spoils; a weight also fits rankings and scores, and equal weights change
-  nothing at all.
+- A network memorises the answers of careless annotators in a few epochs, and then everybody seems reliable.
+  So annotators are only compared with rewards that were fitted without the answers in question (cross-fitting
+  in five folds). These rewards do use other annotators' answers on the same texts.
+- Training a network five times would be expensive, so these rewards are linear in the states of the trunk,
+  plus a term for each text (the paper's reward): r(t) = w x_t + u_t.
+- The reward model is then trained with each annotator's answers weighted by 2 eta_j - 1, the effect of the
+  likelihood above on the gradient for small d. For large d the likelihood would trust the network over the
+  annotators, which memorisation spoils. Weights also apply to rankings and scores.
 
-Measured with ten simulated people, a fifth of them answering at random, as the gain in accuracy against the
-noise-free taste (95 %): of linear rewards of stories, 12 seeds, +0.0 +- 0.1 points from 200 comparisons,
-+0.7 +- 0.4 from 500, +1.0 +- 0.3 from 2,000 (leaving out the two by name: +0.9); of a small transformer
-trained in full, 8 seeds, +2.5 +- 2.2 from 100, +4.2 +- 2.6 from 300, +2.1 +- 1.6 from 1,000. With nobody
-careless: -0.04 +- 0.16 from 500, and -0.4 +- 1.1 of the transformer from 300.
+Measured with ten simulated annotators, a fifth of them answering at random, as the gain in accuracy against
+the noise-free reward function (95 %): of linear rewards of stories, 12 seeds, +0.0 +- 0.1 points from 200
+comparisons, +0.7 +- 0.4 from 500, +1.0 +- 0.3 from 2,000 (leaving out the two by name: +0.9); of a small
+transformer trained in full, 8 seeds, +2.5 +- 2.2 from 100, +4.2 +- 2.6 from 300, +2.1 +- 1.6 from 1,000.
+Without careless annotators: -0.04 +- 0.16 from 500, and -0.4 +- 1.1 of the transformer from 300.
 """
 
 import math
@@ -40,16 +38,16 @@ from training.gpt.model import GPT
 from training.rlhf.feedback.preferences import Comparison
 
 FOLDS = 5
-TURNS = 3  # between rewards and reliabilities; later ones change the second decimal of nothing
-PENALTIES = (64.0, 16.0, 4.0, 1.0)  # of w, from which the held-out likelihood chooses
-OWN_PENALTY = 1.0  # of u: texts differ in logits by about 1 in what the trunk does not tell
+ITERATIONS = 3  # alternations of rewards and reliabilities; more make no visible difference
+WEIGHT_PENALTIES = (64.0, 16.0, 4.0, 1.0)  # of w, selected by held-out likelihood
+TEXT_PENALTY = 1.0  # of u: the trunk leaves differences of about 1 logit between texts
 SCALES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 GRID = torch.linspace(0.01, 0.99, 99)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Posterior mean of eta with its central 95 % interval, from so many comparisons (ties aside)."""
+    """Posterior mean of eta with its central 95 % interval, from `comparisons` comparisons without ties."""
 
     reliability: float
     low: float
@@ -58,14 +56,14 @@ class Reliability:
 
     @property
     def weight(self) -> float:
-        """What an answer of this person counts, from 0 (a coin, or worse) to 1."""
+        """The weight of this annotator's answers, from 0 (a coin toss, or worse) to 1."""
         return max(0.0, 2 * self.reliability - 1)
 
 
 def estimate_reliabilities(
     comparisons: Sequence[Comparison], *, features: Tensor, chosen: Tensor, rejected: Tensor, seed: int
 ) -> dict[str, Reliability]:
-    """The reliability of everybody who is named in the comparisons; of nobody where fewer than two are.
+    """The reliability of each named annotator; empty if there are fewer than two.
 
     `features` [T, D] describe the texts (see `mean_pooled_states`); `chosen` and `rejected` [C] are the
     indices of each comparison's texts in them.
@@ -84,15 +82,17 @@ def estimate_reliabilities(
         (pair.prompt, pair.group, pair.annotator) if pair.group else place for place, pair in enumerate(pairs)
     ]
     sizes = Counter(answers)
-    worth = torch.tensor([4 / (1 + math.sqrt(1 + 8 * sizes[answer])) for answer in answers])  # 2 / K
-    texts = _Texts(features, chosen[places], rejected[places], worth=worth)
+    answer_weight = torch.tensor([4 / (1 + math.sqrt(1 + 8 * sizes[answer])) for answer in answers])  # 2 / K
+    rewards = _CrossFittedRewards(features, chosen[places], rejected[places], answer_weight=answer_weight)
     prior = reliability_prior()
     eta = torch.full((len(names),), float(prior @ GRID))
-    gaps = texts.best_gaps(eta[person], fold)
-    for turn in range(TURNS):
+    gaps = rewards.best_gaps(eta[person], fold)
+    for turn in range(ITERATIONS):
         if turn:
-            gaps = texts.gaps(eta[person], fold)
-        posterior = reliability_posterior(gaps, person, worth=worth, people=len(names), prior=prior)  # [J, G]
+            gaps = rewards.gaps(eta[person], fold)
+        posterior = reliability_posterior(
+            gaps, person, answer_weight=answer_weight, people=len(names), prior=prior
+        )  # [J, G]
         eta = posterior @ GRID
     below = posterior.cumsum(dim=1)
     counts = torch.bincount(person, minlength=len(names)).tolist()
@@ -108,10 +108,10 @@ def estimate_reliabilities(
 
 
 def reliability_prior() -> Tensor:
-    """What is believed of a person before the first answer, over the grid of reliabilities.
+    """The prior of an annotator's reliability, over the grid.
 
-    Nine in ten are careful, Beta(9, 1) about as in Chen et al.; one in ten answers at random, Beta(20, 20).
-    Beta(9, 1) alone, which has next to nothing below 1/2, would hold on to a careless person for longer.
+    90 % careful, Beta(9, 1) about as in Chen et al.; 10 % answering at random, Beta(20, 20). Beta(9, 1) alone
+    has almost no mass below 1/2, and would need more answers to detect a careless annotator.
     """
     careful = GRID**8
     careless = (GRID * (1 - GRID)) ** 19
@@ -119,18 +119,18 @@ def reliability_prior() -> Tensor:
 
 
 def reliability_posterior(
-    gaps: Tensor, person: Tensor, *, worth: Tensor, people: int, prior: Tensor
+    gaps: Tensor, person: Tensor, *, answer_weight: Tensor, people: int, prior: Tensor
 ) -> Tensor:
-    """Over the grid, what is known of each person from d = `gaps` [C], of answers by `person` [C]. [J, G]
+    """Each annotator's posterior over the grid, from d = `gaps` [C] of answers by `person` [C]. [J, G]
 
-    Rewards fitted to few answers are too sure of themselves or not sure enough, which would pass for a fault
-    or a virtue of everybody. So d is taken times the scale that makes the answers of all most likely.
+    Rewards fitted to few answers are over- or underconfident, which would bias all reliabilities. So d is
+    multiplied by the scale that maximises the likelihood of all answers.
     """
     best, found = -float("inf"), torch.empty(0)
     for scale in SCALES:
         right, wrong = logsigmoid(scale * gaps), logsigmoid(-scale * gaps)
         each = torch.logaddexp(GRID.log() + right[:, None], (1 - GRID).log() + wrong[:, None])  # [C, G]
-        each = each * worth[:, None]
+        each = each * answer_weight[:, None]
         joint = torch.zeros(people, len(GRID)).index_add_(0, person, each) + prior.log()
         evidence = joint.logsumexp(dim=1).sum().item()
         if evidence > best:
@@ -139,23 +139,23 @@ def reliability_posterior(
 
 
 def annotator_weights(reliabilities: Mapping[str, Reliability]) -> Callable[[str], float]:
-    """What an answer counts, given who gave it; somebody of whom nothing is known counts as the others' mean.
+    """The weight of answers by the annotator's name; unknown annotators have the mean weight.
 
-    Everybody counts 1 where nobody is known, or nobody is better than a coin.
+    All weights are 1 if no annotator is known, or none is better than a coin toss.
     """
     weights = {name: each.weight for name, each in reliabilities.items()}
-    usual = sum(weights.values()) / len(weights) if weights else 0.0
-    if usual == 0.0:
+    mean = sum(weights.values()) / len(weights) if weights else 0.0
+    if mean == 0.0:
         return lambda _: 1.0
-    return lambda annotator: weights.get(annotator, usual)
+    return lambda annotator: weights.get(annotator, mean)
 
 
 @torch.no_grad()
 def mean_pooled_states(trunk: GPT, rows: Sequence[Sequence[int]], *, batch_size: int = 128) -> Tensor:
     """The mean of the trunk's final states over each row of ids, dropout off. [N, D]
 
-    The state of the end alone tells little before the trunk was trained to gather a judgement there: linear
-    rewards were right in 60 % of a thousand held-out comparisons of stories with it, in 65 % with the mean.
+    Better than the final state alone, which the trunk is not trained to use yet: linear rewards were right in
+    65 % of a thousand held-out comparisons of stories, and in 60 % with the final state.
     """
     was_training = trunk.training
     trunk.eval()
@@ -174,7 +174,7 @@ def mean_pooled_states(trunk: GPT, rows: Sequence[Sequence[int]], *, batch_size:
 
 
 def _folds(pairs: Sequence[Comparison], seed: int) -> Tensor:
-    """A fold for each comparison [C]; those of one person on one prompt share it."""
+    """A fold for each comparison [C]; those of one annotator on one prompt share it."""
     rng = random.Random(seed)
     keys: dict[tuple[str, str], int] = {}
     for pair in pairs:
@@ -182,11 +182,11 @@ def _folds(pairs: Sequence[Comparison], seed: int) -> Tensor:
     return torch.tensor([keys[pair.split_key, pair.annotator] for pair in pairs])
 
 
-class _Texts:
-    """Rewards r(t) = w x_t + u_t, fitted to the answers of all folds but one, for each fold."""
+class _CrossFittedRewards:
+    """Rewards r(t) = w x_t + u_t, fitted for each fold to the answers of all other folds."""
 
-    def __init__(self, features: Tensor, chosen: Tensor, rejected: Tensor, *, worth: Tensor) -> None:
-        self.worth = worth
+    def __init__(self, features: Tensor, chosen: Tensor, rejected: Tensor, *, answer_weight: Tensor) -> None:
+        self.answer_weight = answer_weight
         used, places = torch.unique(torch.cat((chosen, rejected)), return_inverse=True)
         features = features[used]
         features = (features - features.mean(dim=0)) / features.std(dim=0, correction=0).clamp_min(1e-6)
@@ -194,28 +194,28 @@ class _Texts:
         self.gaps_of_features = features[self.chosen] - features[self.rejected]  # [C, D]
         self.w = torch.zeros(features.shape[1], FOLDS)
         self.u = torch.zeros(len(used), FOLDS)
-        self.penalty = PENALTIES[0]
+        self.penalty = WEIGHT_PENALTIES[0]
 
     def best_gaps(self, eta: Tensor, fold: Tensor) -> Tensor:
-        """`gaps` under the penalty that explains held-out answers best, which stays."""
+        """`gaps` with the penalty of the highest held-out likelihood, which is kept."""
         found = []
-        for self.penalty in PENALTIES:
+        for self.penalty in WEIGHT_PENALTIES:
             gaps = self.gaps(eta, fold)
-            error = -(self.worth * _log_likelihood(gaps, eta)).sum().item()
+            error = -(self.answer_weight * _log_likelihood(gaps, eta)).sum().item()
             found.append((error, self.penalty, gaps, self.w, self.u))
         _, self.penalty, gaps, self.w, self.u = min(found, key=lambda each: each[0])
         return gaps
 
     def gaps(self, eta: Tensor, fold: Tensor) -> Tensor:
-        """d of each comparison by the rewards that have not seen its fold, given its person's eta. [C]"""
+        """d of each comparison by rewards fitted without its fold, given its annotator's eta. [C]"""
         w, u = self.w.clone().requires_grad_(), self.u.clone().requires_grad_()
-        seen = (fold[:, None] != torch.arange(FOLDS)) * self.worth[:, None]  # [C, FOLDS]
+        seen = (fold[:, None] != torch.arange(FOLDS)) * self.answer_weight[:, None]  # [C, FOLDS]
         optimizer = torch.optim.LBFGS([w, u], max_iter=25, history_size=10, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
             optimizer.zero_grad()
             fit = -(_log_likelihood(self._all(w, u), eta[:, None]) * seen).sum()
-            held = self.penalty / 2 * w.square().sum() + OWN_PENALTY / 2 * u.square().sum()
+            held = self.penalty / 2 * w.square().sum() + TEXT_PENALTY / 2 * u.square().sum()
             value: Tensor = (fit + held) / len(fold)
             value.backward()  # type: ignore[no-untyped-call]
             return value
