@@ -130,7 +130,7 @@ def test_the_loop_page_shows_its_stages_versions_and_rounds(as_admin: Client) ->
     end_run(current.train_reward, Run.Status.FAILED, "Out of memory.")
     rounds.advance(project)
     page = text(as_admin, reverse("training:project_dashboard", args=[project.slug]))
-    for expected in ("Being answered", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
+    for expected in ("Gate: Open", "Round 1", "Stopped", "Out of memory.", "6 comparisons", "by ada",
                  "Answers in the last 14 days"):  # fmt: skip
         assert expected in page
 

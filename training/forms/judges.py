@@ -8,6 +8,8 @@ from training.models.versions import ModelVersionQuerySet
 STORY_REWARD_FUNCTION = "story-reward-function"
 """The built-in reward function: it prefers kind stories that end well, without repetition."""
 
+STORY_REWARD_FUNCTION_LABEL = "Built-in reward function"
+
 FORMER_STORY_REWARD_FUNCTION = "story-taste"
 """Its name in the parameters and metrics of older runs; accepted as an option for one release."""
 

@@ -9,6 +9,7 @@ from django.forms.boundfield import BoundField
 from training.config_form import ConfigForm
 from training.forms.base import OpensTasksMixin
 from training.forms.labels import option_label
+from training.forms.start_page import PlainNumberInput
 from training.gpt.config import HardwareConfig
 from training.models import Automation, Run
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig, RewardConfig
@@ -25,7 +26,10 @@ class RoundOptions(ConfigForm):
         for name in self.field_names:
             option = option_label(self.kind, name)
             self.fields[name].label, self.fields[name].help_text = option.label, option.effect
-            if option.choices and isinstance(field := self.fields[name], forms.ChoiceField):
+            field = self.fields[name]
+            if isinstance(field, forms.FloatField):
+                field.widget = PlainNumberInput(attrs={"step": "any"})
+            if option.choices and isinstance(field, forms.ChoiceField):
                 field.choices = [(value, choice.label) for value, choice in option.choices.items()]
 
     def visible(self) -> Iterator[BoundField]:

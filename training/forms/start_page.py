@@ -12,7 +12,7 @@ from training.config_form import NamedChoiceField
 from training.forms.base import RunForm
 from training.forms.defaults import default_values, ranked_versions
 from training.forms.error_messages import current_value, page_message, selected_project
-from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, parse_judges
+from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, STORY_REWARD_FUNCTION_LABEL, parse_judges
 from training.forms.labels import OptionLabel, option_label
 from training.gpt.corpus.sources import NAMED_CORPORA
 from training.models import ModelVersion, Run
@@ -267,7 +267,7 @@ class StartPage:
     def scorer_choices(self) -> list[tuple[str, str]]:
         reward_models = ranked_versions(self.form.reward_models(), None)
         return [
-            (STORY_REWARD_FUNCTION, "Built-in reward function"),
+            (STORY_REWARD_FUNCTION, STORY_REWARD_FUNCTION_LABEL),
             *((each.name, version_choice_label(each)) for each in reward_models),
         ]
 
@@ -285,8 +285,8 @@ class StartPage:
 
 def version_choice_label(version: ModelVersion) -> str:
     """A version in a select: its name, stage and date."""
-    stage = f", {version.get_stage_display().lower()}" if version.stage != version.Stage.CANDIDATE else ""
-    return f"{version.name}{stage}, {date_and_time(version.created_at)}"
+    stage = {version.Stage.PRODUCTION: ", in production", version.Stage.ARCHIVED: ", archived"}
+    return f"{version.name}{stage.get(version.stage, '')}, {date_and_time(version.created_at)}"
 
 
 def date_and_time(moment: Any) -> str:

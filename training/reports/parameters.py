@@ -7,6 +7,7 @@ from django.forms import Field
 from django.forms.utils import pretty_name
 
 from training.forms import FORMS
+from training.forms.judges import STORY_REWARD_FUNCTION, STORY_REWARD_FUNCTION_LABEL, canonical_scorer_name
 from training.forms.labels import option_label
 from training.models import Run
 
@@ -53,6 +54,8 @@ def labelled_parameter(kind: str, name: str, value: Any) -> Parameter:
         option = option_label(kind, name)
     except KeyError:
         return Parameter(pretty_name(name), format_value(value))
+    if name == "gold" and canonical_scorer_name(value) == STORY_REWARD_FUNCTION:
+        return Parameter(option.label, STORY_REWARD_FUNCTION_LABEL)
     choice = option.choices.get(str(value))
     return Parameter(option.label, choice.label if choice else format_value(value))
 
