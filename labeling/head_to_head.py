@@ -128,16 +128,19 @@ def observations(project: Project, first: Generator, second: Generator) -> list[
     by_answer: dict[int, list[Judgement]] = defaultdict(list)
     for judgement in judgements:
         by_answer[judgement.annotation_id].append(judgement)
-    said: dict[Task, list[float]] = defaultdict(list)
+    points_by_task: dict[Task, list[float]] = defaultdict(list)
     for each in by_answer.values():
         points = [won for won, _, _ in _points(project, each, first=first, second=second)]
         if points:
-            said[each[0].annotation.assignment.task].append(fmean(points))
-    ends = _completion_times(list(said))
+            points_by_task[each[0].annotation.assignment.task].append(fmean(points))
+    completed = _completion_times(list(points_by_task))
     found: dict[int, Observation] = {}
-    for task in sorted(said, key=lambda task: (ends[task.pk], task.pk)):
+    for task in sorted(points_by_task, key=lambda task: (completed[task.pk], task.pk)):
         seen = Observation(
-            task=task.pk, points=fmean(said[task]), answers=len(said[task]), completed=ends[task.pk]
+            task=task.pk,
+            points=fmean(points_by_task[task]),
+            answers=len(points_by_task[task]),
+            completed=completed[task.pk],
         )
         found.setdefault(task.prompt_id, seen)
     return list(found.values())

@@ -245,7 +245,7 @@ def count_new_comparisons(project: Project, *, since: datetime | None = None) ->
     `since`: count only answers given later.
     """
     known = last_snapshots([project], Run.Kind.TRAIN_REWARD).values()
-    return count_training_data([project], beyond=known, since=since)[project.pk]
+    return count_training_data([project], excluded_snapshots=known, since=since)[project.pk]
 
 
 def last_snapshots(projects: Iterable[Project], kind: Run.Kind) -> dict[int, int]:

@@ -309,7 +309,7 @@ def test_what_cannot_be_read_is_said_in_a_line(ada: Client, given: dict[str, Any
 
 def test_a_file_that_is_too_large_is_not_read(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project()
-    monkeypatch.setattr("labeling.forms.LARGEST", 10)
+    monkeypatch.setattr("labeling.forms.MAX_FILE_BYTES", 10)
     assert "at most 20 MB are allowed" in bring(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
 
 

@@ -277,7 +277,7 @@ class Loop:
 
     def answers(self) -> int:
         """The number of answers for training; those on held-out prompts are for evaluation."""
-        answers = Annotation.objects.for_project(self.project).latest_revisions().ordinary()
+        answers = Annotation.objects.for_project(self.project).latest_revisions().on_ordinary_tasks()
         return answers.filter(assignment__task__prompt__split="train").count()
 
     def order(self, reward: ModelVersion) -> None:
