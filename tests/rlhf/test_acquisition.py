@@ -1,4 +1,4 @@
-"""How much a task would teach, against a slow loop; and the order in which tasks are asked."""
+"""Acquisition scores against a slow loop, and the task order."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from training.rlhf.reward.acquisition import ACQUISITION_FUNCTIONS, acquisition_
 
 
 def slowly(rewards: list[list[float]], *, by: str) -> float:
-    """One task's acquisition_scores; `rewards` are K rows of M members."""
+    """One task's acquisition score; `rewards` are K rows of M members."""
     found = []
     for one, other in combinations(rewards, 2):
         preferred = [1 / (1 + math.exp(b - a)) for a, b in zip(one, other, strict=True)]

@@ -1,4 +1,4 @@
-"""The control loop's judgement on sequences made up with the noise of small held-out batches."""
+"""Early stopping on made-up sequences of evaluations with the noise of small held-out batches."""
 
 import json
 import random

@@ -27,7 +27,7 @@ def ensemble(**options: Any) -> RewardModel | Ensemble:
     return taught(rankings(40, prompts=1), members=3, epochs=2, **options).model
 
 
-def test_the_uses_are_mean_minimum_and_mean_less_variance() -> None:
+def test_aggregations_are_mean_minimum_and_mean_minus_variance() -> None:
     members = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 0.0]])
     assert aggregate(members, aggregation="mean").tolist() == [3.0, 0.0]
     assert aggregate(members, aggregation="minimum").tolist() == [1.0, 0.0]
@@ -35,7 +35,7 @@ def test_the_uses_are_mean_minimum_and_mean_less_variance() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_members_differ_and_every_use_is_normalised(kind: dict[str, str]) -> None:
+def test_members_differ_and_every_aggregation_is_normalised(kind: dict[str, str]) -> None:
     samples = [("", text) for text in TEXTS]
     model = ensemble(reference_samples=samples, **kind)
     assert model.members == 3
@@ -52,7 +52,7 @@ def test_members_differ_and_every_use_is_normalised(kind: dict[str, str]) -> Non
     assert model.score([""] * 6, TEXTS) == model.scorer("mean")([""] * 6, TEXTS)
 
 
-def test_a_cautious_use_likes_what_is_disputed_less() -> None:
+def test_cautious_aggregation_lowers_disputed_rewards() -> None:
     model = ensemble()
     disputed = torch.tensor(model.disagreement([""] * 6, TEXTS))
     loss = torch.tensor(model.score([""] * 6, TEXTS)) * model.uses[0, 1] + model.uses[0, 0]

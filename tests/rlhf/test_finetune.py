@@ -105,7 +105,7 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
     weights = {}
     measure = HeldoutEvaluator.evaluate
 
-    def examine(self: HeldoutEvaluator, policy: torch.nn.Module, **given: object) -> Evaluation:
+    def evaluate(self: HeldoutEvaluator, policy: torch.nn.Module, **given: object) -> Evaluation:
         step = given["step"]
         assert isinstance(step, int)
         weights[step] = copy.deepcopy(policy.state_dict())
@@ -116,7 +116,7 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
         each = {**found.per_prompt, "reward": [reward] * count, "kl": [kl] * count}
         return Evaluation(step=step, per_prompt=each, completions=found.completions)
 
-    monkeypatch.setattr(HeldoutEvaluator, "evaluate", examine)
+    monkeypatch.setattr(HeldoutEvaluator, "evaluate", evaluate)
     result = tune(steps=8, evaluate_every=2, kl_budget=10.0, stop_window=0)
     assert (result.best_step, result.after.reward, result.metrics["kl"]) == (4, 2.0, 2.0)
     assert all(torch.equal(tensor, weights[4][name]) for name, tensor in result.policy.state_dict().items())

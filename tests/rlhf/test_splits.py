@@ -1,4 +1,4 @@
-"""Which lessons a loss takes from what people said."""
+"""Which feedback each loss learns from."""
 
 import pytest
 
@@ -46,21 +46,21 @@ def test_scores_are_taken_alone_or_with_the_pairs() -> None:
 
 def test_a_comparison_that_came_from_scores_is_not_taken_twice() -> None:
     compared = [*RANKED, *LOOSE, Comparison("p", "b", "a", group="p-2")]
-    sides = split_feedback(compared, RATED, loss="pairs", criteria="", heldout=0.0, seed=0)
-    assert len(sides.train.pairs) == 8
+    splits = split_feedback(compared, RATED, loss="pairs", criteria="", heldout=0.0, seed=0)
+    assert len(splits.train.pairs) == 8
 
 
 def test_weights_of_criteria_compare_anew() -> None:
     compared = [*RANKED, Comparison("p", "b", "a", group="p-2")]
-    sides = split_feedback(compared, RATED, loss="pairs", criteria="kind=1", heldout=0.0, seed=0)
-    assert Comparison("p", "a", "b", group="p-2") in sides.train.pairs
-    assert Comparison("p", "b", "a", group="p-2") not in sides.train.pairs
-    assert len(sides.train.pairs) == 7
+    splits = split_feedback(compared, RATED, loss="pairs", criteria="kind=1", heldout=0.0, seed=0)
+    assert Comparison("p", "a", "b", group="p-2") in splits.train.pairs
+    assert Comparison("p", "b", "a", group="p-2") not in splits.train.pairs
+    assert len(splits.train.pairs) == 7
 
 
-def test_each_side_has_lessons_of_its_own_prompts_only() -> None:
-    sides = split_feedback([*RANKED, *LOOSE], RATED, loss="scores+pairs", criteria="", heldout=0.5, seed=1)
-    prompts = [{each.split_key for each in side.examples} for side in (sides.train, sides.heldout)]
+def test_each_split_has_examples_of_its_own_prompts_only() -> None:
+    splits = split_feedback([*RANKED, *LOOSE], RATED, loss="scores+pairs", criteria="", heldout=0.5, seed=1)
+    prompts = [{each.split_key for each in side.examples} for side in (splits.train, splits.heldout)]
     assert prompts[0].isdisjoint(prompts[1])
     assert prompts[0] | prompts[1] == {"p", "q"}
 

@@ -1,1 +1,1 @@
-"""Learning from preferences: a reward model from comparisons, a policy tuned against it. No Django."""
+"""Learning from human feedback: reward models, and policies tuned against them. No Django."""

@@ -1,1 +1,1 @@
-"""Ways to tune a policy, under one control."""
+"""Tuning of policies: policy gradient, DPO and SFT, with held-out evaluation and early stopping."""
