@@ -1,96 +1,74 @@
-"""The text of a completion while its tokens come: only what later tokens cannot change."""
+"""Tokens to text while they are generated: only text that later tokens cannot change."""
 
 import copy
 from collections.abc import Sequence
 
+from training.gpt.generation.stop_strings import StopStringMatcher
 from training.gpt.tokenizer import Tokenizer
 
 _REPLACEMENT = "\ufffd"
-# A character has at most four bytes, so of an unfinished one at most three are there.
-_UNFINISHED = 3
+# A character has at most four bytes, so at most three of an incomplete one are there.
+_MAX_INCOMPLETE_BYTES = 3
 
 
 class Detokenizer:
-    """Turns tokens into pieces of text that never have to be taken back.
+    """Turns tokens into pieces of text that are final.
 
-    Held back are bytes that do not make a character yet, and text that may still become one of ``stops``.
-    When such a text is complete, ``stopped`` is set, and neither it nor what follows is ever given out. The
-    pieces together are what ``strip_incomplete_character`` leaves of ``Tokenizer.continuation``.
+    Bytes that do not make a character yet are held back, and so is text that may become one of the stop
+    strings ``stops``. When a stop string is complete, ``stopped`` is set, and neither it nor what follows is
+    returned. The pieces joined are ``Tokenizer.continuation`` without an incomplete last character.
 
-    Only a few tokens are decoded at each step: the last that gave text, as what stands before a word can
-    decide its space, and those that have given none yet.
+    Each step decodes only a few tokens: the last that gave text, since what precedes a word can decide
+    whether a space stands before it, and those that have given none yet.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], stops: Sequence[str] = ()) -> None:
-        self.stopped = False
         self._tokenizer = tokenizer
-        self._stops = tuple(stops)
+        self.stop_strings = StopStringMatcher(stops)
         self._window = tuple(prompt)
-        self._known = tokenizer.decode(self._window)  # as much of the window's text as has been taken over
-        self._fresh = 0  # tokens at the window's end since its text was last known to the end
-        self._held = ""  # text that may become a stop text
+        self._returned = tokenizer.decode(self._window)  # the part of the window's text that is final
+        self._new_tokens = 0  # at the window's end, since all of its text was last final
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string is complete."""
+        return self.stop_strings.stopped
 
     def add(self, token: int) -> str:
-        """Take the next token; give the text that is now certain, often none."""
-        piece = self._decoded(token)
-        if not self._stops:
-            return piece
-        text = self._held + piece
-        size = find_stop_string(text, self._stops)
-        if size is None:
-            size = len(text) - self._may_become_stop(text)
-            self._held = text[size:]
-        else:
-            self.stopped, self._held = True, ""
-        return text[:size]
+        """Take the next token; return the text that is now final, often none."""
+        return self.stop_strings.add(self._decode(token))
 
-    def end(self) -> str:
-        """What was held back and is text after all, when no token follows."""
-        text, self._held = self._held, ""
-        return text
+    def flush(self) -> str:
+        """The text held back for a stop string, when no token follows."""
+        return self.stop_strings.flush()
 
     def fork(self) -> "Detokenizer":
-        """A copy that goes its own way from here."""
-        return copy.copy(self)
+        """An independent copy of the current state."""
+        fork = copy.copy(self)
+        fork.stop_strings = copy.copy(self.stop_strings)
+        return fork
 
-    def _decoded(self, token: int) -> str:
+    def _decode(self, token: int) -> str:
         self._window = (*self._window, token)
-        self._fresh += 1
+        self._new_tokens += 1
         text = self._tokenizer.decode(self._window)
-        certain = strip_incomplete_character(text)
-        if len(certain) < len(text):
-            # Some tokenizers spoil a whole run of bytes while its last character is unfinished.
-            if not certain.startswith(self._known):
+        complete = strip_incomplete_character(text)
+        if len(complete) < len(text):
+            # Some tokenizers garble a whole run of bytes while its last character is incomplete.
+            if not complete.startswith(self._returned):
                 return ""
-            piece, self._known = certain[len(self._known) :], certain
+            piece, self._returned = complete[len(self._returned) :], complete
             return piece
-        piece = text[len(self._known) :]
-        fresh = self._window[-self._fresh :]
-        if alone := self._tokenizer.decode(fresh):
-            self._window, self._known, self._fresh = fresh, alone, 0
+        piece = text[len(self._returned) :]
+        new_tokens = self._window[-self._new_tokens :]
+        if new_text := self._tokenizer.decode(new_tokens):
+            self._window, self._returned, self._new_tokens = new_tokens, new_text, 0
         else:
-            self._known = text
+            self._returned = text
         return piece
-
-    def _may_become_stop(self, text: str) -> int:
-        """The length of the longest end of ``text`` that one of the stop texts begins with."""
-        longest = min(len(text), max(map(len, self._stops)) - 1)
-        return next(
-            (
-                size
-                for size in range(longest, 0, -1)
-                if any(stop.startswith(text[-size:]) for stop in self._stops)
-            ),
-            0,
-        )
 
 
 def strip_incomplete_character(text: str) -> str:
-    """``text`` without the broken character that it may end in."""
-    whole = text.rstrip(_REPLACEMENT)
-    return text[: max(len(whole), len(text) - _UNFINISHED)]
-
-
-def find_stop_string(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first of ``stops`` to be found in ``text`` begins; None if there is none."""
-    return min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
+    """``text`` without the incomplete character that it may end in."""
+    stripped = text.rstrip(_REPLACEMENT)
+    return text[: max(len(stripped), len(text) - _MAX_INCOMPLETE_BYTES)]

@@ -9,7 +9,8 @@ from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
 from training.gpt.generation.decoding import Decoder, Generation, eval_mode, max_new_tokens_per_prompt
-from training.gpt.generation.detokenizer import Detokenizer, find_stop_string, strip_incomplete_character
+from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
+from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 

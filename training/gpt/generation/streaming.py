@@ -49,5 +49,5 @@ def _pieces(decoder: Decoder, detokenizer: Detokenizer, should_stop: Callable[[]
             decoder.step()
         if piece := detokenizer.add(int(decoder.last_tokens)):
             yield piece
-    if piece := detokenizer.end():
+    if piece := detokenizer.flush():
         yield piece

@@ -7,7 +7,8 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
 from tests.gpt.examples import tiny_tokenizer
-from training.gpt.generation.detokenizer import Detokenizer, find_stop_string, strip_incomplete_character
+from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
+from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
 CHINESE = "红楼梦第一回 甄士隐梦幻识通灵,贾雨村风尘怀闺秀。"
@@ -50,7 +51,7 @@ def pieces(tokenizer: Tokenizer, prompt: list[int], tokens: list[int], *stops: s
         given.append(detokenizer.add(token))
         if detokenizer.stopped:
             break
-    return [*given, detokenizer.end()]
+    return [*given, detokenizer.flush()]
 
 
 @pytest.mark.parametrize("text", [CHINESE, EMOJI, "naïve  café\n\n", " leading", "�"])
@@ -139,7 +140,7 @@ def test_only_what_may_become_a_stop_text_is_held_back() -> None:
     given = [detokenizer.add(token) for token in tokenizer.encode("xaxababc")]
     assert given == ["x", "", "ax", "", "", "ab", "", ""]
     assert detokenizer.stopped
-    assert detokenizer.end() == ""
+    assert detokenizer.flush() == ""
 
 
 def test_what_was_held_back_comes_when_no_token_follows() -> None:
