@@ -66,7 +66,7 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
     },
     Kind.EVALUATE: {
         "Versions": ("project", "policy", "against"),
-        "Judges": ("judge", "tasks"),
+        "Win rate": ("judge", "tasks"),
         "Completions": ("prompts", "max_new_tokens"),
         "Perplexity": ("source", "split"),
     },
