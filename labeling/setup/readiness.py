@@ -28,7 +28,7 @@ def pluralise_count(number: int, noun: str) -> str:
 def readiness_steps(project: Project) -> list[ReadinessStep]:
     """Feedback, guidelines, prompts, samples and people."""
     return [
-        ReadinessStep("Feedback", "asked", done=True, summary=project.kind.label),
+        ReadinessStep("Feedback", "feedback", done=True, summary=project.kind.label),
         _guidelines(project),
         _prompts(project),
         _samples(project),
@@ -40,7 +40,7 @@ def _guidelines(project: Project) -> ReadinessStep:
     current = project.guidelines
     summary = f"Version {current.version}" if current else "None yet: people judge by their own preferences"
     done = current is not None
-    return ReadinessStep("Guidelines", "guide", done=done, summary=summary, is_required=False)
+    return ReadinessStep("Guidelines", "guidelines", done=done, summary=summary, is_required=False)
 
 
 def _prompts(project: Project) -> ReadinessStep:

@@ -47,18 +47,20 @@ CSV_COLUMNS = {
 @never_cache
 def quality(request: UserRequest, slug: str) -> HttpResponse:
     """The quality report of a project."""
-    found = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
-    warned = {warning.annotator.pk for warning in found.warnings}
-    low = found.disagreements
+    report = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
+    warned = {warning.annotator.pk for warning in report.warnings}
+    disagreements = report.disagreements
     context = {
-        "project": found.project,
-        "quality": found,
-        "rows": [annotator_row(person, found.baselines) for person in found.annotators[:MAX_ANNOTATORS]],
-        "more_annotators": len(found.annotators) - MAX_ANNOTATORS,
+        "project": report.project,
+        "quality": report,
+        "rows": [annotator_row(person, report.baselines) for person in report.annotators[:MAX_ANNOTATORS]],
+        "more_annotators": len(report.annotators) - MAX_ANNOTATORS,
         "warned": warned,
-        "disagreements": attach_tasks(low[:MAX_DISAGREEMENTS]),
-        "disagreement_count": len(low),
-        "flags_and_comments": flags_and_comments(request, found.project, hidden={row.task for row in low}),
+        "disagreements": attach_tasks(disagreements[:MAX_DISAGREEMENTS]),
+        "disagreement_count": len(disagreements),
+        "flags_and_comments": flags_and_comments(
+            request, report.project, hidden={row.task for row in disagreements}
+        ),
     }
     return render(request, "labeling/quality/project.html", context)
 
@@ -86,18 +88,18 @@ def quality_strengths(request: UserRequest, slug: str) -> HttpResponse:
 @never_cache
 def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     """One annotator of a project, over time."""
-    found = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
-    person = next((each for each in found.annotators if each.pk == pk), None)
+    report = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
+    person = next((each for each in report.annotators if each.pk == pk), None)
     if person is None:
         return render(request, "404.html", status=404)
     context = {
-        "project": found.project,
+        "project": report.project,
         "person": person,
-        "warnings": [warning for warning in found.warnings if warning.annotator is person],
-        "charts": AnnotatorCharts(found.answers, person, found.baselines),
-        "metrics": metric_rows(person, found.annotators),
+        "warnings": [warning for warning in report.warnings if warning.annotator is person],
+        "charts": AnnotatorCharts(report.answers, person, report.baselines),
+        "metrics": metric_rows(person, report.annotators),
         "flags_and_comments": flags_and_comments(
-            request, found.project, hidden={row.task for row in found.disagreements}, annotator=pk
+            request, report.project, hidden={row.task for row in report.disagreements}, annotator=pk
         ),
     }
     return render(request, "labeling/quality/annotator.html", context)
@@ -108,16 +110,16 @@ def quality_annotator(request: UserRequest, slug: str, pk: int) -> HttpResponse:
 @never_cache
 def quality_csv(request: UserRequest, slug: str) -> HttpResponse:
     """The table of annotators as CSV."""
-    found = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
+    report = QualityReport.for_project(allowed_project(request.user, slug, REVIEW))
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{found.project.slug}-annotators.csv"'
+    response["Content-Disposition"] = f'attachment; filename="{report.project.slug}-annotators.csv"'
     writer = csv.writer(response)
     columns = [f"{name}_{part}" for name in CSV_COLUMNS for part in ("share", "low", "high", "of")]
     writer.writerow(
         ["annotator", "answers", "last", "passed", "entry_answers", "seconds_median", "seconds_low",
          "seconds_high", *columns, "warnings"]
     )  # fmt: skip
-    for person in found.annotators:
+    for person in report.annotators:
         times = person.seconds
         row: list[Any] = [
             csv_safe(person.name),
@@ -132,7 +134,7 @@ def quality_csv(request: UserRequest, slug: str) -> HttpResponse:
             row += (
                 [""] * 4 if metric is None else [*_rounded(metric.value, metric.low, metric.high), metric.n]
             )
-        row.append("; ".join(warning.name for warning in found.warnings if warning.annotator is person))
+        row.append("; ".join(warning.name for warning in report.warnings if warning.annotator is person))
         writer.writerow(row)
     return response
 
