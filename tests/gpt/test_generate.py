@@ -274,7 +274,7 @@ def test_a_row_ends_as_soon_as_its_text_holds_a_stop_text(kind: str) -> None:
 
 
 def test_stop_texts_need_a_tokenizer() -> None:
-    with pytest.raises(InputError, match="stop: looking for stop texts needs the tokenizer"):
+    with pytest.raises(InputError, match="stop: stop strings need the tokenizer"):
         generate(tiny_model(), PROMPTS, SamplingConfig(stop="x"), eos_id=END, pad_id=PAD)
 
 

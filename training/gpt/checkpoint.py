@@ -1,4 +1,4 @@
-"""A model on disk: ``model.safetensors``, ``config.json``, ``tokenizer.json``. Nothing in it can run code."""
+"""Model folders: ``model.safetensors``, ``config.json`` and ``tokenizer.json``. They cannot contain code."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ def save_checkpoint(
 ) -> None:
     """Write the model and its tokenizer into ``folder``; ``extra`` (plain values) goes into ``config.json``.
 
-    Each file appears whole or not at all, so that a killed process leaves the previous checkpoint readable.
+    Each file is written atomically, so that a killed process leaves the previous checkpoint readable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
@@ -69,10 +69,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def save_weights(model: GPT, path: Path) -> None:
-    """Write what ``load_weights`` reads."""
+    """Write the weights as a safetensors file that ``load_weights`` reads."""
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
     if model.config.tied:
-        del tensors["head.weight"]  # the embedding, under a second name
+        del tensors["head.weight"]  # the embedding under a second name
     _write_atomically(path, lambda partial: save_file(tensors, partial, metadata={"format": "pt"}))
 
 

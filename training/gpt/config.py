@@ -1,4 +1,4 @@
-"""Every choice the language model leaves open, as frozen dataclasses; torch-free, as web forms read them."""
+"""Every option of the language model, as frozen dataclasses; free of torch, since web forms read them."""
 
 import re
 from dataclasses import asdict, dataclass, field, fields
@@ -14,8 +14,8 @@ from training.gpt.errors import InputError
 class ModelConfig:
     """The shape of one decoder-only transformer.
 
-    Covers the layouts of GPT-2, Llama, Qwen2 and Qwen3, and mixtures of them. A 0 that stands for "the usual"
-    is replaced by that value, so that readers need not know the rule.
+    Covers the layouts of GPT-2, Llama, Qwen2 and Qwen3, and mixtures of them. A 0 that stands for a default
+    is replaced by its value when the config is made.
     """
 
     vocab_size: int = field(metadata={"help": "number of token ids", "minimum": 2})
@@ -146,7 +146,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """How text becomes token ids."""
+    """How text is tokenised."""
 
     tokenizer: str = option(
         "bpe", "byte-level BPE, single characters, or whole words", choices=("bpe", "char", "word")
@@ -166,7 +166,7 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Where the text comes from and how it is cut into documents."""
+    """Where the text comes from and how it is split into documents."""
 
     source: str = option(
         "stories",
@@ -230,7 +230,7 @@ class CorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """How a model learns a corpus from scratch."""
+    """How a model is pretrained on a corpus."""
 
     preset: str = option("tiny", "size of the model", choices=tuple(PRESETS))
     context: int = option(0, "longest sequence in tokens (0: the preset's)", minimum=0)
@@ -311,7 +311,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\|": "|", r"\\": "\\"}  # in ``stop``
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
-    """What a model that is not being trained computes on."""
+    """The device and number format of a model that is not being trained."""
 
     device: str = option(
         "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
@@ -326,10 +326,10 @@ class HardwareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How a model writes.
+    """How completions are sampled.
 
-    The options act in this order, which is that of ``transformers``: repetition penalty, temperature, top-k,
-    top-p (on what top-k left), min-p.
+    The options apply in this order, which is that of ``transformers``: repetition penalty, temperature,
+    top-k, top-p (on what top-k left), min-p.
     """
 
     temperature: float = option(1.0, "divides the logits; 0 takes the likeliest token", minimum=0.0)
@@ -372,7 +372,7 @@ class SamplingConfig:
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """The texts that ``stop`` names, its escapes resolved; none if it is empty."""
+        """The stop strings in ``stop``, with its escapes resolved; none if it is empty."""
         if not self.stop:
             return ()
         texts = [""]
@@ -386,7 +386,7 @@ class SamplingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """How a text is read to measure how well a model knows it."""
+    """How a model is evaluated on a text."""
 
     stride: int = option(
         0,
@@ -401,7 +401,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """How a model is written for others to read."""
+    """How a model is exported for other tools."""
 
     dtype: str = option("fp32", "precision of the weights", choices=("fp32", "bf16", "fp16"))
     max_shard_size: float = option(

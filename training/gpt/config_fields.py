@@ -1,6 +1,6 @@
-"""Options: fields of a config dataclass that carry their own help and limits.
+"""Options: fields of a config dataclass with their help text and limits.
 
-Forms, commands and the API read the same metadata, so that a limit is stated once. Imports no torch.
+Forms, commands and the API read the same metadata, so that a limit is stated once. Does not import torch.
 """
 
 import math
@@ -22,9 +22,9 @@ def option(
     maximum: float | None = None,
     strip: bool = True,
 ) -> Value:
-    """Declare a dataclass field with its help text and its limits (both ends belong to the range).
+    """Declare a dataclass field with its help text and its limits (inclusive).
 
-    ``strip=False`` tells forms that blanks at the ends of a text belong to it.
+    ``strip=False`` tells forms to keep spaces at the ends of a text.
     """
     metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "strip": strip}
     declared: Any = field(default=default, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Where to compute, and in which number format."""
+"""The device to compute on, and the number format."""
 
 from contextlib import AbstractContextManager
 
@@ -35,5 +35,6 @@ def _fast_bf16(device: torch.device) -> bool:
 
 
 def choose_compile(name: str, device: torch.device) -> bool:
-    """Whether to compile a model before training it; auto does where launching kernels one by one is slow."""
+    """Whether to compile a model before training it; auto compiles on a GPU, where launching kernels is
+    slow."""
     return name == "on" or (name == "auto" and device.type == "cuda")

@@ -1,4 +1,4 @@
-"""What to change where a training cannot go on: errors that name the option, with the numbers."""
+"""Errors that say which option to change when a training cannot continue."""
 
 import math
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from training.gpt.config import ModelConfig, PretrainConfig
 from training.gpt.errors import InputError
 
 
-def check_finite(config: PretrainConfig, step: int, **figures: float) -> None:
-    """Raise ``InputError`` if a figure is infinite or no number: from there, nothing is learned."""
-    for name, value in figures.items():
+def check_finite(config: PretrainConfig, step: int, **metrics: float) -> None:
+    """Raise ``InputError`` if a metric is infinite or NaN."""
+    for name, value in metrics.items():
         if not math.isfinite(value):
             raise InputError(
                 f"learning_rate: the {name.replace('_', ' ')} became {value} at step {step}; lower it"
@@ -29,7 +29,8 @@ def _rates(config: PretrainConfig) -> str:
 
 @contextmanager
 def hint_on_out_of_memory(config: PretrainConfig, model: ModelConfig | None) -> Iterator[None]:
-    """A block in which running out of memory raises ``InputError``; ``model`` is that of a model given."""
+    """A block in which running out of memory raises ``InputError``; ``model`` is the config of a given
+    model."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -38,15 +39,15 @@ def hint_on_out_of_memory(config: PretrainConfig, model: ModelConfig | None) -> 
         context = config.context or (model or ModelConfig.preset(config.preset, vocab_size=2)).context
         smaller = "context" if model else "context or preset"
         if config.accumulate < config.batch_size:
-            advice = f"raise accumulate (now {config.accumulate}), or take a smaller batch_size, {smaller}"
+            hint = f"raise accumulate (now {config.accumulate}), or take a smaller batch_size, {smaller}"
         else:
-            advice = f"take a smaller {smaller}"
+            hint = f"take a smaller {smaller}"
         raise InputError(
             f"batch_size: {config.batch_size // config.accumulate} sequences of {context} tokens at once need"
-            f" more memory than there is; {advice}"
+            f" more memory than there is; {hint}"
         ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or in the machine; PyTorch has no error of its own for the latter."""
+    """Whether memory ran out, on a GPU or in the machine; PyTorch has no error type for the latter."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""The one error that bad input raises."""
+"""The error that bad input raises."""
 
 
 class InputError(ValueError):

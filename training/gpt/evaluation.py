@@ -1,4 +1,4 @@
-"""How well a model knows a text."""
+"""Evaluation of a language model on text: loss, perplexity, bits per byte and accuracy."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ from training.gpt.generation.decoding import eval_mode
 from training.gpt.generation.generate import never_stop
 from training.gpt.model import GPT
 
-# Read at once: so many tokens, and logits for no more of them than make so many numbers.
+# The size of a batch in tokens, and the most logits computed at once.
 _BATCH_TOKENS = 1 << 13
 _MAX_LOGITS = 1 << 25
-# Windows of like length are read together, chosen among so many, so that little is padding.
+# Windows of similar length are batched, sorted among this many, so that little is padding.
 _SORTED_WINDOWS = 1 << 12
 _SCAN_TOKENS = 1 << 20  # tokens
 
@@ -38,17 +38,16 @@ def evaluate(
 ) -> dict[str, float]:
     """Predict each token of ``split`` once (of its first ``max_tokens``; 0: all), every document by itself.
 
-    A document is read as the model meets it when it writes: after the token that begins a text, and with no
-    other document in sight. A neighbour in the split came there by chance, and would be noise as often as
-    help. One longer than the context is read through windows that move on by ``stride`` tokens (0: a context,
-    so that they do not overlap), and of each window only the tokens that are new in it count: every token has
-    at least ``context - stride`` tokens of history, or all there are.
+    A document is read as in generation: after the token that begins a text, and without its neighbours in the
+    split, which are there by chance. A document longer than the context is read in windows that advance by
+    ``stride`` tokens (0: a full context, so that they do not overlap). In each window only the new tokens
+    count, so every token has at least ``context - stride`` tokens of context, or all there are.
 
     Gives, over all tokens and the end of each document: ``loss`` (nats per token), ``perplexity``,
-    ``accuracy`` (share guessed right), ``tokens``, and ``bits_per_byte``, by which tokenizers compare: the
-    whole loss over the UTF-8 bytes of the text itself, before tokenising. Of a part of a split, its bytes are
-    taken to be the same share as its tokens are. Words that a vocabulary lacks count with all their bytes,
-    though the model predicts only that they are unknown: where these are many, the figure flatters.
+    ``accuracy`` (share guessed right), ``tokens``, and ``bits_per_byte``, which compares across tokenizers:
+    the total loss over the UTF-8 bytes of the text before tokenising. For a part of a split, its share of the
+    bytes is taken to be its share of the tokens. Words missing from the vocabulary count with all their
+    bytes, though the model only predicts that they are unknown: with many of them, the value is too good.
     """
     count, context = len(split.tokens) - 1, model.config.context
     if count < 1:
@@ -58,7 +57,7 @@ def evaluate(
             f"stride: {stride} is more than the model's context of {context}, and would leave tokens out;"
             f" give at most {context}"
         )
-    # What opens the split opens every document in it. Where it is a token of its own, nobody predicts it.
+    # The split's first token begins every document in it. If it is not the end token, it is not predicted.
     mark = int(split.tokens[0])
     spare = 0 if mark == eos_id else 1
     part = min(count, max_tokens) if max_tokens else count
@@ -88,11 +87,11 @@ def evaluate(
 
 
 class _Window(NamedTuple):
-    """A stretch of one document that is read at once."""
+    """A stretch of one document that is read in one pass."""
 
     begin: int  # of the inputs, in the split
     end: int
-    known: int  # inputs at the beginning whose next token an earlier window has predicted
+    known: int  # leading inputs whose next token an earlier window has predicted
 
     @property
     def length(self) -> int:
@@ -130,7 +129,8 @@ def _batches(windows: Iterator[_Window]) -> Iterator[list[_Window]]:
 
 
 def _read(tokens: Tokens, batch: list[_Window], *, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, targets, and which of them count, [B, T] each; padded at the right, where no token looks."""
+    """Inputs, targets, and which of them count, [B, T] each; padded at the right, which no token attends
+    to."""
     shape = len(batch), max(window.length for window in batch)
     inputs, targets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     counted = np.zeros(shape, dtype=bool)

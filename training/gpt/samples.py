@@ -1,4 +1,4 @@
-"""What a language model writes while it learns: to nothing, and to how some documents begin."""
+"""Samples during training: the model's completions of an empty prompt and of some document openings."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from training.gpt.training_loop import Sample
 NUM_SAMPLES = 3
 PROMPT_TOKENS = 16
 NEW_TOKENS = 64
-_SEARCH_TOKENS = 1 << 14  # tokens of a split in which its first documents are looked for
+_SEARCH_TOKENS = 1 << 14  # tokens of a split that are searched for its first documents
 
 
 def generate_samples(
@@ -36,8 +36,8 @@ def generate_samples(
 
 
 def document_openings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int, length: int) -> list[str]:
-    """How the first ``count`` documents of a split begin: whole words of at most ``length`` tokens, and of
-    half a document."""
+    """How the first ``count`` documents of a split begin: whole words, at most ``length`` tokens and
+    half of the document."""
     tokens = split.tokens[:_SEARCH_TOKENS]
     ends = [*np.flatnonzero(tokens == tokenizer.eos_id).tolist(), len(tokens)]
     found: list[str] = []
@@ -48,7 +48,7 @@ def document_openings(split: TokenizedSplit, tokenizer: Tokenizer, *, count: int
         kept = min(length, len(ids) // 2)
         text, more = (strip_incomplete_character(tokenizer.decode(ids[:end])) for end in (kept, 2 * kept))
         if " " in text and not more[len(text) :][:1].isspace():
-            text = text.rsplit(maxsplit=1)[0]  # a word that was cut is no beginning
+            text = text.rsplit(maxsplit=1)[0]  # drop a word that was cut
         text = text.rstrip()
         if text and text not in found:
             found.append(text)

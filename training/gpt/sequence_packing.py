@@ -1,9 +1,9 @@
-"""Texts side by side without a pad, each beginning that several of them share read once.
+"""Sequence packing: sequences without padding, with the prefixes that several of them share computed once.
 
-A causal model's state at a token depends on nothing but the text up to it. So the samples of one prompt need
-its states only once, in the gradient too, and so do the two completions of a comparison.
+A causal model's state at a token depends only on the text up to it. So the samples of one prompt need its
+states only once, in the gradient too, and so do the two completions of a comparison.
 
-N rows (texts) of at most T tokens, M different beginnings among all of them, W states wanted.
+N rows (texts) of at most T tokens, M distinct prefixes among all of them, W states wanted.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """Where the M packed tokens stand when they attend to each other: in N rows of T places."""
+    """Where the M packed tokens go for attention: into N rows of T places."""
 
-    rows: Tensor  # [N x T] which packed token stands at each place; past the end of a row, any
+    rows: Tensor  # [N x T] the packed token at each place; arbitrary past the end of a row
     shape: tuple[int, int]  # (N, T)
-    places: Tensor  # [M or W] among the N x T, those whose outcome is kept
-    kept: Tensor | None  # [W] the packed tokens whose outcome is kept; None: all, in their order
+    places: Tensor  # [M or W] the places among the N x T whose output is kept
+    kept: Tensor | None  # [W] the packed tokens whose output is kept; None: all, in order
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Packed queries, keys or values [1, M, H, head width] as rows [N, T, H, head width]."""
         _, _, heads, width = packed.shape
-        # Whole tokens are moved at once: much faster than smaller pieces, backwards too.
+        # Moves full tokens, which is much faster than smaller pieces, in the backward pass too.
         return packed.view(-1, heads * width).index_select(0, self.rows).view(*self.shape, heads, width)
 
     def repack(self, rows: Tensor) -> Tensor:
-        """What rows [N, T, D] made of the tokens that are kept. [1, M or W, D]"""
+        """Rows [N, T, D] back to the packed tokens that are kept. [1, M or W, D]"""
         return rows.flatten(0, 1).index_select(0, self.places)[None]
 
     def select(self, packed: Tensor) -> Tensor:
-        """Packed tokens [1, M, D], those that are kept. [1, M or W, D]"""
+        """Those of the packed tokens [1, M, D] that are kept. [1, M or W, D]"""
         return packed if self.kept is None else packed.index_select(1, self.kept)
 
 
@@ -42,18 +42,18 @@ class PackedLayout:
 class PackedSequences:
     """N rows of ids, packed."""
 
-    tokens: Tensor  # [1, M] the last token of each different beginning
-    positions: Tensor  # [M] how many tokens stand before it: its position
+    tokens: Tensor  # [1, M] the last token of each distinct prefix
+    positions: Tensor  # [M] the position of each token in its row
     layout: PackedLayout  # for all blocks but the last
-    last_block_layout: PackedLayout  # for the last block, of which only what is wanted has to be known
+    last_block_layout: PackedLayout  # for the last block, which computes only the states wanted
 
 
 def pack_sequences(
     rows: Sequence[Sequence[int]], first: Sequence[int], *, device: torch.device
 ) -> PackedSequences:
-    """Pack rows of ids, each of at least one. Wanted are a row's states from its place number ``first`` on.
+    """Pack rows of ids, each of at least one id; wanted are each row's states from its index ``first`` on.
 
-    The states wanted come one row after the other, in the rows' order.
+    The states wanted come row by row, in the order of the rows.
     """
     texts = [list(row) for row in rows]
     longest = max(map(len, texts))
@@ -61,7 +61,7 @@ def pack_sequences(
     tokens: list[int] = []
     positions, places = [], []
     before: int | None = None
-    # In this order, what a row shares with any other it shares with its neighbour.
+    # In sorted order, each row shares its longest common prefix with a neighbour.
     for row in sorted(range(len(texts)), key=texts.__getitem__):
         ids, shared = texts[row], 0
         if before is not None:
@@ -86,6 +86,6 @@ def pack_sequences(
 
 
 def _common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many ids two rows have in common before they part."""
+    """The length of the common prefix of two rows."""
     shortest = min(len(left), len(right))
     return next((place for place in range(shortest) if left[place] != right[place]), shortest)

@@ -1,8 +1,7 @@
-"""The state of an unfinished training on disk, whole however the process that wrote it died.
+"""The saved state of an unfinished training, intact however the process that wrote it was killed.
 
 ``training.json`` holds the plain values and names the file beside it (``step-120.safetensors``) that holds
-the tensors. A new state is written beside the old one; replacing ``training.json`` is the moment at which it
-counts.
+the tensors. A new state is written beside the old one and takes effect when ``training.json`` is replaced.
 """
 
 import json
@@ -26,11 +25,11 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class StateFolder:
-    """The folder of one training's state, which belongs to its config and to what it was given.
+    """The folder of one training's state, which belongs to its config and its inputs.
 
-    ``config`` is a dataclass, or a tuple of several; the options named in ``free`` may be others when the
-    training goes on: they change where and how fast, not what. ``inputs`` are digests by the name that a
-    person knows them under (``corpus``).
+    ``config`` is a dataclass, or a tuple of several; the options named in ``free`` may change when the
+    training is resumed, since they do not change its result. ``inputs`` are digests by the name that users
+    know (``corpus``).
     """
 
     folder: Path
@@ -40,13 +39,13 @@ class StateFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a state to go on from."""
+        """Whether there is a state to resume from."""
         return (self.folder / "training.json").is_file()
 
     def save(self, name: str, *, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write a state; until it is whole, the one before it stands.
+        """Save a state; until it is complete, the previous one stays valid.
 
-        ``name`` (``step-120``) stands for the tensors: those of the state before are kept if it is the same.
+        ``name`` (``step-120``) identifies the tensors: a state of the same name reuses the saved ones.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.safetensors"
@@ -116,14 +115,14 @@ class StateFolder:
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     """The weights and buffers of a module by name, each once: ``model/head.weight``.
 
-    Of tensors shared out over processes, the whole: every process must ask.
+    Sharded tensors are gathered: all processes must call this.
     """
     return {f"{prefix}/{name}": full_tensor(tensor) for name, tensor in _named_tensors(module).items()}
 
 
 @torch.no_grad()
 def load_module_tensors(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module back what ``module_tensors`` found; ``InputError`` if it is another module's."""
+    """Load what ``module_tensors`` gave into a module; ``InputError`` if it is from another module."""
     for name, target in _named_tensors(module).items():
         tensor = tensors.get(f"{prefix}/{name}")
         if tensor is None or tensor.shape != target.shape:
@@ -132,14 +131,14 @@ def load_module_tensors(prefix: str, module: nn.Module, tensors: Mapping[str, Te
 
 
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters, and those buffers that are saved; what goes by two names, by the first."""
+    """Parameters and saved buffers; a tensor with two names appears under the first."""
     saved = module.state_dict(keep_vars=True)
     buffers = {name: buffer for name, buffer in module.named_buffers() if name in saved}
     return {**dict(module.named_parameters()), **buffers}
 
 
 def module_digest(module: nn.Module) -> str:
-    """What tells weights apart, of modules as of any other input of a training."""
+    """A digest of a module's weights, to recognise it as an input of a training."""
     digest = blake2b(digest_size=16)
     for name, tensor in _named_tensors(module).items():
         digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
@@ -151,9 +150,9 @@ def module_digest(module: nn.Module) -> str:
 def optimizer_tensors(
     prefix: str, module: nn.Module, *optimizers: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """Everything the optimisers of a module's weights remember: ``optimizer/head.weight/exp_avg``.
+    """The state of a module's optimizers by name: ``optimizer/head.weight/exp_avg``.
 
-    Of tensors shared out over processes, the whole: every process must ask.
+    Sharded tensors are gathered: all processes must call this.
     """
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
@@ -167,7 +166,7 @@ def optimizer_tensors(
 def load_optimizer_tensors(
     prefix: str, module: nn.Module, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
 ) -> None:
-    """Give optimisers back what ``optimizer_tensors`` found; ``InputError`` if it is another module's."""
+    """Load what ``optimizer_tensors`` gave into optimizers; ``InputError`` if it is from another module."""
     names = dict(module.named_parameters())
     owners = {
         parameter: optimizer
@@ -181,7 +180,7 @@ def load_optimizer_tensors(
         parameter = names.get(parameter_name)
         if parameter is None or parameter not in owners or (tensor.dim() and tensor.shape != parameter.shape):
             raise _wrong_model(name)
-        # A copy into fresh memory: what was read need not lie as kernels like it.
+        # A copy into fresh memory, aligned as kernels need it.
         own = torch.empty_like(tensor, device=parameter.device).copy_(tensor)
         own = shard_like(own, parameter) if own.dim() else own
         owners[parameter].state[parameter][key] = own

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest completions, not random ones."""
+"""Beam search: the most likely completions instead of random ones."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ from training.gpt.model import GPT
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A completion: its ids, with the end token if it came to one, and the log-probability of each."""
+    """A completion: its ids, with the end token if it reached one, and the log-probability of each."""
 
     tokens: tuple[int, ...] = ()
-    logprobs: tuple[float, ...] = ()  # as the model gives them
-    total: float = 0.0  # what hypotheses are compared by: their sum, after the repetition penalty
+    logprobs: tuple[float, ...] = ()  # the model's own
+    total: float = 0.0  # their sum after the repetition penalty, by which hypotheses are compared
     ended: bool = False
-    detokenizer: Detokenizer | None = field(default=None, compare=False)  # where there are stop texts
+    detokenizer: Detokenizer | None = field(default=None, compare=False)  # with stop strings only
 
     def score(self, length_penalty: float) -> float:
         """Total log-probability over length ** penalty (Wu et al. 2016 without the constant)."""
@@ -46,12 +46,12 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Complete each prompt; give for each up to ``sampling.beams`` hypotheses, best first.
 
-    Each step extends every living beam by every token, and keeps the ``beams`` best that have not ended.
-    Those that end leave the race with their score, if they are among the ``beams`` best of all: an end that
-    is far less likely than to go on should not win by being short. When the budget ends, living beams count
-    as they stand. One beam without a length penalty is greedy.
-    A repetition penalty bends the logits, and what is compared is their renormalised log-probability. With
-    ``detokenizers``, one per prompt, a stop text ends a hypothesis as the end token does.
+    Each step extends every active beam by every token and keeps the ``beams`` best that have not ended. Those
+    that end are finished if they are among the ``beams`` best of all: an unlikely end should not win by being
+    short. When the budget is spent, active beams count as they are. One beam without a length penalty is
+    greedy decoding. With a repetition penalty, beams are compared by the renormalised log-probability of the
+    penalised logits. With ``detokenizers``, one per prompt, a stop string ends a hypothesis as the end token
+    does.
     """
     max_lengths = max_new_tokens_per_prompt(model, prompts, sampling)
     starts = [Hypothesis(detokenizer=each) for each in detokenizers] or [Hypothesis()] * len(prompts)
@@ -102,9 +102,9 @@ class _PromptSearch:
     done: bool = False
 
     def advance(self, logprobs: Tensor, scores: Tensor) -> list[int]:
-        """Extend the living beams by one token; give the row that each new one came from, unless over.
+        """Extend the active beams by one token; give the row that each new one came from, unless done.
 
-        ``logprobs`` are the model's, ``scores`` what the totals add up; [living, V] both.
+        ``logprobs`` are the model's, ``scores`` those that totals sum; [active beams, V] both.
         """
         beams, following, parents = self.sampling.beams, list[Hypothesis](), list[int]()
         totals = torch.tensor([beam.total for beam in self.active_beams], device=scores.device)
@@ -130,7 +130,7 @@ class _PromptSearch:
         return [] if self.done else parents
 
     def best(self) -> list[Hypothesis]:
-        """The best of what has ended and of what is still going."""
+        """The best of the finished and the active beams."""
         return self._best([*self.finished, *self.active_beams])
 
     def _extend(self, beam: Hypothesis, token: int, logprob: float, score: float) -> Hypothesis:
@@ -148,14 +148,14 @@ class _PromptSearch:
         return sorted(hypotheses, key=lambda each: each.score(penalty), reverse=True)[: self.sampling.beams]
 
     def _can_improve(self) -> bool:
-        """Whether a living beam could still beat the worst finished one: tokens add length, no total."""
+        """Whether an active beam could still beat the worst finished one: tokens add length but no total."""
         penalty = self.sampling.length_penalty
         bound: float = max(beam.total for beam in self.active_beams) / self.max_length**penalty
         return bound > self.finished[-1].score(penalty)
 
 
 def _best_first(scores: Tensor, *, at_once: int) -> Iterator[tuple[int, int]]:
-    """Row and column of every entry of ``scores`` [R, V], the highest first; sorts no more than is asked."""
+    """Row and column of every entry of ``scores`` [R, V], the highest first; sorts no more than needed."""
     flat, given = scores.flatten(), 0
     while given < len(flat):
         places = flat.topk(min(at_once, len(flat))).indices.tolist()

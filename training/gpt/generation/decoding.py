@@ -1,6 +1,6 @@
-"""The decode loop: one token more for every row that is still being written.
+"""The decode loop: each step adds one token to every unfinished completion.
 
-N completions, R rows of the batch (completions that have not left it), V ids in the vocabulary.
+N completions, R rows in the batch (completions not yet dropped from it), V ids in the vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,18 +16,19 @@ from training.gpt.generation.detokenizer import Detokenizer
 from training.gpt.generation.sampling import sample_next_tokens
 from training.gpt.model import GPT, KVCache
 
-# Taking ended rows out copies the cache: worth it once this share of the rows is idle.
+# Dropping finished rows copies the cache: worth it once this share of the rows is idle.
 _MIN_IDLE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Generation:
-    """N completions of at most L tokens; the samples of one prompt stand together, in the prompts' order."""
+    """N completions of at most L tokens; the samples of a prompt are adjacent, in the order of the
+    prompts."""
 
     tokens: Tensor  # [N, L] ids; pad_id after the end
-    mask: Tensor  # [N, L] bool: True up to and including the end token, or the last token of a stop text
-    logprobs: Tensor  # [N, L] float32, of what was sampled, at the sampling temperature; 0 outside the mask
-    ended: Tensor  # [N] bool: came to the end token or to a stop text within the budget
+    mask: Tensor  # [N, L] bool: True up to and including the end token, or the last token of a stop string
+    logprobs: Tensor  # [N, L] float32, of the sampled tokens, at the sampling temperature; 0 outside the mask
+    ended: Tensor  # [N] bool: reached the end token or a stop string within the budget
 
     def completions(self) -> list[list[int]]:
         """The ids of each completion, without padding."""
@@ -35,10 +36,10 @@ class Generation:
 
 
 class Decoder:
-    """Completions in the making.
+    """Completions that are being generated.
 
-    The prompts are read at once, each a single time however many samples it gets. Every ``step`` adds a token
-    to each row; rows that have ended leave the batch once enough of them have.
+    All prompts are read in one batch, each once however many samples it gets. Every ``step`` adds a token to
+    each row; finished rows are dropped from the batch once there are enough of them.
     """
 
     @torch.inference_mode()
@@ -54,7 +55,7 @@ class Decoder:
         generator: torch.Generator | None = None,
         detokenizers: Sequence[Detokenizer] = (),
     ) -> None:
-        """Read the prompts. With ``detokenizers``, one per completion, stop texts end a row as well."""
+        """Read the prompts. With ``detokenizers``, one per completion, stop strings end a row too."""
         self.model, self.sampling, self.generator = model, sampling, generator
         self.ends = torch.tensor(eos_ids, device=model.device)
         self.pad_id = pad_id
@@ -82,18 +83,18 @@ class Decoder:
         self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
         self.completion_rows = torch.arange(rows, device=device)  # [R] which completion each row writes
         self.active = torch.ones(rows, dtype=torch.bool, device=device)  # [R]
-        self.last_tokens = self.completion_rows  # [R] the token written last
-        self.active_count = rows  # how many are going
+        self.last_tokens = self.completion_rows  # [R] the last token of each row
+        self.active_count = rows  # how many are unfinished
         self.length = 0  # steps taken
 
     @property
     def done(self) -> bool:
-        """Whether every completion has ended or used its budget up."""
+        """Whether every completion has ended or used its budget."""
         return self.active_count == 0 or self.length == self.budget
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Write one token in every row."""
+        """Add one token to every row."""
         if self.length:
             self._drop_finished()
             hidden = self.model.hidden(self.last_tokens[:, None], cache=self.cache)
@@ -115,7 +116,7 @@ class Decoder:
 
     @torch.inference_mode()
     def result(self) -> Generation:
-        """What has been written so far."""
+        """The completions so far."""
         mask = torch.arange(self.length, device=self.lengths.device) < self.lengths[:, None]
         tokens = self.tokens[:, : self.length].masked_fill(~mask, self.pad_id)
         ended = (self._end(tokens) & mask).any(dim=1)
@@ -127,7 +128,7 @@ class Decoder:
         return tokens == self.ends if len(self.ends) == 1 else torch.isin(tokens, self.ends)
 
     def _check_stop_strings(self) -> None:
-        """End the rows whose text has come to a stop text."""
+        """End the rows whose text contains a stop string."""
         stopped = torch.zeros_like(self.active)
         rows = zip(
             self.active.tolist(), self.completion_rows.tolist(), self.last_tokens.tolist(), strict=True
@@ -139,10 +140,10 @@ class Decoder:
         self.active = self.active & ~stopped
 
     def _drop_finished(self) -> None:
-        """Take rows that have ended out of the batch, if it pays.
+        """Drop finished rows from the batch, if enough are idle.
 
-        Where prompts fill the context to different degrees, it must be done at once: an ended row has no
-        positions left.
+        Where prompts of different lengths reach the end of the context, it must be done at once: a finished
+        row has no positions left.
         """
         idle = len(self.completion_rows) - self.active_count
         if idle and (self.max_lengths is not None or idle >= _MIN_IDLE_SHARE * len(self.completion_rows)):
@@ -155,7 +156,7 @@ class Decoder:
             self._select_rows(kept)
 
     def _select_rows(self, rows: Tensor) -> None:
-        """Reorder what the next token is drawn from: ``rows`` may repeat or drop some."""
+        """Reorder the rows of the batch; ``rows`` may repeat or drop some."""
         self.cache.select(rows)
         self.logits = self.logits[rows]
         self.seen = None if self.seen is None else self.seen[rows]
@@ -163,7 +164,7 @@ class Decoder:
 
 @contextmanager
 def eval_mode(model: GPT) -> Iterator[None]:
-    """Dropout is off inside, whatever mode the model is in."""
+    """A context in which dropout is off; restores the model's mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -175,9 +176,9 @@ def eval_mode(model: GPT) -> Iterator[None]:
 def max_new_tokens_per_prompt(
     model: GPT, prompts: Sequence[Sequence[int]], sampling: SamplingConfig
 ) -> list[int]:
-    """How many new tokens each prompt may get: its completion also ends where the context is full.
+    """How many new tokens each prompt may get; a completion also ends where the context is full.
 
-    Raises ``InputError`` for a prompt that is empty or leaves no room, and where there is none at all.
+    Raises ``InputError`` for a prompt that is empty or fills the context, and if there is no prompt.
     """
     if not prompts:
         raise InputError("prompts: there is none to complete")
@@ -209,7 +210,8 @@ def prefill(
 
 
 def pad_left(rows: Sequence[Sequence[int]], *, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Stack ragged rows [B, longest] with pads at the left; give also how many each row got [B]."""
+    """Stack rows of different lengths [B, longest] with padding at the left; also the padding of each row
+    [B]."""
     longest = max(map(len, rows))
     padding = torch.tensor([longest - len(row) for row in rows], device=device)
     filled = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
@@ -217,15 +219,16 @@ def pad_left(rows: Sequence[Sequence[int]], *, pad_id: int, device: torch.device
 
 
 def has_repetition_penalty(sampling: SamplingConfig) -> bool:
-    """Whether the tokens that a text holds must be kept in mind."""
+    """Whether the tokens already in a text must be tracked."""
     return sampling.repetition_penalty != 1
 
 
 def prompt_token_mask(prompts: Sequence[Sequence[int]], *, eos_ids: Sequence[int], like: Tensor) -> Tensor:
-    """Which ids each prompt holds, as bool of the shape of the logits ``like`` [B, V]; pads are in none.
+    """Which ids each prompt contains: bool, of the shape of the logits ``like`` [B, V]; padding does not
+    count.
 
-    An end token that opens a prompt says that a text begins. It is not counted: no text has ended yet, and a
-    penalty on it would keep this one from ending.
+    Neither does an end token that opens a prompt: it only marks the beginning of a text, and a penalty on it
+    would keep the text from ending.
     """
     seen = torch.zeros_like(like, dtype=torch.bool)
     for row, prompt in enumerate(prompts):

@@ -1,4 +1,4 @@
-"""Writing: one engine for commands, samples to judge, and rollouts."""
+"""Text generation: one engine for commands, samples to annotate, and rollouts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ def generate(
     should_stop: Callable[[], bool] = never_stop,
     tokenizer: Tokenizer | None = None,
 ) -> Generation:
-    """Complete each prompt (ids, that of the token that begins a text included) ``samples_per_prompt`` times.
+    """Complete each prompt (ids, with the beginning-of-text token) ``samples_per_prompt`` times.
 
-    Dropout is off whatever mode the model is in. A completion ends with one of the end tokens ``eos_id``, or
+    Dropout is off, whatever the model's mode. A completion ends with one of the end tokens ``eos_id``, or
     where prompt and completion fill the context. ``generator`` must be on the model's device; without one,
-    ``sampling.seed`` decides. When ``should_stop`` says so, what has been written so far is given back. Stop
-    texts need the ``tokenizer``; the tokens given back reach to the one that completes such a text.
+    ``sampling.seed`` decides. When ``should_stop`` returns true, the completions so far are returned. Stop
+    strings need the ``tokenizer``; the returned tokens include those of the stop string.
     """
     if sampling.stop and tokenizer is None:
-        raise InputError("stop: looking for stop texts needs the tokenizer; give generate() one")
+        raise InputError("stop: stop strings need the tokenizer; pass it to generate()")
     if samples_per_prompt > sampling.beams > 1:
         raise InputError(
             f"beams: {sampling.beams} beams cannot give {samples_per_prompt} samples; raise beams"
@@ -64,7 +64,7 @@ def generate(
                 should_stop=should_stop,
                 detokenizers=detokenizers,
             )
-            # A tiny vocabulary may hold fewer completions than asked for: repeat the last.
+            # A tiny vocabulary may allow fewer completions than requested: repeat the last.
             rows = [best[min(row, len(best) - 1)] for best in found for row in range(samples_per_prompt)]
             return _pad_hypotheses(rows, pad_id=pad_id, device=model.device)
         decoder = Decoder(
@@ -87,10 +87,10 @@ def generate(
 class Completion:
     """One completion of a prompt."""
 
-    text: str  # what exactly follows the prompt (leading space too), up to a stop text
-    tokens: list[int]  # as sampled: with the end token, or those of the stop text
+    text: str  # exactly what follows the prompt (leading space included), up to a stop string
+    tokens: list[int]  # as sampled: with the end token, or the tokens of the stop string
     logprobs: list[float]  # of each token
-    ended: bool  # by the end token or a stop text, not by the budget
+    ended: bool  # by the end token or a stop string, not by the budget
 
 
 def complete(
@@ -106,13 +106,13 @@ def complete(
 ) -> list[list[Completion]]:
     """Complete each prompt ``samples_per_prompt`` times.
 
-    A text ends before the first stop text, and without the character that the budget cut short, if any. When
-    ``should_stop`` says so, prompts not yet begun are left out.
+    A text ends before the first stop string, and without a character that the budget cut short. When
+    ``should_stop`` returns true, prompts not yet started are left out.
     """
     ids = [tokenizer.prompt(prompt) for prompt in prompts]
     max_new_tokens_per_prompt(
         model, ids, sampling
-    )  # a prompt too long is refused before hours of writing, not after
+    )  # raise for a prompt that is too long before generating, not after
     generator = generator or sampling_generator(sampling, model.device)
     written: list[list[Completion]] = []
     stride = max(1, batch_size // samples_per_prompt)
@@ -149,7 +149,7 @@ def complete(
 
 
 def sampling_generator(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:
-    """The source of random numbers that ``sampling.seed`` asks for; None: torch's own."""
+    """A generator seeded with ``sampling.seed``; None, for torch's global one, if that is -1."""
     return torch.Generator(device).manual_seed(sampling.seed) if sampling.seed >= 0 else None
 
 

@@ -1,4 +1,4 @@
-"""One step of writing: from logits to the next token and its log-probability."""
+"""One sampling step: from logits to the next token and its log-probability."""
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ def sample_next_tokens(
 ) -> tuple[Tensor, Tensor]:
     """Pick a token for each row of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
-    The log-probability is that of the model's whole distribution at this temperature (1 when greedy), before
-    any other option bends or cuts it: what a forward pass over the same text says. ``seen`` [R, V] marks the
-    tokens that the repetition penalty falls on; it is needed only where there is such a penalty.
+    The log-probability is that of the model's full distribution at this temperature (1 when greedy), before
+    any other option changes it: that of a forward pass over the same text. ``seen`` [R, V] marks the tokens
+    that the repetition penalty applies to; it is needed only with such a penalty.
     """
     logits = logits.float()
     greedy = sampling.temperature == 0
@@ -25,7 +25,7 @@ def sample_next_tokens(
         logits = logits / sampling.temperature
     if seen is None and not greedy and (sampling.top_k, sampling.top_p, sampling.min_p) == (0, 1, 0):
         return sample_full_distribution(logits, generator)
-    # The penalty comes before the temperature, but the two may change places: both only multiply.
+    # The penalty comes before the temperature, but both only multiply, so their order does not matter.
     shaped = logits if seen is None else apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
     if greedy:
         tokens = shaped.argmax(dim=-1)
@@ -40,9 +40,9 @@ def sample_next_tokens(
 
 
 def sample_full_distribution(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Sample from the whole distribution of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
+    """Sample from the full distribution of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
-    What the general way does with fewer passes over the vocabulary: rollouts are written like this.
+    The same as the general case with fewer passes over the vocabulary; rollouts are sampled like this.
     """
     top = logits.amax(dim=-1, keepdim=True)
     weights = (logits - top).exp_()
@@ -52,9 +52,9 @@ def sample_full_distribution(logits: Tensor, generator: torch.Generator | None) 
 
 
 def apply_repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Make ``seen`` [R, V] tokens less likely: divide what is above 0, multiply what is below. [R, V]
+    """Make ``seen`` [R, V] tokens less likely: divide positive logits, multiply negative ones. [R, V]
 
-    Keskar et al. 2019 ("CTRL"), as completed by ``transformers``: dividing a negative logit would raise it.
+    Keskar et al. 2019 ("CTRL"), with the fix of ``transformers``: dividing a negative logit would raise it.
     """
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
@@ -62,12 +62,12 @@ def apply_repetition_penalty(logits: Tensor, seen: Tensor, penalty: float) -> Te
 def truncate_distribution(
     logits: Tensor, *, top_k: int, top_p: float, min_p: float
 ) -> tuple[Tensor, Tensor | None]:
-    """What a token is drawn from: weights [R, K] of any sum, and the ids [R, K] they belong to.
+    """The truncated distribution: unnormalised weights [R, K] and the ids [R, K] that they belong to.
 
-    The ids are None where the weights stand in the vocabulary's own order. Only the ``top_k`` likeliest
-    tokens stay (0: all), exactly so many even among equals; of these the nucleus, the smallest set of
-    likeliest tokens whose share reaches ``top_p`` (Holtzman et al. 2020); and of these the ones at least
-    ``min_p`` times as likely as the likeliest (Nguyen et al. 2024). The likeliest always stays.
+    The ids are None where the weights are in vocabulary order. Keeps the ``top_k`` most likely tokens (0:
+    all), exactly that many even among ties; of these the nucleus, the smallest set of most likely tokens
+    whose probability reaches ``top_p`` (Holtzman et al. 2020); and of these the ones at least ``min_p`` times
+    as likely as the most likely (Nguyen et al. 2024). The most likely token is always kept.
     """
     ids = None
     if 0 < top_k < logits.shape[-1]:
@@ -83,10 +83,10 @@ def truncate_distribution(
 
 
 def largest_weights(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
-    """The largest of ``weights`` [R, V], at least as many as hold ``share`` in each row, in falling order.
+    """The largest of ``weights`` [R, V], enough of them to sum to ``share`` in each row, in descending order.
 
-    Gives them and their places, [R, K] both. Sorting a large vocabulary can take as long as the model itself,
-    and few nuclei need it.
+    Gives them and their indices, [R, K] both. Sorting a large vocabulary can take as long as the model
+    itself, and is rarely needed.
     """
     count = 256
     while count < weights.shape[-1]:
@@ -98,14 +98,16 @@ def largest_weights(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
 
 
 def sample_from_weights(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Sample an index per row of ``weights`` [R, K] (>= 0, any positive sum) by inverting their running sum.
+    """Sample an index per row of ``weights`` [R, K] (>= 0, any positive sum) by inverting their cumulative
+    sum.
 
-    Several times as fast on a CPU as ``torch.multinomial``.
+    Several times faster on a CPU than ``torch.multinomial``.
     """
     running = weights.cumsum(dim=-1)
     total = running[:, -1:]
     uniform = torch.rand(total.shape, generator=generator, device=weights.device, dtype=weights.dtype)
-    # Rounding must not lift the point to the total itself: beyond the last possible token lies nothing.
+    # Rounding must not lift the point to the total itself, which is past the last possible token.
     point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-    # Of weights that are no numbers, the last: its log-probability tells, where an index beyond would crash.
+    # For NaN weights, take the last token: its log-probability is NaN too, where an index past it would
+    # crash.
     return torch.searchsorted(running, point, right=True)[:, 0].clamp_max(weights.shape[-1] - 1)

@@ -1,4 +1,4 @@
-"""Writing while somebody watches: text as soon as it is certain."""
+"""Streaming: text as soon as it is final."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,11 +22,12 @@ def stream_text(
     generator: torch.Generator | None = None,
     should_stop: Callable[[], bool] = never_stop,
 ) -> Iterator[str]:
-    """Complete ``prompt``; yield the text piece by piece, each as soon as no later token can change it.
+    """Complete ``prompt``; yield its text in pieces, each as soon as no later token can change it.
 
-    The pieces together are what ``complete`` gives for the same seed. A character whose bytes are spread
-    over tokens comes whole, and what may become a stop text waits until it is clear that it does not. When
-    ``should_stop`` says so, the text ends there. Raises ``InputError`` at once, before the first piece.
+    The pieces joined are what ``complete`` gives for the same seed. A character whose bytes are spread over
+    several tokens comes in one piece, and text that may become a stop string is held back until that is
+    decided. When ``should_stop`` returns true, the text ends. Raises ``InputError`` immediately, before the
+    first piece.
     """
     if sampling.beams > 1:
         raise InputError("beams: beam search knows its text only at the end; leave out beams, or the stream")
