@@ -108,7 +108,7 @@ def test_each_roll_back_goes_one_step_further(project: Project, ada: User) -> No
     promote_versions(project, ada, "one", "two", "three")
     for expected in ("two", "one"):
         assert decisions.roll_back(project, by=ada, reason="Worse.").version.name == expected
-    with pytest.raises(NotAllowed, match="one is the first in production"):
+    with pytest.raises(NotAllowed, match="one is the first version in production"):
         decisions.roll_back(project, by=ada, reason="Worse.")
     promote_versions(project, ada, "four")
     assert decisions.roll_back(project, by=ada, reason="Worse.").version.name == "one"
@@ -122,7 +122,9 @@ def test_nothing_in_production_is_nothing_to_roll_back(project: Project, ada: Us
 def test_a_tampered_artifact_is_neither_promoted_nor_rolled_back_to(project: Project, ada: User) -> None:
     base, _ = promote_versions(project, ada, "base", "better")
     tamper(base)
-    with pytest.raises(NotAllowed, match=r"The files of base .* their hash differs\. Restore them"):
+    with pytest.raises(
+        NotAllowed, match=r"The files of base .* their hash differs from the stored one\. Restore them"
+    ):
         decisions.roll_back(project, by=ada, reason="Worse.")
     with pytest.raises(NotAllowed, match="their hash differs"):
         decisions.promote(base, project=project, by=ada, reason="Better.", without_gate=True)

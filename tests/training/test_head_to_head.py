@@ -118,7 +118,7 @@ def test_more_tasks_turn_to_new_prompts_and_then_to_new_samples() -> None:
     assert Sample.objects.values("prompt", "text", "generator").distinct().count() == 16
     assert not run.metrics["notes"]
     again = execute_comparison(judge="people", tasks=100)
-    assert "6 tasks were opened, not 100" in again.metrics["notes"][0]
+    assert "6 tasks were opened instead of 100" in again.metrics["notes"][0]
 
 
 def test_people_decide_and_are_named() -> None:
@@ -184,7 +184,7 @@ def test_answers_on_heldout_prompts_never_reach_training(feedback: str) -> None:
 
 def test_what_cannot_be_answered_is_said_in_one_line() -> None:
     project = two_versions()
-    assert "open blind tasks with --tasks N" in refusal(judge="people")
+    assert "open some with --tasks N" in refusal(judge="people")
     execute_comparison(judge="people", tasks=3)
     assert "none of the 3 blind tasks" in refusal(judge="people")
     make_policy("twin", seed=1)

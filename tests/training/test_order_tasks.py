@@ -56,8 +56,8 @@ def test_the_command_orders_and_says_what_it_did() -> None:
     assert [task.priority for task in tasks] == list(range(1, 41))
     chosen = [task for task in tasks if task.choice == Task.Choice.DISAGREEMENT]
     assert {task.choice for task in tasks} == {Task.Choice.DISAGREEMENT, Task.Choice.RANDOM}
-    assert f"disagreement: {len(chosen)} chosen, {40 - len(chosen)} at random" in output
-    assert "Usefulness of what is asked first: 0.0" in output
+    assert f"disagreement: {len(chosen)} selected by score, {40 - len(chosen)} at random" in output
+    assert "Mean acquisition score: 0.0" in output
     values = [task.usefulness for task in chosen]
     assert values == sorted(values, key=lambda value: -(value or 0))
     assert {task.usefulness for task in tasks if task.choice == Task.Choice.RANDOM} == {None}

@@ -137,7 +137,7 @@ def test_a_run_whose_model_could_not_be_stored_needs_no_second_training() -> Non
 def test_what_keeps_no_state_leaves_no_folder_and_cannot_be_resumed() -> None:
     run = queue_run(Run.Kind.EVALUATE, policy=make_policy().name, source="stories", stories=10)
     runs.cancel(run)
-    with pytest.raises(runs.NotResumable, match="left no state"):
+    with pytest.raises(runs.NotResumable, match="has no saved state"):
         runs.resume(run)
     failed = queue_run(
         Run.Kind.EVALUATE, policy="base", source="stories", stories=10, split="test", detached=True
@@ -164,7 +164,7 @@ def test_there_is_no_such_run() -> None:
 
 def test_a_state_that_is_not_on_this_machine() -> None:
     run = Run.objects.create(kind=Run.Kind.PRETRAIN, status=Run.Status.CANCELLED, saved_step=3)
-    with pytest.raises(CommandError, match="is not here"):
+    with pytest.raises(CommandError, match="is not on this machine"):
         call_command("resume", str(run.pk))
 
 

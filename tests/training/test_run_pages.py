@@ -83,7 +83,7 @@ def test_a_run_without_a_state_offers_no_resume_and_says_why(as_admin: Client) -
     run = make_unfinished_run(saved_step=None)
     url = reverse("training:resume", args=[run.pk])
     assert url not in as_admin.get(run.get_absolute_url()).content.decode()
-    assert "left no state" in as_admin.post(url, follow=True).content.decode()
+    assert "has no saved state" in as_admin.post(url, follow=True).content.decode()
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED
 
