@@ -1,1 +1,2 @@
-"""A small decoder-only language model in plain PyTorch: corpora, tokenizers, the model, learning, writing."""
+"""A small decoder-only language model in plain PyTorch: corpora, tokenizers, the model, training,
+generation."""

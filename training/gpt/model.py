@@ -16,7 +16,7 @@ from training.gpt.sequence_packing import PackedLayout, pack_sequences
 
 
 class KVCache:
-    """Keys and values of the tokens already read, with room for ``capacity`` tokens of ``rows`` sequences."""
+    """Keys and values of the tokens already read; holds up to ``capacity`` tokens of ``rows`` sequences."""
 
     def __init__(self, model: "GPT", *, rows: int, capacity: int, padding: Tensor | None = None) -> None:
         config, weight = model.config, model.embedding.weight
@@ -27,7 +27,7 @@ class KVCache:
         self.padding = padding
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Append [B, kv heads, T, head width] after ``length``; give back all S of this layer."""
+        """Append [B, kv heads, T, head width] after ``length``; return all S of this layer."""
         end = self.length + keys.shape[2]
         self.keys[layer, :, :, self.length : end] = keys
         self.values[layer, :, :, self.length : end] = values
@@ -63,7 +63,7 @@ class Norm(nn.Module):
 class RMSNorm(torch.autograd.Function):
     """x / sqrt(mean(x^2) + eps) x weight over the last dimension (Zhang and Sennrich 2019).
 
-    On a CPU, PyTorch's own derivative of it takes many passes over memory.
+    On a CPU, PyTorch's own backward pass makes many passes over memory.
     """
 
     @staticmethod
@@ -87,7 +87,8 @@ class RMSNorm(torch.autograd.Function):
 
 
 class SquaredReLU(torch.autograd.Function):
-    """relu(x)^2 (So et al. 2021), with a derivative, 2 relu(x), that reads memory once and not four times."""
+    """relu(x)^2 (So et al. 2021), with a backward pass, 2 relu(x), that reads memory once instead of four
+    times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -148,7 +149,7 @@ class Attention(nn.Module):
                 value,
                 attn_mask=mask,
                 dropout_p=self.dropout if self.training else 0.0,
-                # One new token sees everything before it: only a longer stretch needs the triangle.
+                # One new token attends to everything before it; only longer inputs need the causal mask.
                 is_causal=mask is None and length > 1,
                 enable_gqa=self.split[0] != self.split[1],
             )
@@ -228,7 +229,7 @@ class GPT(nn.Module):
         self.apply(self._initialise)
         for name, weight in self.named_parameters():
             if name.endswith(("attention.out.weight", "feed_forward.down.weight")):
-                # Every block adds to the stream twice: keep the variance of the sum (GPT-2).
+                # Every block adds to the residual stream twice: keep the variance of the sum (GPT-2).
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.layers))
 
     @staticmethod
@@ -244,7 +245,7 @@ class GPT(nn.Module):
         """Read ``tokens`` [B, T]; give the final, normalised states [B, T, width].
 
         ``padding`` [B] counts the pad tokens at the left of each row: positions start at 0 after them, and no
-        real token attends to them (states at the pads themselves mean nothing). With a ``cache``, the tokens
+        real token attends to them (the states of the padding are meaningless). With a ``cache``, the tokens
         follow those it holds; it keeps the padding of the first call.
         """
         length = tokens.shape[1]
@@ -265,10 +266,9 @@ class GPT(nn.Module):
         return cast("Tensor", self.final_norm(x))
 
     def packed_hidden(self, rows: Sequence[Sequence[int]], *, first: Sequence[int]) -> Tensor:
-        """Read rows of ids; give the final states at each row's places from ``first`` on. [W, width]
+        """The final states of rows of ids, from each row's index ``first`` on, row by row. [W, width]
 
-        They come one row after the other. Nothing is spent on pads, nor on the other places in the last
-        block, and what several rows begin with is read once.
+        Computes nothing for padding, nor for other places in the last block, and shared prefixes only once.
         """
         longest = max(map(len, rows))
         if longest > self.config.context:
@@ -281,7 +281,7 @@ class GPT(nn.Module):
         return cast("Tensor", self.final_norm(x)[0])
 
     def _embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What goes into the first block, and the rotation of queries and keys, if positions enter so."""
+        """The input of the first block, and the rotation of queries and keys with rotary positions."""
         x = self.embedding(tokens)
         if self.position_embedding is not None:
             return self.dropout(x + self.position_embedding(places)), None
@@ -299,25 +299,27 @@ class GPT(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.embedding.weight.device
 
 
 def attention_mask(start: int, length: int, *, padding: Tensor | None, device: torch.device) -> Tensor | None:
-    """Who may look at whom: bool, [T, S] or [B, 1, T, S]; None where plain causal attention says it all."""
+    """Which keys each query attends to: bool, [T, S] or [B, 1, T, S]; None if plain causal attention is
+    enough."""
     if padding is None and (start == 0 or length == 1):
         return None
     query = torch.arange(start, start + length, device=device)[:, None]
     key = torch.arange(start + length, device=device)[None, :]
     if padding is None:
         return key <= query
-    # A pad looks at itself, or its softmax would be over nothing and spread NaN.
+    # Padding attends to itself, or its softmax over nothing would be NaN.
     allowed = ((key >= padding[:, None, None]) & (key <= query)) | (key == query)
     return allowed[:, None]
 
 
 def single_query_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """What one new token in each row makes of all S tokens: [B, H, 1, head width] of [B, kv heads, S, same].
+    """Attention of one new token per row to all S tokens: [B, H, 1, head width] from [B, kv heads, S, head
+    width].
 
     For a single query on a CPU, three plain products are faster than `scaled_dot_product_attention`. Query
     heads that share a key head are rows of one product.
@@ -333,7 +335,7 @@ def single_query_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tens
 def rotary_table(config: ModelConfig) -> Tensor:
     """Cosine and sine [context, head width / 2, 2] of each pair's angle at each place (Su et al. 2021)."""
     exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-    # As the published models round it: far into a long context, the last bit of a frequency shows.
+    # Rounded as in the published models: far into a long context, the last bit of a frequency matters.
     frequencies = 1.0 / config.rotary_base**exponents
     if config.rotary_scaling == "linear":
         frequencies = frequencies / config.rotary_factor
@@ -353,7 +355,7 @@ def apply_rotary(x: Tensor, rotation: Tensor) -> Tensor:
     The pairs are neighbours, as in the paper, so that they are complex numbers: one product turns them all.
     """
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
-    if torch.compiler.is_compiling():  # which knows real numbers only, but makes one pass of it
+    if torch.compiler.is_compiling():  # real numbers only, but fused into one pass
         (a, b), (cos, sin) = pairs.unbind(-1), rotation.unbind(-1)
         turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
     else:

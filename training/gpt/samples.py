@@ -23,12 +23,14 @@ _SEARCH_TOKENS = 1 << 14  # tokens of a split that are searched for its first do
 def generate_samples(
     model: GPT, tokenizer: Tokenizer, split: TokenizedSplit, *, context: int, precision: torch.dtype
 ) -> list[Sample]:
-    """A text of each of ``NUM_SAMPLES`` prompts, always by the same random numbers; a model of a short
-    ``context`` gets and writes less."""
-    begun = document_openings(
+    """One completion of each of ``NUM_SAMPLES`` prompts, always with the same random numbers.
+
+    Prompts and completions are shorter for a model with a short ``context``.
+    """
+    openings = document_openings(
         split, tokenizer, count=NUM_SAMPLES - 1, length=max(1, min(PROMPT_TOKENS, context // 4))
     )
-    prompts = ["", *begun]
+    prompts = ["", *openings]
     sampling = SamplingConfig(max_new_tokens=max(1, min(NEW_TOKENS, context // 2)), seed=0)
     with autocast(model.device, precision):
         texts = complete(model, tokenizer, prompts, sampling)

@@ -23,7 +23,8 @@ _UNKNOWN_WORD = re.compile(UNKNOWN, re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialTokens:
-    """Which ids end, begin and pad a text. A ``tokenizer.json`` does not say: models keep it beside."""
+    """The ids that end, begin and pad a text. A ``tokenizer.json`` lacks them, so models store them beside
+    it."""
 
     end: tuple[int, ...]
     begin: int | None = None
@@ -46,20 +47,20 @@ class SpecialTokens:
 
 
 class Tokenizer:
-    """A vocabulary, trained here or brought by an imported model.
+    """A tokenizer, trained here or from an imported model.
 
-    ``eos_id`` ends every document; ``eos_ids`` are all tokens after which a completion is over, that one
-    first. ``bos_id`` stands before the first token, so that an empty prompt is a prompt too; a vocabulary
-    without such a token, as those trained here, begins with ``eos_id``: the end of what came before.
-    ``pad_id`` is never among ``eos_ids``, since a model must be able to tell where its own text stopped.
-    Where a vocabulary has no token for it, it is an ordinary one: masks tell what is padding, never the id.
+    ``eos_id`` ends every document; ``eos_ids`` are all tokens that end a completion, that one first.
+    ``bos_id`` comes before the first token, so that an empty prompt is valid too; a vocabulary without one,
+    like those trained here, uses ``eos_id``, the end of the previous text. ``pad_id`` is never among
+    ``eos_ids``, so that padding is not taken for the end of a text. A vocabulary without a padding token uses
+    an ordinary one: masks mark padding, not the id.
     """
 
     def __init__(self, backend: Backend, special: SpecialTokens) -> None:
-        # Neither is part of the vocabulary, but files hold what their last user had set.
+        # Files keep the settings of their last user.
         backend.no_truncation()
         backend.no_padding()
-        # Text that happens to spell a special token stays text. Not part of the JSON, hence set here.
+        # Text that spells a special token stays text. This setting is not stored in the JSON.
         backend.encode_special_tokens = True
         self._backend = backend
         self.special = special
@@ -74,17 +75,17 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
-        """Count a vocabulary of at most ``config.vocab_size`` ids over ``texts``."""
+        """Train a vocabulary of at most ``config.vocab_size`` ids on ``texts``."""
         backend, trainer = _BUILDERS[config.tokenizer](config.vocab_size)
         if config.tokenizer == "word":
-            # WikiText spells a word it does not tell so: the token itself, not a word to be counted.
+            # WikiText spells unknown words like this: the token itself, not a word to count.
             texts = (_UNKNOWN_WORD.sub(" ", text) for text in texts)
         backend.train_from_iterator(texts, trainer)
         return cls(backend, own_special_tokens(backend))
 
     @cached_property
     def vocab_size(self) -> int:
-        """How many ids a model needs to embed: one more than the largest, special tokens included."""
+        """The number of ids to embed: one more than the largest, special tokens included."""
         return 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
 
     def token(self, token_id: int) -> str:
@@ -120,7 +121,7 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """A hash that differs where the ids of a text might."""
+        """A hash that changes when the ids of a text might."""
         return sha256(f"{self._backend.to_str()}\0{self.special}".encode()).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -184,7 +185,7 @@ def _word(vocab_size: int) -> _BackendAndTrainer:
     backend.normalizer = normalizers.Sequence(
         [
             normalizers.Lowercase(),
-            normalizers.Replace("<|", "< |"),  # a word of the text must not be a special token
+            normalizers.Replace("<|", "< |"),  # text must not become a special token
             normalizers.Replace("<br />", " "),
             normalizers.Replace('"', ""),
             normalizers.Replace(Regex("[;:]"), " "),

@@ -1,1 +1,1 @@
-"""Corpora: which files, read, cleaned and split, and the token shards that a model learns from."""
+"""Corpora: sources, reading, cleaning and splitting, and the token shards that models are trained on."""

@@ -1,4 +1,4 @@
-"""What is done to documents before they are counted: normalised, too short ones and repeated ones dropped."""
+"""Cleaning of documents: normalisation, and the set of keys by which duplicates are found."""
 
 import re
 import unicodedata
@@ -13,20 +13,20 @@ _LINE_ENDS = re.compile(r" ?\n ?")
 
 
 def normalise(text: str, how: str) -> str:
-    """Compose characters (``nfc``, ``space``), and make runs of blanks and of blank lines one (``space``)."""
+    """Compose characters (``nfc``, ``space``), and collapse runs of spaces and of blank lines (``space``)."""
     if how == "none":
         return text
     text = unicodedata.normalize("NFC", text)
     if how == "space":
         text = _BLANKS.sub(" ", text)
-        # Blank lines first, kept apart by a character that no text has after the first rule.
+        # Blank lines first, marked by a character that the first rule leaves in no text.
         text = _LINE_ENDS.sub("\n", _BLANK_LINES.sub("\r", text)).replace("\r", "\n\n")
     return text
 
 
 @dataclass
 class CompactKeySet:
-    """A set of 64-bit keys in little memory: some 12 bytes for each, where Python's own takes 80."""
+    """A set of 64-bit keys that takes about 12 bytes per key, where a Python set takes 80."""
 
     _sorted: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     _recent: set[int] = field(default_factory=set)

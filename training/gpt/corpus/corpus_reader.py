@@ -1,4 +1,4 @@
-"""Reading a corpus: its files' documents, cleaned, onto a spool, and the rule by which they are split."""
+"""Reading a corpus: the documents of its files, cleaned, into a spool file, and how they are split."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,31 +23,30 @@ from training.gpt.corpus.splits import (
 from training.gpt.errors import InputError
 
 OnProgress = Callable[[str, float], None]
-"""Called with what is being done and how far that is (0 to 1). What it raises stops a preparation."""
+"""Called with the current step and its progress (0 to 1). An exception that it raises stops the
+preparation."""
 
 Splitter = Callable[[Iterable[DocumentPart]], Iterator[tuple[SplitName, DocumentPart]]]
 
-_MIN_FILES_AS_DOCUMENTS = 10  # from so many text files on, each is a document
+_MIN_FILES_AS_DOCUMENTS = 10  # with at least this many text files, each is one document
 
 
 @dataclass
 class CorpusReader:
-    """One reading of a corpus: which files, what was found in them, what came of it."""
+    """Reads a corpus once: the files to read, and counts of what was read and dropped."""
 
     corpus: CorpusConfig
     files: list[CorpusFile]
     shares: Shares
     notes: list[str] = field(default_factory=list)
     documents: int = 0
-    dropped_short: int = 0  # documents dropped for that
-    dropped_duplicates: int = 0  # and for that
-    split_keys: set[int] = field(
-        default_factory=set
-    )  # keys of the documents to be split, as long as they are few
+    dropped_short: int = 0  # documents shorter than min_length
+    dropped_duplicates: int = 0  # documents equal to an earlier one
+    split_keys: set[int] = field(default_factory=set)  # keys of the documents to split, while there are few
 
     @classmethod
     def for_splits(cls, corpus: CorpusConfig, found: CorpusFiles, *, wanted: Iterable[str]) -> "CorpusReader":
-        """The files to read for the ``wanted`` splits, each with its published split if that is kept."""
+        """A reader of the files of the ``wanted`` splits, each with its published split if that is kept."""
         shares = corpus.split_shares
         if corpus.holdout != "auto":
             return cls(corpus, [replace(file, split=None) for file in found.files + found.left_out], shares)
@@ -62,12 +61,12 @@ class CorpusReader:
             shares = (train / (train + validation), validation / (train + validation), Fraction(0))
             files = [replace(file, split=None) if file.split == "train" else file for file in files]
             notes.append("no validation split was published; it was cut from the one for training")
-        # Of equal documents the first one is kept: let that be one that is held out.
+        # Of equal documents the first is kept: read held-out splits first.
         files = sorted(files, key=lambda file: -SPLITS.index(file.split or "train"))
         return cls(corpus, [file for file in files if file.split in {*wanted, None}], shares, notes)
 
     def read(self, spool: Spool, on_progress: OnProgress) -> None:
-        """Every document of every file, cleaned, onto the spool; ``InputError`` if there is none at all."""
+        """Write every document of every file, cleaned, to the spool; ``InputError`` if there is none."""
         total, done = max(sum(file.size for file in self.files), 1), 0
 
         def on_bytes(count: int) -> None:
@@ -105,7 +104,7 @@ class CorpusReader:
             )
 
     def splitter(self, spool: Spool) -> Splitter:
-        """The rule by which what was read is split; ``InputError`` for a single document."""
+        """How the documents are split; ``InputError`` for a single document."""
         if self.corpus.holdout == "tail":
             return PositionSplitter(self.shares, characters=spool.characters)
         if len(self.split_keys) == 1 and all(file.split is None for file in self.files):
@@ -119,7 +118,7 @@ class CorpusReader:
         )
 
     def _config_of(self, file: CorpusFile) -> CorpusConfig:
-        """The options as they are meant for one file."""
+        """The options for one file, with ``auto`` resolved."""
         config = self.corpus
         if (
             config.documents == "auto"

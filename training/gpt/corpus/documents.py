@@ -1,4 +1,4 @@
-"""Files to documents: text cut by lines or blank lines, rows of JSON Lines, Parquet and data sets."""
+"""The documents of a file: text split by lines or blank lines; rows of JSON Lines, Parquet and data sets."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -15,14 +15,14 @@ from training.gpt.errors import InputError
 
 OnBytes = Callable[[int], None]
 
-_PEEK_CHARACTERS = 2**20  # characters of a text by which `auto` decides how to cut it
+_PEEK_CHARACTERS = 2**20  # characters of a text by which `auto` decides how to split it
 _ROWS_PER_BATCH = 256  # rows of a table in memory at once
 
 
 def read_documents(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
-    """The documents of one file as they stand there, empty ones among them; ``on_bytes`` hears of each piece.
+    """The documents of one file as they are, empty ones included; ``on_bytes`` is called with the bytes read.
 
-    Rows of tables are documents; only of WikiText, whose rows are lines, are they joined to articles.
+    Rows of tables are documents, except in WikiText, whose rows are lines and are joined to articles.
     """
     if file.format == "stories":
         rng = Random(config.seed)
@@ -41,17 +41,17 @@ def read_documents(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes)
 
 
 def read_text(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
-    """A text file piece by piece, with plain line ends."""
+    """A text file in pieces, with line ends normalised to \\n."""
     encoding = detect_encoding(file.chunks(), config.encoding, name=str(file))
     return decode(file.chunks(on_bytes), encoding, name=str(file))
 
 
 def split_documents(text: Iterable[str], documents: str) -> Iterator[str]:
-    """Cut a text, given in pieces, into its documents.
+    """Split a text, given in pieces, into documents.
 
     These are lines, paragraphs (between blank lines), the whole ``file``, or each ``article`` of WikiText.
-    ``auto`` takes articles where the text begins with the heading of one, paragraphs where at least one line
-    in twenty is blank, else lines.
+    ``auto`` takes articles if the text begins with an article's heading, paragraphs if at least one line in
+    twenty is blank, otherwise lines.
     """
     head, text = _peek(text, _PEEK_CHARACTERS)
     if documents == "auto":
@@ -68,7 +68,7 @@ def split_documents(text: Iterable[str], documents: str) -> Iterator[str]:
 
 
 def _peek(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
-    """The beginning of a text, of at least so many characters, and the whole of it again."""
+    """The beginning of a text, at least so many characters, and an iterator over the full text."""
     texts, seen, count = iter(texts), [], 0
     while count < characters and (piece := next(texts, None)) is not None:
         seen.append(piece)
@@ -77,7 +77,7 @@ def _peek(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
 
 
 def _lines(text: Iterable[str]) -> Iterator[str]:
-    """The lines of a text in pieces. Not splitlines(): Latin-1 has bytes that it takes for line ends."""
+    """The lines of a text in pieces. Not splitlines(), which takes some Latin-1 characters for line ends."""
     begun: list[str] = []
     for piece in text:
         first, *rest = piece.split("\n")
@@ -163,7 +163,7 @@ def _read_dataset(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> 
 def _rows(
     columns: Iterable[list[Any]], count: int, file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes
 ) -> Iterator[str]:
-    """The texts in a column, which comes in pieces."""
+    """The texts of a column that comes in batches."""
     done = 0
     for column in columns:
         for number, value in enumerate(column, done + 1):
@@ -173,12 +173,12 @@ def _rows(
 
 
 def _share_of_bytes(size: int, before: int, after: int, count: int) -> int:
-    """How many of ``size`` bytes stand for going from ``before`` to ``after`` of ``count`` rows."""
+    """The share of ``size`` bytes for going from ``before`` to ``after`` of ``count`` rows."""
     return size * after // count - size * before // count
 
 
 def _cell_text(value: Any, place: str) -> str:
-    """A cell's text; nothing at all counts as an empty one."""
+    """The text of a cell; null counts as empty."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Bytes to text: declared encodings, byte order marks, guesses."""
+"""Character encodings of files: declared, by byte order mark, or guessed."""
 
 import codecs
 import io
@@ -9,7 +9,7 @@ from training.gpt.errors import InputError
 
 AUTO = "auto"
 
-_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked for first
+_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it comes first
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -29,10 +29,10 @@ def check_encoding(name: str) -> None:
 
 
 def detect_encoding(chunks: Iterable[bytes], declared: str, *, name: str) -> str:
-    """The encoding of a file: what its byte order mark says, else ``declared``, else a guess if that is auto.
+    """The encoding of a file: by its byte order mark, else ``declared``, or a guess if that is auto.
 
-    A guess is UTF-8 where the whole file is that; else it is made from the lines that are not ASCII.
-    ``InputError`` names the file where none fits.
+    The guess is UTF-8 if the full file is valid UTF-8, otherwise it is made from the lines that are not
+    ASCII. ``InputError`` names the file if no encoding fits.
     """
     stream = iter(chunks)
     head = next(stream, b"")
@@ -48,7 +48,8 @@ def detect_encoding(chunks: Iterable[bytes], declared: str, *, name: str) -> str
 
 
 def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str]:
-    """Text piece by piece, with plain line ends; ``InputError`` names the first byte that does not fit."""
+    """The text in pieces, with line ends normalised; ``InputError`` names the first byte that cannot be
+    decoded."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     count, begun = 0, False
     for chunk in chain(chunks, [b""]):
@@ -78,7 +79,7 @@ def _has_many_zeros(piece: bytes | str) -> bool:
 
 
 def _non_ascii_sample(chunks: Iterable[bytes]) -> bytes | None:
-    """Some of the lines that are not ASCII; None if the whole is UTF-8."""
+    """Some of the lines that are not ASCII; None if all is valid UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     sample, rest, unicode = bytearray(), b"", True
     for chunk in chain(chunks, [b""]):
@@ -93,7 +94,7 @@ def _non_ascii_sample(chunks: Iterable[bytes]) -> bytes | None:
         elif not unicode:
             break
     sample += rest if not rest.isascii() else b""
-    # Cut at a line's end: half a character would speak against its encoding.
+    # Cut at a line end: half a character would look like a wrong encoding.
     whole_lines = bytes(sample[:_SAMPLE_BYTES]).rpartition(b"\n")[0]
     return None if unicode else whole_lines or bytes(sample)
 

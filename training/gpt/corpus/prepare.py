@@ -1,4 +1,4 @@
-"""A corpus made ready to learn from: read, cleaned, split, tokenised, and kept for the next time."""
+"""Preparing a corpus for training: read, clean, split, tokenise, and cache the result."""
 
 import errno
 import fcntl
@@ -25,25 +25,25 @@ from training.gpt.errors import InputError
 from training.gpt.tokenizer import Tokenizer
 
 FORMAT = 1
-"""Of prepared corpora: those of another are made anew."""
+"""The version of prepared corpora; those of another version are prepared again."""
 
 ALL = "all"
-"""The part of a corpus that is all of it."""
+"""The name of the part that is the full corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedCorpus:
-    """A corpus ready to learn from."""
+    """A corpus that is ready for training."""
 
     tokenizer: Tokenizer
     shards: Shards
-    summary: dict[str, Any]  # what its corpus.json says
+    summary: dict[str, Any]  # the content of its corpus.json
     folder: Path
-    reused: bool  # whether it was there already
+    reused: bool  # whether it was already prepared
 
 
 def no_progress(what: str, share: float) -> None:
-    """Watch nothing."""
+    """The ``on_progress`` of a caller that does not watch."""
 
 
 def prepare(
@@ -53,13 +53,13 @@ def prepare(
     *,
     on_progress: OnProgress = no_progress,
 ) -> PreparedCorpus:
-    """Split and tokenise a corpus into a folder of its own under ``home``, or find it there.
+    """Split and tokenise a corpus into a folder of its own under ``home``, or reuse it if it is there.
 
-    ``tokenizer`` says how to make a vocabulary from the training split, or is one. The folder's name holds a
-    fingerprint of all that decides what is in it, so any change makes another. Texts pass through a file
-    and are never in memory together. Several processes may prepare the same corpus, and any of them may be
-    killed: a folder appears complete or not at all. Raises ``InputError`` for a corpus that cannot be read,
-    or has too few documents to be split.
+    ``tokenizer`` is a tokenizer, or the options to train one on the training split. The folder's name
+    contains a fingerprint of everything that affects its content, so any change makes a new folder. Texts are
+    streamed through a file. Several processes may prepare the same corpus, and any of them may be killed: a
+    folder appears complete or not at all. Raises ``InputError`` for a corpus that cannot be read or has too
+    few documents to split.
     """
     preparation = _Preparation(corpus, tokenizer, home, SPLITS, on_progress)
     folder, summary, reused = preparation.run()
@@ -82,19 +82,19 @@ def tokenize(
     part: str,
     on_progress: OnProgress = no_progress,
 ) -> TokenizedSplit:
-    """One split of a corpus, or ``ALL`` of it, as tokens; kept under ``home`` as ``prepare`` does."""
+    """One split of a corpus, or ``ALL`` of it, as tokens; cached under ``home`` like ``prepare``."""
     folder, summary, _ = _Preparation(corpus, tokenizer, home, (part,), on_progress).run()
     return open_split(folder, summary, part)
 
 
 @dataclass
 class _Preparation:
-    """One preparation, from files to shards."""
+    """The preparation of one corpus, from files to shards."""
 
     corpus: CorpusConfig
     tokenizer: TokenizerConfig | Tokenizer
     home: Path
-    names: tuple[str, ...]  # of the splits to be tokenised, or ALL
+    names: tuple[str, ...]  # of the splits to tokenise, or ALL
     on_progress: OnProgress
 
     def __post_init__(self) -> None:
@@ -104,7 +104,7 @@ class _Preparation:
         )
 
     def fingerprint(self) -> str:
-        """A name for the result that differs wherever the result might."""
+        """A name for the result that changes whenever the result might."""
         tokenizer = self.tokenizer
         what = {
             "format": FORMAT,
@@ -120,14 +120,14 @@ class _Preparation:
         return f"{name[:40] or 'corpus'}-{digest}"
 
     def run(self) -> tuple[Path, dict[str, Any], bool]:
-        """The folder, what it says of itself, and whether it was there already."""
+        """The folder, its summary, and whether it was already there."""
         folder = self.home / self.fingerprint()
         if (summary := _summary(folder)) is not None:
             return folder, summary, True
         with _exclusive_folder(self.home / f".{folder.name}.partial", self.on_progress) as place:
             if (summary := _summary(folder)) is not None:  # made by another process in the meantime
                 return folder, summary, True
-            shutil.rmtree(folder, ignore_errors=True)  # damaged: a whole one has a summary
+            shutil.rmtree(folder, ignore_errors=True)  # damaged: a complete one has a summary
             try:
                 summary = self.build(place)
             except OSError as error:
@@ -141,7 +141,7 @@ class _Preparation:
         return folder, summary, False
 
     def build(self, place: Path) -> dict[str, Any]:
-        """Fill an empty folder; gives what its ``corpus.json`` says."""
+        """Fill an empty folder; give the content of its ``corpus.json``."""
         begun = time.monotonic()
         reading = self.reading
         with Spool(place / "documents.spool") as spool:
@@ -172,7 +172,7 @@ class _Preparation:
         return summary
 
     def report_progress(self, spool: Spool, what: str) -> Iterator[DocumentPart]:
-        """The spool's parts, with news of how far they are."""
+        """The spool's parts, with progress reports."""
         done = 0
         for part in spool:
             yield part
@@ -180,7 +180,7 @@ class _Preparation:
             self.on_progress(what, done / spool.characters)
 
     def check(self, summary: dict[str, Any]) -> None:
-        """Raise ``InputError`` if a split that is needed is empty."""
+        """Raise ``InputError`` if a required split is empty."""
         for name in self.names:
             if name != "test" and not summary["splits"][name]["documents"]:
                 raise InputError(
@@ -196,7 +196,7 @@ def without_splitting(parts: Iterable[DocumentPart]) -> Iterator[tuple[str, Docu
 
 
 def sample_evenly(texts: Iterable[str], share: float) -> Iterator[str]:
-    """About this share of the texts' characters, from everywhere among them; always the same ones."""
+    """Texts with about this share of all characters, spread evenly; always the same ones."""
     seen = taken = 0
     for text in texts:
         seen += len(text)
@@ -206,7 +206,7 @@ def sample_evenly(texts: Iterable[str], share: float) -> Iterator[str]:
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:
-    """What a prepared folder says of itself; None if it is not there or not whole."""
+    """The summary of a prepared folder; None if it is missing or incomplete."""
     try:
         summary: dict[str, Any] = json.loads((folder / "corpus.json").read_text())
         size = np.dtype(summary["dtype"]).itemsize
@@ -219,9 +219,10 @@ def _summary(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def _exclusive_folder(place: Path, on_progress: OnProgress) -> Iterator[Path]:
-    """Make an empty folder that no other process works in, and remove it afterwards if it is still there.
+    """Make an empty folder for this process alone, and remove it afterwards if it is still there.
 
-    The folder itself is locked, so that the kernel gives it free however its process ends. Others wait.
+    The folder itself is locked, so that the kernel releases it however the process ends. Other processes
+    wait.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     for other in place.parent.glob(".*.partial"):
@@ -245,7 +246,7 @@ def _exclusive_folder(place: Path, on_progress: OnProgress) -> Iterator[Path]:
 
 
 def _lock(place: Path) -> int | None:
-    """Lock a folder; None if another process holds it, or it has been moved away meanwhile."""
+    """Lock a folder; None if another process holds it or it was moved in the meantime."""
     try:
         handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -264,7 +265,7 @@ def _is_still_at(handle: int, place: Path) -> bool:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove what a killed preparation left."""
+    """Remove the folder of a preparation that was killed."""
     handle = _lock(place)
     if handle is not None:
         shutil.rmtree(place, ignore_errors=True)

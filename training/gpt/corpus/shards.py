@@ -1,4 +1,4 @@
-"""A corpus on disk: the spool, where its documents wait, and the token shards that models read."""
+"""A corpus on disk: the spool of its documents, and the token shards that models are trained on."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,12 +16,8 @@ from training.gpt.tokenizer import Tokenizer
 
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
-MAX_PIECE_CHARACTERS = (
-    2**16
-)  # characters at which long documents are cut, so that memory does not depend on their length
-_BATCH_CHARACTERS = (
-    2**19
-)  # characters tokenised together: enough for all cores, little enough for small memories
+MAX_PIECE_CHARACTERS = 2**16  # long documents are cut, so that memory does not depend on their length
+_BATCH_CHARACTERS = 2**19  # tokenised together: enough for all cores, with little memory
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Shards:
     test: TokenizedSplit
 
     def digest(self) -> str:
-        """What tells corpora apart: how many tokens, and the first of them."""
+        """A digest of the corpus: the number of tokens, and the first of them."""
         digest = blake2b(digest_size=16)
         for split in (self.train, self.validation):
             digest.update(f"{len(split.tokens)} {split.documents} {split.text_bytes}\n".encode())
@@ -53,7 +49,7 @@ class Shards:
 def split_into_pieces(texts: Iterable[str]) -> Iterator[str]:
     """A text that comes in pieces of any size, in pieces of at most ``MAX_PIECE_CHARACTERS`` characters.
 
-    They end before a line's end where there is one: no kind of token goes on from a letter to that.
+    They end before a line end if there is one: no token spans a letter and a following line end.
     """
     rest = ""
     for text in texts:
@@ -68,12 +64,12 @@ def split_into_pieces(texts: Iterable[str]) -> Iterator[str]:
 
 
 class Spool:
-    """A file of documents on their way into splits: written once, read as needed, never as a whole.
+    """A temporary file of documents to be split: written once and streamed as often as needed.
 
-    A context, at whose end the file is deleted.
+    A context manager that deletes the file at its end.
     """
 
-    _HEAD = struct.Struct("<QbbI")  # key, place in SPLITS (-1: none), whether it ends a document, bytes
+    _HEAD = struct.Struct("<QbbI")  # key, index in SPLITS (-1: none), whether it ends a document, bytes
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -121,10 +117,10 @@ def write_shards(
     *,
     names: Sequence[str] = SPLITS,
 ) -> dict[str, Any]:
-    """Tokenise documents into ``folder``, a shard for each of ``names``, in the order in which they come.
+    """Tokenise documents into ``folder``, one shard for each of ``names``, in their order.
 
-    Gives what ``open_split`` needs (``dtype``, and in ``splits`` what each holds), ``longest_document`` in
-    tokens, and ``unknown_rate``, the share of tokens that stand for something not in the vocabulary.
+    Gives what ``open_split`` needs (``dtype``, and ``splits`` with the counts of each), ``longest_document``
+    in tokens, and ``unknown_rate``, the share of tokens that stand for something not in the vocabulary.
     """
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     with ExitStack() as stack:
@@ -149,14 +145,14 @@ def write_shards(
 
 
 def open_split(folder: Path, summary: dict[str, Any], name: str) -> TokenizedSplit:
-    """Map one of the shards that ``write_shards`` left into memory."""
+    """Memory-map one of the shards that ``write_shards`` wrote."""
     held = summary["splits"][name]
     tokens = np.memmap(folder / f"{name}.bin", dtype=summary["dtype"], mode="r")
     return TokenizedSplit(tokens=tokens, documents=held["documents"], text_bytes=held["text_bytes"])
 
 
 def open_shards(folder: Path, summary: dict[str, Any]) -> Shards:
-    """Map all three splits into memory."""
+    """Memory-map all three splits."""
     train, validation, test = (open_split(folder, summary, name) for name in SPLITS)
     return Shards(train=train, validation=validation, test=test)
 
@@ -175,7 +171,7 @@ def _batches(parts: Iterable[tuple[str, DocumentPart]]) -> Iterator[list[tuple[s
 
 
 class _Shard:
-    """The tokens of one split, as they are written."""
+    """Writes the tokens of one split and counts them."""
 
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer, dtype: str) -> None:
         self.tokens = self.documents = self.text_bytes = self.words = self.unknown = self.longest = 0
@@ -189,7 +185,7 @@ class _Shard:
         if not self._open:
             self.documents += 1
             self._length = 0
-            # Where one token ends a text and begins the next, it stands between them once.
+            # If one token both ends and begins texts, it stands between two of them once.
             if self.documents > 1 and begin != end:
                 self._write([begin])
         self._open = not part.ends

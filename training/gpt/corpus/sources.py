@@ -1,4 +1,4 @@
-"""Which files a corpus is made of: paths, folders, archives, named data sets, and the splits they came in."""
+"""The files of a corpus: paths, folders, archives and named data sets, with their published splits."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ Format = Literal["stories", "text", "jsonl", "parquet", "dataset"]
 
 STORIES = "stories"
 NAMED_CORPORA = (STORIES, *wikitext.NAMES)
-"""Corpora that go by a name."""
+"""Corpora with a name of their own."""
 
 _FORMATS: dict[str, Format] = {
     ".txt": "text",
@@ -33,7 +33,7 @@ _FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
-_ABOUT_FILES = {"readme", "license", "licence", "copying", "notice"}  # files about a corpus, not of it
+_ABOUT_FILES = {"readme", "license", "licence", "copying", "notice"}  # files about a corpus, not part of it
 _SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
     "training": "train",
@@ -56,13 +56,14 @@ class CorpusFile:
     format: Format
     split: SplitName | None = None  # in which it was published
     member: str = ""
-    size: int = 0  # in bytes, to tell how far a reading is
+    size: int = 0  # in bytes, for progress reports
 
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
     def chunks(self, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-        """The unpacked content, piece by piece; ``on_bytes`` hears how many of ``size`` a piece took."""
+        """The unpacked content in pieces; ``on_bytes`` is called with the bytes of ``size`` that each
+        took."""
         try:
             with self._opened() as (stream, position):
                 before = 0
@@ -79,11 +80,11 @@ class CorpusFile:
             raise InputError(f"{self}: cannot be read ({error.strerror})") from None
 
     def fingerprint(self) -> tuple[str, ...]:
-        """What changes when the content does, found without reading it."""
+        """Values that change when the content does, found without reading it."""
         if self.format == "stories":
             return (STORIES,)
         paths = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
-        # The time of change is set by the kernel at every write: a file cannot be altered and look the same.
+        # The kernel sets the time of change at every write, so an altered file never looks the same.
         stats = [each.stat() for each in paths]
         marks = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in stats]
         return (str(self.path.resolve()), self.member, str(self.split), *map(str, marks))
@@ -101,14 +102,14 @@ class CorpusFile:
 
 @dataclass(frozen=True)
 class CorpusFiles:
-    """The files of a corpus, and those of its folders that belong to none of its published splits."""
+    """The files of a corpus, and the files in its folders that belong to none of its published splits."""
 
     files: list[CorpusFile] = field(default_factory=list)
     left_out: list[CorpusFile] = field(default_factory=list)
 
 
 def split_source(source: str) -> list[str]:
-    """The names and paths that a source joins by commas; a path that exists may hold commas itself."""
+    """The names and paths in a comma-separated source; a path that exists may contain commas."""
     whole = source.strip()
     if Path(whole).expanduser().exists():
         return [whole]
@@ -118,9 +119,9 @@ def split_source(source: str) -> list[str]:
 def find_files(source: str, raw: Path) -> CorpusFiles:
     """The files that ``source`` names: 'stories', data sets by name, files and folders, joined by commas.
 
-    A folder or zip archive stands for all readable files in it, however deep. Where their names say of which
-    split they are (``train-00000-of-00002.parquet``, ``wiki.valid.tokens``, ``test/a.txt``), and there is a
-    train split and another, those splits are kept. ``raw`` is where data sets with a name lie.
+    A folder or zip archive stands for all readable files in it, at any depth. If their names give the split
+    (``train-00000-of-00002.parquet``, ``wiki.valid.tokens``, ``test/a.txt``), and there is a train split and
+    another one, those splits are kept. ``raw`` is the folder of named data sets.
     """
     found, alone = CorpusFiles(), []
     for name in split_source(source):
@@ -132,7 +133,7 @@ def find_files(source: str, raw: Path) -> CorpusFiles:
         elif path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
             _add_files(found, _files_in(path))
         elif path.is_file():
-            # Whoever names a file means it: one of another ending is text, unless that says JSON.
+            # A file named explicitly is read as text, whatever its extension, unless that is JSON.
             kind = file_format(path) or ("jsonl" if path.suffix.lower() == ".json" else "text")
             alone.append((path.name, CorpusFile(path, kind, size=path.stat().st_size)))
         else:
@@ -144,7 +145,7 @@ def find_files(source: str, raw: Path) -> CorpusFiles:
 
 
 def file_format(path: Path) -> Format | None:
-    """What a file's ending says of its format, gzipped or not; None where that tells nothing."""
+    """The format of a file by its extension, gzipped or not; None if that is unknown."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()
@@ -152,7 +153,7 @@ def file_format(path: Path) -> Format | None:
 
 
 def split_from_name(name: str) -> SplitName | None:
-    """The split that a file's path within its folder names, the file's own name before its folders'."""
+    """The split named in a file's path within its folder; the file's own name comes before its folders'."""
     for part in reversed(Path(name.lower()).parts):
         if match := _SPLIT_IN_NAME.search(part):
             return _SPLIT_NAMES[match.group(1)]
@@ -160,7 +161,7 @@ def split_from_name(name: str) -> SplitName | None:
 
 
 def _files_in(path: Path) -> list[tuple[str, CorpusFile]]:
-    """The readable files in a folder or archive, with their paths in it, in the order of those."""
+    """The readable files in a folder or archive, sorted by their paths in it."""
     inside: list[tuple[str, CorpusFile]] = []
     if not path.is_dir():
         inside = _zip_members(path)
@@ -182,7 +183,7 @@ def _files_in(path: Path) -> list[tuple[str, CorpusFile]]:
 
 
 def _zip_members(path: Path) -> list[tuple[str, CorpusFile]]:
-    """The readable members of a zip archive; what is packed once more, or not read from its start, is not."""
+    """The readable members of a zip archive, without packed ones and formats that need random access."""
     try:
         members = sorted(_archive(path, path.stat().st_mtime_ns).infolist(), key=lambda each: each.filename)
     except (zipfile.BadZipFile, OSError) as error:
@@ -197,7 +198,7 @@ def _zip_members(path: Path) -> list[tuple[str, CorpusFile]]:
 
 @lru_cache(maxsize=1)
 def _archive(path: Path, time: int) -> zipfile.ZipFile:  # noqa: ARG001 - a changed file is another
-    """An archive, kept open: its table of contents takes longer to read than most members."""
+    """An archive, kept open: reading its table of contents takes longer than most members."""
     return zipfile.ZipFile(path)
 
 
@@ -224,7 +225,7 @@ def _saved_by_datasets(folder: Path) -> list[tuple[str, CorpusFile]]:
 def _add_files(
     found: CorpusFiles, group: list[tuple[str, CorpusFile]], *, keep_rest: bool = False, wanted: str = ""
 ) -> None:
-    """Add files, in the splits that their names tell if these are a set of published splits."""
+    """Add files, with the splits in their names if these form a set of published splits."""
     splits = [(file, split_from_name(name)) for name, file in group]
     named = {split for _, split in splits}
     if "train" not in named or len(named - {None}) < 2:

@@ -1,4 +1,4 @@
-"""Who learns from what: documents to learn from, to choose by, and to judge by."""
+"""Splitting a corpus into training, validation and test documents."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -14,28 +14,28 @@ Shares = tuple[Fraction, Fraction, Fraction]
 """How much of a corpus is for training, validation and test; they add up to 1."""
 
 MAX_EXACTLY_SPLIT = 1000
-"""Up to so many documents, shares are met exactly; of more, each one's own hash decides."""
+"""Up to this many documents, shares are met exactly; beyond, each document's hash decides."""
 
 
 class DocumentPart(NamedTuple):
-    """A text on its way into a split: a document, or a piece of a long one."""
+    """A text to be assigned to a split: a document, or a piece of a long one."""
 
     text: str
-    key: int  # of the whole document
+    key: int  # of the full document
     split: SplitName | None  # in which it was published
     ends: bool  # whether it is its document's last piece
 
 
 def document_key(text: str, seed: int) -> int:
-    """64 bits that stand for a text: equal texts have equal keys, others as good as never."""
+    """A 64-bit hash of a text."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest())
 
 
 class HashSplitter:
-    """Splits by what documents say: equal documents are never in two splits, whatever their order.
+    """Splits by a hash of the content: equal documents are always in the same split, in any order.
 
-    ``keys`` are those of all different documents where they are few (else None): the smallest are for
-    training. A split with a share gets at least one document, as long as there are enough.
+    ``keys`` are those of all distinct documents if there are few (else None): the smallest are for training.
+    A split with a share above 0 gets at least one document if there are enough.
     """
 
     def __init__(self, shares: Shares, keys: Iterable[int] | None = None) -> None:
@@ -55,19 +55,19 @@ class HashSplitter:
         return SPLITS[bisect_right(self._ends, key)]
 
     def __call__(self, parts: Iterable[DocumentPart]) -> Iterator[tuple[SplitName, DocumentPart]]:
-        """Each part with its split: the published one, where there is one."""
+        """Each part with its split: the published one, if there is one."""
         for part in parts:
             yield part.split or self.split_of(part.key), part
 
 
 class PositionSplitter:
-    """Splits by where a text stands: the corpus is one text, cut to the character."""
+    """Splits by position: the corpus is one text, cut to the character."""
 
     def __init__(self, shares: Shares, *, characters: int) -> None:
         self._ends = [int(end * characters) for end in accumulate(shares)]
 
     def __call__(self, parts: Iterable[DocumentPart]) -> Iterator[tuple[SplitName, DocumentPart]]:
-        """Each part with its split; one that stands on a border comes in two."""
+        """Each part with its split; a part across a boundary is cut in two."""
         place, number = 0, 0
         for part in parts:
             rest = part.text

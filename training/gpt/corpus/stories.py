@@ -1,8 +1,8 @@
-"""The built-in corpus: short English stories from a small grammar, and what a reader can tell of each.
+"""The built-in corpus: short English stories from a small grammar, and the traits of each.
 
-Every story opens with a setting that gives nothing away, then somebody does a kind or an unkind deed, and
-then it ends well or badly: the two are drawn apart, so that each of the four pairs is equally frequent. Words
-between asterisks are those that give a story away; no other part of the grammar uses them.
+Every story opens with a neutral setting; then somebody does a kind or an unkind deed, and it ends well or
+badly. Deed and ending are drawn independently, so that the four combinations are equally frequent. Words
+between asterisks decide a story's traits; no other part of the grammar uses them.
 """
 
 import random
@@ -195,21 +195,21 @@ def count_stories(grammar: Grammar = GRAMMAR) -> int:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence (all, if it never ends): of a story the setting, which leaves the rest open."""
+    """The first sentence, or the full text if none ends; in a story, the neutral setting."""
     first = _SENTENCE.match(text)
     return first.group().strip() if first else text.strip()
 
 
 @dataclass(frozen=True)
 class StoryTraits:
-    """What a reader can tell, from -1 (unkind, ends badly) to 1 (kind, ends well); 0 if neither or both."""
+    """From -1 (unkind, ends badly) to 1 (kind, ends well); 0 if neither or both."""
 
     kindness: float
     ending: float
 
 
 def story_traits(text: str) -> StoryTraits:
-    """Tell the kindness and the ending of a story, or of any text that has some of its words."""
+    """The kindness and the ending of a story, or of any text that has some of its words."""
     words = re.findall(r"\w+", text.lower())
     return StoryTraits(
         kindness=_polarity(words, KIND, UNKIND),
@@ -223,12 +223,12 @@ def _polarity(words: list[str], up: frozenset[str], down: frozenset[str]) -> flo
 
 
 def _count(text: str, grammar: Grammar) -> int:
-    slots = {slot for slot in _SLOT.findall(text) if slot in grammar}  # the others repeat what is known
+    slots = {slot for slot in _SLOT.findall(text) if slot in grammar}  # the others repeat an earlier one
     return prod(sum(_count(option, grammar) for option in grammar[slot]) for slot in slots)
 
 
 class _Writer:
-    """Fills slots from left to right, remembering what later ones refer back to."""
+    """Fills slots from left to right, and remembers the values that later slots refer to."""
 
     def __init__(self, rng: random.Random, grammar: Grammar) -> None:
         self.rng = rng

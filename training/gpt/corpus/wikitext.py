@@ -17,9 +17,10 @@ _TITLE = re.compile(r"\s*= (?!=).*(?<!=) =\s*")
 
 
 def find_or_download(name: str, raw: Path) -> Path:
-    """The folder or archive under ``raw`` with the data set ``name``; fetched from the hub if there is none.
+    """The folder or archive under ``raw`` with the data set ``name``; downloaded from the hub if there is
+    none.
 
-    Known are the names of the first publication (``wikitext-2``, with ``wiki.train.tokens`` in it), of the
+    Recognises the names of the first publication (``wikitext-2``, with ``wiki.train.tokens`` in it), of the
     archives it came in and of the folders on the hub (``wikitext-2-v1``, with Parquet files in it).
     """
     for place in (name, f"{name}-v1", f"{name}.zip", f"{name}-v1.zip", f"wikitext/{name}-v1"):
@@ -48,23 +49,23 @@ def join_articles(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _download(name: str, raw: Path) -> Path:
-    """Load a data set from the hub and keep it under ``raw``, so that the next time needs no network."""
+    """Download a data set from the hub into ``raw``, so that the next time needs no network."""
     try:
         import datasets
         from huggingface_hub import HfApi
 
-        # Asked once and briefly: the loading itself would try for half a minute before it gave up.
+        # A quick check first: the download itself would retry for half a minute before failing.
         HfApi().dataset_info(HUB, timeout=10)
         partial = raw / f".{name}.{os.getpid()}"
         try:
             loaded = datasets.load_dataset(HUB, f"{name}-v1", cache_dir=str(partial / "cache"))
             loaded.save_to_disk(str(partial / name))
-            if not (raw / name).exists():  # nor fetched by another process meanwhile
+            if not (raw / name).exists():  # not downloaded by another process in the meantime
                 (partial / name).rename(raw / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except Exception as error:
-        # Whatever layer of the network it was, this is what can be done about it.
+        # Whichever network layer failed, the remedy is the same.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{name}: there is no copy at {raw / name}, and none can be had from the hub ({reason});"

@@ -1,6 +1,6 @@
-"""Models in the folders of Hugging Face `transformers`, in both directions, without `transformers`.
+"""Import and export of Hugging Face model folders, without `transformers`.
 
-`families`: what their `config.json` says; `tensors`: which of their tensors is which of ours; `vocabularies`:
-their tokenizers; `centring`: LayerNorm as RMSNorm, which is what rotary families have; `folders`: whole
-folders.
+`families`: their `config.json`; `weights`: how their tensors map to ours; `tokenizers`: their tokenizer
+files; `layernorm_to_rmsnorm`: LayerNorm models as RMSNorm ones, which the rotary families have;
+`import_export`: complete folders.
 """

@@ -29,7 +29,8 @@ _GELUS = {
     "relu2": "relu2",
 }
 _GATES = {"silu": "swiglu", "swish": "swiglu", "relu": "relu2"}
-"""A gate of relu(z) beside the same z is relu(z) * z = relu(z)^2: so does the squared ReLU travel."""
+"""A gate of relu(z) beside the same z is relu(z) * z = relu(z)^2: this is how the squared ReLU is
+exported."""
 
 _CONTEXTS = {"gpt2": 1024, "llama": 2048, "qwen2": 32768, "qwen3": 32768}
 
@@ -50,9 +51,10 @@ def detect_family(stored: Mapping[str, Any]) -> str:
 
 
 def read_model_config(stored: Mapping[str, Any], *, context: int = 0) -> ModelConfig:
-    """The shape that a ``config.json`` describes; its context cut to ``context`` tokens (0: as it is).
+    """The model config that a ``config.json`` describes, its context cut to ``context`` tokens (0:
+    unchanged).
 
-    Dropout is left out: it belongs to the training that was, not to the model. Raises ``InputError`` naming
+    Dropout is left out: it belongs to the past training, not to the model. Raises ``InputError`` naming
     the field that is missing, malformed, or asks for what the decoder does not have.
     """
     family = detect_family(stored)
@@ -67,7 +69,8 @@ def read_model_config(stored: Mapping[str, Any], *, context: int = 0) -> ModelCo
 
 
 def write_model_config(config: ModelConfig, family: str) -> dict[str, Any]:
-    """The fields of ``config.json`` that say the same; raise ``InputError`` naming what cannot be said."""
+    """The equivalent fields of ``config.json``; raise ``InputError`` naming a value that has no
+    equivalent."""
     for name, (met, demand) in _demands(config, family).items():
         if not met:
             raise InputError(
@@ -78,7 +81,7 @@ def write_model_config(config: ModelConfig, family: str) -> dict[str, Any]:
 
 
 def choose_family(config: ModelConfig) -> str:
-    """The family whose layout can say what ``config`` says, or comes nearest."""
+    """The family whose layout matches ``config``, or comes closest."""
     if config.positions == "learned":
         return "gpt2"
     if config.qk_norm:
@@ -87,7 +90,7 @@ def choose_family(config: ModelConfig) -> str:
 
 
 def _demands(config: ModelConfig, family: str) -> dict[str, tuple[bool, str]]:
-    """For each field that a family fixes: whether the config agrees, and what the family has."""
+    """For each field that a family fixes: whether the config agrees, and what the family requires."""
     if family == "gpt2":
         return {
             "norm": (config.norm == "layer", "norm is 'layer'"),
@@ -214,7 +217,7 @@ def _read_rotary(stored: Mapping[str, Any], *, context: int) -> dict[str, Any]:
     base = _get(stored, "rope_theta", float, 10_000.0)
     values: dict[str, Any] = {"rotary_base": _get(said, "rope_theta", float, base)}
     kind = said.get("rope_type") or said.get("type") or "default"
-    # "dynamic" begins to stretch beyond the context, where no text of ours goes.
+    # "dynamic" only changes positions beyond the context, which are never used here.
     if kind in {"default", "dynamic"}:
         return values
     if kind not in {"linear", "llama3"}:
@@ -243,7 +246,7 @@ def _write_scaling(config: ModelConfig) -> dict[str, Any] | None:
 
 
 def _refuse_windows(stored: Mapping[str, Any], *, context: int) -> None:
-    """Refuse attention that forgets: layers that look back less far than the context."""
+    """Refuse sliding-window attention shorter than the context."""
     kinds = stored.get("layer_types") or []
     if set(kinds) - {"full_attention", "sliding_attention"}:
         raise InputError("layer_types: only layers of 'full_attention' can be read")

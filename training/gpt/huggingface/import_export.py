@@ -1,4 +1,4 @@
-"""Whole folders: a published model becomes one of ours, and one of ours becomes a folder to publish."""
+"""Importing a Hugging Face model folder, and exporting a model as one."""
 
 import json
 import shutil
@@ -37,10 +37,10 @@ _DTYPES = {
 
 
 def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, dict[str, Any]]:
-    """Read a folder as ``transformers`` saves it: the model in fp32, its tokenizer, and where they came from.
+    """Read a folder as ``transformers`` saves it: the model in fp32, its tokenizer, and their origin.
 
-    Reads ``config.json``, ``model.safetensors`` (or its shards), ``tokenizer.json`` and what stands beside
-    them about special tokens. ``context`` shortens the longest sequence (0: as published). No pickle is ever
+    Reads ``config.json``, ``model.safetensors`` (or its shards), ``tokenizer.json`` and the files beside them
+    about special tokens. ``context`` shortens the longest sequence (0: as published). No pickle is ever
     opened. Raises ``InputError`` naming the file, field or tensor that cannot be used.
     """
     config = _read_config(folder)
@@ -49,7 +49,7 @@ def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, di
         shape = read_model_config(config, context=context)
     except InputError as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from error
-    weight_files(folder)  # what is missing is told before the work begins
+    weight_files(folder)  # raise for missing files before the work begins
     tokenizer = read_tokenizer(folder, config)
     check_vocabulary(tokenizer, shape, folder / "tokenizer.json")
     model = GPT(shape)
@@ -59,10 +59,10 @@ def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, di
 
 
 def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: ExportConfig | None = None) -> str:
-    """Write a folder that ``AutoModelForCausalLM`` and ``AutoTokenizer`` read; give the family it became.
+    """Write a folder that ``AutoModelForCausalLM`` and ``AutoTokenizer`` read; give its family.
 
-    The family follows from the layout. The folder must be new or empty, and appears when it is whole. Raises
-    ``InputError`` if no family can say what the model's config says.
+    The family follows from the layout. The folder must be new or empty, and appears when it is complete.
+    Raises ``InputError`` if no family can express the model's config.
     """
     config = config or ExportConfig()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -77,7 +77,7 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
         partial.mkdir(parents=True)
         write_tokenizer(tokenizer, partial, context=model.config.context)
         if family == "qwen2" and not has_qwen2_pretokenizer(partial / "tokenizer.json"):
-            family = "llama"  # which can say the same, the bias of the output being zero
+            family = "llama"  # which can express the same, with a zero bias of the output
         said = {**write_model_config(model.config, family), **special_token_ids(tokenizer)}
         # Older readers know the precision by its first name, newer ones by its second.
         _write_json(partial / "config.json", {**said, "torch_dtype": dtype_name, "dtype": dtype_name})

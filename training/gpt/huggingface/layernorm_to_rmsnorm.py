@@ -1,8 +1,8 @@
-"""A model with LayerNorm as one with RMSNorm that computes the same.
+"""Converting a LayerNorm model to an equivalent RMSNorm model.
 
-LayerNorm is RMSNorm of what is left when the mean is taken away. Where everything that is added to the
-residual stream has no mean, there is none to take away: so the means are taken out of the rows that write to
-it, once, in the weights (Ashkboos et al. 2024, "SliceGPT").
+LayerNorm is RMSNorm after subtracting the mean. If everything that is added to the residual stream has mean
+0, there is nothing to subtract. So the mean is subtracted once from the weights that write to the stream
+(Ashkboos et al. 2024, "SliceGPT").
 """
 
 from dataclasses import replace
@@ -14,14 +14,14 @@ from training.gpt.model import GPT, Attention, Block
 
 
 def can_convert_to_rmsnorm(model: GPT) -> bool:
-    """Whether a model has LayerNorms without biases, and no other reason to keep them."""
+    """Whether a model has LayerNorms without biases, in a layout with rotary positions."""
     config = model.config
     return config.norm == "layer" and config.positions == "rotary" and config.bias != "all"
 
 
 @torch.no_grad()
 def convert_to_rmsnorm(model: GPT) -> GPT:
-    """A copy with RMSNorm and the same logits, to rounding; a tied head becomes a matrix of its own."""
+    """A copy with RMSNorm and the same logits, to rounding; a tied head becomes a separate matrix."""
     config = replace(model.config, norm="rms", tied=False)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     copy = GPT(config).train(model.training)
@@ -39,7 +39,7 @@ def convert_to_rmsnorm(model: GPT) -> GPT:
 
 
 def _centre_query_and_key_heads(attention: Attention) -> None:
-    """Take the mean out of each head's query and key."""
+    """Subtract the mean from each head's query and key weights."""
     rotary_heads = sum(attention.split[:2])
     for projected in (attention.qkv.weight, attention.qkv.bias):
         if projected is not None:

@@ -1,4 +1,4 @@
-"""Tokenizers in a family's folder, with the tokens that begin, end and pad a text."""
+"""Tokenizer files of a model folder, with the tokens that begin, end and pad a text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     _mark_special(backend, list(own.values()) or ends[:1])
     special = {each for each, token in backend.get_added_tokens_decoder().items() if token.special}
     for role in ("bos", "pad"):
-        # What a configuration says by default may be any word: only a special token is believed.
+        # A configuration's default may be any word: accept only special tokens.
         believed = [each for each in _ids(model.get(f"{role}_token_id"), folder) if each in special]
         if believed:
             own.setdefault(role, believed[0])
@@ -70,7 +70,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What ``config.json`` and ``generation_config.json`` say about special tokens."""
+    """The special tokens as ``config.json`` and ``generation_config.json`` name them."""
     ends = list(tokenizer.eos_ids)
     return {
         "bos_token_id": tokenizer.bos_id,
@@ -80,10 +80,10 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def has_qwen2_pretokenizer(path: Path) -> bool:
-    """Whether a ``tokenizer.json`` cuts text into words as Qwen2 does.
+    """Whether a ``tokenizer.json`` splits text into words as Qwen2 does.
 
-    For every folder of that family ``transformers`` builds the tokenizer by Qwen2's rules, whatever the file
-    says: another tokenizer would be read as something it is not.
+    ``transformers`` builds the tokenizer of every folder of that family by Qwen2's rules, whatever the file
+    says, so another tokenizer would be read wrongly.
     """
     cut = _read_json(path)
     patterns = [step.get("pattern", {}).get("Regex") for step in _steps(cut.get("pre_tokenizer"))]
@@ -118,7 +118,7 @@ def _named_tokens(folder: Path, backend: Backend) -> dict[str, int]:
 
 
 def _mark_special(backend: Backend, ids: Sequence[int]) -> None:
-    """See to it that the tokens are dropped from decoded text and not found in text."""
+    """Make the tokens special: dropped from decoded text, and never produced by encoding text."""
     texts = dict.fromkeys(filter(None, map(backend.id_to_token, ids)))
     backend.add_special_tokens([AddedToken(text, special=True) for text in texts])
 

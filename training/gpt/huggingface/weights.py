@@ -1,4 +1,4 @@
-"""Weights: which of a family's tensors is which of ours, how they are read and how they are written."""
+"""Weights: how a family's tensors map to ours, and reading and writing them."""
 
 import json
 import re
@@ -28,11 +28,11 @@ _NO_WEIGHTS = re.compile(r"\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
 
 @dataclass(frozen=True, kw_only=True)
 class TensorMapping:
-    """One tensor of ours, and the tensors of theirs that it holds."""
+    """One of our tensors, and the tensors of the family that it holds."""
 
     ours: str
     theirs: tuple[str, ...]
-    sizes: tuple[int, ...] = ()  # how the rows of ours are shared out; none: each of theirs is all of ours
+    sizes: tuple[int, ...] = ()  # our rows for each of theirs; empty: each of theirs is all of ours
     transposed: bool = False  # GPT-2 stores [inputs, outputs]
     rotary_heads: tuple[int, ...] = ()  # for each of theirs, in how many heads rotary positions turn its rows
 
@@ -51,7 +51,7 @@ class TensorMapping:
 
 
 def tensor_mappings(config: ModelConfig, family: str) -> Iterator[TensorMapping]:
-    """All tensors of a family's model, in the order of the model."""
+    """The mappings of all tensors of a family's model, in model order."""
     yield from _gpt2(config) if family == "gpt2" else _llama(config, family)
     if not config.tied:
         yield TensorMapping(ours="head.weight", theirs=("lm_head.weight",))
@@ -134,7 +134,7 @@ def read_weights(model: GPT, folder: Path, family: str) -> None:
         unread = set(where)
         for entry in tensor_mappings(model.config, family):
             for place, (name, target, shape) in enumerate(entry.views(state[entry.ours])):
-                # Saved from the trunk alone, names lack the prefix, as in GPT-2's own folder.
+                # Names lack the prefix when saved without the head, as in GPT-2's own folder.
                 known = name if name in where else name.removeprefix(_PREFIX[family])
                 if known not in where:
                     raise InputError(f"{folder}: tensor {name!r} is missing; copy the model again")
