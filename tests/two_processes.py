@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 PROCESSES = multiprocessing.get_context("forkserver")
 # The optimiser would import Dynamo at its first step, in seconds, in every process.
-PROCESSES.set_forkserver_preload(["tests.gpt.mouse", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["tests.gpt.tiny_pretraining", "torch._dynamo"])
 
 
 def in_two_processes(job: Callable[[int], Answer]) -> list[Answer | str]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.gpt.mouse import MOUSE, shards_in
+from tests.gpt.tiny_pretraining import MOUSE, shards_in
 from training.gpt.config import PRESETS
 from training.gpt.corpus.shards import Shards
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
+from tests.gpt.tiny_models import texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search

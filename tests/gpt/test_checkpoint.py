@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from tests.gpt.tiny_models import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.checkpoint import load_checkpoint, read_config, save_checkpoint
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import SpecialTokens, Tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpt.corpora import documents, read, write
+from tests.gpt.corpus_files import documents, read, write
 from training.gpt.corpus.cleaning import CompactKeySet, normalise
 from training.gpt.errors import InputError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.gpt.corpora import shared, write
-from tests.gpt.examples import tiny_tokenizer
+from tests.gpt.corpus_files import shared, write
+from tests.gpt.tiny_models import tiny_tokenizer
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.prepare import ALL, PreparedCorpus, prepare, tokenize
 from training.gpt.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpt.corpora import write
+from tests.gpt.corpus_files import write
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.prepare import prepare
 

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models
 
-from tests.gpt.examples import tiny_tokenizer
+from tests.gpt.tiny_models import tiny_tokenizer
 from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
 from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.tokenizer import SpecialTokens, Tokenizer

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.gpt.mouse import Log, train
+from tests.gpt.tiny_pretraining import Log, train
 from tests.two_processes import in_two_processes
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.corpus.shards import Shards

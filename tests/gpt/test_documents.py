@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpt.corpora import documents, read, shared, write
+from tests.gpt.corpus_files import documents, read, shared, write
 from training.gpt.config import CorpusConfig
 from training.gpt.corpus.corpus_reader import CorpusReader
 from training.gpt.corpus.shards import Spool

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpt.corpora import documents, read, shared, write
+from tests.gpt.corpus_files import documents, read, shared, write
 from training.gpt.errors import InputError
 
 SPANISH = "El niño comió piñas mañana en España, ¿no? «Sí», dijo el señor Núñez.\n" * 30

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.gpt.examples import tiny_model
+from tests.gpt.tiny_models import tiny_model
 from training.gpt.corpus.shards import TokenizedSplit
 from training.gpt.errors import InputError
 from training.gpt.evaluation import evaluate

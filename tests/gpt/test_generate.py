@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import LAYOUTS, texts, tiny_model, tiny_tokenizer
+from tests.gpt.tiny_models import LAYOUTS, texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Generation

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.gpt import published
-from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from tests.gpt import huggingface_folders
+from tests.gpt.tiny_models import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import PRESETS, ExportConfig, ModelConfig, SamplingConfig
 from training.gpt.generation.decoding import pad_left
 from training.gpt.generation.generate import generate
@@ -48,7 +48,9 @@ def assert_same(model: GPT, tokenizer: Tokenizer, theirs: Any, rows: list[list[i
     """Logits within 1e-4 and equal greedy continuations, rows padded at the left."""
     tokens, padding = pad_left(rows, pad_id=tokenizer.pad_id, device=model.device)
     ours = model(tokens, padding=padding)
-    for row, pads, expected in zip(ours, padding, published.their_logits(theirs, rows), strict=True):
+    for row, pads, expected in zip(
+        ours, padding, huggingface_folders.their_logits(theirs, rows), strict=True
+    ):
         assert expected.std() > 0.5  # a model that says nothing would agree with any other
         torch.testing.assert_close(row[pads:], expected, atol=1e-4, rtol=0)
     written = generate(
@@ -58,26 +60,26 @@ def assert_same(model: GPT, tokenizer: Tokenizer, theirs: Any, rows: list[list[i
         eos_id=tokenizer.eos_ids,
         pad_id=tokenizer.pad_id,
     )
-    assert written.completions() == published.their_greedy(theirs, rows, new=NEW)
+    assert written.completions() == huggingface_folders.their_greedy(theirs, rows, new=NEW)
 
 
-@pytest.mark.parametrize("name", published.FOLDERS)
+@pytest.mark.parametrize("name", huggingface_folders.FOLDERS)
 def test_a_folder_that_transformers_saved_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
-    family, changes = published.FOLDERS[name]
-    theirs = published.save_folder(tmp_path, family, **changes)
+    family, changes = huggingface_folders.FOLDERS[name]
+    theirs = huggingface_folders.save_folder(tmp_path, family, **changes)
     model, tokenizer, origin = import_folder(tmp_path)
     assert_same(model, tokenizer, theirs, ROWS)
     assert origin["family"] == family
     assert origin["parameters"] == sum(weight.numel() for weight in model.parameters())
 
 
-@pytest.mark.parametrize("name", published.FOLDERS)
+@pytest.mark.parametrize("name", huggingface_folders.FOLDERS)
 def test_what_was_imported_is_exported_unchanged(name: str, tmp_path: Path) -> None:
-    family, changes = published.FOLDERS[name]
-    theirs = published.save_folder(tmp_path / "theirs", family, **changes)
+    family, changes = huggingface_folders.FOLDERS[name]
+    theirs = huggingface_folders.save_folder(tmp_path / "theirs", family, **changes)
     model, tokenizer, _ = import_folder(tmp_path / "theirs")
     assert export_folder(tmp_path / "ours", model, tokenizer) == family
-    again = published.read_model(tmp_path / "ours")
+    again = huggingface_folders.read_model(tmp_path / "ours")
     assert type(again) is type(theirs)
     weights = again.state_dict()
     for key, weight in theirs.state_dict().items():
@@ -91,7 +93,7 @@ def test_an_exported_model_gives_the_same_numbers_in_transformers(name: str, tmp
     model = tiny_model(vocab_size=tokenizer.vocab_size, context=64, **OURS[name])
     export_folder(tmp_path / "folder", model, tokenizer)
     rows = [[each % tokenizer.vocab_size for each in row] for row in ROWS]
-    assert_same(model, tokenizer, published.read_model(tmp_path / "folder"), rows)
+    assert_same(model, tokenizer, huggingface_folders.read_model(tmp_path / "folder"), rows)
     again, _, _ = import_folder(tmp_path / "folder")
     tokens = torch.tensor(rows[:1])
     torch.testing.assert_close(again(tokens), model(tokens), atol=1e-5, rtol=1e-5)
@@ -108,7 +110,7 @@ def test_every_preset_can_be_exported(preset: str) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])
 def test_shards_are_read_and_written(family: str, tmp_path: Path) -> None:
-    theirs = published.save_folder(tmp_path / "theirs", family, shards="30KB")
+    theirs = huggingface_folders.save_folder(tmp_path / "theirs", family, shards="30KB")
     assert len(list((tmp_path / "theirs").glob("model-*.safetensors"))) > 2
     model, tokenizer, _ = import_folder(tmp_path / "theirs")
     assert_same(model, tokenizer, theirs, ROWS)
@@ -117,20 +119,20 @@ def test_shards_are_read_and_written(family: str, tmp_path: Path) -> None:
     assert len(shards) > 2
     largest = max(4 * weight.numel() for weight in theirs.parameters())  # a tensor cannot be cut
     assert all(path.stat().st_size <= max(30_000, largest) + 5000 for path in shards)
-    assert_same(model, tokenizer, published.read_model(tmp_path / "ours"), ROWS)
+    assert_same(model, tokenizer, huggingface_folders.read_model(tmp_path / "ours"), ROWS)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16")])
 def test_half_precision_is_read_into_full_and_written_back_exactly(
     dtype: torch.dtype, name: str, tmp_path: Path
 ) -> None:
-    published.save_folder(tmp_path / "full", "llama")
-    half = published.read_model(tmp_path / "full").to(dtype)
+    huggingface_folders.save_folder(tmp_path / "full", "llama")
+    half = huggingface_folders.read_model(tmp_path / "full").to(dtype)
     half.save_pretrained(tmp_path / "half")
-    published.published_tokenizer("llama").save_pretrained(tmp_path / "half")
+    huggingface_folders.published_tokenizer("llama").save_pretrained(tmp_path / "half")
     model, tokenizer, _ = import_folder(tmp_path / "half")
     assert model.embedding.weight.dtype == torch.float32
-    assert_same(model, tokenizer, published.read_model(tmp_path / "half"), ROWS)
+    assert_same(model, tokenizer, huggingface_folders.read_model(tmp_path / "half"), ROWS)
     export_folder(tmp_path / "ours", model, tokenizer, ExportConfig(dtype=name))
     before, after = (load_file(tmp_path / folder / "model.safetensors") for folder in ("half", "ours"))
     assert before.keys() == after.keys()
@@ -141,7 +143,7 @@ def test_half_precision_is_read_into_full_and_written_back_exactly(
 
 def test_gpt2_is_read_as_it_was_first_published(tmp_path: Path) -> None:
     """No prefix in the names, causal masks beside the weights, and the vocabulary in two files."""
-    theirs = published.save_folder(tmp_path, "gpt2")
+    theirs = huggingface_folders.save_folder(tmp_path, "gpt2")
     path = tmp_path / "model.safetensors"
     weights = {name.removeprefix("transformer."): tensor for name, tensor in load_file(path).items()}
     for layer in range(2):
@@ -152,52 +154,52 @@ def test_gpt2_is_read_as_it_was_first_published(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary["vocab"]))
     merges = "\n".join(" ".join(pair) for pair in vocabulary["merges"])
     (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
-    before = published.read_tokenizer(tmp_path)
+    before = huggingface_folders.read_tokenizer(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).unlink()
     model, tokenizer, _ = import_folder(tmp_path)
     assert_same(model, tokenizer, theirs, ROWS)
     assert (tokenizer.eos_id, tokenizer.bos_id) == (1, 1)
-    for text in published.TEXTS:
+    for text in huggingface_folders.TEXTS:
         assert tokenizer.encode(text) == before.encode(text)
         assert tokenizer.decode([1, *tokenizer.encode(text), 1]) == text
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_positions_are_read_in_their_older_spelling(family: str, tmp_path: Path) -> None:
-    scaling = {**published.LLAMA3_SCALING, "rope_theta": 3000.0}
-    theirs = published.save_folder(tmp_path, family, rope_parameters=scaling)
+    scaling = {**huggingface_folders.LLAMA3_SCALING, "rope_theta": 3000.0}
+    theirs = huggingface_folders.save_folder(tmp_path, family, rope_parameters=scaling)
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
-    older = {name: value for name, value in published.LLAMA3_SCALING.items() if name != "rope_type"}
+    older = {name: value for name, value in huggingface_folders.LLAMA3_SCALING.items() if name != "rope_type"}
     del config["rope_parameters"]
     config |= {"rope_theta": 3000.0, "rope_scaling": {**older, "type": "llama3"}}
     path.write_text(json.dumps(config))
     model, tokenizer, _ = import_folder(tmp_path)
     assert_same(model, tokenizer, theirs, ROWS)
-    assert_same(model, tokenizer, published.read_model(tmp_path), ROWS)
+    assert_same(model, tokenizer, huggingface_folders.read_model(tmp_path), ROWS)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_a_shorter_context_changes_no_number_within_it(family: str, tmp_path: Path) -> None:
-    theirs = published.save_folder(tmp_path / "theirs", family)
+    theirs = huggingface_folders.save_folder(tmp_path / "theirs", family)
     model, tokenizer, _ = import_folder(tmp_path / "theirs", context=20)
     assert model.config.context == 20
     assert_same(model, tokenizer, theirs, [row[:8] for row in ROWS])
     export_folder(tmp_path / "ours", model, tokenizer)
-    assert published.read_model(tmp_path / "ours").config.max_position_embeddings == 20
+    assert huggingface_folders.read_model(tmp_path / "ours").config.max_position_embeddings == 20
 
 
 def test_writing_stops_at_each_of_several_end_tokens(tmp_path: Path) -> None:
-    theirs = published.save_folder(tmp_path, "llama")
-    first = published.their_greedy(theirs, ROWS, new=NEW)
+    theirs = huggingface_folders.save_folder(tmp_path, "llama")
+    first = huggingface_folders.their_greedy(theirs, ROWS, new=NEW)
     ends = [1, first[0][3], first[2][5]]
     path = tmp_path / "generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
     model, tokenizer, _ = import_folder(tmp_path)
     assert tokenizer.eos_ids == tuple(ends)
-    theirs = published.read_model(tmp_path)
+    theirs = huggingface_folders.read_model(tmp_path)
     assert_same(model, tokenizer, theirs, ROWS)
-    assert published.their_greedy(theirs, ROWS, new=NEW) != first
+    assert huggingface_folders.their_greedy(theirs, ROWS, new=NEW) != first
     export_folder(tmp_path / "ours", model, tokenizer)
-    assert published.read_model(tmp_path / "ours").generation_config.eos_token_id == ends
+    assert huggingface_folders.read_model(tmp_path / "ours").generation_config.eos_token_id == ends

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.gpt import published
-from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from tests.gpt import huggingface_folders
+from tests.gpt.tiny_models import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.config import ExportConfig
 from training.gpt.errors import InputError
 from training.gpt.huggingface.import_export import export_folder, import_folder
@@ -24,8 +24,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders named by their family, the one called `shards` in several files."""
     home = tmp_path_factory.mktemp("published")
     for family in ("gpt2", "llama", "qwen2"):
-        published.save_folder(home / family, family)
-    published.save_folder(home / "shards", "llama", shards="30KB")
+        huggingface_folders.save_folder(home / family, family)
+    huggingface_folders.save_folder(home / "shards", "llama", shards="30KB")
     return home
 
 
@@ -98,7 +98,7 @@ def pointing_outside(folder: Path) -> None:
 
 
 def too_many_tokens(folder: Path) -> None:
-    backend = published.published_tokenizer("llama")
+    backend = huggingface_folders.published_tokenizer("llama")
     backend.add_tokens([f"<{number}>" for number in range(40)])
     backend.save_pretrained(folder)
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpt import published
-from tests.gpt.examples import LAYOUTS, tiny_model, tiny_tokenizer
+from tests.gpt import huggingface_folders
+from tests.gpt.tiny_models import LAYOUTS, tiny_model, tiny_tokenizer
 from training.gpt.checkpoint import load_checkpoint, save_checkpoint
 from training.gpt.huggingface.import_export import export_folder, import_folder
 from training.gpt.tokenizer import Tokenizer
 
 families = pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "qwen3"])
 TEXTS = [
-    *published.TEXTS,
+    *huggingface_folders.TEXTS,
     "",
     "  two  spaces, 12345 digits\r\n\ttabs",
     "don't mark <|endoftext|> or <|begin|> in a text, but <tool> is a token",
@@ -31,12 +31,12 @@ def assert_same(ours: Tokenizer, theirs: object) -> None:
 
 @families
 def test_an_imported_tokenizer_gives_the_same_ids_and_texts(family: str, tmp_path: Path) -> None:
-    published.save_folder(tmp_path / "theirs", family)
-    theirs = published.read_tokenizer(tmp_path / "theirs")
+    huggingface_folders.save_folder(tmp_path / "theirs", family)
+    theirs = huggingface_folders.read_tokenizer(tmp_path / "theirs")
     model, tokenizer, _ = import_folder(tmp_path / "theirs")
     assert_same(tokenizer, theirs)
     export_folder(tmp_path / "ours", model, tokenizer)
-    again = published.read_tokenizer(tmp_path / "ours")
+    again = huggingface_folders.read_tokenizer(tmp_path / "ours")
     assert_same(tokenizer, again)
     for text in TEXTS:
         assert again.encode(text) == theirs.encode(text)  # with what either puts around a text by itself
@@ -46,7 +46,7 @@ def test_an_imported_tokenizer_gives_the_same_ids_and_texts(family: str, tmp_pat
 
 @families
 def test_an_imported_tokenizer_brings_its_special_tokens_and_keeps_them(family: str, tmp_path: Path) -> None:
-    published.save_folder(tmp_path / "theirs", family)
+    huggingface_folders.save_folder(tmp_path / "theirs", family)
     model, imported, origin = import_folder(tmp_path / "theirs")
     save_checkpoint(tmp_path / "ours", model, imported, origin)
     _, loaded = load_checkpoint(tmp_path / "ours")
@@ -63,9 +63,9 @@ def test_an_imported_tokenizer_brings_its_special_tokens_and_keeps_them(family: 
 
 def test_a_tokenizer_in_the_manner_of_sentencepiece_keeps_its_spaces(tmp_path: Path) -> None:
     """Llama 2's: a space before the first word, and bytes for what the vocabulary lacks."""
-    published.save_folder(tmp_path / "theirs", "llama")
-    published.sentencepiece_tokenizer().save_pretrained(tmp_path / "theirs")
-    theirs = published.read_tokenizer(tmp_path / "theirs")
+    huggingface_folders.save_folder(tmp_path / "theirs", "llama")
+    huggingface_folders.sentencepiece_tokenizer().save_pretrained(tmp_path / "theirs")
+    theirs = huggingface_folders.read_tokenizer(tmp_path / "theirs")
     model, tokenizer, _ = import_folder(tmp_path / "theirs")
     assert_same(tokenizer, theirs)
     assert tokenizer.unknown_id == theirs.unk_token_id
@@ -75,31 +75,31 @@ def test_a_tokenizer_in_the_manner_of_sentencepiece_keeps_its_spaces(tmp_path: P
         ids = tokenizer.prompt(f"the cat{more}")[len(prompt) :]
         assert tokenizer.continuation(prompt, ids) == more
     export_folder(tmp_path / "ours", model, tokenizer)
-    again = published.read_tokenizer(tmp_path / "ours")
+    again = huggingface_folders.read_tokenizer(tmp_path / "ours")
     assert_same(tokenizer, again)
     assert again.encode("the cat") == prompt
 
 
 def test_the_tokenizers_own_end_comes_first_among_those_of_the_model(tmp_path: Path) -> None:
-    published.save_folder(tmp_path, "llama", eos_token_id=[3, 1])
+    huggingface_folders.save_folder(tmp_path, "llama", eos_token_id=[3, 1])
     _, tokenizer, _ = import_folder(tmp_path)
     assert tokenizer.eos_ids == (1, 3)
 
 
 def test_an_end_that_the_vocabulary_lacks_gives_way_to_the_tokenizers_own(tmp_path: Path) -> None:
-    published.save_folder(tmp_path, "llama", eos_token_id=315)
+    huggingface_folders.save_folder(tmp_path, "llama", eos_token_id=315)
     _, tokenizer, _ = import_folder(tmp_path)
     assert tokenizer.eos_ids == (1,)
 
 
 def test_a_word_that_a_configuration_names_by_default_does_not_begin_a_text(tmp_path: Path) -> None:
-    published.save_folder(tmp_path, "qwen2", bos_token_id=50)
+    huggingface_folders.save_folder(tmp_path, "qwen2", bos_token_id=50)
     _, tokenizer, _ = import_folder(tmp_path)
     assert tokenizer.bos_id == tokenizer.eos_id
 
 
 def test_what_a_file_says_about_length_is_not_obeyed(tmp_path: Path) -> None:
-    published.save_folder(tmp_path, "llama")
+    huggingface_folders.save_folder(tmp_path, "llama")
     _, tokenizer, _ = import_folder(tmp_path)
     path = tmp_path / "tokenizer.json"
     content = json.loads(path.read_text())
@@ -126,7 +126,7 @@ def test_our_own_tokenizers_are_read_as_what_they_are(layout: str, kind: str, tm
     family = export_folder(tmp_path / "folder", model, tokenizer)
     # Whatever tokenizer.json says, transformers gives a Qwen2 model the tokenizer of Qwen2.
     assert family == ("llama" if layout == "qwen2" else layout)
-    theirs = published.read_tokenizer(tmp_path / "folder")
+    theirs = huggingface_folders.read_tokenizer(tmp_path / "folder")
     assert_same(tokenizer, theirs)
     assert (theirs.eos_token_id, theirs.pad_token_id) == (tokenizer.eos_id, tokenizer.pad_id)
     assert theirs.unk_token_id == tokenizer.unknown_id

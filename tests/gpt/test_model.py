@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
-from tests.gpt.examples import LAYOUTS, tiny_model
+from tests.gpt.tiny_models import LAYOUTS, tiny_model
 from training.gpt.generation.decoding import pad_left
 from training.gpt.model import GPT, KVCache, RMSNorm, apply_rotary, single_query_attention, squared_relu
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.gpt.examples import LAYOUTS, tiny_model
+from tests.gpt.tiny_models import LAYOUTS, tiny_model
 from training.gpt.config import PretrainConfig
 from training.gpt.optimizers import Muon, build_optimizers, orthogonalise
 

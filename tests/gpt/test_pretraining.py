@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import shards_of, texts, tiny_model
-from tests.gpt.mouse import SENTENCES, TOKENIZER, Log, in_a_process, train
+from tests.gpt.tiny_models import shards_of, texts, tiny_model
+from tests.gpt.tiny_pretraining import SENTENCES, TOKENIZER, Log, in_a_process, train
 from training.gpt.checkpoint import load_checkpoint, read_config
 from training.gpt.config import SamplingConfig
 from training.gpt.corpus.shards import Shards

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.mouse import MOUSE, Log, in_a_process, train
+from tests.gpt.tiny_pretraining import MOUSE, Log, in_a_process, train
 from training.gpt import training_state
 from training.gpt.corpus.shards import Shards
 from training.gpt.errors import InputError

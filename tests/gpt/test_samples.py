@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.gpt.examples import shards_of, tiny_tokenizer
-from tests.gpt.mouse import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
+from tests.gpt.tiny_models import shards_of, tiny_tokenizer
+from tests.gpt.tiny_pretraining import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.pretraining import pretrain
 from training.gpt.samples import document_openings

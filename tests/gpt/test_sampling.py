@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.examples import tiny_model
+from tests.gpt.tiny_models import tiny_model
 from training.gpt.config import SamplingConfig
 from training.gpt.generation.generate import generate
 from training.gpt.generation.sampling import (

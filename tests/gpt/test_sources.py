@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.gpt.corpora import documents, read, write
+from tests.gpt.corpus_files import documents, read, write
 from training.gpt.corpus.sources import split_from_name, split_source
 from training.gpt.errors import InputError
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.gpt.examples import texts, tiny_model, tiny_tokenizer
+from tests.gpt.tiny_models import texts, tiny_model, tiny_tokenizer
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.streaming import stream_text

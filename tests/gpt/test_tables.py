@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict, disable_progress_bars
 from pyarrow import parquet
 
-from tests.gpt.corpora import documents, read, write
+from tests.gpt.corpus_files import documents, read, write
 from training.gpt.errors import InputError
 
 disable_progress_bars()

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
-from tests.gpt.examples import tiny_tokenizer
+from tests.gpt.tiny_models import tiny_tokenizer
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import END_OF_TEXT, SpecialTokens, Tokenizer

@@ -11,8 +11,8 @@ import pytest
 from datasets import Dataset, DatasetDict, disable_progress_bars
 from pyarrow import parquet
 
-from tests.gpt.corpora import documents, read, shared, write
-from tests.gpt.hub import hub_with
+from tests.gpt.corpus_files import documents, read, shared, write
+from tests.gpt.fake_hub import hub_with
 from training.gpt.config import TokenizerConfig
 from training.gpt.corpus.wikitext import is_title, join_articles
 from training.gpt.errors import InputError

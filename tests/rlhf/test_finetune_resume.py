@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.mouse import Log, in_a_process
+from tests.gpt.tiny_pretraining import Log, in_a_process
 from tests.rlhf.tiny_finetune import tune
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError

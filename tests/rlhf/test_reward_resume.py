@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gpt.mouse import in_a_process
+from tests.gpt.tiny_pretraining import in_a_process
 from tests.rlhf.letter_feedback import rankings, ratings, taught
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Callbacks

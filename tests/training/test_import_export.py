@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from labeling.models import Sample
-from tests.gpt import published
+from tests.gpt import huggingface_folders
 from tests.training.factories import execute_run, make_policy, make_project, make_reward
 from training import artifacts
 from training.execution.model_loading import load_policy
@@ -29,7 +29,7 @@ def output_of(command: str, *arguments: str) -> str:
 
 def import_folder(tmp_path: Path, *arguments: str) -> str:
     """Import a small Llama as `little`; what the command printed."""
-    published.save_folder(tmp_path / "Llama 3 (tiny)", "llama", **LLAMA)
+    huggingface_folders.save_folder(tmp_path / "Llama 3 (tiny)", "llama", **LLAMA)
     return output_of("import_model", str(tmp_path / "Llama 3 (tiny)"), *arguments)
 
 
@@ -101,7 +101,7 @@ def test_an_imported_policy_goes_through_the_whole_loop(tmp_path: Path) -> None:
     _, after = load_policy(ModelVersion.objects.get(name="tuned"))
     assert after.special == before.special
     output_of("export_model", "tuned", str(tmp_path / "tuned"))
-    assert published.read_model(tmp_path / "tuned").generation_config.eos_token_id == [1, 3]
+    assert huggingface_folders.read_model(tmp_path / "tuned").generation_config.eos_token_id == [1, 3]
 
 
 def test_an_exported_policy_is_read_by_transformers(tmp_path: Path) -> None:
@@ -109,17 +109,17 @@ def test_an_exported_policy_is_read_by_transformers(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     printed = output_of("export_model", "base", str(folder), "--dtype", "bf16", "--max-shard-size", "0.00001")
     assert printed == f"base exported to {folder} as a qwen3 model\n"
-    assert published.read_model(folder).config.model_type == "qwen3"
+    assert huggingface_folders.read_model(folder).config.model_type == "qwen3"
     assert json.loads((folder / "config.json").read_text())["torch_dtype"] == "bfloat16"
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     _, tokenizer = load_policy(ModelVersion.objects.get(name="base"))
-    assert published.read_tokenizer(folder).encode("abc") == tokenizer.encode("abc")
+    assert huggingface_folders.read_tokenizer(folder).encode("abc") == tokenizer.encode("abc")
 
 
 def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     make_policy()
     make_reward()
-    published.save_folder(tmp_path / "llama", "llama", **LLAMA)
+    huggingface_folders.save_folder(tmp_path / "llama", "llama", **LLAMA)
     folder = str(tmp_path / "llama")
     assert refusal("import_model", str(tmp_path / "none")).endswith(
         "none/config.json: no such file; give the folder of a Hugging Face model"

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from tests.gpt.corpora import shared, write
+from tests.gpt.corpus_files import shared, write
 from tests.training.factories import execute_run, make_policy
 from training.models import Run
 

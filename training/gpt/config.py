@@ -18,33 +18,33 @@ class ModelConfig:
     is replaced by its value when the config is made.
     """
 
-    vocab_size: int = field(metadata={"help": "number of token ids", "minimum": 2})
-    context: int = option(128, "longest sequence in tokens", minimum=2)
+    vocab_size: int = field(metadata={"help": "vocabulary size in tokens", "minimum": 2})
+    context: int = option(128, "context length in tokens", minimum=2)
     layers: int = option(4, "transformer blocks", minimum=1)
     heads: int = option(4, "attention heads", minimum=1)
     kv_heads: int = option(0, "key and value heads, shared by groups (0: as many as heads)", minimum=0)
     head_width: int = option(0, "size of one head (0: width / heads)", minimum=0)
-    width: int = option(128, "size of the residual stream", minimum=2)
+    width: int = option(128, "width of the residual stream", minimum=2)
     hidden: int = option(0, "inner size of the feed-forward layer (0: usual for the activation)", minimum=0)
     norm: str = option(
         "layer", "normalisation (layer: one pass over memory on a CPU)", choices=("rms", "layer")
     )
     norm_eps: float = option(1e-5, "added to the variance before its root", minimum=0.0)
     qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
-    positions: str = option("rotary", "how positions enter", choices=("rotary", "learned"))
+    positions: str = option("rotary", "position encoding", choices=("rotary", "learned"))
     rotary_base: float = option(10_000.0, "base of the rotary wavelengths", minimum=1.0)
     rotary_scaling: str = option(
         "none",
-        "how wavelengths were stretched to a longer context: all alike, or the long ones, as Llama 3",
+        "rotary scaling to a longer context (linear: all wavelengths; llama3: the long ones)",
         choices=("none", "linear", "llama3"),
     )
-    rotary_factor: float = option(1.0, "by how much scaling stretches", minimum=1.0)
-    rotary_context: int = option(8192, "llama3: the context before it was stretched", minimum=1)
+    rotary_factor: float = option(1.0, "factor of the rotary scaling", minimum=1.0)
+    rotary_context: int = option(8192, "llama3: the original context", minimum=1)
     rotary_long: float = option(
-        1.0, "llama3: wavelengths beyond rotary_context / this are stretched in full", minimum=0.001
+        1.0, "llama3: wavelengths beyond rotary_context / this are scaled fully", minimum=0.001
     )
     rotary_short: float = option(
-        4.0, "llama3: wavelengths below rotary_context / this are left alone", minimum=0.001
+        4.0, "llama3: wavelengths below rotary_context / this are unchanged", minimum=0.001
     )
     activation: str = option(
         "relu2",
@@ -56,7 +56,7 @@ class ModelConfig:
         "biases: of queries, keys and values; of all attention; of every linear layer and layer norm",
         choices=("none", "qkv", "attention", "all"),
     )
-    tied: bool = option(True, "one matrix for embedding and output")
+    tied: bool = option(True, "share one matrix between embedding and output")
     dropout: float = option(0.0, "share of activations dropped in training", minimum=0.0, maximum=0.9)
 
     def __post_init__(self) -> None:
@@ -148,12 +148,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 class TokenizerConfig:
     """How text is tokenised."""
 
-    tokenizer: str = option(
-        "bpe", "byte-level BPE, single characters, or whole words", choices=("bpe", "char", "word")
-    )
-    vocab_size: int = option(4096, "most token ids to use (a small corpus fills fewer)", minimum=4)
+    tokenizer: str = option("bpe", "byte-level BPE, characters, or words", choices=("bpe", "char", "word"))
+    vocab_size: int = option(4096, "maximum vocabulary size (a small corpus needs fewer)", minimum=4)
     vocabulary_megabytes: int = option(
-        1000, "count the vocabulary on about so much of the text, drawn evenly (0: on all)", minimum=0
+        1000, "train the tokenizer on about this much of the text, evenly sampled (0: all)", minimum=0
     )
 
     def __post_init__(self) -> None:
@@ -187,20 +185,20 @@ class CorpusConfig:
     )
     normalise: str = option(
         "none",
-        "tidy the text (nfc: compose characters; space: that, and runs of blanks and blank lines made one)",
+        "normalise the text (nfc: compose characters; space: also collapse runs of spaces and blank lines)",
         choices=("none", "nfc", "space"),
     )
     drop_duplicates: bool = option(False, "keep only the first of equal documents")
     min_length: int = option(0, "drop documents of fewer characters", minimum=0)
     holdout: str = option(
         "auto",
-        "what is kept from training (auto: the splits that a data set was published with, else documents;"
-        " documents: some, by their content; tail: the end of the whole text, cut to the character)",
+        "what is held out from training (auto: a data set's published splits, else documents;"
+        " documents: some, by a hash of their content; tail: the end of the text, to the character)",
         choices=("auto", "documents", "tail"),
     )
     shares: str = option("80/10/10", "percentages for training, validation and test")
-    stories: int = option(40_000, "how many stories to write, for the built-in corpus", minimum=1)
-    seed: int = option(0, "decides the stories and who goes into which split", minimum=0)
+    stories: int = option(40_000, "number of stories in the built-in corpus", minimum=1)
+    seed: int = option(0, "random seed of the stories and the splits", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -235,64 +233,57 @@ class PretrainConfig:
     preset: str = option("tiny", "size of the model", choices=tuple(PRESETS))
     context: int = option(0, "longest sequence in tokens (0: the preset's)", minimum=0)
     dropout: float = option(
-        0.0, "share of activations dropped; helps where the corpus is small", minimum=0, maximum=0.9
+        0.0, "share of activations dropped; helps with a small corpus", minimum=0, maximum=0.9
     )
     minutes: float = option(2.0, "time budget (0: no limit)", minimum=0.0)
     steps: int = option(0, "budget in optimiser steps (0: no limit)", minimum=0)
     tokens: int = option(0, "budget in tokens read (0: no limit)", minimum=0)
     batch_size: int = option(16, "sequences per step, over all processes", minimum=1)
     accumulate: int = option(
-        1, "pieces that a batch is computed in: saves memory, changes nothing else", minimum=1
+        1, "gradient accumulation: micro-batches per step; saves memory, changes nothing else", minimum=1
     )
     optimizer: str = option(
         "muon",
-        "how weights move (muon: orthogonalised momentum for the matrices of the blocks, AdamW for the rest)",
+        "optimizer (muon: orthogonalised momentum for the matrices of the blocks, AdamW for the rest)",
         choices=("adamw", "muon"),
     )
     learning_rate: float = option(4e-3, "peak learning rate of AdamW", minimum=0.0)
     embedding_learning_rate: float = option(
-        0.02, "peak learning rate of embeddings and output beside Muon", minimum=0.0
+        0.02, "peak learning rate of embeddings and output with Muon", minimum=0.0
     )
     matrix_learning_rate: float = option(0.02, "peak learning rate of Muon", minimum=0.0)
     schedule: str = option(
         "wsd",
-        "how the learning rate falls (wsd: stays at its peak until the decay; cosine: all the way)",
+        "learning rate schedule (wsd: warmup, stable, decay; cosine)",
         choices=("wsd", "cosine"),
     )
     warmup: float = option(
-        0.02, "share of the budget in which the learning rate rises", minimum=0.0, maximum=1.0
+        0.02, "share of the budget for the warm-up of the learning rate", minimum=0.0, maximum=1.0
     )
-    decay: float = option(
-        0.5, "share of the budget, at its end, in which it falls (wsd)", minimum=0.0, maximum=1.0
-    )
-    final_rate: float = option(
-        0.0, "share of the learning rate that is left at the end", minimum=0.0, maximum=1.0
-    )
-    weight_decay: float = option(0.0, "pull of matrices towards 0, times the learning rate", minimum=0.0)
+    decay: float = option(0.5, "share of the budget for the final decay (wsd)", minimum=0.0, maximum=1.0)
+    final_rate: float = option(0.0, "final learning rate as a share of the peak", minimum=0.0, maximum=1.0)
+    weight_decay: float = option(0.0, "weight decay of matrices, times the learning rate", minimum=0.0)
     beta2: float = option(
-        0.95, "how slowly AdamW forgets the size of gradients", minimum=0.0, maximum=0.99999
+        0.95, "AdamW's beta2, the decay of its squared gradients", minimum=0.0, maximum=0.99999
     )
-    clip: float = option(1.0, "largest gradient norm (0: no clipping)", minimum=0.0)
+    clip: float = option(1.0, "maximum gradient norm (0: no clipping)", minimum=0.0)
     evaluate_every: int = option(100, "steps between validations", minimum=1)
-    evaluation_tokens: int = option(40_000, "validation tokens read each time (0: all)", minimum=0)
-    patience: int = option(0, "stop after so many validations without a new best (0: never)", minimum=0)
-    save_every: float = option(1.0, "minutes between saved states, from which a run goes on", minimum=0.0)
+    evaluation_tokens: int = option(40_000, "validation tokens per evaluation (0: all)", minimum=0)
+    patience: int = option(0, "stop after this many validations without improvement (0: never)", minimum=0)
+    save_every: float = option(1.0, "minutes between saved states, from which a run is resumed", minimum=0.0)
     precision: str = option(
         "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
     )
     compile: str = option(
-        "auto", "compile the model first, for faster steps (auto: on a GPU)", choices=("auto", "on", "off")
+        "auto", "compile the model for faster steps (auto: on a GPU)", choices=("auto", "on", "off")
     )
-    device: str = option(
-        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
-    )
+    device: str = option("auto", "device (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda"))
     parallel: str = option(
         "auto",
-        "how the processes of torchrun share the work (ddp: each has the whole model; fsdp: a part of it;"
-        " auto: ddp)",
+        "parallelism under torchrun (ddp: each process has the full model; fsdp: a shard of it; auto: ddp)",
         choices=("auto", "ddp", "fsdp"),
     )
-    seed: int = option(0, "decides initial weights, the order of batches, and dropout", minimum=0)
+    seed: int = option(0, "random seed of initial weights, batch order and dropout", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -313,9 +304,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\|": "|", r"\\": "\\"}  # in ``stop``
 class HardwareConfig:
     """The device and number format of a model that is not being trained."""
 
-    device: str = option(
-        "auto", "where to compute (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda")
-    )
+    device: str = option("auto", "device (auto: a GPU if there is one)", choices=("auto", "cpu", "cuda"))
     precision: str = option(
         "auto", "number format (auto: bf16 where it is fast)", choices=("auto", "fp32", "bf16")
     )
@@ -332,29 +321,29 @@ class SamplingConfig:
     top-k, top-p (on what top-k left), min-p.
     """
 
-    temperature: float = option(1.0, "divides the logits; 0 takes the likeliest token", minimum=0.0)
-    top_k: int = option(0, "sample from the k likeliest tokens only (0: all)", minimum=0)
+    temperature: float = option(1.0, "sampling temperature; 0 is greedy decoding", minimum=0.0)
+    top_k: int = option(0, "sample from the k most likely tokens only (0: all)", minimum=0)
     top_p: float = option(
-        1.0, "sample from the likeliest tokens that hold this probability", minimum=0.0, maximum=1.0
+        1.0, "sample from the most likely tokens with this total probability", minimum=0.0, maximum=1.0
     )
     min_p: float = option(
         0.0,
-        "sample from tokens at least this share as likely as the likeliest (0: all)",
+        "sample from tokens at least this fraction as likely as the most likely (0: all)",
         minimum=0.0,
         maximum=1.0,
     )
     repetition_penalty: float = option(
-        1.0, "above 1 makes tokens that the text already holds less likely (1: none)", minimum=0.0
+        1.0, "above 1 makes tokens already in the text less likely (1: none)", minimum=0.0
     )
     stop: str = option(
         "",
-        r"end before this text; several are joined by |, and \n is a new line, \t a tab, \| a bar",
+        r"stop before this text; separate several with |; \n is a new line, \t a tab, \| a bar",
         strip=False,
     )
-    max_new_tokens: int = option(48, "longest completion in tokens", minimum=1)
-    beams: int = option(1, "beam search over so many candidates (1: sampling)", minimum=1)
+    max_new_tokens: int = option(48, "maximum completion length in tokens", minimum=1)
+    beams: int = option(1, "number of beams of a beam search (1: sampling)", minimum=1)
     length_penalty: float = option(1.0, "beams are compared by log-probability / length ** this", minimum=0.0)
-    seed: int = option(-1, "same seed, same text (-1: different every time)", minimum=-1)
+    seed: int = option(-1, "random seed (-1: different every time)", minimum=-1)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -390,8 +379,8 @@ class EvaluationConfig:
 
     stride: int = option(
         0,
-        "tokens by which windows over a long document move on; fewer is slower, and gives each token more"
-        " history (0: a whole context)",
+        "tokens by which windows over a long document advance; fewer is slower, and gives each token more"
+        " context (0: a full context)",
         minimum=0,
     )
 
@@ -405,7 +394,7 @@ class ExportConfig:
 
     dtype: str = option("fp32", "precision of the weights", choices=("fp32", "bf16", "fp16"))
     max_shard_size: float = option(
-        5.0, "largest file of weights in GB; a larger model is written in several", minimum=0.0
+        5.0, "maximum size of a weights file in GB; a larger model is written in several", minimum=0.0
     )
 
     def __post_init__(self) -> None:

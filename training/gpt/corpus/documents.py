@@ -78,14 +78,14 @@ def _peek(texts: Iterable[str], characters: int) -> tuple[str, Iterator[str]]:
 
 def _lines(text: Iterable[str]) -> Iterator[str]:
     """The lines of a text in pieces. Not splitlines(), which takes some Latin-1 characters for line ends."""
-    begun: list[str] = []
+    unfinished: list[str] = []
     for piece in text:
         first, *rest = piece.split("\n")
-        begun.append(first)
+        unfinished.append(first)
         for line in rest:
-            yield "".join(begun)
-            begun = [line]
-    yield "".join(begun)
+            yield "".join(unfinished)
+            unfinished = [line]
+    yield "".join(unfinished)
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:

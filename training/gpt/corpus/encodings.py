@@ -51,7 +51,7 @@ def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str
     """The text in pieces, with line ends normalised; ``InputError`` names the first byte that cannot be
     decoded."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    count, begun = 0, False
+    count, started = 0, False
     for chunk in chain(chunks, [b""]):
         count += len(chunk)
         try:
@@ -62,8 +62,8 @@ def decode(chunks: Iterable[bytes], encoding: str, *, name: str) -> Iterator[str
                 f"{name}: byte {error.object[error.start]:#04x} at offset {offset} is not {encoding};"
                 f" give the file's encoding, such as latin-1, or {AUTO} to have it guessed"
             ) from None
-        if not begun and text:
-            begun = True
+        if not started and text:
+            started = True
             if _has_many_zeros(text):
                 raise InputError(
                     f"{name}: is full of zeros, so it is not text in {encoding}; give the file's encoding,"

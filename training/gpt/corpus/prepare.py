@@ -142,7 +142,7 @@ class _Preparation:
 
     def build(self, place: Path) -> dict[str, Any]:
         """Fill an empty folder; give the content of its ``corpus.json``."""
-        begun = time.monotonic()
+        started = time.monotonic()
         reading = self.reading
         with Spool(place / "documents.spool") as spool:
             reading.read(spool, self.on_progress)
@@ -166,7 +166,7 @@ class _Preparation:
             "notes": reading.notes,
             "vocab_size": tokenizer.vocab_size,
             **summary,
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - started, 1),
         }
         (place / "corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
         return summary

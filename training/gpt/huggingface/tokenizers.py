@@ -28,8 +28,8 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     """
     backend = _read_vocabulary(folder, family=config["model_type"])
     own = _named_tokens(folder, backend)
-    told = _read_json(folder / "generation_config.json")
-    model = {**config, **{name: value for name, value in told.items() if value is not None}}
+    generation = _read_json(folder / "generation_config.json")
+    model = {**config, **{name: value for name, value in generation.items() if value is not None}}
     named = _ids(model.get("eos_token_id"), folder)
     ends = [each for each in named if backend.id_to_token(each) is not None]
     if "eos" in own and (not ends or own["eos"] in ends):
@@ -59,14 +59,14 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None
         "unk": tokenizer.unknown_id,
     }
     named = {f"{role}_token": tokenizer.token(each) for role, each in ids.items() if each is not None}
-    said = {
+    tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
         **named,
     }
     path = folder / "tokenizer_config.json"
-    path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(tokenizer_config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, Any]:

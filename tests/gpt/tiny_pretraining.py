@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.gpt.examples import shards_of, tiny_tokenizer
+from tests.gpt.tiny_models import shards_of, tiny_tokenizer
 from tests.two_processes import PROCESSES
 from training.gpt.config import PRESETS, PretrainConfig
 from training.gpt.corpus.shards import Shards
