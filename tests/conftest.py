@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings as site_settings
 from django.db import connection
+from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker, Settings
 
-from tests.processes import eventually
+from tests import database
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,18 +19,20 @@ def quick_passwords() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The test database. It can only go once nobody uses it: neither a process that a test stopped, nor the
-    connection of a context that ended without closing it, as those around a browser do."""
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        # Not worth a sync to the disk at each commit: should the machine fail, the tests begin again.
-        name = connection.ops.quote_name(connection.get_connection_params()["dbname"])
-        cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off; SET synchronous_commit = off")
-    yield
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        eventually(lambda: cursor.execute(f"SELECT 1 {others}").fetchone() is None, seconds=5)
-        cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """A database for this process, whose tests find it as the migrations left it."""
+    name = connection.creation._get_test_db_name()
+    with django_db_blocker.unblock():
+        database.clone_template(name)
+        connection.settings_dict["NAME"] = site_settings.DATABASES["default"]["NAME"] = name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: database.restore())
+        yield
+    with django_db_blocker.unblock():
+        connection.close()
+        database.drop(name)
 
 
 @pytest.fixture
@@ -44,11 +47,3 @@ def own_artifacts(settings: Settings, tmp_path: Path) -> None:
             "OPTIONS": {"location": tmp_path / "artifacts"},
         },
     }
-
-
-@pytest.fixture
-def no_jobs_left(transactional_db: None) -> Iterator[None]:
-    """The queue's tables are not Django's, so its flush passes them by."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers, procrastinate_events CASCADE")

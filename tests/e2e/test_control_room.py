@@ -14,10 +14,7 @@ from tests.training.factories import admin, annotator
 from training.gpt.corpus import stories
 from training.models import Decision, Gate, ModelVersion
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("own_artifacts", "no_jobs_left"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
 PATIENCE = 300_000  # milliseconds that a run may take
 OPENINGS = list(

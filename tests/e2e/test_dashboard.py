@@ -11,7 +11,7 @@ from tests.labeling.objects import admin
 from tests.training.test_rounds import make_ready_project
 from training.models import Automation, ModelVersion, Round, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_round_is_begun_from_the_dashboard_and_stopped(page: Page, axe: Callable[[Page], None]) -> None:

@@ -13,10 +13,7 @@ from tests.training.factories import admin, make_policy, make_project, make_rewa
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("own_artifacts", "no_jobs_left"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
 PATIENCE = 120_000  # milliseconds
 

@@ -10,10 +10,7 @@ from tests.processes import eventually, worker
 from tests.training.factories import admin, queue_run
 from training.models import ModelVersion, Run
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("own_artifacts", "no_jobs_left"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.e2e.conftest import sign_in
 from tests.training.factories import admin, make_policy, make_project, make_reward, queue_run
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def with_versions(slug: str) -> Project:

@@ -10,7 +10,7 @@ from labeling.models import Project
 from tests.training.factories import make_policy, make_project, make_reward
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def refusal(command: str, *arguments: str) -> str:

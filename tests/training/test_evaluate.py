@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from tests.training.factories import LETTERS, execute_run, make_policy
 from training.models import Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -152,7 +152,6 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("no_jobs_left")
 def test_both_write_and_annotators_decide() -> None:
     """From the click to the decision, with real models."""
     project = make_project(heldout=10)

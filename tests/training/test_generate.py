@@ -14,7 +14,7 @@ from tests.training.factories import LETTERS, letter_model, make_policy
 from training.gpt.config import SamplingConfig
 from training.gpt.generation.generate import complete
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Terminal(io.StringIO):

@@ -23,7 +23,7 @@ from tests.training.factories import (
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def two_versions() -> Project:

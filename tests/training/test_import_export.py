@@ -15,7 +15,7 @@ from training import artifacts
 from training.execution.model_loading import load_policy
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 LLAMA: dict[str, Any] = {"eos_token_id": [1, 3], "num_hidden_layers": 1}
 

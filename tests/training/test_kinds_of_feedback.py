@@ -18,7 +18,7 @@ from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 from training.rlhf.config import SimulatedAnnotatorsConfig
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK: dict[str, Any] = {"project": "letters", "policy": "base", "epochs": 2, "device": "cpu"}
 MARGINS = {0.333333, 0.666667, 1.0}

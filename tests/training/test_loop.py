@@ -11,7 +11,7 @@ from labeling.models import Annotation, Project, Task
 from tests.training.factories import QUICK_PRETRAIN
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def options(**values: object) -> list[str]:

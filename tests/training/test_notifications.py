@@ -23,7 +23,7 @@ from tests.training.factories import admin, annotator, make_policy, make_project
 from training import jobs, notifications, runs
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Hook(HTTPServer):

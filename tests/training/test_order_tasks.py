@@ -30,7 +30,7 @@ from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.reward.acquisition import ACQUISITION_FUNCTIONS as IMPLEMENTED
 from training.rlhf.reward.acquisition import acquisition_scores
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def waiting_tasks(count: int = 20) -> Project:

@@ -15,7 +15,7 @@ from training.execution.attempt import Attempt, StopReason
 from training.execution.executor import end_stopped_attempt, execute
 from training.models import HEARTBEAT_TIMEOUT, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_waiting_run_is_paused_at_once_and_no_worker_takes_it() -> None:

@@ -86,7 +86,6 @@ def test_a_bad_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("no_jobs_left")
 def test_a_run_finds_what_was_prepared(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(200)))
     corpus_report(source=path, vocab_size=300)
@@ -100,7 +99,6 @@ def test_a_run_finds_what_was_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("no_jobs_left")
 def test_a_policy_is_evaluated_on_the_published_test_split(tmp_path: Path) -> None:
     make_policy()
     for name, text in (("train", "abcd\n" * 30), ("valid", "efgh\n"), ("test", "aceg\nbdfh\nabab\n")):

@@ -21,7 +21,7 @@ from training.execution.attempt import Attempt, StopReason
 from training.execution.executor import execute
 from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK: dict[str, Any] = QUICK_PRETRAIN | {
     "context": 32,

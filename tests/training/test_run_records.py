@@ -21,7 +21,7 @@ from training.execution.code_version import code_version
 from training.execution.executor import execute
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK: dict[str, Any] = QUICK_PRETRAIN | {"name": "small", "evaluate_every": 2, "evaluation_tokens": 500}
 

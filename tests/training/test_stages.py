@@ -24,7 +24,7 @@ from training.execution.simulated_annotators import answer_open_tasks
 from training.models import ModelVersion, Run
 from training.rlhf.config import SimulatedAnnotatorsConfig
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK_STEPS: dict[str, Any] = {"batch_size": 4, "steps": 40, "minutes": 0}
 

@@ -18,7 +18,7 @@ from training.execution.executor import execute
 from training.management.run_command import check_processes
 from training.models import ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK: dict[str, Any] = QUICK_PRETRAIN | {
     "context": 32,

@@ -14,7 +14,7 @@ from training.execution.simulated_annotators import answer_open_tasks
 from training.models import Automation, ModelVersion, Round, Run
 from training.rlhf.config import SimulatedAnnotatorsConfig
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK_REWARD = {"epochs": 1, "device": "cpu"}
 QUICK_TUNING: dict[str, Any] = {"steps": 1, "max_new_tokens": 4, "evaluate_every": 1, "heldout_prompts": 2}

@@ -1,6 +1,7 @@
 """The worker and its child process, with real signals."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.processes import eventually, worker
 from tests.training.factories import QUICK_PRETRAIN, queue_run
 from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_jobs_left")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ABOUT_TEN_SECONDS = QUICK_PRETRAIN | {"steps": 120, "save_every": 0.01}
 
@@ -27,17 +28,14 @@ def status(run: Run) -> str:
     return Run.objects.values_list("status", flat=True).get(pk=run.pk)
 
 
-def children_executing(run: Run) -> list[int]:
-    """Processes of `execute_run` for this run."""
-    wanted = f"execute_run\0{run.pk}\0".encode()
+def children_executing(run: Run, home: Path) -> list[int]:
+    """Processes of `execute_run` for this run, started by the worker of `home`: other tests have runs too."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if wanted in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                pass
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command, variables = ((entry / name).read_bytes() for name in ("cmdline", "environ"))
+            if f"execute_run\0{run.pk}\0".encode() in command and f"HONE_HOME={home}\0".encode() in variables:
+                found.append(int(entry.name))
     return found
 
 
@@ -47,7 +45,7 @@ def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path
         assert eventually(lambda: has_saved(run))
         first.kill()
         first.wait()
-        assert eventually(lambda: not children_executing(run))
+        assert eventually(lambda: not children_executing(run, tmp_path))
     assert not ModelVersion.objects.exists()
     run.refresh_from_db()
     assert run.saved_step is not None
@@ -70,7 +68,7 @@ def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_pa
     with worker(tmp_path) as first:
         assert eventually(lambda: has_saved(run))
         first.kill()
-        for child in children_executing(run):
+        for child in children_executing(run, tmp_path):
             os.kill(child, 9)
         first.wait()
     run.refresh_from_db()
@@ -92,7 +90,7 @@ def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> 
         process.terminate()
         assert process.wait(timeout=30) == 0
     assert status(run) == Run.Status.QUEUED
-    assert not children_executing(run)
+    assert not children_executing(run, tmp_path)
     run.refresh_from_db()
     assert run.saved_step is not None
     assert (run.folder / "last").is_dir()
@@ -102,7 +100,7 @@ def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
     run = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
     with worker(tmp_path):
         assert eventually(lambda: is_moving(run))
-        (child,) = children_executing(run)
+        (child,) = children_executing(run, tmp_path)
         os.kill(child, 9)
         assert eventually(lambda: status(run) == Run.Status.FAILED, seconds=20)
     run.refresh_from_db()
