@@ -1,6 +1,7 @@
 """What tests of several parts share."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def django_db_setup(
     django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """A database for this process, whose tests find it as the migrations left it."""
-    name = connection.creation._get_test_db_name()
+    name = connection.creation._get_test_db_name()  # type: ignore[attr-defined]
     with django_db_blocker.unblock():
         database.clone_template(name)
         connection.settings_dict["NAME"] = site_settings.DATABASES["default"]["NAME"] = name
@@ -47,3 +48,10 @@ def own_artifacts(settings: Settings, tmp_path: Path) -> None:
             "OPTIONS": {"location": tmp_path / "artifacts"},
         },
     }
+
+
+@pytest.fixture
+def midday(settings: Settings) -> None:
+    """The site is where it is about noon now, so that no day ends during the test."""
+    hour = datetime.now(UTC).hour
+    settings.TIME_ZONE = f"Etc/GMT{hour - 12:+d}"  # whose sign is that of POSIX: +5 is five hours behind UTC

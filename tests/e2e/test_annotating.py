@@ -7,7 +7,7 @@ from labeling.models import Annotation, Assignment
 from tests.e2e.conftest import Problems, sign_in, type_in
 from tests.labeling.objects import annotator, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("midday")]
 
 
 def start(page: Page, slug: str = "stories") -> None:

@@ -12,7 +12,7 @@ from labeling.models import Project
 from tests.e2e.task_page import fits_touch_targets, log_in, open_task, phone_page, press_digits_of
 from tests.labeling.objects import admin, annotator, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("midday")]
 
 Check = Callable[[Page], None]
 

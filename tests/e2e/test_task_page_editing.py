@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from labeling.models import Annotation, Assignment
 from tests.e2e.task_page import open_task, press_digits_of, values_by_letter
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("midday")]
 
 
 def prompt_is(page: Page, text: str) -> None:

@@ -12,7 +12,7 @@ from labeling.models import Assignment, Project
 from labeling.queue import LeaseLost
 from tests.labeling.objects import annotator, checking, claimed, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 ABC = Answer(ranks=(1, 2, 3))
 

@@ -25,7 +25,7 @@ from tests.labeling.objects import (
     make_tasks,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from labeling.workspace.activity import DailyAnswersChart, Day, daily_activity, 
 from labeling.workspace.pace import answers_today, current_goal, current_goals, day_start, recent_pace
 from tests.labeling.objects import annotator, answered, claimed, leased, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -15,7 +15,7 @@ from labeling.queue import revise, submit
 from labeling.tasks import create_tasks
 from tests.labeling.objects import annotator, answered, claimed, make_project, make_tasks, ranks_for, says
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 
 def learned(project: Project) -> int:

@@ -14,7 +14,7 @@ from labeling.workspace.pace import day_start
 from labeling.workspace.self_agreement import BATCH_ANSWERS, gold_accuracy, repeat_agreement
 from tests.labeling.objects import annotator, answered, leased, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
 from tests.labeling.objects import GENERATOR, admin, annotator, claimed, make_project, make_tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.training.test_rounds import end_run, make_ready_project, policy
 from training import rounds
 from training.models import Automation, Gate, ModelVersion, Round, Run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("midday")]
 
 DASHBOARD = "/dashboard/"
 

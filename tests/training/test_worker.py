@@ -13,7 +13,7 @@ from training.models import HEARTBEAT_TIMEOUT, ModelVersion, Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ABOUT_TEN_SECONDS = QUICK_PRETRAIN | {"steps": 120, "save_every": 0.01}
+SOME_SECONDS = QUICK_PRETRAIN | {"steps": 60, "save_every": 0.01}
 
 
 def is_moving(run: Run) -> bool:
@@ -40,7 +40,7 @@ def children_executing(run: Run, home: Path) -> list[int]:
 
 
 def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **SOME_SECONDS)
     with worker(tmp_path) as first:
         assert eventually(lambda: has_saved(run))
         first.kill()
@@ -58,13 +58,13 @@ def test_a_run_survives_the_kill_of_its_worker_and_goes_on_where_it_was(tmp_path
     assert Run.objects.count() == 1
     assert ModelVersion.objects.get().name == "phoenix"
     assert run.points.get(step=1).values == {"loss": -1.0}
-    assert list(run.points.values_list("step", flat=True)) == list(range(121))
+    assert list(run.points.values_list("step", flat=True)) == list(range(61))
     assert not run.folder.exists()
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="phoenix", detached=True, **SOME_SECONDS)
     with worker(tmp_path) as first:
         assert eventually(lambda: has_saved(run))
         first.kill()
@@ -80,11 +80,11 @@ def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_pa
     with worker(tmp_path):
         assert eventually(lambda: status(run) == Run.Status.SUCCEEDED, seconds=240)
     assert run.points.get(step=saved).values == {"loss": -1.0}
-    assert list(run.points.values_list("step", flat=True)) == list(range(121))
+    assert list(run.points.values_list("step", flat=True)) == list(range(61))
 
 
 def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **ABOUT_TEN_SECONDS)
+    run = queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **SOME_SECONDS)
     with worker(tmp_path) as process:
         assert eventually(lambda: is_moving(run))
         process.terminate()
@@ -97,7 +97,7 @@ def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> 
 
 
 def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **ABOUT_TEN_SECONDS | {"steps": 100_000})
+    run = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **SOME_SECONDS | {"steps": 100_000})
     with worker(tmp_path):
         assert eventually(lambda: is_moving(run))
         (child,) = children_executing(run, tmp_path)
