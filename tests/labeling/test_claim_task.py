@@ -75,5 +75,5 @@ def test_gold_needs_no_last_word() -> None:
     project = make_project()
     [task] = make_tasks(project)
     gold = create_gold_task(task=task, answer=ABC, author=None)
-    with pytest.raises(ValueError, match="no ordinary one"):
+    with pytest.raises(ValueError, match="not an ordinary task"):
         queue.claim_task(annotator=admin(), task=gold)

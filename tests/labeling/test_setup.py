@@ -143,7 +143,7 @@ def test_the_steps_say_what_is_missing(ada: Client) -> None:
     assert "2 tasks, 2 of them open" in page
     assert "1 annotator" in page
     Project.objects.update(is_active=False)
-    assert "The project is closed" in ada.get("/projects/stories/setup/").text
+    assert "The project is not active" in ada.get("/projects/stories/setup/").text
 
 
 @pytest.mark.parametrize("address", ["/projects/new/", "/projects/stories/setup/"])
@@ -295,7 +295,7 @@ def test_a_file_in_another_encoding_is_shown_as_guessed_and_asked_about(ada: Cli
         ({"file": SimpleUploadedFile("t.csv", b"")}, "This file is empty"),
         ({"file": SimpleUploadedFile("t.xlsx", b"PK\x03\x04")}, "spreadsheet workbook"),
         ({"file": SimpleUploadedFile("t.csv", b"a,b\n1,2\n")}, "one of them “prompt”"),
-        ({"file": SimpleUploadedFile("t.txt", b"a"), "text": "b"}, "take one of them away"),
+        ({"file": SimpleUploadedFile("t.txt", b"a"), "text": "b"}, "not both"),
         ({"text": "a", "heldout": 101}, "less than or equal to 100"),
         ({"text": "a\x00b"}, "Null characters are not allowed"),
     ],

@@ -22,7 +22,7 @@ def render_turns(messages: Sequence[Any]) -> list[str]:
     return rendered
 
 
-def split_dialogue(messages: Sequence[Any]) -> tuple[str, list[str]]:
+def split_conversation(messages: Sequence[Any]) -> tuple[str, list[str]]:
     """The prompt of a conversation, up to the assistant's turn, and its last completion if it has one."""
     rendered = render_turns(messages)
     if rendered and rendered[-1].startswith(ASSISTANT):
@@ -40,7 +40,7 @@ def render_completion(value: Any) -> str:
     return text.removeprefix(ASSISTANT)
 
 
-def split_common_prompt(chosen: str, rejected: str) -> tuple[str, str, str]:
+def split_shared_prompt(chosen: str, rejected: str) -> tuple[str, str, str]:
     """Split two whole conversations into their common prompt, up to an assistant's turn, and two completions.
 
     The prompt is empty for texts that are not conversations or share no such turn.

@@ -73,23 +73,25 @@ def _parse_prompt_and_samples(values: Mapping[str, Any], used: set[str]) -> tupl
     name = next((name for name in PROMPT_NAMES if values.get(name) not in (None, "", [])), "")
     if chat and not name:
         used.add(chat)
-        prompt, last = conversations.split_dialogue(values[chat])
-        return prompt, [*map(ImportedSample, last), *_parse_samples(values, used, dialogue=True)]
+        prompt, last = conversations.split_conversation(values[chat])
+        return prompt, [*map(ImportedSample, last), *_parse_samples(values, used, is_conversation=True)]
     if name and isinstance(values[name], list):
         used.add(name)
-        return conversations.split_dialogue(values[name])[0], _parse_samples(values, used, dialogue=True)
+        return conversations.split_conversation(values[name])[0], _parse_samples(
+            values, used, is_conversation=True
+        )
     if name:
         used.add(name)
         prompt = _require_text(name, values[name])
         if name == "instruction" and isinstance(more := values.get("input"), str) and more:
             used.add("input")
             prompt = f"{prompt}\n\n{more}"
-        return prompt, _parse_samples(values, used, dialogue=False)
+        return prompt, _parse_samples(values, used, is_conversation=False)
     pair = [values.get("chosen"), values.get("rejected")]
     if "prompt" not in values and all(pair):
         used.update(("chosen", "rejected"))
         return _split_chosen_rejected(*pair)
-    return "", _parse_samples(values, used, dialogue=False)
+    return "", _parse_samples(values, used, is_conversation=False)
 
 
 def _split_chosen_rejected(chosen: Any, rejected: Any) -> tuple[str, list[ImportedSample]]:
@@ -98,17 +100,19 @@ def _split_chosen_rejected(chosen: Any, rejected: Any) -> tuple[str, list[Import
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
-        prompt, _ = conversations.split_dialogue(chosen[:shared])
+        prompt, _ = conversations.split_conversation(chosen[:shared])
         return prompt, [
             ImportedSample(conversations.render_completion(each[shared:])) for each in (chosen, rejected)
         ]
-    prompt, *ends = conversations.split_common_prompt(
+    prompt, *ends = conversations.split_shared_prompt(
         _require_text("chosen", chosen), _require_text("rejected", rejected)
     )
     return prompt, [ImportedSample(end) for end in ends]
 
 
-def _parse_samples(values: Mapping[str, Any], used: set[str], *, dialogue: bool) -> list[ImportedSample]:
+def _parse_samples(
+    values: Mapping[str, Any], used: set[str], *, is_conversation: bool
+) -> list[ImportedSample]:
     """The samples of a row under any of their names, in the order of the columns."""
     found: list[ImportedSample] = []
     for name, value in values.items():
@@ -116,10 +120,14 @@ def _parse_samples(values: Mapping[str, Any], used: set[str], *, dialogue: bool)
             continue
         numbered = NUMBERED_SAMPLE.fullmatch(name)
         if SAMPLE_LIST.fullmatch(name) and isinstance(value, list):
-            found += [_parse_sample(name, each, values, used, dialogue=dialogue) for each in value]
+            found += [
+                _parse_sample(name, each, values, used, is_conversation=is_conversation) for each in value
+            ]
         elif numbered or SINGLE_SAMPLE.fullmatch(name) or name in {"chosen", "rejected"}:
             suffix = name[numbered.start(1) :] if numbered else ""
-            found.append(_parse_sample(name, value, values, used, dialogue=dialogue, suffix=suffix))
+            found.append(
+                _parse_sample(name, value, values, used, is_conversation=is_conversation, suffix=suffix)
+            )
         else:
             continue
         used.add(name)
@@ -127,7 +135,7 @@ def _parse_samples(values: Mapping[str, Any], used: set[str], *, dialogue: bool)
 
 
 def _parse_sample(
-    name: str, value: Any, row: Mapping[str, Any], used: set[str], *, dialogue: bool, suffix: str = ""
+    name: str, value: Any, row: Mapping[str, Any], used: set[str], *, is_conversation: bool, suffix: str = ""
 ) -> ImportedSample:
     """One sample: a text, a message, or an object with the text and its generator."""
     generator = ""
@@ -142,7 +150,7 @@ def _parse_sample(
                      if isinstance(inside.get(key), str)), None)  # fmt: skip
         writer = next((inside[key] for key in ("generator", "model", "title") if inside.get(key)), generator)
         return ImportedSample(_require_text(name, text), _require_text(name, writer))
-    if dialogue or not isinstance(value, str):
+    if is_conversation or not isinstance(value, str):
         if not isinstance(value, str | list | Mapping):
             raise ValueError(f"{name}: must be a text.")
         return ImportedSample(conversations.render_completion(value), generator)
