@@ -1,4 +1,4 @@
-"""A corpus prepared: its shards, what is told of it, and when it is made anew."""
+"""Preparing a corpus: its shards, its summary, and when it is prepared again."""
 
 import json
 import os
@@ -279,14 +279,17 @@ def test_a_part_of_a_published_corpus_is_read_without_the_others(tmp_path: Path)
 
 def test_every_stage_tells_how_far_it_is(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", lines(50))
-    told: list[tuple[str, float]] = []
+    reported: list[tuple[str, float]] = []
     prepare(
-        CorpusConfig(source=str(path)), WORDS, tmp_path / "home", on_progress=lambda *each: told.append(each)
+        CorpusConfig(source=str(path)),
+        WORDS,
+        tmp_path / "home",
+        on_progress=lambda *each: reported.append(each),
     )
-    stages = list(dict.fromkeys(what for what, _ in told))
+    stages = list(dict.fromkeys(what for what, _ in reported))
     assert stages == ["reading the corpus", "building the vocabulary", "tokenizing"]
     for stage in stages:
-        shares = [share for what, share in told if what == stage]
+        shares = [share for what, share in reported if what == stage]
         assert shares == sorted(shares)
         assert shares[-1] == 1.0
 

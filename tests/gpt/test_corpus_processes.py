@@ -20,10 +20,10 @@ from pathlib import Path
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.prepare import prepare
 
-told = set()
+reported = set()
 def tell(what, share):
-    if what not in told:
-        told.add(what)
+    if what not in reported:
+        reported.add(what)
         print(what, flush=True)
 corpus = CorpusConfig(source=sys.argv[1], drop_duplicates=True)
 words = TokenizerConfig(tokenizer="word", vocab_size=500)

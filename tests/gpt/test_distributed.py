@@ -51,7 +51,7 @@ def both(job: Job) -> Outcome:
 
 
 class Trains:
-    """A job that can be sent to a process: train with these options, and stop after a step if told to."""
+    """A job that can be sent to a process: train with these options, and stop after a step if asked to."""
 
     def __init__(self, shards: Shards, folder: Path, *, stop_after: int = -1, **options: Any) -> None:
         self.shards, self.folder, self.stop_after, self.options = shards, folder, stop_after, options

@@ -83,7 +83,7 @@ def test_an_encoding_can_be_guessed(tmp_path: Path, text: str, encoding: str) ->
     whole = "plain words\n" * 50_000 + text
     reading, found = read(write(tmp_path / "a.txt", whole.encode(encoding)), encoding="auto")
     assert found == [line for line in whole.split("\n") if line]
-    assert bool(reading.notes) == (encoding != "utf-8"), "a guess should be told"
+    assert bool(reading.notes) == (encoding != "utf-8"), "a guess should be reported"
 
 
 def test_a_novel_in_another_encoding_is_guessed(tmp_path: Path) -> None:

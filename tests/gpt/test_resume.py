@@ -30,7 +30,7 @@ CLOCK = {"tokens_per_second", "seconds"}
 
 
 def train_until(step: int, shards: Shards, folder: Path, options: dict[str, Any]) -> None:
-    """Train in this process, noting what is told in a file, and die at a step (never: -1)."""
+    """Train in this process, writing the metrics to a file, and die at a step (never: -1)."""
     torch.set_num_threads(1)
 
     class Killer(Log):
@@ -47,7 +47,7 @@ def without_clock(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name not in CLOCK}
 
 
-def told(log: Log) -> dict[int, dict[str, float]]:
+def reported_metrics(log: Log) -> dict[int, dict[str, float]]:
     return {step: without_clock(each) for step, each in zip(log.steps, log.metrics, strict=True)}
 
 
@@ -82,7 +82,7 @@ def test_killed_and_resumed_it_tells_the_same_bit_for_bit(
     rows += zip(last.steps, last.metrics, strict=True)
     assert {step for step, _ in rows} == set(whole.steps)
     for step, metrics in rows:
-        assert without_clock(metrics) == told(whole)[step], f"step {step}"
+        assert without_clock(metrics) == reported_metrics(whole)[step], f"step {step}"
     for name in ("model/model.safetensors", "last/step-12.safetensors"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -101,8 +101,8 @@ def test_stopped_and_resumed_it_tells_the_same_bit_for_bit(shards: Shards, tmp_p
             break
         stops += 1
     assert stops > 4
-    assert pieces.steps == whole.steps, "each step should be told once"
-    assert told(pieces) == told(whole)
+    assert pieces.steps == whole.steps, "each step should be reported once"
+    assert reported_metrics(pieces) == reported_metrics(whole)
     assert_equal(piece, result)
 
 
@@ -166,7 +166,7 @@ def test_a_kill_while_the_state_is_written_leaves_a_whole_one(shards: Shards, tm
         assert log.resumed == [5]
     log = Log()
     train(shards, folder, log, **OPTIONS)
-    assert told(log) == {step: each for step, each in told(whole).items() if step > 5}
+    assert reported_metrics(log) == {step: each for step, each in reported_metrics(whole).items() if step > 5}
     assert sorted(path.name for path in (folder / "last").iterdir()) == [
         "step-12.safetensors",
         "training.json",

@@ -27,7 +27,7 @@ def shards_in(folder: Path) -> Shards:
 
 @dataclass
 class Log:
-    """What ``on_step`` and ``on_resume`` were told."""
+    """The arguments of all calls of ``on_step`` and ``on_resume``."""
 
     steps: list[int] = field(default_factory=list)
     progress: list[float] = field(default_factory=list)

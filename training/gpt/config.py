@@ -348,7 +348,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         check_options(self)
         if self.top_p == 0:
-            raise InputError("top_p: must be above 0; use temperature 0 for the likeliest token")
+            raise InputError("top_p: must be above 0; use temperature 0 for greedy decoding")
         if self.repetition_penalty == 0:
             raise InputError("repetition_penalty: must be above 0; 1 leaves repetitions alone")
         if self.stop and "" in self.stops:

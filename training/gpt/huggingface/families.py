@@ -209,25 +209,25 @@ def _write_llama(config: ModelConfig, family: str) -> dict[str, Any]:
 
 
 def _read_rotary(stored: Mapping[str, Any], *, context: int) -> dict[str, Any]:
-    said = stored.get("rope_scaling") or stored.get("rope_parameters") or {}
-    if not isinstance(said, Mapping) or any(isinstance(each, Mapping) for each in said.values()):
+    scaling = stored.get("rope_scaling") or stored.get("rope_parameters") or {}
+    if not isinstance(scaling, Mapping) or any(isinstance(each, Mapping) for each in scaling.values()):
         raise InputError("rope_parameters: one set for all layers can be read, and no other")
     _refuse(stored, partial_rotary_factor=1.0)
-    _refuse(said, partial_rotary_factor=1.0)
+    _refuse(scaling, partial_rotary_factor=1.0)
     base = _get(stored, "rope_theta", float, 10_000.0)
-    values: dict[str, Any] = {"rotary_base": _get(said, "rope_theta", float, base)}
-    kind = said.get("rope_type") or said.get("type") or "default"
+    values: dict[str, Any] = {"rotary_base": _get(scaling, "rope_theta", float, base)}
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
     # "dynamic" only changes positions beyond the context, which are never used here.
     if kind in {"default", "dynamic"}:
         return values
     if kind not in {"linear", "llama3"}:
         raise InputError(f"rope_scaling: {kind!r} is unknown; readable: default, dynamic, linear, llama3")
-    values |= {"rotary_scaling": kind, "rotary_factor": _get(said, "factor", float)}
+    values |= {"rotary_scaling": kind, "rotary_factor": _get(scaling, "factor", float)}
     if kind == "llama3":
         values |= {
-            "rotary_context": _get(said, "original_max_position_embeddings", int, context),
-            "rotary_long": _get(said, "low_freq_factor", float),
-            "rotary_short": _get(said, "high_freq_factor", float),
+            "rotary_context": _get(scaling, "original_max_position_embeddings", int, context),
+            "rotary_long": _get(scaling, "low_freq_factor", float),
+            "rotary_short": _get(scaling, "high_freq_factor", float),
         }
     return values
 
@@ -235,14 +235,14 @@ def _read_rotary(stored: Mapping[str, Any], *, context: int) -> dict[str, Any]:
 def _write_scaling(config: ModelConfig) -> dict[str, Any] | None:
     if config.rotary_scaling == "none":
         return None
-    said: dict[str, Any] = {"rope_type": config.rotary_scaling, "factor": config.rotary_factor}
+    scaling: dict[str, Any] = {"rope_type": config.rotary_scaling, "factor": config.rotary_factor}
     if config.rotary_scaling == "llama3":
-        said |= {
+        scaling |= {
             "original_max_position_embeddings": config.rotary_context,
             "low_freq_factor": config.rotary_long,
             "high_freq_factor": config.rotary_short,
         }
-    return said
+    return scaling
 
 
 def _refuse_windows(stored: Mapping[str, Any], *, context: int) -> None:
