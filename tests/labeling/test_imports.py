@@ -272,8 +272,8 @@ def test_samples_are_spread_evenly_over_tasks_that_the_project_can_show() -> Non
 def test_one_wrong_row_stops_all_unless_it_is_left_out() -> None:
     text = json_lines({"prompt": "Once"}, {"x": 1}, {"prompt": "Twice", "responses": ["a"]})
     assert not plan_of(text).can_be_stored
-    spared = plan_of(text, leave_out_problems=True)
-    assert (spared.can_be_stored, spared.spared, shape(spared)) == (True, 2, [("Once", [])])
+    without = plan_of(text, leave_out_problems=True)
+    assert (without.can_be_stored, without.skipped, shape(without)) == (True, 2, [("Once", [])])
 
 
 def test_a_share_is_held_out_by_the_prompts_own_hash() -> None:

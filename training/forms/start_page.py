@@ -285,8 +285,8 @@ class StartPage:
 
 def version_choice_label(version: ModelVersion) -> str:
     """A version in a select: its name, stage and date."""
-    stage = {version.Stage.PRODUCTION: ", in production", version.Stage.ARCHIVED: ", archived"}
-    return f"{version.name}{stage.get(version.stage, '')}, {date_and_time(version.created_at)}"
+    stages = {str(version.Stage.PRODUCTION): ", in production", str(version.Stage.ARCHIVED): ", archived"}
+    return f"{version.name}{stages.get(version.stage, '')}, {date_and_time(version.created_at)}"
 
 
 def date_and_time(moment: Any) -> str:
