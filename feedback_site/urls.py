@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
-from labeling.views.sign_in import admin_sign_in
+from labeling.views.admin_sign_in import admin_sign_in
 from labeling.views.sign_out import SignOut
 
 urlpatterns = [

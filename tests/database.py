@@ -46,7 +46,7 @@ BEGIN
     FOREACH name IN ARRAY coalesce(changed, '{}') LOOP
         EXECUTE format('ALTER TABLE public.%I DISABLE TRIGGER USER', name);  -- some rows may not be deleted
         EXECUTE format('DELETE FROM public.%I', name);
-        EXECUTE format('INSERT INTO public.%1$I TABLE saved.%1$I', name);
+        EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE saved.%1$I', name);
     END LOOP;
     SET CONSTRAINTS ALL IMMEDIATE;
     FOREACH name IN ARRAY coalesce(changed, '{}') LOOP

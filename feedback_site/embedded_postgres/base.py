@@ -15,7 +15,7 @@ from feedback_site.embedded_postgres.client import DatabaseClient
 from feedback_site.embedded_postgres.cluster import SUPERUSER
 from feedback_site.embedded_postgres.errors import EmbeddedPostgresError
 from feedback_site.embedded_postgres.pid_file import PORT
-from feedback_site.embedded_postgres.server import server
+from feedback_site.embedded_postgres.server_handle import server
 
 # The server is starting, recovering from a crash, or was killed since we asked for its address: try again.
 TRANSIENT_ERRORS = (

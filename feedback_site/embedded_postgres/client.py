@@ -9,7 +9,7 @@ from django.db.backends.postgresql import client
 from feedback_site.embedded_postgres.binaries import find_installation
 from feedback_site.embedded_postgres.cluster import SUPERUSER
 from feedback_site.embedded_postgres.pid_file import PORT
-from feedback_site.embedded_postgres.server import server
+from feedback_site.embedded_postgres.server_handle import server
 
 
 class DatabaseClient(client.DatabaseClient):

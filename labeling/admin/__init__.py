@@ -4,6 +4,6 @@ Append-only tables are read-only. Foreign keys to samples and tasks are links an
 of all rows. Prompts, samples and people are added on the site's own pages.
 """
 
-from labeling.admin import annotations, people, projects, tasks
+from labeling.admin import annotations, invitations, projects, tasks
 
-__all__ = ["annotations", "people", "projects", "tasks"]
+__all__ = ["annotations", "invitations", "projects", "tasks"]

@@ -14,8 +14,8 @@ from labeling.feedback.answer import (
     Verdict,
     parse_answer,
 )
+from labeling.feedback.base import Feedback, Preference
 from labeling.feedback.best import Best
-from labeling.feedback.kinds import Feedback, Preference
 from labeling.feedback.pair import Pair
 from labeling.feedback.rank import Rank
 from labeling.feedback.rewrite import Rewrite

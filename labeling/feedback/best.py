@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from labeling.feedback.answer import Answer, AnswerError, Verdict, check_only_fields, check_range
-from labeling.feedback.kinds import ComparativeFeedback, Preference
+from labeling.feedback.base import ComparativeFeedback, Preference
 
 
 class Best(ComparativeFeedback):

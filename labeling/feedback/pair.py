@@ -13,7 +13,7 @@ from labeling.feedback.answer import (
     check_only_fields,
     check_range,
 )
-from labeling.feedback.kinds import ComparativeFeedback, Preference
+from labeling.feedback.base import ComparativeFeedback, Preference
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from labeling.feedback.answer import MAX_SAMPLES, Answer, AnswerError, Verdict, check_only_fields, check_range
-from labeling.feedback.kinds import Preference
+from labeling.feedback.base import Preference
 
 
 class Rewrite:

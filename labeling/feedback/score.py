@@ -12,7 +12,7 @@ from labeling.feedback.answer import (
     check_only_fields,
     check_range,
 )
-from labeling.feedback.kinds import ComparativeFeedback
+from labeling.feedback.base import ComparativeFeedback
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 
 from labeling.access import UserRequest, annotator_required, has_perm_in_any_project
 from labeling.models import Project
-from labeling.people.deletion import deletion_contacts
+from labeling.people.answer_deletion import deletion_contacts
 from labeling.workspace import self_agreement
 from labeling.workspace.activity import (
     CHART_DAYS,

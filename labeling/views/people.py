@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from labeling.access import UserRequest, permission_required
 from labeling.models import Invitation, Project
-from labeling.people import accounts, deletion, invitations
+from labeling.people import accounts, answer_deletion, invitations
 from labeling.people.forms import AccountForm, InvitationForm, RolesForm
 from labeling.people.memberships import visible_people
 
@@ -88,7 +88,7 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
             "role": accounts.site_role(found),
             "form": RolesForm(person=found, by=request.user),
             "can_manage": accounts.can_deactivate(request.user, found),
-            "can_delete_answers": deletion.can_delete_answers(request.user, found),
+            "can_delete_answers": answer_deletion.can_delete_answers(request.user, found),
             "invitation": Invitation.objects.filter(accepted_by=found).select_related("invited_by").first(),
         },
     )

@@ -136,7 +136,7 @@ def test_bf16_learns_too(shards: Shards, tmp_path: Path) -> None:
 
 def test_a_corpus_shorter_than_one_context_is_refused(shards: Shards, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="corpus: its 841 training tokens are fewer than one context of 900; give"
+        InputError, match="corpus: its 841 training tokens are fewer than one context of 900; use"
     ):
         train(shards, tmp_path, context=900)
     assert not (tmp_path / "model").exists()
@@ -221,7 +221,7 @@ def test_a_model_given_is_trained_further_and_left_alone(shards: Shards, tmp_pat
 
 def test_a_model_given_cannot_read_further_than_it_can(shards: Shards, tmp_path: Path) -> None:
     model = tiny_model(vocab_size=TOKENIZER.vocab_size, context=8)
-    with pytest.raises(InputError, match="context: 16 is more than the 8 of the model; give less"):
+    with pytest.raises(InputError, match="context: 16 is more than the model's 8; use at most that"):
         train(shards, tmp_path, model=model, context=16)
 
 

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Assignment, Cursor, Judgement, Project, Task
-from labeling.people.deletion import can_delete_answers, delete_answers, summarise_deletion
+from labeling.people.answer_deletion import can_delete_answers, delete_answers, summarise_deletion
 from labeling.preferences import comparisons, create_snapshot
 from tests.labeling.objects import admin, annotator, answered, claimed, make_project, make_tasks, says
 

@@ -31,7 +31,10 @@ def test_one_sample_a_prompt_is_enough_for_reinforce() -> None:
 
 
 def test_what_the_web_reads_does_not_load_torch() -> None:
-    names = ("config", "scorers", "feedback.preferences", "feedback.annotators", "measures.win_rate")
-    imports = "".join(f"import training.rlhf.{name}\n" for name in (*names, "measures.text_statistics"))
+    names = (
+        "config", "reward_functions", "feedback.preferences", "feedback.simulated_annotators",
+        "evaluation.win_rate", "evaluation.text_statistics",
+    )  # fmt: skip
+    imports = "".join(f"import training.rlhf.{name}\n" for name in names)
     code = f"import sys\n{imports}sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.dialogues import first_turn, split_by_first_turn
+from training.rlhf.feedback.conversations import first_turn, split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 

@@ -107,7 +107,6 @@ def test_one_goes_on_where_others_were_stopped(tmp_path: Path, then: str) -> Non
 def test_a_batch_that_cannot_be_shared_out_is_refused_by_all() -> None:
     both = in_two_processes(Tunes(prompts_per_step=6, accumulate=2))
     message = (
-        "prompts_per_step: 6 prompts cannot be shared out evenly among 2 processes that accumulate 2;"
-        " give a multiple of 4"
+        "prompts_per_step: 6 does not divide evenly among 2 processes with accumulate 2; use a multiple of 4"
     )
     assert both == [message] * 2

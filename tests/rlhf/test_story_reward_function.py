@@ -3,7 +3,7 @@ from statistics import fmean, pstdev
 import pytest
 
 from training.gpt.corpus.stories import first_sentence, write_stories
-from training.rlhf.scorers import repetition_rate, story_reward_function
+from training.rlhf.reward_functions import repetition_rate, story_reward_function
 
 BEST = " There he met a tired postman and helped him home, and at last he sang under the stars."
 UNKIND = " There he met a tired postman and mocked him, and at last he sang under the stars."

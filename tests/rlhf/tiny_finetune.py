@@ -12,7 +12,7 @@ from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Callbacks
 from training.rlhf.config import EarlyStoppingConfig, FinetuneConfig
 from training.rlhf.reward.reward_model import BaseRewardModel
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.policy_gradient import PolicyGradientTrainer, finetune
 

@@ -9,7 +9,7 @@ import pytest
 
 from training.studies.__main__ import STUDIES, main
 
-OTHERS = [name for name in STUDIES if name != "preferences"]
+OTHERS = [name for name in STUDIES if name != "human_preferences"]
 
 
 def dialogues(folder: Path) -> str:
@@ -50,8 +50,8 @@ def check(name: str, folder: Path, arguments: list[str], capsys: pytest.CaptureF
 
 
 def test_the_preferences_of_dialogues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check("preferences", tmp_path, ["--files", dialogues(tmp_path)], capsys)
-    rows = json.loads((tmp_path / "preferences.json").read_text())["summary"]["rows"]
+    check("human_preferences", tmp_path, ["--files", dialogues(tmp_path)], capsys)
+    rows = json.loads((tmp_path / "human_preferences.json").read_text())["summary"]["rows"]
     assert [row["file"] for row in rows] == ["helpful-base_test", "harmless-base_test"]
     for row in rows:
         assert row["pairs"] == 40
@@ -78,7 +78,7 @@ def test_it_runs_from_nothing_to_plots(name: str, tmp_path: Path, capsys: pytest
         ),
         (["estimators", "--tasks", "poems"], "tasks: 'poems' is unknown"),
         (["estimators", "--tasks", "reviews", "--reviews", "nowhere"], "reviews: nowhere/rt-polarity.pos"),
-        (["preferences", "--files", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
+        (["human_preferences", "--files", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
     ],
 )
 def test_an_error_is_one_line(

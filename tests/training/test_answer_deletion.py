@@ -106,7 +106,7 @@ def test_the_typed_name_deletes_and_the_versions_are_marked(client: Client) -> N
     assert "Nothing to delete" in page
     assert [each.assignment.annotator for each in Annotation.objects.all()] == [bob]
     shown = client.get(ModelVersion.objects.get(pk=policy.pk).get_absolute_url()).content.decode()
-    assert "At least 1 answer that it learned from was deleted since" in shown
+    assert "At least 1 answer that it learned from has been deleted since" in shown
 
 
 @pytest.mark.parametrize(

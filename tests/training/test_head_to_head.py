@@ -306,7 +306,7 @@ def test_the_best_of_several_completions_is_compared() -> None:
     ("asked", "message"),
     [
         ({"best-of": "4", "judge": "taste"}, "--reward: name the reward model that picks"),
-        ({"reward": "taste", "judge": "taste"}, "--best-of: say among how many"),
+        ({"reward": "taste", "judge": "taste"}, "--best-of: give the number of completions"),
         ({"best-of": "4", "reward": "taste", "judge": "people"}, "--best-of: people judge"),
     ],
 )

@@ -125,7 +125,9 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path: Path) -> 
         "none/config.json: no such file; give the folder of a Hugging Face model"
     )
     assert "“base” is taken" in refusal("import_model", folder, "--name", "base")
-    assert refusal("import_model", folder, "--name", "a/b").startswith("--name: A name begins with")
+    assert refusal("import_model", folder, "--name", "a/b").startswith(
+        "--name: Start the name with a letter or digit"
+    )
     assert "context: 4096 is more than the model's 64" in refusal("import_model", folder, "--context", "4096")
     assert refusal("import_model", folder, "--context", "1").startswith("--context: ")
     assert not artifacts_beside("base", "taste")

@@ -81,7 +81,7 @@ def test_it_waits_for_people_and_goes_on_once_enough_answers_are_in(tmp_path: Pa
 
     from training.execution.simulated_annotators import answer_open_tasks
     from training.rlhf.config import SimulatedAnnotatorsConfig
-    from training.rlhf.scorers import story_reward_function
+    from training.rlhf.reward_functions import story_reward_function
 
     call_command("pretrain", *options(name="stories", **QUICK_PRETRAIN), stdout=StringIO())
     out = StringIO()

@@ -38,7 +38,7 @@ def test_it_tells_what_is_in_a_corpus(tmp_path: Path) -> None:
     assert find_row(text, "vocabulary")[2] == "(word)"
     assert find_row(text, "longest document")[2] == "3"
     assert find_row(text, "dropped")[1:] == ["11", "documents,", "too", "short"]
-    assert find_row(text, "made in")[-1].startswith(f"{settings.CORPORA}/a-")
+    assert find_row(text, "prepared in")[-1].startswith(f"{settings.CORPORA}/a-")
 
 
 def test_the_unknown_rate_is_that_of_all_splits(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_unknown_rate_is_that_of_all_splits(tmp_path: Path) -> None:
 def test_it_tells_that_it_was_ready(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "".join(f"line number {number}\n" for number in range(50)))
     first, second = corpus_report(source=path), corpus_report(source=path)
-    assert "made in" in first
+    assert "prepared in" in first
     assert find_row(second, "reused")[-1] == find_row(first, "prepared in")[-1]
 
 

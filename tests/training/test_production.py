@@ -61,7 +61,7 @@ def test_export_writes_the_version_in_production(base: ModelVersion, tmp_path: P
     with pytest.raises(CommandError, match="POLICY: name a policy, or a --project"):
         call_command("export_model", str(tmp_path / "out"))
     call_command("export_model", "--project", "letters", str(tmp_path / "out"), stdout=out)
-    assert out.getvalue().startswith("base is in ")
+    assert out.getvalue().startswith("base exported to ")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"]
 
 

@@ -245,7 +245,7 @@ def test_versions_of_projects_that_are_not_ones_own_are_counted_and_not_named(cl
     client.force_login(reviewer(project))
     page = client.get(reverse("training:answer", args=[Annotation.objects.all()[0].pk])).content.decode()
     assert "their-secret" not in page
-    assert "1 in projects that are not yours" in page
+    assert "and 1 in other projects" in page
 
 
 def test_these_pages_are_for_those_who_review_the_project(client: Client) -> None:

@@ -97,7 +97,7 @@ def test_runs_are_resumed_from_the_list_in_the_django_admin(as_admin: Client) ->
     )
     page = answer.content.decode()
     assert "1 of 2 runs" in page
-    assert f"{second} left no state" in page
+    assert f"{second} has no saved state to resume from" in page
     assert Run.objects.get(status=Run.Status.QUEUED) == first
 
 

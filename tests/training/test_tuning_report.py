@@ -41,7 +41,7 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
     assert "Rolled back to the best checkpoint, of step 30" in page
     assert "On 64 held-out prompts" in page
     assert "+0.90 to +1.50" in page
-    assert "decides" in page
+    assert "selection metric" in page
 
 
 @pytest.mark.parametrize(

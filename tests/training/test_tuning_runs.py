@@ -146,7 +146,7 @@ def test_a_cancelled_tuning_goes_on_to_the_very_version_it_would_have_made(
         ("dpo", {"snapshot": "abc"}, "--snapshot: “abc”: there is no such snapshot; “letters” has none yet"),
         ("dpo", {"batch_size": "9", "accumulate": "2"}, "--accumulate: 2 does not divide a batch_size of 9"),
         ("dpo", {"gold": "nobody"}, "--gold: there is no reward model “nobody”"),
-        ("supervised", {"best_of": "4"}, "--reward: name the reward model that chooses"),
+        ("supervised", {"best_of": "4"}, "--reward: name the reward model that picks"),
         ("supervised", {"best_of": "1"}, "--best-of: the best of one is that one"),
         (
             "supervised",

@@ -9,7 +9,7 @@ from typing import Any
 from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
 from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, longer_win_rate, win_rate
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 MAX_EXAMPLES = 8
 

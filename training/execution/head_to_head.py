@@ -37,7 +37,7 @@ from training.models import ModelVersion, Run
 from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.evaluation.text_statistics import text_statistics
 from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, agreement_rate, estimate_rate
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 SEED_OFFSET = 1_000_003
 """The difference between the seeds of the two versions."""

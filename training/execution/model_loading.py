@@ -9,7 +9,7 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion
 from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
-from training.rlhf.scorers import Scorer, story_reward_function
+from training.rlhf.reward_functions import Scorer, story_reward_function
 
 
 def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:

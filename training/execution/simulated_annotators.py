@@ -11,7 +11,7 @@ from labeling.models import Project, Sample
 from training.gpt.errors import InputError
 from training.rlhf.config import SimulatedAnnotatorsConfig
 from training.rlhf.feedback.simulated_annotators import SimulatedAnnotator, simulated_annotators
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 SCALE_SAMPLES = 512
 

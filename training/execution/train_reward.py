@@ -21,7 +21,7 @@ from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating, from_random_tasks
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 Learned = TypeVar("Learned", Comparison, Rating, Demonstration)
 

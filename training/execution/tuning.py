@@ -14,7 +14,7 @@ from training.gpt.devices import choose_device
 from training.gpt.distributed import ProcessGroup
 from training.gpt.tokenizer import Tokenizer
 from training.models import ModelVersion, Run
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.early_stopping import measure_changes
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 

@@ -20,7 +20,11 @@ from training.forms.base import (
     required_project_field,
     validate_paths,
 )
-from training.forms.production import PolicyOrProjectMixin, ProductionPolicyMixin, optional_policy_field
+from training.forms.production_policy import (
+    PolicyOrProjectMixin,
+    ProductionPolicyMixin,
+    optional_policy_field,
+)
 from training.gpt.config import (
     CorpusConfig,
     ExportConfig,

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from training.gpt.allocator import keep_freed_memory
 from training.gpt.budget import BudgetTracker, TrainingBudget
 from training.gpt.distributed import ProcessGroup
 from training.gpt.generation.generate import never_stop
+from training.gpt.malloc import keep_freed_memory
 from training.gpt.training_state import StateFolder
 
 OnStep = Callable[[int, float, dict[str, float]], None]

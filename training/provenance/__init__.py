@@ -1,14 +1,14 @@
 """Traces versions back to the answers they learned from, and answers forward to versions. Free of torch."""
 
 from training.provenance.ancestry import Ancestry
-from training.provenance.deletion import (
+from training.provenance.answer_deletion import (
     affected_by,
     count_deleted,
     count_deleted_by_version,
     delete_answers,
     without_deleted_annotators,
 )
-from training.provenance.influence import Influence, influence_of
+from training.provenance.downstream import Influence, influence_of
 from training.provenance.sources import Source, Sources, find_sources
 
 __all__ = [

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from labeling.models import PreferenceSnapshot, SnapshotAnswer
 from training.models import ModelVersion, Run
 from training.provenance.ancestry import Ancestry
-from training.provenance.deletion import count_deleted_in_line
+from training.provenance.answer_deletion import count_deleted_in_line
 
 FILE_PARAMETERS = ("preferences", "demonstrations")
 """Parameters of runs that name a file of training data."""

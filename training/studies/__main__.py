@@ -12,13 +12,13 @@ from training.studies.options import add_options, read_options
 from training.studies.results_store import Results, ResultsStore
 
 STUDIES = {
-    "preferences": "reward models on human preferences, compared with baselines",
+    "human_preferences": "reward models on human preferences, compared with baselines",
     "overoptimisation": "gold and proxy reward against the KL, by number of comparisons and noise",
     "label_efficiency": "gold win rate by number of annotations, with and without annotator reliability",
     "active_learning": "tasks selected by a reward model, compared with random tasks",
     "estimators": "tuning methods at equal numbers of samples",
 }
-RENAMED = {"choosing": "active_learning"}
+RENAMED = {"choosing": "active_learning", "preferences": "human_preferences"}
 """Old names of studies, accepted with a note."""
 
 

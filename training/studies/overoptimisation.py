@@ -20,7 +20,7 @@ from training.gpt.config_fields import option
 from training.gpt.training_loop import Callbacks
 from training.rlhf.config import FinetuneConfig
 from training.rlhf.evaluation.best_of_n import best_of_n, powers_of_two
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.studies.options import parse_names, parse_numbers, parse_seeds
 from training.studies.plots import COLOURS, GREY, svg_subplots
 from training.studies.results_store import Cell, Results, ResultsStore

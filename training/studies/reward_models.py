@@ -9,7 +9,7 @@ from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.studies.samples import Samples
 from training.studies.tasks import StudyTask
 

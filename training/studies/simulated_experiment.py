@@ -15,7 +15,7 @@ from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.feedback.simulated_annotators import simulated_annotators
 from training.rlhf.reward.reward_model import Ensemble, RewardModel
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
 from training.rlhf.tuning.policy_gradient import finetune
 from training.studies.results_store import Results

@@ -24,7 +24,7 @@ from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.pretraining import pretrain
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.scorers import Scorer, story_reward_function
+from training.rlhf.reward_functions import Scorer, story_reward_function
 from training.studies.sentiment import SentimentScorer, read_reviews
 
 TASKS = ("stories", "reviews")

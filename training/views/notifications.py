@@ -9,7 +9,7 @@ from labeling.access import UserRequest, login_required
 from training import notifications
 from training.models import Run
 from training.reports.failure_hints import failure_hint
-from training.reports.results import key_result
+from training.reports.result_summary import key_result
 from training.views.runs import STOP_POLLING
 
 MAX_NOTIFICATIONS = 3

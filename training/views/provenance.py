@@ -15,12 +15,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Annotation, Assignment, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
-from labeling.people import deletion
+from labeling.people import answer_deletion
 from labeling.views.task_page import render_text
 from labeling.workspace.answer_text import summarize_answer
 from training import provenance
 from training.models import Gate, ModelVersion, Run
-from training.provenance.answers import AnswerFilter, answer_rows, tasks_to_come
+from training.provenance.answer_list import AnswerFilter, answer_rows, tasks_to_come
 
 PAGE_SIZE = 50
 MAX_PEOPLE = 200
@@ -169,10 +169,10 @@ def _influence_context(user: User, annotation: Annotation) -> dict[str, Any]:
 def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     """Delete a person's answers: first the consequences are shown; typing the name confirms."""
     person = get_object_or_404(User, pk=pk)
-    if not deletion.can_delete_answers(request.user, person):
+    if not answer_deletion.can_delete_answers(request.user, person):
         raise PermissionDenied
     answered = Assignment.objects.filter(annotator=person).order_by().values("project")
-    mine = deletion.deletable_projects(request.user).filter(pk__in=answered).order_by("name")
+    mine = answer_deletion.deletable_projects(request.user).filter(pk__in=answered).order_by("name")
     problem = ""
     chosen = list(mine)
     if request.method == "POST":
@@ -190,9 +190,10 @@ def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     context = {
         "person": person,
         "rows": [
-            (project, deletion.summarise_deletion(person, [project]), project in chosen) for project in mine
+            (project, answer_deletion.summarise_deletion(person, [project]), project in chosen)
+            for project in mine
         ],
-        "total": deletion.summarise_deletion(person, mine),
+        "total": answer_deletion.summarise_deletion(person, mine),
         "elsewhere": answered.exclude(project__in=mine).distinct().count(),
         "versions": visible.filter(pk__in=touched.versions).order_by("pk"),
         "learning": Run.objects.visible_to(request.user).active().filter(pk__in=touched.runs),
@@ -201,7 +202,7 @@ def delete_answers(request: UserRequest, pk: int) -> HttpResponse:
     return render(request, "training/provenance/delete_answers.html", context, status=422 if problem else 200)
 
 
-def _deletion_message(person: User, projects: list[Project], gone: deletion.DeletionSummary) -> str:
+def _deletion_message(person: User, projects: list[Project], gone: answer_deletion.DeletionSummary) -> str:
     where = ", ".join(project.name for project in projects)
     s = "" if gone.answers == 1 else "s"
     line = (

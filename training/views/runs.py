@@ -25,7 +25,7 @@ from training.reports.logs import log_tail
 from training.reports.parameters import parameters
 from training.reports.queue_position import queue_position
 from training.reports.resources import resources
-from training.reports.results import key_result
+from training.reports.result_summary import key_result
 from training.reports.reward_report import reward_report
 from training.reports.samples import sample_history
 from training.reports.stop_reasons import stop_reason

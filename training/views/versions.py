@@ -18,7 +18,7 @@ from training import provenance
 from training.models import Decision, ModelVersion, Run
 from training.models.versions import ModelVersionQuerySet
 from training.registry import decisions, gates
-from training.registry.agreement import annotator_agreement
+from training.registry.annotator_agreement import annotator_agreement
 from training.registry.lineage import Node, lineage
 from training.registry.lineage_layout import layout
 from training.registry.win_rates import headline_metric, win_rates

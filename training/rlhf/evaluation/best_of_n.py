@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from training.gpt.errors import InputError
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from training.gpt.errors import InputError
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)

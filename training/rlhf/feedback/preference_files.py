@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.gpt.errors import InputError
-from training.rlhf.feedback.dialogues import ASSISTANT_TURN, TURN_PREFIXES, render_turns, split_dialogues
+from training.rlhf.feedback.conversations import ASSISTANT_TURN, TURN_PREFIXES, render_turns, split_dialogues
 from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import RANDOM, Comparison, Rating
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.rlhf.config import SimulatedAnnotatorsConfig
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 EULER_GAMMA = 0.5772156649015329  # the mean of a standard Gumbel distribution
 

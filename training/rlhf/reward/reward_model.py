@@ -20,7 +20,7 @@ from training.gpt.checkpoint import load_checkpoint, load_weights, read_config, 
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 
 HEAD_FILE = "reward_head.safetensors"
 

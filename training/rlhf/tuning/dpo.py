@@ -22,7 +22,7 @@ from training.gpt.training_state import module_digest
 from training.rlhf.config import DpoConfig, EarlyStoppingConfig
 from training.rlhf.feedback.preferences import Comparison, split_by_prompt
 from training.rlhf.losses import bradley_terry_loss
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
 

@@ -16,7 +16,7 @@ from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.evaluation.win_rate import win_points
 from training.rlhf.kl import k1
-from training.rlhf.scorers import Scorer, repetition_rate
+from training.rlhf.reward_functions import Scorer, repetition_rate
 from training.rlhf.tuning.early_stopping import Evaluation
 from training.rlhf.tuning.rollouts import Rollouts, sample, sequence_logprobs
 

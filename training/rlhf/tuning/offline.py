@@ -28,7 +28,7 @@ from training.gpt.tokenizer import Tokenizer
 from training.gpt.training_loop import Callbacks, Sample, Trainer, run_training_loop
 from training.gpt.training_state import StateFolder
 from training.rlhf.config import EarlyStoppingConfig, OfflineConfig, SupervisedEarlyStoppingConfig
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.checkpoint_selection import CheckpointSelector
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult
 from training.rlhf.tuning.learner import Learner, LogprobModel, LossFunction, default_learning_rate

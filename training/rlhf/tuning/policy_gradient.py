@@ -34,7 +34,7 @@ from training.rlhf.kl import AdaptiveKLController, k1
 from training.rlhf.losses import clipped_policy_loss, kl_loss, policy_gradient_loss, value_loss
 from training.rlhf.reward.reward_model import BaseRewardModel
 from training.rlhf.reward.tokenizer_coverage import tokenizer_coverage
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.advantages import (
     ESTIMATORS,
     expand_to_tokens,

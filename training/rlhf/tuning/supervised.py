@@ -16,7 +16,7 @@ from training.gpt.training_state import module_digest
 from training.rlhf.config import EarlyStoppingConfig, SupervisedConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preferences import split_by_prompt
-from training.rlhf.scorers import Scorer
+from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
 

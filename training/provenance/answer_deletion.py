@@ -10,21 +10,21 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
-from labeling.people import deletion
+from labeling.people import answer_deletion
 from training.models import ModelVersion, Run
 from training.provenance.ancestry import Ancestry
 
 
-def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> deletion.DeletionSummary:
+def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> answer_deletion.DeletionSummary:
     """Delete a person's answers in these projects, and the metrics about them in runs and versions.
 
     Unfinished runs that were trained on the answers start over when they are resumed. Returns the extent of
-    the deletion; raises PermissionDenied. See `labeling.people.deletion`.
+    the deletion; raises PermissionDenied. See `labeling.people.answer_deletion`.
     """
     chosen = list(projects)
     with transaction.atomic():
         learning = affected_by(person, chosen).runs
-        there_was = deletion.delete_answers(person, projects=chosen, by=by)
+        there_was = answer_deletion.delete_answers(person, projects=chosen, by=by)
         _discard_saved_states(Run.objects.filter(pk__in=learning))
         runs = Run.objects.select_for_update(of=("self",)).filter(project__in=chosen).order_by("pk")
         for run in runs.filter(kind__in=(Run.Kind.TRAIN_REWARD, Run.Kind.EVALUATE)):
