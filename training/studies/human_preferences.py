@@ -232,7 +232,7 @@ def report(content: Results) -> str:
 def plot(content: Results, folder: Path) -> list[Path]:
     """Accuracies side by side, with their intervals."""
     rows = content["summary"]["rows"]
-    path = folder / "preferences.svg"
+    path = folder / "human_preferences.svg"
     with svg_subplots(path) as (ax,):
         for place, (colour, method) in enumerate(zip(COLOURS, METHODS, strict=False)):
             x = [number + 0.2 * (place - 1) for number in range(len(rows))]
