@@ -19,6 +19,12 @@ from feedback_site.embedded_postgres.processes import send_signal, server_proces
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a process that uses `home` and no other database."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DEBUG"}}
+    return {**kept, "HONE_HOME": str(home)}
+
+
 class DatabaseClient:
     """A process that uses the database of `home`; it looks for packages in `packages` first."""
 
@@ -142,3 +148,15 @@ def start_client() -> Iterator[Callable[..., DatabaseClient]]:
     for home in {client.home for client in clients}:
         for pid in server_processes(home / "postgres" / "data"):
             wait_for_end(pid, seconds=20)
+
+
+@pytest.fixture(scope="session")
+def first_commands(homes_folder: Path) -> tuple[Path, list[str]]:
+    """The home that two commands made, started at once, and the last line of each one's errors."""
+    home = homes_folder / "migrated"
+    command = [sys.executable, "manage.py", "generate"]
+    started = [
+        subprocess.Popen(command, cwd=PROJECT, env=environment(home), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    return home, [process.communicate(timeout=240)[1].splitlines()[-1] for process in started]

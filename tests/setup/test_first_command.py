@@ -8,8 +8,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from tests.setup.conftest import PROJECT
-from tests.setup.test_up import environment
+from tests.setup.conftest import PROJECT, environment
 
 
 def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -24,18 +23,9 @@ def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[st
     )
 
 
-def test_several_at_once_make_the_embedded_database(tmp_path: Path) -> None:
-    arguments = [sys.executable, "manage.py", "generate"]
-    started = [
-        subprocess.Popen(
-            arguments, cwd=PROJECT, env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    for process in started:
-        assert process.communicate(timeout=240)[1].splitlines()[-1] == (
-            "CommandError: --policy: there is no policy yet; `manage.py pretrain` makes the first."
-        )
+def test_several_at_once_make_the_embedded_database(first_commands: tuple[Path, list[str]]) -> None:
+    message = "CommandError: --policy: there is no policy yet; `manage.py pretrain` makes the first."
+    assert first_commands[1] == [message, message]
 
 
 @pytest.mark.django_db

@@ -15,15 +15,9 @@ import pytest
 
 from feedback_site.embedded_postgres.processes import is_alive, server_processes
 from tests.processes import eventually
-from tests.setup.conftest import PROJECT, kill
+from tests.setup.conftest import PROJECT, environment, kill
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc")
-
-
-def environment(home: Path) -> dict[str, str]:
-    """The environment of a process that uses `home` and no other database."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DEBUG"}}
-    return {**kept, "HONE_HOME": str(home)}
 
 
 def processes(home: Path, words: str = "") -> list[int]:
@@ -77,19 +71,10 @@ ADDRESS = r"Hone is at (http://\S+/) "
 StartSite = Callable[..., RunningSite]
 
 
-@pytest.fixture(scope="session")
-def migrated_home(homes_folder: Path) -> Path:
-    """A home with a migrated database, made once, to copy from."""
-    home = homes_folder / "migrated"
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(command, cwd=PROJECT, env=environment(home), check=True)
-    return home
-
-
 @pytest.fixture
-def site_home(migrated_home: Path, homes_folder: Path) -> Iterator[Path]:
+def site_home(first_commands: tuple[Path, list[str]], homes_folder: Path) -> Iterator[Path]:
     home = homes_folder / "site"
-    subprocess.run(["cp", "-a", migrated_home, home], check=True)
+    subprocess.run(["cp", "-a", first_commands[0], home], check=True)
     yield home
     shutil.rmtree(home)
 
@@ -152,13 +137,6 @@ def test_ctrl_c_while_the_database_is_prepared_stops_it(start_site: StartSite, s
     assert "Traceback" not in site.output
 
 
-def test_killing_it_ends_every_process(start_site: StartSite, site_home: Path) -> None:
-    site = start_site()
-    site.wait_for(ADDRESS)
-    kill(site.process.pid)
-    assert eventually(lambda: not processes(site_home))
-
-
 def test_when_the_web_dies_the_rest_stops_with_a_message(start_site: StartSite, site_home: Path) -> None:
     site = start_site()
     site.wait_for(ADDRESS)
@@ -169,7 +147,9 @@ def test_when_the_web_dies_the_rest_stops_with_a_message(start_site: StartSite, 
     assert not processes(site_home)
 
 
-def test_the_site_outlives_a_kill_of_its_database(start_site: StartSite, site_home: Path) -> None:
+def test_it_outlives_a_kill_of_its_database_and_its_own_kill_ends_every_process(
+    start_site: StartSite, site_home: Path
+) -> None:
     site = start_site()
     address = site.wait_for(ADDRESS)
     (postmaster,) = (
@@ -180,6 +160,8 @@ def test_the_site_outlives_a_kill_of_its_database(start_site: StartSite, site_ho
     kill(postmaster)
     assert eventually(lambda: is_page_served(f"{address}accounts/login/"))
     assert site.process.poll() is None
+    kill(site.process.pid)
+    assert eventually(lambda: not processes(site_home))
 
 
 def test_a_busy_port_gives_an_error_of_one_line(site_home: Path) -> None:

@@ -83,26 +83,22 @@ def test_a_run_goes_on_although_both_the_worker_and_its_child_were_killed(tmp_pa
     assert list(run.points.values_list("step", flat=True)) == list(range(61))
 
 
-def test_a_run_is_given_back_when_the_worker_is_told_to_stop(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **SOME_SECONDS)
+def test_a_killed_child_fails_its_run_and_a_worker_told_to_stop_gives_its_run_back(tmp_path: Path) -> None:
+    never = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **SOME_SECONDS | {"steps": 100_000})
+    later = queue_run(Run.Kind.PRETRAIN, name="later", detached=True, **SOME_SECONDS)
     with worker(tmp_path) as process:
-        assert eventually(lambda: is_moving(run))
+        assert eventually(lambda: is_moving(never))
+        (child,) = children_executing(never, tmp_path)
+        os.kill(child, 9)
+        assert eventually(lambda: status(never) == Run.Status.FAILED, seconds=20)
+        assert eventually(lambda: is_moving(later))
         process.terminate()
         assert process.wait(timeout=30) == 0
-    assert status(run) == Run.Status.QUEUED
-    assert not children_executing(run, tmp_path)
-    run.refresh_from_db()
-    assert run.saved_step is not None
-    assert (run.folder / "last").is_dir()
-
-
-def test_a_child_that_is_killed_fails_its_run_in_words(tmp_path: Path) -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="never", detached=True, **SOME_SECONDS | {"steps": 100_000})
-    with worker(tmp_path):
-        assert eventually(lambda: is_moving(run))
-        (child,) = children_executing(run, tmp_path)
-        os.kill(child, 9)
-        assert eventually(lambda: status(run) == Run.Status.FAILED, seconds=20)
-    run.refresh_from_db()
-    assert "signal 9" in run.error
-    assert "memory" in run.error
+    never.refresh_from_db()
+    assert "signal 9" in never.error
+    assert "memory" in never.error
+    later.refresh_from_db()
+    assert later.status == Run.Status.QUEUED
+    assert not children_executing(later, tmp_path)
+    assert later.saved_step is not None
+    assert (later.folder / "last").is_dir()

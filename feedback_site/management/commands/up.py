@@ -46,7 +46,8 @@ class Command(BaseCommand):
         self.stop_requests = 0
         with open_listener(bind, port) as listener:
             try:
-                for number in (signal.SIGTERM, signal.SIGHUP):
+                # SIGINT too: a shell that starts a command in the background has it ignored.
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.default_int_handler)
                 self.prepare(demo=demo)
             except KeyboardInterrupt:
