@@ -220,8 +220,8 @@ def test_every_address_lets_in_whom_it_should_and_nobody_else(
                 got = "signs in"
             # Who has no part in a project does not learn that it is there.
             by_name = row.args in {"slug", "task", "person in"} and actor.level(project) is None
-            tells = by_name and actor.highest > NOTHING and got != "hidden"
-            if got not in right or tells:
+            reveals = by_name and actor.highest > NOTHING and got != "hidden"
+            if got not in right or reveals:
                 mistakes.append(
                     f"{row.method} {row.name} ({project}), {actor.name}: {found.status_code}, {got}; "
                     f"right is {' or '.join(sorted(right))}"

@@ -77,7 +77,7 @@ Put the story you would rather read first.
 
 - **Kind** beats unkind: somebody helps, shares or comforts.
 - **A good ending** beats a sad one.
-- **Well told** beats muddled: no broken sentences, nothing said twice.
+- **Well written** beats muddled: no broken sentences, nothing repeated.
 
 Two stories that are equally good may share a place. If none of them is worth reading, say *all bad*.
 """

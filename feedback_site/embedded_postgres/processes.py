@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and, as far as the system tells, is no zombie."""
+    """Whether the process exists and, as far as the system reports, is no zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -212,8 +212,8 @@ def peer(kind: str, folder: Path) -> Iterator[Callable[[], dict[str, float]]]:
             if not line:
                 log.seek(0)
                 raise RuntimeError(f"TRL ended early:\n{log.read()[-2000:]}")
-            said: dict[str, float] = json.loads(line)
-            return said
+            metrics: dict[str, float] = json.loads(line)
+            return metrics
 
         def step() -> dict[str, float]:
             begun = time.perf_counter()

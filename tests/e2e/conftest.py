@@ -30,7 +30,7 @@ document.addEventListener("securitypolicyviolation", (event) => {
 
 
 REPLACED = re.compile("^htmx:(afterRequest|sendAbort),")
-"""What htmx says of a request that a newer one took the place of. A lost one is told by more than that."""
+"""What htmx logs about a request that a newer one replaced. A request that really failed logs more."""
 
 
 class Problems(list[str]):

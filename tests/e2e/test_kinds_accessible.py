@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize(
-    ("feedback", "keys", "said"),
+    ("feedback", "keys", "announcement"),
     [
         ("pair", "26", "kind: Second: better. Enter submits."),
         ("rank", "1", "Sample 1: 1st. 1 left."),
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
     ],
 )
 def test_each_step_is_said_and_nothing_serious_is_found(
-    page: Page, axe: Callable[[Page], None], feedback: str, keys: str, said: str
+    page: Page, axe: Callable[[Page], None], feedback: str, keys: str, announcement: str
 ) -> None:
     criteria = ["kind"] if feedback in {"pair", "score"} else []
     open_task(page, feedback, samples=2, criteria=criteria)
     for key in keys:
         page.keyboard.press(key)
-    expect(page.locator("#announcement")).to_have_text(said)
+    expect(page.locator("#announcement")).to_have_text(announcement)
     if feedback == "rewrite":
         page.keyboard.press("Escape")
         page.keyboard.press("d")

@@ -44,17 +44,17 @@ def test_by_keyboard_the_criteria_come_after_the_overall_choice(page: Page) -> N
 def test_arrow_keys_move_the_choice_one_step_and_say_so(page: Page) -> None:
     open_task(page, "pair", samples=2)
     first, second = sample_letters(page)
-    said = page.locator("#announcement")
+    announcement = page.locator("#announcement")
     page.keyboard.press("5")
-    expect(said).to_contain_text("Second: slightly better")
+    expect(announcement).to_contain_text("Second: slightly better")
     page.keyboard.press("ArrowLeft")
-    expect(said).to_contain_text("About the same")
+    expect(announcement).to_contain_text("About the same")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    expect(said).to_contain_text("First: much better")
+    expect(announcement).to_contain_text("First: much better")
     page.keyboard.press("u")
-    expect(said).to_contain_text("First: better")
+    expect(announcement).to_contain_text("First: better")
     page.keyboard.press("Enter")
     assert values_by_letter(submitted_annotation(page), "grade") == {first: 2, second: -2}
 

@@ -38,10 +38,10 @@ def test_arrow_keys_move_a_sample_through_ties_and_say_so(page: Page) -> None:
     open_task(page, "rank")
     press_digits_of(page, "ABC")
     card(page, "C").focus()
-    said = page.locator("#announcement")
+    announcement = page.locator("#announcement")
     for expected in ("tied 2nd", ": 2nd", "tied 1st", ": 1st"):
         page.keyboard.press("ArrowUp")
-        expect(said).to_contain_text(expected)
+        expect(announcement).to_contain_text(expected)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert values_by_letter(submitted_annotation(page), "rank") == {"A": 1, "C": 1, "B": 2}

@@ -14,7 +14,7 @@ from tests.labeling.objects import admin, annotator, make_project, make_tasks, s
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def told(tasks: int = 14) -> Project:
+def answered_project(tasks: int = 14) -> Project:
     """Pairs answered by three who agree and one who always takes the first; on the first task all differ."""
     project = make_project(feedback="pair", samples_per_task=2, annotations_per_task=4, adjudicate_percent=50)
     people = [annotator(name) for name in ("amal", "beatriz", "chen", "karin")]
@@ -23,16 +23,16 @@ def told(tasks: int = 14) -> Project:
             lazy, turned = user.username == "karin", (number + place) % 2 == 0
             right = -2 if turned == (number % 3 == 0) else 2
             grade = -3 if lazy else (place - 1) * 3 if number == 0 else right
-            said = Answer(
+            given = Answer(
                 grade=grade, seconds=20 + place, comment=f"{user} on {number}" if number < 2 else ""
             )
-            says(user, task, said, turned=turned)
+            says(user, task, given, turned=turned)
     Task.objects.filter(project=project).update(open=0)
     return project
 
 
 def test_the_page_shows_who_to_look_at_first(page: Page, axe: Callable[[Page], None]) -> None:
-    project = told()
+    project = answered_project()
     sign_in(page, admin())
     page.goto(f"/projects/{project.slug}/quality/")
     expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
@@ -49,7 +49,7 @@ def test_the_page_shows_who_to_look_at_first(page: Page, axe: Callable[[Page], N
 
 
 def test_one_annotator_s_page_follows_them_over_time(page: Page, axe: Callable[[Page], None]) -> None:
-    project = told()
+    project = answered_project()
     sign_in(page, admin())
     page.goto(f"/projects/{project.slug}/quality/")
     page.locator(".people").get_by_role("link", name="karin").click()
@@ -59,7 +59,7 @@ def test_one_annotator_s_page_follows_them_over_time(page: Page, axe: Callable[[
 
 
 def test_on_a_phone_no_page_is_wider_than_the_screen(open_context: Callable[..., BrowserContext]) -> None:
-    project = told()
+    project = answered_project()
     task = project.tasks.earliest("pk")
     page = open_context(viewport={"width": 390, "height": 844}, has_touch=True).new_page()
     ada = admin()
@@ -72,7 +72,7 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(open_context: Callable[...,
 
 
 def test_the_last_word_comes_after_an_own_vote(page: Page, axe: Callable[[Page], None]) -> None:
-    project = told()
+    project = answered_project()
     task = project.tasks.earliest("pk")
     sign_in(page, admin())
     page.goto(f"/projects/{project.slug}/adjudication/")
@@ -98,7 +98,7 @@ def test_the_last_word_comes_after_an_own_vote(page: Page, axe: Callable[[Page],
 
 
 def test_the_pages_around_a_last_word_are_read_by_everybody(page: Page, axe: Callable[[Page], None]) -> None:
-    project = told(tasks=3)
+    project = answered_project(tasks=3)
     task = project.tasks.earliest("pk")
     ada = admin()
     sign_in(page, ada)

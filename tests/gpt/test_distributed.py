@@ -84,7 +84,7 @@ def test_the_loss_is_that_of_one_process(
     alone = train(shards, tmp_path / "alone", whole, **options, accumulate=2 * pieces)
     two = both(Trains(shards, tmp_path / "two", **options, accumulate=pieces, parallel=how))
     assert_same_curves(two.logs[0], whole)
-    assert two.logs[1].steps == [], "only the first process tells"
+    assert two.logs[1].steps == [], "only the first process logs"
     for result in two.results:
         assert isinstance(result, PretrainResult)
         assert result.best_validation_loss == pytest.approx(alone.best_validation_loss, rel=1e-4)

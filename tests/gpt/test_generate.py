@@ -137,8 +137,8 @@ def test_a_prompt_is_read_once_and_ended_rows_leave_the_batch(monkeypatch: pytes
     assert all(length == 1 for _, length in shapes[1:])
     lengths = written.mask.sum(dim=1)
     for step, (rows, _) in enumerate(shapes[1:], start=1):
-        going = int((lengths > step).sum())
-        assert going <= rows <= max(going / 0.75 + 1, going)
+        active = int((lengths > step).sum())
+        assert active <= rows <= max(active / 0.75 + 1, active)
 
 
 def test_samples_of_one_prompt_stand_together_and_differ() -> None:

@@ -1,4 +1,4 @@
-"""Killed at any step and gone on with, a training tells bit for bit what an uninterrupted one tells."""
+"""Killed at any step and resumed, a training logs bit for bit what an uninterrupted one logs."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_killed_and_resumed_it_tells_the_same_bit_for_bit(
 
 
 def test_stopped_and_resumed_it_tells_the_same_bit_for_bit(shards: Shards, tmp_path: Path) -> None:
-    """Told to stop at every question in turn, in the middle of a validation too."""
+    """Stopped at every check in turn, in the middle of a validation too."""
     options = {**OPTIONS, "save_every": 1e9}
     whole, pieces = Log(), Log()
     result = train(shards, tmp_path / "whole", whole, **options)

@@ -1,4 +1,4 @@
-"""Who learns from what."""
+"""Splits of a corpus: which documents are for training, validation and test."""
 
 import random
 from collections import Counter, defaultdict

@@ -23,8 +23,8 @@ def page_of(client: Client, stored: Annotation) -> str:
 def test_a_rewriting_is_shown_with_the_sample_it_was_made_from(client: Client) -> None:
     project = make_project(feedback="rewrite", samples_per_task=1)
     make_tasks(project, samples=1)
-    said = Answer(text="Es war einmal <b>ein</b> Fuchs.", edited=1)
-    page = page_of(client, queue.submit(claimed(annotator(), project), said, client_key="k"))
+    given = Answer(text="Es war einmal <b>ein</b> Fuchs.", edited=1)
+    page = page_of(client, queue.submit(claimed(annotator(), project), given, client_key="k"))
     assert "Es war einmal &lt;b&gt;ein&lt;/b&gt; Fuchs." in page
     assert ">A0</a>" in page
 

@@ -1,4 +1,4 @@
-"""The API beyond claim and submit: revisions, drafts, leases, lessons."""
+"""The API beyond claim and submit: revisions, drafts, leases, training feedback."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""How strong generators are by the comparisons of their samples: as published fits, and never infinite."""
+"""The strength of generators by the comparisons of their samples: as published fits, and never infinite."""
 
 import csv
 import json

@@ -103,14 +103,14 @@ def test_an_earlier_version_of_an_answer_leaves_the_snapshot_that_holds_it() -> 
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("score", Answer(scores=(1, 2))), ("rewrite", Answer(text="Once more.", edited=1))]
+    ("kind", "given"), [("score", Answer(scores=(1, 2))), ("rewrite", Answer(text="Once more.", edited=1))]
 )
-def test_ratings_and_demonstrations_leave_as_comparisons_do(kind: str, said: Answer) -> None:
+def test_ratings_and_demonstrations_leave_as_comparisons_do(kind: str, given: Answer) -> None:
     project = make_project(feedback=kind, samples_per_task=2)
     tasks = make_tasks(project, 1, samples=2, need=2)
     ann, bob = annotator("ann"), annotator("bob")
     for person in (ann, bob):
-        says(person, tasks[0], said)
+        says(person, tasks[0], given)
     Task.objects.update(open=0)
     snapshot = create_snapshot(project)
     before = (snapshot.rating_count, snapshot.demonstration_count)

@@ -27,7 +27,7 @@ LEFT_OUT = {"Expires", "Content-Length"}
 @pytest.fixture
 def dice(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What the next draws are: CHECK takes the first check that the project has. Numbers are long, to be
-    told from others on a page."""
+    distinguished from others on a page."""
     thrown = {"next": NO_CHECK}
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval('labeling_assignment_id_seq', 7000000)")

@@ -112,7 +112,7 @@ def test_a_json_array_is_read_with_the_lines_of_its_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ('{"prompt": "a"}\n{"prompt": \n{"prompt": "c"}', 2, "not JSON"),
         ('{"prompt": "a"}\n[1]', 2, "neither a text nor an object"),
@@ -132,10 +132,10 @@ def test_a_json_array_is_read_with_the_lines_of_its_entries() -> None:
         ('{"prompt": "a", "model": "' + "m" * 151 + '", "responses": ["b", "c"]}', 1, "at most 150"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(text: str, line: int, said: str) -> None:
+def test_a_problem_names_its_line(text: str, line: int, message: str) -> None:
     plan = plan_of(text, "file.jsonl")
     assert [problem.line for problem in plan.problems] == [line]
-    assert said in plan.problems[0].message
+    assert message in plan.problems[0].message
     assert not plan.can_be_stored
 
 

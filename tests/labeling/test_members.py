@@ -168,8 +168,8 @@ def test_who_gave_which_role_stands_in_the_persons_history() -> None:
         memberships.set_role(mia, project, role_given, by=ada)
     accounts.deactivate(mia, by=ada)
     history = signed_in(User.objects.create_superuser("root")).get(f"/admin/auth/user/{mia.pk}/history/")
-    said = ["Inner: Reviewer.", "Inner: membership removed.", "Deactivated."]
-    assert [entry.get_change_message() for entry in history.context["action_list"]] == said
+    expected = ["Inner: Reviewer.", "Inner: membership removed.", "Deactivated."]
+    assert [entry.get_change_message() for entry in history.context["action_list"]] == expected
     assert {entry.user for entry in history.context["action_list"]} == {ada}
 
 

@@ -96,15 +96,15 @@ def test_a_held_task_is_somebodys_own(client: Client, user: User) -> None:
 def test_practice_comes_first_and_says_how_far_one_is(client: Client, user: User) -> None:
     project = make_project()
     tasks = make_tasks(project, 5)
-    lessons = [
+    training_tasks = [
         create_gold_task(task=task, answer=Answer(all_bad=True), author=None, kind="training")
         for task in tasks[:3]
     ]
     assert "3 training tasks first." in main(client, "/")
-    queue.submit(leased(user, lessons[0]), Answer(all_bad=True), client_key="k")
+    queue.submit(leased(user, training_tasks[0]), Answer(all_bad=True), client_key="k")
     assert "2 training tasks first, 1 of 3 correct so far." in main(client, "/")
-    for lesson in lessons[1:]:
-        queue.submit(leased(user, lesson), Answer(all_bad=True), client_key="k")
+    for training_task in training_tasks[1:]:
+        queue.submit(leased(user, training_task), Answer(all_bad=True), client_key="k")
     assert "Fewer than 10 tasks available." in main(client, "/")
 
 
@@ -279,7 +279,7 @@ def test_the_page_needs_the_right_to_label(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "summary"),
     [
         (Answer(all_bad=True), "All bad"),
         (Answer(grade=-3), "First: much better"),
@@ -292,8 +292,8 @@ def test_the_page_needs_the_right_to_label(client: Client) -> None:
         (Answer(text="word " * 100), f"“{('word ' * 100)[:79]}…”"),
     ],
 )
-def test_answers_read_as_the_page_says_them(answer: Answer, said: str) -> None:
-    assert summarize_answer(answer) == said
+def test_answers_read_as_the_page_says_them(answer: Answer, summary: str) -> None:
+    assert summarize_answer(answer) == summary
 
 
 # -- The frame of every page -------------------------------------------------------------------------------

@@ -91,8 +91,8 @@ def test_a_graded_pair_says_how_much_better(grade: int, margin: float) -> None:
 def test_a_graded_pair_says_how_much_better_by_each_criterion() -> None:
     project = make_project(feedback="pair", samples_per_task=2, criteria=["kind", "fluent"])
     make_tasks(project, samples=2)
-    said = Answer(grade=-2, criteria=({"kind": -3, "fluent": 1},))
-    queue.submit(claimed(annotator(), project), said, client_key="k")
+    given = Answer(grade=-2, criteria=({"kind": -3, "fluent": 1},))
+    queue.submit(claimed(annotator(), project), given, client_key="k")
     [row] = comparisons(project)
     assert row["criteria"] == {"kind": 1.0, "fluent": -0.333333}
 
@@ -211,10 +211,10 @@ def test_a_snapshot_stays_when_more_is_answered() -> None:
 def test_a_snapshot_knows_the_answers_it_was_made_from() -> None:
     project = make_project()
     make_tasks(project, 2, need=2)
-    said = [answer(project, "ABC", name) for name in ("ann", "bob")]
+    given = [answer(project, "ABC", name) for name in ("ann", "bob")]
     queue.submit(claimed(annotator("cid"), project), Answer(all_bad=True), client_key="k")
     snapshot = create_snapshot(project)
-    assert list(snapshot.answers.order_by("pk")) == said
+    assert list(snapshot.answers.order_by("pk")) == given
     assert create_snapshot(project) == snapshot
     assert snapshot.answers.count() == 2
 
@@ -222,24 +222,24 @@ def test_a_snapshot_knows_the_answers_it_was_made_from() -> None:
 def test_a_snapshot_made_before_they_were_recorded_gets_its_answers() -> None:
     project = make_project()
     make_tasks(project, 2, need=2)
-    said = [answer(project, "ABC", name) for name in ("ann", "bob")]
+    given = [answer(project, "ABC", name) for name in ("ann", "bob")]
     snapshot = create_snapshot(project)
     snapshot.answers.clear()
     migration = import_module("labeling.migrations.0008_answers_of_snapshots")
     migration.record_answers(apps, None)
-    assert list(snapshot.answers.order_by("pk")) == said
+    assert list(snapshot.answers.order_by("pk")) == given
 
 
 @pytest.mark.parametrize("kind", ["pair", "score", "rewrite"])
 def test_a_snapshot_is_of_one_moment_since_answers_are_read_once(kind: str) -> None:
     project = make_project(feedback=kind, samples_per_task=2)
     make_tasks(project, 2, samples=2)
-    said = {
+    given = {
         "pair": Answer(grade=1),
         "score": Answer(scores=(1, 2)),
         "rewrite": Answer(text="mine", edited=1),
     }[kind]
-    queue.submit(claimed(annotator(), project), said, client_key="k")
+    queue.submit(claimed(annotator(), project), given, client_key="k")
     with CaptureQueriesContext(connection) as queries:
         snapshot = create_snapshot(project)
     reads = [query["sql"] for query in queries if 'FROM "labeling_annotation"' in query["sql"]]
@@ -345,8 +345,8 @@ def rewriting(texts: list[str], *, prompt: str = "Once") -> Project:
 def rewrite(project: Project, text: str, *, of: str = "", name: str = "ann") -> Annotation:
     assignment = claimed(annotator(name), project)
     shown = [sample.text for sample in assignment.shown_samples()]
-    said = Answer(text=text, edited=1 + shown.index(of) if of else None)
-    return queue.submit(assignment, said, client_key="k")
+    given = Answer(text=text, edited=1 + shown.index(of) if of else None)
+    return queue.submit(assignment, given, client_key="k")
 
 
 def test_what_people_write_is_a_demonstration_and_no_comparison() -> None:
@@ -430,13 +430,13 @@ def test_an_export_asks_the_database_as_often_however_many_answers_there_are(
     project = make_project(feedback=kind, samples_per_task=2)
     make_tasks(project, 20, samples=2)
     ann = annotator()
-    said = {
+    given = {
         "pair": Answer(grade=1),
         "score": Answer(scores=(1, 2)),
         "rewrite": Answer(text="mine", edited=1),
     }[kind]
     for number in range(20):
-        queue.submit(claimed(ann, project), said, client_key=str(number))
+        queue.submit(claimed(ann, project), given, client_key=str(number))
     export = {"pair": comparisons, "score": ratings, "rewrite": demonstrations}[kind]
     with django_assert_num_queries(2):
         assert len(list(export(project))) == (40 if kind == "score" else 20)

@@ -367,6 +367,6 @@ def test_figures_of_one_page_are_those_of_a_plain_count() -> None:
             np.sign(lowest.grade or 0)
         )
     names = [("ann", "ben"), ("ann", "cem"), ("ben", "cem")]
-    wanted = np.mean([[1 - abs(said[a] - said[b]) / 2 for a, b in names] for said in by_task.values()])
+    wanted = np.mean([[1 - abs(given[a] - given[b]) / 2 for a, b in names] for given in by_task.values()])
     (pairwise, *_) = QualityReport(load_annotation_arrays(project)).agreement
     assert pairwise.estimate.value == pytest.approx(wanted)

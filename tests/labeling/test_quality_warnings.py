@@ -35,7 +35,7 @@ def metrics_of(name: str = "ann", **metrics: object) -> AnnotatorMetrics:
 
 
 def warnings_about(odd: AnnotatorMetrics) -> list[str]:
-    """What is said of one person among five typical ones, who must not be named."""
+    """What is reported about one person among five typical ones, who must not be named."""
     people = [metrics_of(name) for name in ("bea", "cem", "dan", "eva", "fay")]
     found = find_warnings([*people, odd])
     assert all(warning.annotator is odd for warning in found)

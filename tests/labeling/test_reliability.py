@@ -36,9 +36,9 @@ def test_it_finds_as_many_bluebirds_as_published() -> None:
     pictures = sorted(gold)
     place = {picture: number for number, picture in enumerate(pictures)}
     rows = [
-        (place[picture], person, said)
+        (place[picture], person, label)
         for person, answers in enumerate(labels.values())
-        for picture, said in answers.items()
+        for picture, label in answers.items()
     ]
     asked, people, second = (np.array(column) for column in zip(*rows, strict=True))
     assert len(rows) == expected["answers"]

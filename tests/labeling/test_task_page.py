@@ -63,11 +63,11 @@ def test_nothing_names_the_model_or_the_samples_before_the_answer(ann: Client) -
         ann.get("/projects/stories/last/"),
     ]
     for response in responses:
-        said = response.text + str(response.headers)
+        content = response.text + str(response.headers)
         assert response.status_code == 200
-        assert GENERATOR not in said
-        assert "76543" not in said
-        assert "87654" not in said
+        assert GENERATOR not in content
+        assert "76543" not in content
+        assert "87654" not in content
 
 
 def test_markup_in_texts_is_shown_and_not_run(ann: Client) -> None:

@@ -29,7 +29,7 @@ def form(*, goal: str = "", **keys: str) -> dict[str, str]:
 
 
 def beside(page: str, field: str) -> str:
-    """What is said beside a field."""
+    """The message beside a field."""
     found = re.search(rf'id="id_key-{field}-problem">([^<]*)<', page)
     assert found is not None
     return found[1]

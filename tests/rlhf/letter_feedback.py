@@ -10,7 +10,7 @@ from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_co
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
 
 LEARNING_RATE = 3e-3
-"""What `taught` trains with, unless it is told otherwise."""
+"""What `taught` trains with, by default."""
 
 
 def many_a(prompts: Sequence[str], completions: Sequence[str], /) -> list[float]:

@@ -131,11 +131,11 @@ def test_signs_can_be_turned_off_one_by_one_and_all_together() -> None:
 
 
 def test_the_best_is_the_highest_reward_inside_the_kl_budget() -> None:
-    told = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (9.0, 50.0), (1.5, 2.0)]
+    evaluations = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (9.0, 50.0), (1.5, 2.0)]
     early_stopping = EarlyStopping(EarlyStoppingConfig(kl_budget=10.0))
     kept = [
         early_stopping.update(evaluation(number, steady(0) | {"reward": reward, "kl": kl}, random.Random(0)))
-        for number, (reward, kl) in enumerate(told)
+        for number, (reward, kl) in enumerate(evaluations)
     ]
     assert kept == [True, True, True, False, False]
     assert early_stopping.best is not None

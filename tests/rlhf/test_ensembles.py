@@ -1,4 +1,4 @@
-"""Several reward models that judge together."""
+"""Ensembles of reward models."""
 
 import math
 from pathlib import Path

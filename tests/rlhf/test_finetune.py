@@ -45,15 +45,15 @@ def test_a_batch_in_pieces_is_learned_as_one() -> None:
     whole, pieces = stage(accumulate=1), stage(accumulate=4)
     rollouts = pieces.sample_rollouts(0)
     advantages = torch.randn(rollouts.generation.mask.shape, generator=torch.Generator().manual_seed(0))
-    said, norms = [], []
+    found_metrics, norms = [], []
     for state in (whole, pieces):
         loss = state.policy_loss(
             sampled=None, reference_logprobs=None, advantages=advantages, mask=rollouts.generation.mask
         )
         found, norm = state.policy.update(rollouts, loss, lr_factor=1.0)
-        said.append(found)
+        found_metrics.append(found)
         norms.append(norm)
-    torch.testing.assert_close(said[0], said[1])
+    torch.testing.assert_close(found_metrics[0], found_metrics[1])
     torch.testing.assert_close(norms[0], norms[1])
     for one, other in zip(whole.policy.module.parameters(), pieces.policy.module.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
@@ -100,8 +100,8 @@ def test_dropout_stays_off_even_if_the_policy_comes_in_training_mode() -> None:
 def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Reward and KL as told: the best reward breaks the budget, the second best comes before the end.
-    told = {0: (0.0, 0.0), 2: (1.0, 1.0), 4: (2.0, 2.0), 6: (9.0, 50.0), 8: (1.5, 2.0)}
+    # Reward and KL as given: the best reward breaks the budget, the second best comes before the end.
+    measured = {0: (0.0, 0.0), 2: (1.0, 1.0), 4: (2.0, 2.0), 6: (9.0, 50.0), 8: (1.5, 2.0)}
     weights = {}
     measure = HeldoutEvaluator.evaluate
 
@@ -111,7 +111,7 @@ def test_the_best_version_inside_the_budget_is_kept_and_rolled_back_to(
         weights[step] = copy.deepcopy(policy.state_dict())
         found = measure(self, policy, **given)  # type: ignore[arg-type]
         assert found is not None
-        reward, kl = told[step]
+        reward, kl = measured[step]
         count = len(found.completions)
         each = {**found.per_prompt, "reward": [reward] * count, "kl": [kl] * count}
         return Evaluation(step=step, per_prompt=each, completions=found.completions)

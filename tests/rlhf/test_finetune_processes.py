@@ -30,28 +30,28 @@ OPTIONS: dict[str, Any] = {
 
 
 class Tunes:
-    """A job that can be sent to a process: tune with these options, and stop after a step if told to."""
+    """A job that can be sent to a process: tune with these options, and stop after a step if asked to."""
 
     def __init__(self, *, stop_after: int = -1, folder: Path | None = None, **options: Any) -> None:
         self.stop_after, self.folder, self.options = stop_after, folder, OPTIONS | options
 
     def __call__(self, rank: int) -> tuple[Curve, list[float], float]:
-        told: Curve = []
+        logged: Curve = []
 
         def should_stop() -> bool:
             assert rank == 0, "only the first process may be asked"
-            return self.stop_after in [metrics["step"] for metrics in told]
+            return self.stop_after in [metrics["step"] for metrics in logged]
 
         policy, tokenizer = tiny_policy()
         callbacks = Callbacks(
-            on_step=lambda step, progress, metrics: told.append({"step": step, **metrics}),
+            on_step=lambda step, progress, metrics: logged.append({"step": step, **metrics}),
             should_stop=should_stop,
         )
         reward = RewardModel.from_policy(policy, tokenizer, seed=3)
         result = tune(
             reward, callbacks=callbacks, folder=self.folder, model=(policy, tokenizer), **self.options
         )
-        return told, weights_of(result.policy), result.after.reward
+        return logged, weights_of(result.policy), result.after.reward
 
 
 def weights_of(policy: torch.nn.Module) -> list[float]:
@@ -85,7 +85,7 @@ def test_the_steps_are_those_of_one_process(options: dict[str, Any], pieces: int
     assert_same(first[0], whole)
     assert first[1] == pytest.approx(weights, abs=1e-4)
     assert first[2] == pytest.approx(reward, abs=1e-4)
-    assert second[0] == [], "only the first process tells"
+    assert second[0] == [], "only the first process logs"
     assert second[1:] == first[1:], "all have the same policy in the end"
 
 

@@ -1,4 +1,4 @@
-"""Killed at any step and gone on with, a fine-tune tells bit for bit what an uninterrupted one tells."""
+"""Killed at any step and resumed, a fine-tune logs bit for bit what an uninterrupted one logs."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def train(folder: Path, log: Log, options: dict[str, Any], stops: Any = lambda: 
 
 
 def train_until(step: int, folder: Path, options: dict[str, Any]) -> None:
-    """Train in this process, noting what is told in a file, and die at a step."""
+    """Train in this process, write what is logged to a file, and die at a step."""
     torch.set_num_threads(1)
 
     class Killer(Log):
@@ -63,7 +63,7 @@ def without_clock(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name not in {"step_time", "seconds"}}
 
 
-def told(log: Log) -> dict[int, dict[str, float]]:
+def logged_metrics(log: Log) -> dict[int, dict[str, float]]:
     return {step: without_clock(each) for step, each in zip(log.steps, log.metrics, strict=True)}
 
 
@@ -96,7 +96,7 @@ def test_killed_and_resumed_it_tells_the_same_bit_for_bit(
     rows += zip(last.steps, last.metrics, strict=True)
     assert {step for step, _ in rows} == set(whole.steps) == set(range(8))
     for step, metrics in rows:
-        assert without_clock(metrics) == told(whole)[step], f"step {step}"
+        assert without_clock(metrics) == logged_metrics(whole)[step], f"step {step}"
 
 
 def test_stopped_at_every_question_and_resumed_it_tells_the_same_bit_for_bit(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_stopped_at_every_question_and_resumed_it_tells_the_same_bit_for_bit(tmp
             break
         stops += 1
     assert stops > 4
-    assert pieces.steps == whole.steps, "each step should be told once"
-    assert told(pieces) == told(whole)
+    assert pieces.steps == whole.steps, "each step should be logged once"
+    assert logged_metrics(pieces) == logged_metrics(whole)
     assert_equal(piece, result)
 
 

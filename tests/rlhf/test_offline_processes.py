@@ -10,7 +10,7 @@ from tests.two_processes import in_two_processes
 
 
 class Tunes:
-    """A job that can be sent to a process: what it told, and the completions of its best version."""
+    """A job that can be sent to a process: what it logged, and the completions of its best version."""
 
     def __init__(self, kind: str, **options: Any) -> None:
         self.kind, self.options = kind, options
@@ -37,7 +37,7 @@ def test_two_processes_tune_as_one_does(kind: str, parallel: str) -> None:
     assert not isinstance(first, str), first
     assert not isinstance(second, str), second
     same(first[0], alone)
-    assert second[0] == []  # only the first one tells
+    assert second[0] == []  # only the first one logs
     assert first[1] == second[1] == expected.after.completions
 
 
@@ -54,6 +54,6 @@ def test_what_two_processes_left_one_goes_on_with(tmp_path: Path) -> None:
 
 def test_a_batch_that_two_processes_cannot_share_is_refused() -> None:
     answers = in_two_processes(Tunes("dpo", batch_size=15))
-    for said in answers:
-        assert isinstance(said, str)
-        assert said.startswith("batch_size: 15 does not divide evenly among 2 processes")
+    for error in answers:
+        assert isinstance(error, str)
+        assert error.startswith("batch_size: 15 does not divide evenly among 2 processes")

@@ -54,12 +54,12 @@ def test_two_prompts_are_enough_for_a_prompt_on_each_side() -> None:
 
 
 def test_ratings_and_comparisons_of_a_prompt_are_on_one_side() -> None:
-    said = [
+    given = [
         each
         for number in range(60)
         for each in (Comparison(f"p{number}", "a", "b"), Rating(f"p{number}", "a", 0.5))
     ]
-    train, heldout = split_by_prompt(said, heldout=0.3, seed=0)
+    train, heldout = split_by_prompt(given, heldout=0.3, seed=0)
     assert len(train) + len(heldout) == 120
     assert heldout
     assert {each.prompt for each in train}.isdisjoint(each.prompt for each in heldout)

@@ -92,14 +92,14 @@ def test_a_ranking_is_rebuilt_from_its_pairs(ranks: tuple[int, ...]) -> None:
 
 
 def test_rankings_of_two_people_are_two() -> None:
-    said = [
+    given = [
         pair
         for annotator, ranks in (("ann", [1, 2, 3]), ("bob", [3, 2, 1]))
         for pair in ranking_to_comparisons(
             prompt="p", completions=list("abc"), ranks=ranks, group="g", annotator=annotator
         )
     ]
-    rankings, rest = rebuild_rankings(said)
+    rankings, rest = rebuild_rankings(given)
     assert [ranking.annotator for ranking in rankings] == ["ann", "bob"]
     assert not rest
 
@@ -114,13 +114,13 @@ def test_rankings_of_two_people_are_two() -> None:
     ],
 )
 def test_pairs_that_make_no_ranking_stay_pairs(pairs: list[tuple[str, str]]) -> None:
-    said = [Comparison("p", chosen, rejected, group="g") for chosen, rejected in pairs]
-    assert rebuild_rankings(said) == ([], said)
+    given = [Comparison("p", chosen, rejected, group="g") for chosen, rejected in pairs]
+    assert rebuild_rankings(given) == ([], given)
 
 
 def test_pairs_of_no_group_stay_pairs() -> None:
-    said = [Comparison("p", chosen, rejected) for chosen, rejected in ("ab", "ac", "bc")]
-    assert rebuild_rankings(said) == ([], said)
+    given = [Comparison("p", chosen, rejected) for chosen, rejected in ("ab", "ac", "bc")]
+    assert rebuild_rankings(given) == ([], given)
 
 
 def test_a_ranking_weighs_as_much_as_a_pair_however_long_it_is() -> None:

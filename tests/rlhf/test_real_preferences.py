@@ -1,4 +1,4 @@
-"""What people said elsewhere, read and learned; skipped where the files are not there."""
+"""Preferences that people gave elsewhere, read and learned; skipped where the files are not there."""
 
 import json
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ def questions() -> list[Comparison]:
     pairs = []
     for number, row in enumerate(json.loads(shared("qa-feedback/dev_feedback.json").read_text())):
         answers = [row[f"prediction {each}"] for each in (1, 2, 3, 4)]
-        for (first, second), said in zip(combinations(answers, 2), row["preference"], strict=True):
-            better, worse = (second, first) if said == 2 else (first, second)
+        for (first, second), given in zip(combinations(answers, 2), row["preference"], strict=True):
+            better, worse = (second, first) if given == 2 else (first, second)
             if better != worse:
                 pairs.append(
-                    Comparison(row["question"], f" {better}", f" {worse}", tie=not said, group=str(number))
+                    Comparison(row["question"], f" {better}", f" {worse}", tie=not given, group=str(number))
                 )
     return pairs
 
@@ -73,13 +73,13 @@ def test_answers_compared_pair_by_pair_are_rankings_where_people_were_consistent
 
 
 def test_ranked_replies_come_back_as_the_rankings_they_were() -> None:
-    said, expected = [], []
+    given, expected = [], []
     for number, (prompt, replies) in enumerate(threads()):
         texts, ranks = [reply["text"] for reply in replies], [1 + reply["rank"] for reply in replies]
         if len(set(texts)) == len(texts) > 2:
-            said += ranking_to_comparisons(prompt=prompt, completions=texts, ranks=ranks, group=str(number))
+            given += ranking_to_comparisons(prompt=prompt, completions=texts, ranks=ranks, group=str(number))
             expected.append([text for _, text in sorted(zip(ranks, texts, strict=True))])
-    rankings, rest = rebuild_rankings(said)
+    rankings, rest = rebuild_rankings(given)
     assert not rest
     assert len(expected) > 50
     found = [

@@ -1,4 +1,4 @@
-"""Reliability of annotators: who answers at random is found, and nobody where nothing can be told."""
+"""Reliability of annotators: who answers at random is found, and nobody where the data cannot show it."""
 
 import math
 import random
@@ -230,8 +230,8 @@ def test_reliabilities_follow_the_known_accuracy_of_annotators_of_bluebirds() ->
     truth = dict(entry.findall((BLUEBIRDS / "gt.yaml").read_text()))
     places = {picture: 2 * number for number, picture in enumerate(truth)}
     comparisons, chosen, accuracy = [], [], {}
-    for person, said in re.findall(r"(\d+): \{([^}]*)\}", (BLUEBIRDS / "labels.yaml").read_text()):
-        labels = dict(entry.findall(said))
+    for person, labels_text in re.findall(r"(\d+): \{([^}]*)\}", (BLUEBIRDS / "labels.yaml").read_text()):
+        labels = dict(entry.findall(labels_text))
         accuracy[person] = sum(labels[picture] == truth[picture] for picture in labels) / len(labels)
         for picture, label in labels.items():
             other = "true" if label == "false" else "false"

@@ -13,7 +13,7 @@ Curve = list[dict[str, float]]
 
 
 class Trains:
-    """A job that can be sent to a process: train with these options, and stop after a step if told to."""
+    """A job that can be sent to a process: train with these options, and stop after a step if asked to."""
 
     def __init__(self, *, stop_after: int = -1, **options: Any) -> None:
         self.stop_after = stop_after
@@ -21,19 +21,19 @@ class Trains:
         self.options = {"epochs": 1, "batch_size": 5, "evaluate_every": 4, "heldout": 0.3} | options
 
     def __call__(self, rank: int) -> tuple[Curve, list[float], float]:
-        told: Curve = []
+        logged: Curve = []
 
         def should_stop() -> bool:
             assert rank == 0, "only the first process may be asked"
-            return self.stop_after in [metrics["step"] for metrics in told]
+            return self.stop_after in [metrics["step"] for metrics in logged]
 
         callbacks = Callbacks(
-            on_step=lambda step, progress, metrics: told.append({"step": step, **metrics}),
+            on_step=lambda step, progress, metrics: logged.append({"step": step, **metrics}),
             should_stop=should_stop,
         )
         result = taught(rankings(14, prompts=1), ratings(6), callbacks=callbacks, **self.options)
         raw = result.model.unnormalised(result.model.member_scores(["a"] * 2, ["abc", "hh"]))
-        return told, (raw[0] - raw[1]).tolist(), result.accuracy
+        return logged, (raw[0] - raw[1]).tolist(), result.accuracy
 
 
 def tolerance(steps: int, *, scores: bool) -> float:
@@ -67,7 +67,7 @@ def test_the_steps_are_those_of_one_process(options: dict[str, Any]) -> None:
     close = pytest.approx(gap, rel=tolerance(len(whole), scores=scores), abs=1e-4)
     assert first[1] == close
     assert first[2] == pytest.approx(accuracy)
-    assert second[0] == [], "only the first process tells"
+    assert second[0] == [], "only the first process logs"
     assert second[1] == close
 
 

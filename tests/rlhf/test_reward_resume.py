@@ -1,4 +1,4 @@
-"""Killed at any step and gone on with, the training of a reward model tells what it would have told."""
+"""Killed at any step and resumed, the training of a reward model logs what it would have logged."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-class Told(list[tuple[int, dict[str, float]]]):
+class LoggedMetrics(list[tuple[int, dict[str, float]]]):
     def __call__(self, step: int, progress: float, metrics: dict[str, float]) -> None:
         self.append((step, metrics))
 
@@ -46,13 +46,13 @@ def train_until(step: int, folder: Path, kind: dict[str, Any]) -> None:
 def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, Any]) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    whole, rest = Told(), Told()
+    whole, rest = LoggedMetrics(), LoggedMetrics()
     resumed: list[int] = []
     expected = train(None, kind, Callbacks(on_step=whole))
     assert in_a_process(train_until, 7, tmp_path, kind) == -signal.SIGKILL
     result = train(tmp_path, kind, Callbacks(on_step=rest, on_resume=resumed.append))
     torch.set_num_threads(threads)
-    # Told at step 7 it died, and had saved the one before.
+    # It was killed at step 7, and had saved the one before.
     assert resumed == [6]
     assert rest == whole[7:]
     assert len(whole) > 10
@@ -67,13 +67,13 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, kind: dict[str, A
 
 
 def test_a_training_told_to_stop_goes_on_and_one_that_ended_only_reports(tmp_path: Path) -> None:
-    told, more = Told(), Told()
-    first = train(tmp_path, {}, Callbacks(on_step=told, should_stop=lambda: len(told) > 4))
+    logged, more = LoggedMetrics(), LoggedMetrics()
+    first = train(tmp_path, {}, Callbacks(on_step=logged, should_stop=lambda: len(logged) > 4))
     assert first.stop_reason == "cancelled"
     assert "accuracy" not in first.metrics
     second = train(tmp_path, {}, Callbacks(on_step=more))
     assert [step for step, _ in more] == list(range(5, second.steps + 1))
-    again = Told()
+    again = LoggedMetrics()
     third = train(tmp_path, {}, Callbacks(on_step=again))
     assert not again
     assert third.model.score([""], ["abc"]) == second.model.score([""], ["abc"])

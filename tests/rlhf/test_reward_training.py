@@ -151,8 +151,8 @@ def test_each_loss_learns_the_taste(loss: str) -> None:
 
 
 def test_a_lenient_annotator_spoils_scores_and_not_pairs() -> None:
-    said = ratings(120, leniency=0.5)
-    by_scores, by_pairs = (taught([], said, loss=loss) for loss in ("scores", "pairs"))
+    given = ratings(120, leniency=0.5)
+    by_scores, by_pairs = (taught([], given, loss=loss) for loss in ("scores", "pairs"))
     assert by_pairs.accuracy > by_scores.accuracy + 0.05
 
 

@@ -1,4 +1,4 @@
-"""A reward model reads text, so it may have another tokenizer than the policy; what it cannot is said."""
+"""A reward model may have another tokenizer than the policy; text that it cannot read is reported."""
 
 import pytest
 
@@ -38,16 +38,16 @@ def test_a_text_that_cannot_be_read_is_refused() -> None:
         InputError, match=r"^reward: its tokenizer does not know 75% of the tokens of the prompts;"
     ):
         tokenizer_coverage(make(), ["xyz"], ["a"]).warnings("the prompts")
-    said = [Comparison(f"p{number}", "zzz", "yyy") for number in range(8)]
+    given = [Comparison(f"p{number}", "zzz", "yyy") for number in range(8)]
     with pytest.raises(
         InputError, match=r"^policy: its tokenizer does not know \d+% of the tokens of the texts"
     ):
-        taught(said, heldout=0.0)
+        taught(given, heldout=0.0)
 
 
 def test_a_note_of_what_cannot_be_read_comes_with_the_reward_model() -> None:
-    said = [Comparison(f"{letter}", "aaab", "hhhz") for letter in LETTERS]
-    (note,) = taught(said, heldout=0.0, epochs=1).metrics["notes"]
+    given = [Comparison(f"{letter}", "aaab", "hhhz") for letter in LETTERS]
+    (note,) = taught(given, heldout=0.0, epochs=1).metrics["notes"]
     assert "does not know 10% of the tokens of the texts judged" in note
 
 

@@ -1,4 +1,4 @@
-"""Comparisons and demonstrations that like the letter a, and what a tuning on them told."""
+"""Comparisons and demonstrations that like the letter a, and what a tuning on them logged."""
 
 import random
 from collections.abc import Sequence
@@ -51,12 +51,12 @@ def tuned(
     scorer: Any = share_of_a,
     **changes: Any,
 ) -> TuningResult:
-    """A `dpo` or `supervised` tuning of a tiny policy, told to stop after so many steps."""
+    """A `dpo` or `supervised` tuning of a tiny policy, stopped after so many steps."""
     policy, tokenizer = tiny_policy()
-    told: Curve = [] if curve is None else curve
+    logged: Curve = [] if curve is None else curve
     callbacks = Callbacks(
-        on_step=lambda step, _, metrics: told.append((step, metrics)),
-        should_stop=lambda: stop_at is not None and bool(told) and told[-1][0] >= stop_at,
+        on_step=lambda step, _, metrics: logged.append((step, metrics)),
+        should_stop=lambda: stop_at is not None and bool(logged) and logged[-1][0] >= stop_at,
     )
     common: dict[str, Any] = {
         "policy": policy,

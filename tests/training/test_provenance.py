@@ -58,8 +58,8 @@ def test_behind_a_version_from_text_alone_stands_nothing_and_a_file_is_named() -
     assert provenance.find_sources(base).sources == []
     reward = make_version("taste", kind=Run.Kind.TRAIN_REWARD, policy=base)
     assert reward.run is not None
-    Run.objects.filter(pk=reward.run.pk).update(parameters={"preferences": "/data/said.jsonl"})
-    assert provenance.find_sources(reward).files == [(reward, "said.jsonl")]
+    Run.objects.filter(pk=reward.run.pk).update(parameters={"preferences": "/data/pairs.jsonl"})
+    assert provenance.find_sources(reward).files == [(reward, "pairs.jsonl")]
 
 
 def test_an_answer_shaped_its_snapshots_their_runs_the_versions_and_what_came_of_them() -> None:

@@ -45,7 +45,7 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
 
 
 @pytest.mark.parametrize(
-    ("stopped", "said", "is_warning"),
+    ("stopped", "expected", "is_warning"),
     [
         ("steps", "Step limit reached: 40 steps.", False),
         ("minutes", "Time limit reached, after 40 steps.", False),
@@ -53,19 +53,19 @@ def test_the_page_of_every_tuning_says_why_it_stopped_and_what_it_changed(client
         ("no better version in 3 evaluations", "No better version in 3 evaluations, after 40 steps.", True),
     ],
 )
-def test_every_end_is_a_sentence(stopped: str, said: str, is_warning: bool) -> None:
+def test_every_end_is_a_sentence(stopped: str, expected: str, is_warning: bool) -> None:
     report = tuning_report(tuned(stopped=stopped))
     assert report is not None
-    assert (report.stop_reason, report.is_warning) == (said, is_warning)
+    assert (report.stop_reason, report.is_warning) == (expected, is_warning)
 
 
 @pytest.mark.parametrize(
-    ("best_step", "said"), [(0, "initial policy"), (40, "The last checkpoint"), (20, "Rolled back")]
+    ("best_step", "expected"), [(0, "initial policy"), (40, "The last checkpoint"), (20, "Rolled back")]
 )
-def test_it_says_which_version_was_kept(best_step: int, said: str) -> None:
+def test_it_says_which_version_was_kept(best_step: int, expected: str) -> None:
     report = tuning_report(tuned(best_step=best_step))
     assert report is not None
-    assert said in report.kept
+    assert expected in report.kept
 
 
 def test_changes_come_in_the_order_of_their_weight_with_their_ranges() -> None:
@@ -82,10 +82,10 @@ def test_changes_come_in_the_order_of_their_weight_with_their_ranges() -> None:
 
 
 def test_the_terminal_says_the_same() -> None:
-    said = "\n".join(terminal_lines(tuned()))
-    assert "Step limit reached" in said
-    assert "Rolled back" in said
-    assert "Win rate" in said
+    expected = "\n".join(terminal_lines(tuned()))
+    assert "Step limit reached" in expected
+    assert "Rolled back" in expected
+    assert "Win rate" in expected
 
 
 def test_other_runs_have_no_such_report() -> None:

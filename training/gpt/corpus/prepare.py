@@ -43,7 +43,7 @@ class PreparedCorpus:
 
 
 def no_progress(what: str, share: float) -> None:
-    """The ``on_progress`` of a caller that does not watch."""
+    """The ``on_progress`` of a caller that shows no progress."""
 
 
 def prepare(

@@ -78,9 +78,11 @@ def export_folder(folder: Path, model: GPT, tokenizer: Tokenizer, config: Export
         write_tokenizer(tokenizer, partial, context=model.config.context)
         if family == "qwen2" and not has_qwen2_pretokenizer(partial / "tokenizer.json"):
             family = "llama"  # which can express the same, with a zero bias of the output
-        said = {**write_model_config(model.config, family), **special_token_ids(tokenizer)}
+        config_values = {**write_model_config(model.config, family), **special_token_ids(tokenizer)}
         # Older readers know the precision by its first name, newer ones by its second.
-        _write_json(partial / "config.json", {**said, "torch_dtype": dtype_name, "dtype": dtype_name})
+        _write_json(
+            partial / "config.json", {**config_values, "torch_dtype": dtype_name, "dtype": dtype_name}
+        )
         _write_json(partial / "generation_config.json", special_token_ids(tokenizer))
         write_weights(model, partial, family, dtype=dtype, shard_bytes=round(config.max_shard_size * 10**9))
         partial.replace(whole)
