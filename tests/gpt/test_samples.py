@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.gpt.tiny_models import shards_of, tiny_tokenizer
-from tests.gpt.tiny_pretraining import MOUSE, SENTENCES, TOKENIZER, Log, shards_in
-from training.gpt.config import PRESETS, PretrainConfig
+from tests.gpt.tiny_pretraining import SENTENCES, TOKENIZER, Log, shards_in
+from training.gpt.config import PretrainConfig
 from training.gpt.pretraining import pretrain
 from training.gpt.samples import document_openings
 from training.gpt.training_loop import Callbacks, Sample
 
 
+@pytest.mark.usefixtures("a_mouse")
 def test_to_show_what_it_writes_changes_nothing_of_what_it_learns(tmp_path: Path) -> None:
-    PRESETS["tiny"] = MOUSE
     config = PretrainConfig(
         minutes=0, steps=4, batch_size=8, learning_rate=1e-2, evaluate_every=2, dropout=0.1, device="cpu"
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.gpt.tiny_models import shards_of, tiny_tokenizer
 from tests.two_processes import PROCESSES
 from training.gpt.config import PRESETS, PretrainConfig
@@ -53,19 +55,20 @@ def train(
     **options: Any,
 ) -> PretrainResult:
     """Pretrain the preset "tiny", made as small as a mouse."""
-    PRESETS["tiny"] = MOUSE
     config = PretrainConfig(
         **{"minutes": 0, "steps": 60, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 20, **options}
     )
     log = log or Log()
-    return pretrain(
-        splits=shards,
-        tokenizer=tokenizer,
-        config=config,
-        folder=folder,
-        callbacks=Callbacks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
-        model=model,
-    )
+    with pytest.MonkeyPatch.context() as patch:  # other tests in this process train the real preset
+        patch.setitem(PRESETS, "tiny", MOUSE)
+        return pretrain(
+            splits=shards,
+            tokenizer=tokenizer,
+            config=config,
+            folder=folder,
+            callbacks=Callbacks(on_step=log, should_stop=should_stop, on_resume=log.resumed.append),
+            model=model,
+        )
 
 
 def in_a_process(target: Callable[..., None], *args: object) -> int:
