@@ -32,11 +32,14 @@ DECLARE
     all_tables text;
     changed text[];
     is_changed boolean;
+    place integer;
 BEGIN
     SELECT string_agg(format('public.%I', tablename), ', ') INTO all_tables
     FROM pg_tables WHERE schemaname = 'saved';
     EXECUTE 'LOCK TABLE ' || all_tables || ' IN SHARE ROW EXCLUSIVE MODE';  -- waits for those who still write
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'saved' LOOP
+    -- Younger tables first: they refer to older ones, and not every foreign key can be deferred.
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+        AND to_regclass(format('saved.%I', relname)) IS NOT NULL ORDER BY oid DESC LOOP
         EXECUTE format('SELECT EXISTS (TABLE public.%1$I EXCEPT ALL TABLE saved.%1$I)'
                        '    OR EXISTS (TABLE saved.%1$I EXCEPT ALL TABLE public.%1$I)', name) INTO is_changed;
         IF is_changed THEN
@@ -45,8 +48,12 @@ BEGIN
     END LOOP;
     FOREACH name IN ARRAY coalesce(changed, '{}') LOOP
         EXECUTE format('ALTER TABLE public.%I DISABLE TRIGGER USER', name);  -- some rows may not be deleted
+    END LOOP;
+    FOREACH name IN ARRAY coalesce(changed, '{}') LOOP
         EXECUTE format('DELETE FROM public.%I', name);
-        EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE saved.%1$I', name);
+    END LOOP;
+    FOR place IN REVERSE coalesce(array_length(changed, 1), 0) .. 1 LOOP
+        EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE saved.%1$I', changed[place]);
     END LOOP;
     SET CONSTRAINTS ALL IMMEDIATE;
     FOREACH name IN ARRAY coalesce(changed, '{}') LOOP
