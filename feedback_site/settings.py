@@ -244,6 +244,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
 }
 
+# -- Serving -------------------------------------------------------------------------------------------
+# Where pages find `manage.py serve`. `up --serve` sets it to where it starts the server.
+
+SERVE_URL = os.environ.get("SERVE_URL", "http://127.0.0.1:8001").rstrip("/")
+if not SERVE_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"SERVE_URL={SERVE_URL!r} is not a URL: use http://…")
+
 # -- Language and time ---------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
