@@ -23,6 +23,7 @@ from labeling.feedback import (
     Score,
     Verdict,
 )
+from training.formats.messages import check_prompt, parse_messages, render_messages
 
 MAX_CRITERIA = 4
 MAX_CONTROL_PERCENT = 50
@@ -320,14 +321,22 @@ def prompt_hash(text: str) -> str:
 
 
 class Prompt(models.Model):
-    """A text that models complete. Held-out prompts are never used for training."""
+    """A text that models complete, or a conversation. Held-out prompts are never used for training."""
 
     class Split(models.TextChoices):
         TRAIN = "train", "Train"
         HELDOUT = "heldout", "Held out"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
-    text = models.TextField(blank=True, help_text="May be empty: samples are then unconditional.")
+    text = models.TextField(
+        blank=True,
+        help_text="May be empty: samples are then unconditional. Of a conversation, its text with turns.",
+    )
+    messages = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='A conversation, such as [{"role": "user", "content": "Hi"}]; empty: plain text.',
+    )
     split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN)
     hash = models.CharField(max_length=64, editable=False)
     created = models.DateTimeField(auto_now_add=True)
@@ -346,12 +355,20 @@ class Prompt(models.Model):
         return f"{line[:79]}…" if len(line) > 80 else line or "(empty prompt)"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Update the hash."""
+        """Update the text of a conversation, and the hash."""
+        if self.messages is not None:
+            self.text = render_messages(self.messages)
         self.hash = prompt_hash(self.text)
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """Reject duplicates: the hash is not part of forms."""
+        """Check the conversation, and reject duplicates: the hash is not part of forms."""
+        if self.messages is not None:
+            try:
+                self.messages = check_prompt(parse_messages(self.messages))
+            except ValueError as error:
+                raise ValidationError({"messages": str(error)}) from None
+            self.text = render_messages(self.messages)
         same = Prompt.objects.filter(project_id=self.project_id, hash=prompt_hash(self.text))
         if same.exclude(pk=self.pk).exists():
             raise ValidationError("The project already has this prompt.")

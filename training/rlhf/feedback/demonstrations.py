@@ -3,10 +3,11 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.formats.messages import Message
 from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import Comparison
 
@@ -15,11 +16,15 @@ _EXAMPLE = '{"prompt": "...", "completion": "..."}'
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A completion of a prompt as it should be written; it carries its own leading space."""
+    """A completion of a prompt as it should be written; it carries its own leading space.
+
+    `messages` are those of the prompt, if it is a conversation: `prompt` is then its text.
+    """
 
     prompt: str
     completion: str
     weight: float = 1.0
+    messages: tuple[Message, ...] | None = field(default=None, hash=False)
 
     @property
     def split_key(self) -> str:
@@ -44,7 +49,9 @@ def demonstrations_from_rankings(comparisons: Iterable[Comparison]) -> list[Demo
     for (prompt, _, _), pairs in rankings.items():
         beaten = {pair.rejected for pair in pairs if not pair.tie}
         best = dict.fromkeys(pair.chosen for pair in pairs if not pair.tie and pair.chosen not in beaten)
-        demonstrations += [Demonstration(prompt, completion, 1 / len(best)) for completion in best]
+        demonstrations += [
+            Demonstration(prompt, completion, 1 / len(best), pairs[0].messages) for completion in best
+        ]
     return demonstrations
 
 

@@ -92,7 +92,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _parse_metadata(row: Mapping[str, Any]) -> dict[str, str]:
+def _parse_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {"group": "", "annotator": "", "choice": RANDOM}
     return {name: _parse_string(name, row.get(name, default)) for name, default in defaults.items()}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Protocol, TypeVar
 
+from training.formats.messages import Message
 from training.gpt.errors import InputError
 
 RANDOM = "random"
@@ -23,7 +24,8 @@ class Comparison:
     The text judged is `prompt + completion`: a completion carries its own leading space. `margin` says how
     much better, in units of reward. `group` names the ranking a pair came from, so that a ranking of K, which
     gives K(K-1)/2 pairs, weighs as much as one pair. `choice` says why the task was picked: tasks picked
-    because they are hard are not representative of the others.
+    because they are hard are not representative of the others. `messages` are those of the prompt, if it is a
+    conversation: `prompt` is then its text.
     """
 
     prompt: str
@@ -34,6 +36,7 @@ class Comparison:
     group: str = ""
     annotator: str = ""
     choice: str = RANDOM
+    messages: tuple[Message, ...] | None = field(default=None, hash=False)
 
     @property
     def split_key(self) -> str:
@@ -51,7 +54,7 @@ class Rating:
     """One annotator's score of one completion: from 0 to 1, overall and by criterion.
 
     `group` names the annotation it came from: ratings of one prompt, group and annotator were given side by
-    side and can be compared.
+    side and can be compared. `messages` are those of the prompt, as for a comparison.
     """
 
     prompt: str
@@ -61,6 +64,7 @@ class Rating:
     group: str = ""
     annotator: str = ""
     choice: str = RANDOM
+    messages: tuple[Message, ...] | None = field(default=None, hash=False)
 
     @property
     def split_key(self) -> str:
@@ -98,6 +102,7 @@ def ranking_to_comparisons(
     group: str = "",
     annotator: str = "",
     choice: str = RANDOM,
+    messages: tuple[Message, ...] | None = None,
 ) -> list[Comparison]:
     """All pairs of one ranking (1 is best, equal ranks are ties), the better completion as `chosen`."""
     if len(completions) != len(ranks):
@@ -114,6 +119,7 @@ def ranking_to_comparisons(
                 group=group,
                 annotator=annotator,
                 choice=choice,
+                messages=messages,
             )
         )
     return pairs

@@ -61,10 +61,12 @@ def apply_weights(ratings: Sequence[Rating], weights: Mapping[str, float]) -> li
 def ratings_to_comparisons(ratings: Iterable[Rating]) -> list[Comparison]:
     """All pairs of ratings given side by side: the higher score is chosen, equal scores are ties."""
     scores_by_answer: defaultdict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    messages = {}
     for rating in ratings:
         if rating.group:
             answer = (rating.prompt, rating.group, rating.annotator, rating.choice)
             scores_by_answer[answer][rating.completion] = rating.score
+            messages[rating.prompt] = rating.messages
     pairs = []
     for (prompt, group, annotator, choice), scores in scores_by_answer.items():
         order = sorted({round(score, 9) for score in scores.values()}, reverse=True)
@@ -75,6 +77,7 @@ def ratings_to_comparisons(ratings: Iterable[Rating]) -> list[Comparison]:
             group=group,
             annotator=annotator,
             choice=choice,
+            messages=messages[prompt],
         )
     return pairs
 
