@@ -33,6 +33,14 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def places_and_mask(self, length: int) -> tuple[Tensor, Tensor | None]:
+        """The positions of the next ``length`` tokens, [T] or [B, T], and which keys they attend to."""
+        return places_and_mask(self.length, length, padding=self.padding, device=self.keys.device)
+
+    def advance(self, length: int) -> None:
+        """Count ``length`` more tokens, once every layer has them."""
+        self.length += length
+
     def select(self, rows: Tensor) -> None:
         """Keep ``rows`` [R] (indices; may repeat or drop sequences), in that order."""
         self.keys = self.keys.index_select(1, rows)
@@ -254,15 +262,15 @@ class GPT(nn.Module):
             padding = cache.padding = cache.padding if padding is None else padding
         if padding is None and start + length > self.config.context:
             raise ValueError(f"{start + length} tokens do not fit a context of {self.config.context}")
-        places = torch.arange(start, start + length, device=tokens.device)
-        if padding is not None:
-            places = (places - padding[:, None]).clamp_min(0)  # [B, T]
+        if cache is None:
+            places, mask = places_and_mask(0, length, padding=padding, device=tokens.device)
+        else:
+            places, mask = cache.places_and_mask(length)
         x, rotation = self._embed(tokens, places)
-        mask = attention_mask(start, length, padding=padding, device=tokens.device)
         for block in self.blocks:
             x = block(x, rotation=rotation, mask=mask, cache=cache)
         if cache is not None:
-            cache.length += length
+            cache.advance(length)
         return cast("Tensor", self.final_norm(x))
 
     def packed_hidden(self, rows: Sequence[Sequence[int]], *, first: Sequence[int]) -> Tensor:
@@ -301,6 +309,16 @@ class GPT(nn.Module):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.embedding.weight.device
+
+
+def places_and_mask(
+    start: int, length: int, *, padding: Tensor | None, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """The positions of ``length`` tokens from column ``start`` on, [T] or [B, T], and ``attention_mask``."""
+    places = torch.arange(start, start + length, device=device)
+    if padding is not None:
+        places = (places - padding[:, None]).clamp_min(0)  # [B, T]
+    return places, attention_mask(start, length, padding=padding, device=device)
 
 
 def attention_mask(start: int, length: int, *, padding: Tensor | None, device: torch.device) -> Tensor | None:

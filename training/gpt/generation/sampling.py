@@ -1,15 +1,22 @@
 """One sampling step: from logits to the next token and its log-probability."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
 from training.gpt.config import SamplingConfig
 
+Generators: TypeAlias = torch.Generator | Sequence[torch.Generator] | None
+"""Where random numbers come from: one generator for all rows, on their device; one for each row, on the CPU;
+or torch's global one."""
+
 
 def sample_next_tokens(
     logits: Tensor,
     sampling: SamplingConfig,
-    generator: torch.Generator | None,
+    generator: Generators,
     *,
     seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -39,7 +46,7 @@ def sample_next_tokens(
     return tokens, logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
 
-def sample_full_distribution(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def sample_full_distribution(logits: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Sample from the full distribution of ``logits`` [R, V]; give ids [R] and log-probabilities [R].
 
     The same as the general case with fewer passes over the vocabulary; rollouts are sampled like this.
@@ -97,7 +104,7 @@ def largest_weights(weights: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
     return weights.sort(dim=-1, descending=True)
 
 
-def sample_from_weights(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+def sample_from_weights(weights: Tensor, generator: Generators) -> Tensor:
     """Sample an index per row of ``weights`` [R, K] (>= 0, any positive sum) by inverting their cumulative
     sum.
 
@@ -105,9 +112,18 @@ def sample_from_weights(weights: Tensor, generator: torch.Generator | None) -> T
     """
     running = weights.cumsum(dim=-1)
     total = running[:, -1:]
-    uniform = torch.rand(total.shape, generator=generator, device=weights.device, dtype=weights.dtype)
+    uniform = uniform_draws(total, generator)
     # Rounding must not lift the point to the total itself, which is past the last possible token.
     point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     # For NaN weights, take the last token: its log-probability is NaN too, where an index past it would
     # crash.
     return torch.searchsorted(running, point, right=True)[:, 0].clamp_max(weights.shape[-1] - 1)
+
+
+def uniform_draws(like: Tensor, generator: Generators) -> Tensor:
+    """A uniform number from [0, 1) for each row of ``like`` [R, 1], of its type and on its device."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+    return torch.stack([torch.rand(1, generator=each, dtype=like.dtype) for each in generator]).to(
+        like.device
+    )
