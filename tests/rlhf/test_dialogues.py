@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from training.formats.messages import Message
 from training.gpt.errors import InputError
 from training.rlhf.feedback.conversations import first_turn, split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 
+MESSAGES: tuple[Message, ...] = (
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Hi"},
+    {"role": "user", "content": "And?"},
+)
 HELLO = "\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: And?\n\nAssistant:"
 
 
@@ -25,12 +31,12 @@ def test_what_both_share_up_to_the_last_answer_is_the_prompt(tmp_path: Path, nam
         {"chosen": HELLO + " Yes.", "rejected": HELLO + " Yes? No."},
         {"chosen": HELLO + " same", "rejected": HELLO + " same"},
     )
-    assert read_dialogues(path) == [Comparison(HELLO, " Yes.", " Yes? No.")]
+    assert read_dialogues(path) == [Comparison(HELLO, " Yes.", " Yes? No.", messages=MESSAGES)]
 
 
 def test_one_that_breaks_off_where_the_other_goes_on_is_a_completion_too(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " Yes", "rejected": HELLO})
-    assert read_dialogues(path) == [Comparison(HELLO, " Yes", "")]
+    assert read_dialogues(path) == [Comparison(HELLO, " Yes", "", messages=MESSAGES)]
 
 
 def test_dialogues_that_part_early_keep_the_turns_after_it(tmp_path: Path) -> None:
@@ -42,7 +48,12 @@ def test_dialogues_that_part_early_keep_the_turns_after_it(tmp_path: Path) -> No
         },
     )
     assert read_dialogues(path) == [
-        Comparison("\n\nHuman: A\n\nAssistant:", " b\n\nHuman: c\n\nAssistant: d", " x")
+        Comparison(
+            "\n\nHuman: A\n\nAssistant:",
+            " b\n\nHuman: c\n\nAssistant: d",
+            " x",
+            messages=({"role": "user", "content": "A"},),
+        )
     ]
 
 
@@ -70,12 +81,20 @@ def test_no_first_turn_is_on_both_sides_and_every_pair_is_held_out_once() -> Non
 
 
 @pytest.mark.parametrize(
-    "row",
-    [{"chosen": "plain text", "rejected": "plain words"}, {"chosen": HELLO, "rejected": "\n\nHuman: Bye"}],
+    ("row", "says"),
+    [
+        ({"chosen": "plain text", "rejected": "plain words"}, ": not every line is a pair of dialogues"),
+        ({"chosen": HELLO, "rejected": "\n\nHuman: Bye"}, ', line 2: "rejected" does not answer anything'),
+        (
+            {"chosen": HELLO, "rejected": "\n\nHuman: Bye\n\nAssistant: So"},
+            ", line 2: .* no common beginning",
+        ),
+        ({"chosen": HELLO, "rejected": "Bye"}, ', line 2: "rejected" does not answer anything'),
+    ],
 )
-def test_pairs_that_share_no_answered_turn_are_refused(tmp_path: Path, row: object) -> None:
+def test_pairs_that_share_no_answered_turn_are_refused(tmp_path: Path, row: object, says: str) -> None:
     path = written(tmp_path / "a.jsonl", {"chosen": HELLO + " 1", "rejected": HELLO + " 2"}, row)
-    with pytest.raises(InputError, match=r"a\.jsonl: not every line is a pair of dialogues"):
+    with pytest.raises(InputError, match=rf"a\.jsonl{says}"):
         read_dialogues(path)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from training.formats.messages import Message, Role
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating
@@ -57,9 +58,13 @@ def test_it_reads_pairs_with_and_without_the_optional_fields(tmp_path: Path) -> 
         ('{"completion": "a", "score": 1, "criteria": [1]}', '"criteria" is not an object'),
         (
             '{"chosen": [{"role": "judge", "content": "a"}], "rejected": []}',
-            '"chosen" is not a list of {"role"',
+            '"chosen": message 1 has the unknown role "judge"',
         ),
-        ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', '"chosen" does not answer'),
+        ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', '"rejected": the conversation is'),
+        (
+            '{"prompt": "p", "chosen": [{"role": "user", "content": "a"}], "rejected": "b"}',
+            '"chosen" does not answer',
+        ),
     ],
 )
 def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, line: str, says: str) -> None:
@@ -109,7 +114,7 @@ def test_scores_and_labels_are_ratings(tmp_path: Path) -> None:
     )
 
 
-def message(role: str, content: str) -> dict[str, str]:
+def message(role: Role, content: str) -> Message:
     return {"role": role, "content": content}
 
 
@@ -123,6 +128,7 @@ def test_messages_become_turns_whether_the_prompt_is_apart_or_not(tmp_path: Path
         prompt="Be kind.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Sing\n\nAssistant:",
         chosen=" la la",
         rejected=" no",
+        messages=tuple(asked),
     )
     path = write(tmp_path, json.dumps(apart), json.dumps(whole))
     assert read_preferences(path) == ([expected] * 2, [])
@@ -133,8 +139,14 @@ def test_whole_dialogues_share_a_prompt(tmp_path: Path) -> None:
     pair = {"chosen": f"{asked} la la", "rejected": f"{asked} no"}
     later = {"chosen": f"{asked} la la\n\nHuman: More\n\nAssistant: no", "rejected": f"{asked} la"}
     plain = {"chosen": "la la", "rejected": "la"}
+    messages = (message("user", "Hi"), message("assistant", "Hello"), message("user", "Sing"))
     assert read_preferences(write(tmp_path, *map(json.dumps, (pair, later, plain))))[0] == [
-        Comparison(prompt=asked, chosen=" la la", rejected=" no"),
-        Comparison(prompt=asked, chosen=" la la\n\nHuman: More\n\nAssistant: no", rejected=" la"),
+        Comparison(prompt=asked, chosen=" la la", rejected=" no", messages=messages),
+        Comparison(
+            prompt=asked,
+            chosen=" la la\n\nHuman: More\n\nAssistant: no",
+            rejected=" la",
+            messages=messages,
+        ),
         Comparison(prompt="", chosen="la la", rejected="la"),
     ]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from training.formats.messages import ASSISTANT_TURN
 from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.conversations import ASSISTANT_TURN
 from training.rlhf.feedback.preference_files import read_preferences
 from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons, split_by_prompt
 from training.rlhf.feedback.rankings import rebuild_rankings

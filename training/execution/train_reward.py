@@ -152,4 +152,7 @@ def training_rows(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def from_row(kind: type[Learned], row: dict[str, Any]) -> Learned:
     """An instance of `kind` from a frozen row; keys without a field are ignored."""
     names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in row.items() if name in names})
+    values = {name: value for name, value in row.items() if name in names}
+    if values.get("messages") is not None:
+        values["messages"] = tuple(values["messages"])
+    return kind(**values)

@@ -161,13 +161,13 @@ def parse_dialogue(text: str) -> list[Message] | None:
     text may be stripped, and line ends may be `\r\n`. What stands before the first turn is a system message.
     An empty last assistant's turn, which a completion is to fill, is left out.
     """
-    messages = _parse_turns(text)
+    messages = parse_turns(text)
     if messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"].strip():
         messages = messages[:-1]
     return messages or None
 
 
-def _parse_turns(text: str) -> list[Message]:
+def parse_turns(text: str) -> list[Message]:
     """As `parse_dialogue`, with an empty last turn; no messages for a text that is not a dialogue."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     marks = list(_TURN.finditer(text))

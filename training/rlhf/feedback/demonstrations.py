@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from training.formats.messages import Message
+from training.formats.prompt_completions import (
+    find_conversation,
+    find_prompt,
+    is_missing,
+    parse_prompt_and_completions,
+)
 from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import Comparison
 
@@ -58,8 +64,9 @@ def demonstrations_from_rankings(comparisons: Iterable[Comparison]) -> list[Demo
 def read_demonstrations(path: str | Path) -> list[Demonstration]:
     """The demonstrations of a JSON Lines file; blank lines are skipped.
 
-    Each line is an object with the strings `completion` and, optionally, `prompt`, and a `weight` above 0.
-    Raises InputError that names the file and the line.
+    Each line is an object with a `completion` and, optionally, a `prompt`, both texts or conversations; or
+    with `messages`, a whole conversation whose last turn, the assistant's, is the completion. It may have a
+    `weight` above 0. Raises InputError that names the file and the line.
     """
     return read_json_lines(path, _parse_demonstration, what="demonstration", example=_EXAMPLE)
 
@@ -67,14 +74,22 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
 def _parse_demonstration(row: Any) -> Demonstration:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
-    if "completion" not in row:
-        raise ValueError(f'no "completion"; write {_EXAMPLE}.')
-    prompt, completion, weight = row.get("prompt", ""), row["completion"], row.get("weight", 1.0)
-    for name, text in (("prompt", prompt), ("completion", completion)):
-        if not isinstance(text, str):
-            raise ValueError(f'"{name}" is not a string; write plain text there.')
-    if not completion:
-        raise ValueError('"completion" is empty; write the text to learn.')
+    if not is_missing(row.get("completion")):
+        name, prompt = find_prompt(row)
+        completions, messages = {"completion": row["completion"]}, row.get("messages")
+        found = parse_prompt_and_completions(prompt, completions, name=name, messages=messages)
+    else:
+        name, conversation = find_conversation(row)
+        if conversation is None:
+            raise ValueError(
+                '"completion" is empty; write the text to learn.'
+                if "completion" in row
+                else f'no "completion" and no "messages"; write {_EXAMPLE}.'
+            )
+        found = parse_prompt_and_completions(None, {name: conversation})
+    weight = 1.0 if row.get("weight") is None else row["weight"]
+    if not found.completions[0]:
+        raise ValueError("the last message is empty; write the text to learn.")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
         raise ValueError('"weight" is not a number above 0; write one, or leave it out.')
-    return Demonstration(prompt, completion, float(weight))
+    return Demonstration(found.prompt.text, found.completions[0], float(weight), found.prompt.messages)

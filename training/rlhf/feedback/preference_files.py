@@ -1,9 +1,8 @@
-r"""Preferences from JSON Lines files, gzipped or not; errors name the file and the line. Torch-free.
+"""Preferences from JSON Lines files, gzipped or not; errors name the file and the line. Torch-free.
 
 A line is a comparison, `{"prompt", "chosen", "rejected"}`, or a rating, `{"prompt", "completion", "score"}`;
-`"label": true` or `false` in place of a score is 1 or 0. Texts are strings or lists of messages,
-`{"role", "content"}`, which are written as turns that begin with `\n\nHuman:` and `\n\nAssistant:`, after a
-system message if there is one.
+`"label": true` or `false` in place of a score is 1 or 0. Texts are strings or conversations
+(`training.formats.prompt_completions`). A null is what was left out.
 """
 
 import json
@@ -12,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from training.formats.prompt_completions import ParsedCompletions, find_prompt, parse_prompt_and_completions
 from training.gpt.errors import InputError
-from training.rlhf.feedback.conversations import ASSISTANT_TURN, TURN_PREFIXES, render_turns, split_dialogues
 from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import RANDOM, Comparison, Rating
 
@@ -24,7 +23,7 @@ def read_preferences(path: str | Path) -> tuple[list[Comparison], list[Rating]]:
     """The comparisons and the ratings of a file; blank lines are skipped.
 
     A comparison may have `tie`, `margin`, `group`, `annotator` and `choice` (why the task was chosen).
-    Without a prompt, two dialogues are split at the last assistant's turn up to which they are equal. A
+    Without a prompt, two conversations are split at the last assistant's turn up to which they are equal. A
     rating may have `criteria` (scores by name), `group`, `annotator` and `choice`. Scores are from 0 to 1.
     Raises InputError that names the file and the line.
     """
@@ -52,6 +51,7 @@ def read_dialogues(path: Path) -> list[Comparison]:
 def _parse_row(row: Any) -> Comparison | Rating:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
+    row = {name: value for name, value in row.items() if value is not None}
     return _parse_rating(row) if "completion" in row else _parse_comparison(row)
 
 
@@ -60,14 +60,20 @@ def _parse_comparison(row: Mapping[str, Any]) -> Comparison:
         if name not in row:
             raise ValueError(f'no "{name}"; each line needs "prompt", "chosen" and "rejected".')
     prompt, (chosen, rejected) = _parse_texts(row, "chosen", "rejected")
-    if not prompt:
-        prompt, chosen, rejected = split_dialogues(chosen, rejected)
     tie, margin = row.get("tie", False), row.get("margin", 0.0)
     if not isinstance(tie, bool):
         raise ValueError('"tie" is neither true nor false; write one of them, or leave it out.')
     if not _is_number(margin):
         raise ValueError('"margin" is not a finite number; write one, or leave it out.')
-    return Comparison(prompt, chosen, rejected, tie=tie, margin=float(margin), **_parse_metadata(row))
+    return Comparison(
+        prompt.text,
+        chosen,
+        rejected,
+        tie=tie,
+        margin=float(margin),
+        messages=prompt.messages,
+        **_parse_metadata(row),
+    )
 
 
 def _parse_rating(row: Mapping[str, Any]) -> Rating:
@@ -85,14 +91,21 @@ def _parse_rating(row: Mapping[str, Any]) -> Rating:
         if not _is_number(value) or not 0 <= value <= 1:
             raise ValueError(f'"{name}" is {json.dumps(value)}, not a number from 0 to 1; scale it.')
     criteria = {name: float(value) for name, value in criteria.items()}
-    return Rating(prompt, completion, float(score), criteria, **_parse_metadata(row))
+    return Rating(
+        prompt.text,
+        completion,
+        float(score),
+        criteria,
+        messages=prompt.messages,
+        **_parse_metadata(row),
+    )
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _parse_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_metadata(row: Mapping[str, Any]) -> dict[str, str]:
     defaults = {"group": "", "annotator": "", "choice": RANDOM}
     return {name: _parse_string(name, row.get(name, default)) for name, default in defaults.items()}
 
@@ -103,36 +116,8 @@ def _parse_string(name: str, value: Any) -> str:
     return value
 
 
-def _parse_texts(row: Mapping[str, Any], *names: str) -> tuple[str, list[str]]:
+def _parse_texts(row: Mapping[str, Any], *names: str) -> ParsedCompletions:
     """The prompt, and for each of these names the text that follows it."""
-    if not isinstance(row[names[0]], list):
-        prompt_text = _parse_string("prompt", row.get("prompt", ""))
-        return prompt_text, [_parse_string(name, row[name]) for name in names]
-    prompt = _parse_messages("prompt", row.get("prompt", []))
-    dialogues = [_parse_messages(name, row[name]) for name in names]
-    if not prompt:
-        # Whole dialogues: the prompt is the turns they share, which never include the last one.
-        shared = 0
-        while all(shared < len(dialogue) - 1 for dialogue in dialogues) and (
-            len({dialogue[shared] for dialogue in dialogues}) == 1
-        ):
-            shared += 1
-        prompt, dialogues = dialogues[0][:shared], [dialogue[shared:] for dialogue in dialogues]
-    texts = ["".join(dialogue) for dialogue in dialogues]
-    for name, text in zip(names, texts, strict=True):
-        if not text.startswith(ASSISTANT_TURN):
-            raise ValueError(f'"{name}" does not answer its prompt; an assistant message must come next.')
-    # The completion carries its own leading space.
-    return "".join(prompt) + ASSISTANT_TURN, [text.removeprefix(ASSISTANT_TURN) for text in texts]
-
-
-def _parse_messages(name: str, messages: Any) -> list[str]:
-    if not isinstance(messages, list) or not all(
-        isinstance(message, dict)
-        and message.get("role") in TURN_PREFIXES
-        and isinstance(message.get("content"), str)
-        for message in messages
-    ):
-        roles = ", ".join(TURN_PREFIXES)
-        raise ValueError(f'"{name}" is not a list of {{"role", "content"}}; the roles are {roles}.')
-    return render_turns(messages)
+    name, prompt = find_prompt(row)
+    completions = {each: row[each] for each in names}
+    return parse_prompt_and_completions(prompt, completions, name=name, messages=row.get("messages"))
