@@ -9,6 +9,7 @@ from labeling.control_tasks import TrainingFeedback, training_feedback
 from labeling.feedback import MAX_GRADE, Answer, AnswerError, parse_answer
 from labeling.models import Annotation, Assignment, Project, Prompt, Task
 from labeling.queue import MAX_CLIENT_KEY_LENGTH, MAX_REASON_LENGTH
+from training.formats.messages import ROLES
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
@@ -33,6 +34,13 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         return Task.objects.filter(project=project).approximate_waiting_count(self.context["request"].user)
 
 
+class MessageSerializer(serializers.Serializer[Any]):
+    """One message of a conversation."""
+
+    role = serializers.ChoiceField(choices=ROLES)
+    content = serializers.CharField()
+
+
 class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     """A leased task. Answers are given in the order of `samples`."""
 
@@ -46,6 +54,13 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
         source="project.text_format", choices=Project.TextFormat.choices, read_only=True
     )
     prompt = serializers.CharField(source="task.prompt.text", read_only=True)
+    messages = serializers.ListField(
+        source="task.prompt.messages",
+        child=MessageSerializer(),
+        allow_null=True,
+        read_only=True,
+        help_text="The prompt as a conversation; null if it is plain text.",
+    )
     samples = serializers.SerializerMethodField()
     training = serializers.SerializerMethodField(
         help_text="Whether it is a training task: after you submit, you get the expected answer."
@@ -54,8 +69,8 @@ class AssignmentSerializer(serializers.ModelSerializer[Assignment]):
     class Meta:
         model = Assignment
         fields = [
-            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "training",
-            "lease_until", "draft",
+            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "messages", "samples",
+            "training", "lease_until", "draft",
         ]  # fmt: skip
 
     def get_samples(self, assignment: Assignment) -> list[str]:
@@ -128,8 +143,8 @@ class FinishedAssignmentSerializer(AssignmentSerializer):
 
     class Meta(AssignmentSerializer.Meta):
         fields = [
-            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "state",
-            "finished", "skip_reason", "answer", "revision",
+            "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "messages", "samples",
+            "state", "finished", "skip_reason", "answer", "revision",
         ]  # fmt: skip
 
     def get_answer(self, assignment: Assignment) -> dict[str, Any] | None:

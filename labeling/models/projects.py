@@ -351,7 +351,12 @@ class Prompt(models.Model):
         ]
 
     def __str__(self) -> str:
-        line = " ".join(self.text.split())
+        """The text in one line; of a conversation, what is to be answered."""
+        if self.messages:
+            before = "… " if len(self.messages) > 1 else ""
+            line = before + " ".join(self.messages[-1]["content"].split())
+        else:
+            line = " ".join(self.text.split())
         return f"{line[:79]}…" if len(line) > 80 else line or "(empty prompt)"
 
     def save(self, *args: Any, **kwargs: Any) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from labeling.models import Project
+from labeling.models import Project, Prompt
+from training.formats.messages import parse_dialogue
 
 EXAMPLE_PROMPT = "Write the beginning of a story about a lighthouse keeper and a gull, for children of six."
 EXAMPLE_SAMPLES = (
@@ -33,11 +34,12 @@ EXAMPLE_SAMPLES = (
 )
 
 
-def preview_content(project: Project, *, data: Mapping[str, str]) -> tuple[str, list[str], bool]:
+def preview_content(project: Project, *, data: Mapping[str, str]) -> tuple[Prompt, list[str], bool]:
     """A prompt, samples for it, and whether they are only examples.
 
     Typed-in texts (`example_prompt`, and `example_samples` separated by blank lines) take precedence over the
-    project's own, and these over built-in examples.
+    project's own, and these over built-in examples. A prompt typed as `Human:` and `Assistant:` turns is a
+    conversation.
     """
     count = project.samples_per_task
     typed = [block.strip() for block in data.get("example_samples", "").replace("\r", "").split("\n\n")]
@@ -46,10 +48,10 @@ def preview_content(project: Project, *, data: Mapping[str, str]) -> tuple[str, 
     task = project.tasks.ordinary().order_by("pk").first() if project.pk else None
     if task is not None and not (samples or prompt):
         own = [sample.text for sample in task.samples.order_by("task_samples__position")]
-        return task.prompt.text, own, False
+        return task.prompt, own, False
     first = project.prompts.first() if project.pk else None
-    if not prompt:
-        prompt = first.text if first is not None else EXAMPLE_PROMPT
+    if prompt or first is None:
+        first = Prompt(text=prompt or EXAMPLE_PROMPT, messages=parse_dialogue(prompt))
     # Filled up with examples to the project's number of samples.
     samples += [text for text in EXAMPLE_SAMPLES if text not in samples][: count - len(samples)]
-    return prompt, samples, True
+    return first, samples, True

@@ -20,7 +20,7 @@ from labeling.quality.annotation_arrays import load_annotation_arrays
 from labeling.quality.gold import gold_copies
 from labeling.queue import claim_task
 from labeling.views.quality import REVIEW
-from labeling.views.task_page import render_text
+from labeling.views.rendered_text import render_completion, render_prompt
 from labeling.workspace.answer_text import summarize_answer
 
 MAX_LISTED_TASKS = 100
@@ -64,9 +64,9 @@ def adjudicate(request: UserRequest, slug: str, pk: int) -> HttpResponse:
     answers = adjudication_queries.task_annotations(task)
     decided = Adjudication.objects.filter(task=task).first()
     context |= {
-        "prompt": render_text(task.prompt.text, task.project),
+        "prompt": render_prompt(task.prompt, task.project),
         "agreement": adjudication_queries.task_agreement(task),
-        "samples": [render_text(place.sample.text.removeprefix(" "), task.project) for place in places],
+        "samples": [render_completion(place.sample.text, task.project) for place in places],
         "answers": [
             {
                 "annotation": annotation,

@@ -5,14 +5,13 @@ Nothing in it reveals who wrote a sample, what others answered, or whether the t
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.html import escape
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigger_client_event
 
@@ -20,8 +19,8 @@ from labeling import control_tasks, queue
 from labeling.access import UserRequest
 from labeling.feedback import AnswerError
 from labeling.markdown import render as render_markdown
-from labeling.markdown import render_sample
-from labeling.models import Annotation, Assignment, Project
+from labeling.models import Annotation, Assignment, Project, Prompt
+from labeling.views.rendered_text import render_completion, render_prompt
 from labeling.workspace.answer_text import summarize_answer
 from labeling.workspace.keyboard_shortcuts import ACTIONS, Action, key_labels, keys_for
 from labeling.workspace.pace import answers_today, current_goal
@@ -43,33 +42,19 @@ SCRIPT_MODULES = (
 """Scripts imported by `work.js`. The page preloads them, so that they load in parallel."""
 
 
-class RenderedText(NamedTuple):
-    """A text and its HTML."""
-
-    text: str
-    html: str
-
-
-def render_text(text: str, project: Project) -> RenderedText:
-    """A prompt or a sample in the project's text format."""
-    is_markdown = project.text_format == Project.TextFormat.MARKDOWN
-    return RenderedText(text, render_sample(text) if is_markdown else escape(text))
-
-
 # -- One task ---------------------------------------------------------------------------------------------
 
 
 def task_context(
-    *, project: Project, assignment: Assignment, prompt: str, samples: Sequence[str], user: User
+    *, project: Project, assignment: Assignment, prompt: Prompt, samples: Sequence[str], user: User
 ) -> dict[str, Any]:
     """The context of `labeling/task.html`; `samples` are plain texts in the order shown."""
     longest = max(map(len, samples), default=0)
     return {
         "project": project,
         "assignment": assignment,
-        "prompt": render_text(prompt, project),
-        # The space that joins a completion to its prompt would look like an indent.
-        "samples": [render_text(text.removeprefix(" "), project) for text in samples],
+        "prompt": render_prompt(prompt, project),
+        "samples": [render_completion(text, project) for text in samples],
         "width": "wide"
         if longest >= WIDE_CHARACTERS
         else "medium"
@@ -137,7 +122,7 @@ def _own_task(user: User, assignment: Assignment) -> dict[str, Any]:
     return task_context(
         project=assignment.project,
         assignment=assignment,
-        prompt=assignment.task.prompt.text,
+        prompt=assignment.task.prompt,
         samples=[sample.text for sample in assignment.shown_samples()],
         user=user,
     )

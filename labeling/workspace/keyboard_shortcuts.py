@@ -29,7 +29,7 @@ ACTIONS: dict[str, Action] = {
     "changes": Action("d", "Highlight the differences, word by word"),
     "nothing": Action("w", "Rewrite: write from scratch"),
     "source": Action("m", "Show the Markdown source"),
-    "prompt": Action("p", "Expand or collapse a long prompt"),
+    "prompt": Action("p", "Expand or collapse a long prompt, or the earlier turns of a conversation"),
     "last": Action("l", "Your recent answers"),
     "guidelines": Action("g", "Guidelines"),
     "help": Action("?", "Keyboard shortcuts"),

@@ -1,4 +1,4 @@
-// Reading aids: collapse a long prompt, show the Markdown source, highlight differences between samples.
+// Reading aids: collapse a long prompt or the earlier turns of a conversation, show the Markdown source, highlight differences between samples.
 
 import { wordDiff } from "./diff.js";
 import { setPressed } from "./announce.js";
@@ -53,27 +53,53 @@ export class TextView {
   foldLongPrompt() {
     const text = this.promptText;
     text.classList.add("folded");
-    const isLong = text.scrollHeight > MIN_FOLD_RATIO * text.clientHeight;
+    const ratio = text.querySelector(".turn") ? 1 : MIN_FOLD_RATIO; // of a conversation, whole turns are folded
+    const isLong = text.scrollHeight > ratio * text.clientHeight;
+    this.earlierTurns = isLong ? this.turnsBeforeTheLast() : [];
     this.promptButton.hidden = !isLong;
     this.showPrompt(!isLong || isRemembered("prompt"));
   }
 
+  // Of a folded conversation, the turns before those that fit; the last one stays, however long it is.
+  turnsBeforeTheLast() {
+    const turns = [...this.promptText.querySelectorAll(".turn")];
+    const earlier = [];
+    while (turns.length > 1 && this.promptText.scrollHeight > this.promptText.clientHeight) {
+      earlier.push(turns.shift());
+      earlier.at(-1).hidden = true;
+    }
+    return earlier;
+  }
+
   showPrompt(expanded) {
     const isLong = !this.promptButton.hidden;
+    for (const turn of this.earlierTurns) turn.hidden = !expanded;
     this.promptText.classList.toggle("folded", !expanded);
+    this.promptText.classList.toggle("clipped", !expanded && this.promptText.scrollHeight > this.promptText.clientHeight);
     this.prompt.classList.toggle("expanded", isLong && expanded);
     this.promptButton.setAttribute("aria-expanded", String(expanded));
-    this.promptButton.querySelector("span").textContent = expanded ? "Show less" : "Show all";
+    this.promptButton.querySelector("span").textContent = expanded ? "Show less" : this.hiddenPart();
     this.measure();
   }
 
+  // The label of the button that shows what is folded.
+  hiddenPart() {
+    const turns = this.earlierTurns.filter((turn) => !turn.matches(".system")).length;
+    const parts = [
+      turns < this.earlierTurns.length ? "system message" : "",
+      turns ? `${turns} earlier ${turns === 1 ? "turn" : "turns"}` : "",
+    ].filter(Boolean);
+    return parts.length ? `Show ${parts.join(" and ")}` : "Show all";
+  }
+
   togglePrompt() {
-    if (this.promptButton.hidden) return "The whole prompt is shown.";
+    const name = this.promptText.querySelector(".turn") ? "conversation" : "prompt";
+    if (this.promptButton.hidden) return `The whole ${name} is shown.`;
     const expanded = this.promptText.classList.contains("folded");
     remember("prompt", expanded);
     this.showPrompt(expanded);
     if (expanded) this.prompt.scrollIntoView({ block: "start" });
-    return expanded ? "The whole prompt is shown." : "The prompt is collapsed.";
+    return expanded ? `The whole ${name} is shown.` : `The ${name} is collapsed.`;
   }
 
   // -- Markdown source --------------------------------------------------------------------------------

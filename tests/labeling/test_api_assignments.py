@@ -55,6 +55,20 @@ def test_last_answers_are_ones_own_and_of_one_project_if_asked() -> None:
     assert client.get("/api/assignments/last/?project=nowhere").status_code == 404
 
 
+def test_a_conversation_comes_with_its_messages() -> None:
+    [task] = make_tasks(make_project())
+    client = api(annotator())
+    assert claim(client)["messages"] is None
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    task.prompt.messages = turns
+    task.prompt.save()
+    claimed_again = claim(client)
+    assert claimed_again["messages"] == turns
+    assert claimed_again["prompt"] == task.prompt.text
+    submit(client, claimed_again["id"], ranks=[1, 2, 3])
+    assert client.get("/api/assignments/last/").json()[0]["messages"] == turns
+
+
 def test_a_draft_comes_back_with_the_task() -> None:
     make_tasks(make_project())
     client = api(annotator())

@@ -39,7 +39,7 @@ def test_the_work_page_shows_the_leased_task(ann: Client) -> None:
     make_tasks(project, samples=3)
     page = ann.get("/projects/stories/work/").text
     assert "Prompt 0" in page
-    shown = re.findall(r'<div class="text" dir="auto" lang="">([ABC]0)</div>', page)
+    shown = re.findall(r'<div class="text plain" dir="auto" lang="">([ABC]0)</div>', page)
     assert shown == [sample.text for sample in lease(project).shown_samples()]
 
 

@@ -16,7 +16,7 @@ from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Annotation, Assignment, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
 from labeling.people import answer_deletion
-from labeling.views.task_page import render_text
+from labeling.views.rendered_text import render_completion, render_prompt
 from labeling.workspace.answer_text import summarize_answer
 from training import provenance
 from training.models import Gate, ModelVersion, Run
@@ -121,12 +121,12 @@ def answer(request: UserRequest, pk: int) -> HttpResponse:
         "project": project,
         "task": task,
         "is_hidden": coming and "show" not in request.GET,
-        "prompt": render_text(task.prompt.text, project),
+        "prompt": render_prompt(task.prompt, project),
         "summary": summarize_answer(found.answer),
         "samples": [
             {
                 "sample": sample,
-                "shown": render_text(sample.text.removeprefix(" "), project),
+                "shown": render_completion(sample.text, project),
                 "judgement": judged.get(sample.pk),
                 "is_edited": sample.pk == found.edited_id,
             }
