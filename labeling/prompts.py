@@ -5,21 +5,28 @@ from collections.abc import Iterable
 
 from labeling.models import Project, Prompt
 from labeling.models.projects import prompt_hash
+from training.formats.prompt_completions import ParsedPrompt
 
 
-def add_prompts(project: Project, texts: Iterable[str], split: str = Prompt.Split.TRAIN) -> list[Prompt]:
-    """Add prompts to a project, each text once.
+def add_prompts(
+    project: Project, prompts: Iterable[str | ParsedPrompt], split: str = Prompt.Split.TRAIN
+) -> list[Prompt]:
+    """Add prompts to a project, each text once; conversations are given as ParsedPrompts.
 
-    A text that the project already has keeps its split. Returns the prompts of all given texts, old and new,
-    in the order given, without duplicates.
+    A text that the project already has keeps its split, and gets the messages given if it had none. Returns
+    the prompts of all given texts, old and new, in the order given, without duplicates.
     """
     if split not in Prompt.Split.values:
         raise ValueError(f"split: {split!r} is neither 'train' nor 'heldout'.")
-    by_hash = {prompt_hash(text): text for text in texts}
-    if any("\x00" in text for text in by_hash.values()):
+    parsed = (ParsedPrompt(each) if isinstance(each, str) else each for each in prompts)
+    by_hash = {prompt_hash(each.text): each for each in parsed}
+    if any("\x00" in each.text for each in by_hash.values()):
         raise ValueError("prompts: a text contains a NUL character, which PostgreSQL cannot store.")
     Prompt.objects.bulk_create(
-        (Prompt(project=project, text=text, split=split, hash=key) for key, text in by_hash.items()),
+        (
+            Prompt(project=project, text=each.text, messages=each.messages, split=split, hash=key)
+            for key, each in by_hash.items()
+        ),
         batch_size=1000,
         ignore_conflicts=True,
     )
@@ -28,6 +35,10 @@ def add_prompts(project: Project, texts: Iterable[str], split: str = Prompt.Spli
     for start in range(0, len(keys), 1000):
         batch = Prompt.objects.filter(project=project, hash__in=keys[start : start + 1000])
         rows.update((row.hash, row) for row in batch)
+    stored_as_text = [row for row in rows.values() if row.messages is None and by_hash[row.hash].messages]
+    for row in stored_as_text:
+        row.messages = by_hash[row.hash].messages
+    Prompt.objects.bulk_update(stored_as_text, ["messages"], batch_size=1000)
     return [rows[key] for key in keys]
 
 

@@ -122,7 +122,11 @@ def test_a_json_array_is_read_with_the_lines_of_its_entries() -> None:
         ('{"other": "a"}', 1, "no prompt"),
         ('{"prompt": "a", "split": "sideways"}', 1, "write train or heldout"),
         ('{"prompt": "a", "responses": [1, 2]}', 1, "must be a text"),
-        ('{"prompt": [{"role": "wizard", "content": "x"}]}', 1, "system, user and assistant"),
+        (
+            '{"prompt": [{"role": "wizard", "content": "x"}]}',
+            1,
+            'message 1 has the unknown role "wizard"',
+        ),
         ('{"prompt": "a", "responses": ["b"]}', 1, "1 sample of this prompt, but a task here shows 2 to 4"),
         ('[{"prompt": "a"}', 1, "not closed"),
         ('[{"prompt": "a"} "b', 1, "not JSON"),

@@ -189,7 +189,7 @@ def _split(values: Mapping[str, str | list[Message]]) -> ParsedCompletions:
     if len(texts) == len(values):
         is_dialogue = [_FIRST_TURN.match(text) is not None for text in texts]
         parsed = [parse_turns(text) for text in texts]
-        if not any(is_dialogue) and not (all(parsed) and _shared_prompt(parsed)):
+        if not any(is_dialogue) and not (texts and all(parsed) and _shared_prompt(parsed)):
             return ParsedCompletions(ParsedPrompt(""), texts)
         conversations = dict(zip(values, parsed, strict=True))
     elif texts:

@@ -19,6 +19,7 @@ from labeling.setup.imports.gold_answers import parse_gold_answer
 from labeling.setup.imports.row_parser import ImportedSample, ParsedRow, parse_row
 from labeling.setup.imports.row_reader import Problem, Row
 from labeling.tasks import create_tasks_from_samples
+from training.formats.prompt_completions import ParsedPrompt
 
 MAX_ROWS = 50_000
 BATCH = 1000
@@ -39,10 +40,15 @@ class PlannedPrompt:
     """A prompt with its tasks; `is_known` if the project already has it, in its own split."""
 
     line: int
-    text: str
+    prompt: ParsedPrompt
     split: str
     is_known: bool
     tasks: tuple[PlannedTask, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its text, with turns if it is a conversation."""
+        return self.prompt.text
 
     @property
     def samples(self) -> list[ImportedSample]:
@@ -118,8 +124,8 @@ class ImportPlan:
         with transaction.atomic():
             rows: dict[str, Prompt] = {}
             for split in Prompt.Split.values:
-                texts = [prompt.text for prompt in self.prompts if prompt.split == split]
-                rows.update((row.text, row) for row in add_prompts(self.project, texts, split))
+                prompts = [each.prompt for each in self.prompts if each.split == split]
+                rows.update((row.text, row) for row in add_prompts(self.project, prompts, split))
             generators = {name: Generator.objects.get_or_create(name=name)[0] for name, _ in self.generators}
             planned = [(rows[prompt.text], task) for prompt in self.prompts for task in prompt.tasks]
             tasks = create_tasks_from_samples(
@@ -174,7 +180,7 @@ def plan_import(
         else:
             used |= entries[-1].used
     gathered = list(_merge_single_samples(entries))
-    known = _existing_prompts(project, {each.prompt for each in gathered})
+    known = _existing_prompts(project, {each.prompt.text for each in gathered})
     planned: dict[str, PlannedPrompt] = {}
     duplicates = 0
     for each in gathered:
@@ -183,17 +189,18 @@ def plan_import(
         except ValueError as error:
             problems.append(Problem(each.line, str(error)))
             continue
-        before = planned.get(each.prompt)
-        existing = known.get(each.prompt, set()) | {s.text for s in (before.samples if before else ())}
-        is_known = each.prompt in known
+        text = each.prompt.text
+        before = planned.get(text)
+        existing = known.get(text, set()) | {s.text for s in (before.samples if before else ())}
+        is_known = text in known
         if (is_known or before) and {sample.text for sample in each.samples} <= existing:
             duplicates += 1
         elif before:
-            planned[each.prompt] = replace(before, tasks=before.tasks + tasks)
+            planned[text] = replace(before, tasks=before.tasks + tasks)
         else:
-            split = each.split or split_of(each.prompt, heldout=heldout)
-            planned[each.prompt] = PlannedPrompt(
-                line=each.line, text=each.prompt, split=split, is_known=is_known, tasks=tasks
+            split = each.split or split_of(text, heldout=heldout)
+            planned[text] = PlannedPrompt(
+                line=each.line, prompt=each.prompt, split=split, is_known=is_known, tasks=tasks
             )
     return ImportPlan(
         project=project,
@@ -210,12 +217,12 @@ def _merge_single_samples(entries: Sequence[ParsedRow]) -> Iterator[ParsedRow]:
     together: dict[str, list[ParsedRow]] = {}
     for each in entries:
         if len(each.samples) == 1 and each.gold is None:
-            together.setdefault(each.prompt, []).append(each)
+            together.setdefault(each.prompt.text, []).append(each)
     for each in entries:
         if len(each.samples) != 1 or each.gold is not None:
             yield each
-        elif each is together[each.prompt][0]:
-            others = together[each.prompt]
+        elif each is together[each.prompt.text][0]:
+            others = together[each.prompt.text]
             yield replace(each, samples=tuple(sample for other in others for sample in other.samples))
 
 

@@ -5,8 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from labeling.setup.imports import conversations
 from labeling.setup.imports.row_reader import PROMPT_NAMES, SAMPLE, Row, normalise_name
+from training.formats.messages import is_message, parse_messages
+from training.formats.prompt_completions import (
+    ParsedPrompt,
+    decode_conversation,
+    find_conversation,
+    is_missing,
+    parse_prompt_and_completions,
+)
 
 MAX_TEXT_LENGTH = 100_000
 """Characters of a prompt or sample."""
@@ -32,7 +39,7 @@ class ParsedRow:
     """A prompt with its samples."""
 
     line: int
-    prompt: str
+    prompt: ParsedPrompt
     samples: tuple[ImportedSample, ...] = ()
     split: str = ""
     """"train", "heldout", or "" if the row does not say."""
@@ -50,14 +57,15 @@ def parse_row(row: Row) -> ParsedRow:
     used: set[str] = {"split", "explanation"} & set(values)
     prompt, samples = _parse_prompt_and_samples(values, used)
     checked = [ImportedSample(_validate_text(text), _validate_name(generator)) for text, generator in samples]
-    if not prompt.strip() and not checked:
+    _validate_text(prompt.text)
+    if not prompt.text.strip() and not checked:
         raise ValueError("no prompt: name the column prompt, question, instruction or text.")
     answers = [name for name in ("gold_answer", "training_answer") if values.get(name) not in (None, "")]
     if len(answers) > 1:
         raise ValueError("both a gold_answer and a training_answer: a row can have only one.")
     return ParsedRow(
         line=row.line,
-        prompt=_validate_text(prompt),
+        prompt=prompt,
         samples=tuple(checked),
         split=_parse_split(values.get("split")),
         gold=values[answers[0]] if answers else None,
@@ -67,94 +75,85 @@ def parse_row(row: Row) -> ParsedRow:
     )
 
 
-def _parse_prompt_and_samples(values: Mapping[str, Any], used: set[str]) -> tuple[str, list[ImportedSample]]:
+def _parse_prompt_and_samples(
+    values: Mapping[str, Any], used: set[str]
+) -> tuple[ParsedPrompt, list[ImportedSample]]:
     """The prompt and the samples of a row; adds the names of the columns read to `used`."""
-    chat = next((name for name in ("conversations", "messages") if isinstance(values.get(name), list)), "")
-    name = next((name for name in PROMPT_NAMES if values.get(name) not in (None, "", [])), "")
-    if chat and not name:
-        used.add(chat)
-        prompt, last = conversations.split_conversation(values[chat])
-        return prompt, [*map(ImportedSample, last), *_parse_samples(values, used, is_conversation=True)]
-    if name and isinstance(values[name], list):
-        used.add(name)
-        return conversations.split_conversation(values[name])[0], _parse_samples(
-            values, used, is_conversation=True
-        )
-    if name:
-        used.add(name)
-        prompt = _require_text(name, values[name])
-        if name == "instruction" and isinstance(more := values.get("input"), str) and more:
-            used.add("input")
-            prompt = f"{prompt}\n\n{more}"
-        return prompt, _parse_samples(values, used, is_conversation=False)
-    pair = [values.get("chosen"), values.get("rejected")]
-    if "prompt" not in values and all(pair):
-        used.update(("chosen", "rejected"))
-        return _split_chosen_rejected(*pair)
-    return "", _parse_samples(values, used, is_conversation=False)
+    name = next((name for name in PROMPT_NAMES if not is_missing(values.get(name))), "prompt")
+    prompt = values.get(name)
+    found: dict[str, tuple[Any, str]] = {}
+    if name == "instruction" and isinstance(prompt, str) and isinstance(more := values.get("input"), str):
+        used.add("input")
+        prompt = f"{prompt}\n\n{more}" if more else prompt
+    whole = values.get("chosen") is not None and values.get("rejected") is not None
+    if is_missing(prompt) and not (whole and _begins_before_answer(values["chosen"])):
+        name, prompt = find_conversation(values)
+        prompt, answer = _split_last_answer(name, decode_conversation(prompt))
+        found |= {name: (answer, "")} if answer else {}
+    used.add(name)
+    found |= _find_samples(values, used)
+    texts = {sample: value for sample, (value, _) in found.items()}
+    messages = values.get("messages")
+    parsed, completions = parse_prompt_and_completions(prompt, texts, name=name, messages=messages)
+    if parsed.messages is not None and isinstance(messages, list):
+        used.add("messages")
+    generators = [generator for _, generator in found.values()]
+    return parsed, [ImportedSample(*each) for each in zip(completions, generators, strict=True)]
 
 
-def _split_chosen_rejected(chosen: Any, rejected: Any) -> tuple[str, list[ImportedSample]]:
-    """Split two whole conversations into their common prompt and two samples."""
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        shared = 0
-        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-            shared += 1
-        prompt, _ = conversations.split_conversation(chosen[:shared])
-        return prompt, [
-            ImportedSample(conversations.render_completion(each[shared:])) for each in (chosen, rejected)
-        ]
-    prompt, *ends = conversations.split_shared_prompt(
-        _require_text("chosen", chosen), _require_text("rejected", rejected)
-    )
-    return prompt, [ImportedSample(end) for end in ends]
+def _begins_before_answer(value: Any) -> bool:
+    """Whether a completion is a whole conversation, which brings its prompt along."""
+    value = decode_conversation(value)
+    return isinstance(value, list) and bool(value) and parse_messages(value)[0]["role"] != "assistant"
 
 
-def _parse_samples(
-    values: Mapping[str, Any], used: set[str], *, is_conversation: bool
-) -> list[ImportedSample]:
-    """The samples of a row under any of their names, in the order of the columns."""
-    found: list[ImportedSample] = []
+def _split_last_answer(name: str, conversation: Any) -> tuple[Any, Any]:
+    """A conversation without the assistant's message at its end, and that message, if there is one."""
+    if not isinstance(conversation, list):
+        return conversation, None
+    try:
+        messages = parse_messages(conversation)
+    except ValueError as error:
+        raise ValueError(f'"{name}": {error}') from None
+    return (messages[:-1], messages[-1:]) if messages[-1]["role"] == "assistant" else (messages, None)
+
+
+def _find_samples(values: Mapping[str, Any], used: set[str]) -> dict[str, tuple[Any, str]]:
+    """The samples of a row by their names, with their generators, in the order of the columns."""
+    found: dict[str, tuple[Any, str]] = {}
     for name, value in values.items():
         if value is None or name in used:
             continue
         numbered = NUMBERED_SAMPLE.fullmatch(name)
         if SAMPLE_LIST.fullmatch(name) and isinstance(value, list):
-            found += [
-                _parse_sample(name, each, values, used, is_conversation=is_conversation) for each in value
-            ]
+            for number, each in enumerate(value, start=1):
+                found[f"{name} {number}"] = _find_sample(name, each, values, used)
         elif numbered or SINGLE_SAMPLE.fullmatch(name) or name in {"chosen", "rejected"}:
             suffix = name[numbered.start(1) :] if numbered else ""
-            found.append(
-                _parse_sample(name, value, values, used, is_conversation=is_conversation, suffix=suffix)
-            )
+            found[name] = _find_sample(name, value, values, used, suffix=suffix)
         else:
             continue
         used.add(name)
     return found
 
 
-def _parse_sample(
-    name: str, value: Any, row: Mapping[str, Any], used: set[str], *, is_conversation: bool, suffix: str = ""
-) -> ImportedSample:
-    """One sample: a text, a message, or an object with the text and its generator."""
+def _find_sample(
+    name: str, value: Any, row: Mapping[str, Any], used: set[str], *, suffix: str = ""
+) -> tuple[Any, str]:
+    """One sample, a text or messages, and its generator; the two may be together in an object."""
     generator = ""
     for source in (f"generator_{suffix}", f"model_{suffix}", f"generator{suffix}", f"model{suffix}",
                    "generator", "model"):  # fmt: skip
         if row.get(source):
             used.add(source)
             generator = generator or _require_text(source, row[source])
-    if isinstance(value, Mapping) and not ({"role", "from"} & set(value)):
+    if isinstance(value, Mapping) and not is_message(value):
         inside = {normalise_name(key): each for key, each in value.items()}
         text = next((inside[key] for key in ("text", "body", "content", "completion", "response")
                      if isinstance(inside.get(key), str)), None)  # fmt: skip
         writer = next((inside[key] for key in ("generator", "model", "title") if inside.get(key)), generator)
-        return ImportedSample(_require_text(name, text), _require_text(name, writer))
-    if is_conversation or not isinstance(value, str):
-        if not isinstance(value, str | list | Mapping):
-            raise ValueError(f"{name}: must be a text.")
-        return ImportedSample(conversations.render_completion(value), generator)
-    return ImportedSample(value, generator)
+        return _require_text(name, text), _require_text(name, writer)
+    return value, generator
 
 
 def _require_text(name: str, value: Any) -> str:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from labeling.setup.imports.encodings import ImportProblem
+from training.formats.prompt_completions import CONVERSATION_COLUMNS
 
 Paragraphs = Literal["lines", "blocks"]
 DELIMITERS = ",;\t|"
 SAMPLE = r"(?:completion|response|sample|answer|output|prediction|candidate)"
 PROMPT_NAMES = ("prompt", "question", "instruction", "query", "input", "text")
 KNOWN_COLUMNS = re.compile(
-    rf"{'|'.join(PROMPT_NAMES)}|{SAMPLE}(?:s|_?\d|_[a-i])?|chosen|rejected|(?:generator|model)(?:_?\d|_[a-i])?"
-    r"|split|gold_answer|training_answer|explanation"
+    rf"{'|'.join((*PROMPT_NAMES, *CONVERSATION_COLUMNS))}|{SAMPLE}(?:s|_?\d|_[a-i])?|chosen|rejected"
+    r"|(?:generator|model)(?:_?\d|_[a-i])?|split|gold_answer|training_answer|explanation"
 )
 """Names of columns that are recognised."""
 SPACE = re.compile(r"[\s,]*")
@@ -134,7 +135,7 @@ def _read_table(text: str) -> Iterator[Row | Problem]:
         (_open_table(body, delimiter) for delimiter in (separator[1] if separator else DELIMITERS)),
         key=lambda each: (sum(map(_is_known, each[1])), len(each[1])),
     )
-    if not {"chosen", "rejected", *PROMPT_NAMES} & set(header):
+    if not {"chosen", "rejected", *PROMPT_NAMES, *CONVERSATION_COLUMNS} & set(header):
         names = ", ".join(f"“{name[:40]}”" for name in header[:8] if name) or "none"
         raise ImportProblem(
             "A table needs a header with the names of its columns, one of them “prompt”. "

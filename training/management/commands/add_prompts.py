@@ -13,11 +13,16 @@ from training.project_setup import fill_project, read_prompts
 
 
 class Command(SiteCommand):
-    help = 'Add prompts to a project from a text file (one a line) or JSON Lines ({"prompt": …}).'
+    help = 'Add prompts or conversations to a project from a text file or JSON Lines ({"prompt": …}).'
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", help="The project's slug.")
-        parser.add_argument("--file", type=Path, required=True, help="The prompts, one a line.")
+        parser.add_argument(
+            "--file",
+            type=Path,
+            required=True,
+            help='The prompts, one a line (.jsonl: {"prompt": …} or {"messages": […]}).',
+        )
         parser.add_argument("--encoding", default="utf-8", help="Encoding of the file (default: utf-8).")
         parser.add_argument(
             "--words",

@@ -54,7 +54,8 @@ class Command(SiteCommand):
         form = require_valid(GenerateForm(given_values(GenerateForm(), options)))
         try:
             if file:
-                prompts = [*prompts, *read_prompts(Path("/dev/stdin" if file == "-" else file))]
+                read = read_prompts(Path("/dev/stdin" if file == "-" else file))
+                prompts = [*prompts, *(prompt.text for prompt in read)]
             if not all(map(is_text, prompts)):
                 raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
             with interruptible() as should_stop:

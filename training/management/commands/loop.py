@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
+from training.formats.prompt_completions import ParsedPrompt
 from training.forms import FORMS
 from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
@@ -152,7 +153,7 @@ class Loop:
     def ready_project(self) -> Project:
         """The project, created and filled with prompts if necessary."""
         slug = self.options["project"]
-        prompts: list[str] = []
+        prompts: list[ParsedPrompt] = []
         if self.options["prompts"]:
             try:
                 prompts = read_prompts(Path(self.options["prompts"]))

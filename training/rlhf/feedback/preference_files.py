@@ -2,7 +2,8 @@
 
 A line is a comparison, `{"prompt", "chosen", "rejected"}`, or a rating, `{"prompt", "completion", "score"}`;
 `"label": true` or `false` in place of a score is 1 or 0. Texts are strings or conversations
-(`training.formats.prompt_completions`). A null is what was left out.
+(`training.formats.prompt_completions`), and `"messages"` may hold a whole one that is rated. A null counts as
+left out.
 """
 
 import json
@@ -11,7 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.formats.prompt_completions import ParsedCompletions, find_prompt, parse_prompt_and_completions
+from training.formats.prompt_completions import (
+    ParsedCompletions,
+    find_conversation,
+    find_prompt,
+    parse_prompt_and_completions,
+)
 from training.gpt.errors import InputError
 from training.rlhf.feedback.json_lines import read_json_lines
 from training.rlhf.feedback.preferences import RANDOM, Comparison, Rating
@@ -52,7 +58,9 @@ def _parse_row(row: Any) -> Comparison | Rating:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
     row = {name: value for name, value in row.items() if value is not None}
-    return _parse_rating(row) if "completion" in row else _parse_comparison(row)
+    if "completion" not in row and not {"chosen", "rejected"} & set(row) and {"score", "label"} & set(row):
+        _, row["completion"] = find_conversation(row)
+    return _parse_rating(row) if row.get("completion") is not None else _parse_comparison(row)
 
 
 def _parse_comparison(row: Mapping[str, Any]) -> Comparison:
