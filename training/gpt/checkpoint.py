@@ -1,4 +1,7 @@
-"""Model folders: ``model.safetensors``, ``config.json`` and ``tokenizer.json``. They cannot contain code."""
+"""Model folders: ``model.safetensors``, ``config.json`` and ``tokenizer.json``, which cannot contain code.
+
+``chat_template.jinja`` is there if the model has a chat template, which runs in a sandbox.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +14,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from training.gpt.chat_template import ChatTemplate
 from training.gpt.config import ModelConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
+
+CHAT_TEMPLATE = "chat_template.jinja"
 
 
 def save_checkpoint(
@@ -31,6 +37,11 @@ def save_checkpoint(
         "special_tokens": asdict(tokenizer.special),
         "extra": dict(extra or {}),
     }
+    template = tokenizer.chat_template
+    if template is not None:
+        config["chat"] = {"tokens": dict(template.tokens), "turns": tokenizer.turns}
+        source = template.source
+        _write_atomically(folder / CHAT_TEMPLATE, lambda path: write_text(path, source))
     save_weights(model, folder / "model.safetensors")
     _write_atomically(folder / "tokenizer.json", tokenizer.save)
     _write_atomically(
@@ -43,11 +54,37 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
     stored = read_config(folder)
     config = ModelConfig.from_dict(stored["model"])
     special = SpecialTokens.from_dict(stored.get("special_tokens"))
-    tokenizer = Tokenizer.load(folder / "tokenizer.json", special)
+    template, turns = _load_chat_template(folder, stored.get("chat"))
+    tokenizer = Tokenizer.load(folder / "tokenizer.json", special, chat_template=template, turns=turns)
     check_vocabulary(tokenizer, config, folder / "tokenizer.json")
     model = GPT(config)
     load_weights(model, folder / "model.safetensors")
     return model.to(device).eval(), tokenizer
+
+
+def _load_chat_template(folder: Path, stored: Any) -> tuple[ChatTemplate | None, bool]:
+    """The chat template that ``config.json`` says is there, and whether every prompt is read through it."""
+    if stored is None:
+        return None, False
+    try:
+        source = read_text(folder / CHAT_TEMPLATE)
+        return ChatTemplate(source, dict(stored["tokens"])), bool(stored["turns"])
+    except (OSError, UnicodeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{folder / CHAT_TEMPLATE}: {error}") from None
+        raise InputError(
+            f"{folder / CHAT_TEMPLATE}: cannot be read ({error}); copy the model again"
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, with its line ends as they are."""
+    return path.read_bytes().decode("utf-8")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, with its line ends as they are."""
+    path.write_bytes(text.encode())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from typing import Any, Self
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from training.formats.conversation import Conversation
+from training.formats.messages import Message, completion_content, completion_text
+from training.gpt.chat_encoder import ChatEncoder, Turn
+from training.gpt.chat_template import GUARD, PLAIN_TEMPLATE, ChatTemplate
 from training.gpt.config import TokenizerConfig
 from training.gpt.errors import InputError
 
@@ -54,9 +58,19 @@ class Tokenizer:
     like those trained here, uses ``eos_id``, the end of the previous text. ``pad_id`` is never among
     ``eos_ids``, so that padding is not taken for the end of a text. A vocabulary without a padding token uses
     an ordinary one: masks mark padding, not the id.
+
+    With a chat template, prompts that are a `Conversation` are read through it; with `turns`, any other
+    prompt too, as one turn of the user. An empty prompt is always text.
     """
 
-    def __init__(self, backend: Backend, special: SpecialTokens) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        special: SpecialTokens,
+        *,
+        chat_template: ChatTemplate | None = None,
+        turns: bool = False,
+    ) -> None:
         # Files keep the settings of their last user.
         backend.no_truncation()
         backend.no_padding()
@@ -72,6 +86,8 @@ class Tokenizer:
         self.pad_id = next(free) if pad is None else pad
         unknown = getattr(backend.model, "unk_token", None)
         self.unknown_id: int | None = None if unknown is None else backend.token_to_id(unknown)
+        self.chat_template = chat_template
+        self.turns = turns and chat_template is not None
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
@@ -80,6 +96,8 @@ class Tokenizer:
         if config.tokenizer == "word":
             # WikiText spells unknown words like this: the token itself, not a word to count.
             texts = (_UNKNOWN_WORD.sub(" ", text) for text in texts)
+        # In conversations the tokens that end a turn are written out: they are no words to learn.
+        texts = (text.replace(END_OF_TEXT, "").replace(GUARD, "") for text in texts)
         backend.train_from_iterator(texts, trainer)
         return cls(backend, own_special_tokens(backend))
 
@@ -110,32 +128,111 @@ class Tokenizer:
         """Text of token ids; special tokens are dropped."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
 
-    def prompt(self, text: str) -> list[int]:
-        """Ids to give a model so that it continues ``text``: the token that begins a text, then the text."""
-        return [self.bos_id, *self.encode(text)]
+    def prompt(self, prompt: str) -> list[int]:
+        """Ids to give a model so that it continues a text, or answers a conversation.
+
+        Before a text stands the token that begins one; of a conversation, what its template writes.
+        """
+        messages = self.messages(prompt)
+        if messages is not None:
+            return self.chat.prompt(messages)
+        return [self.bos_id, *self.encode(prompt)]
+
+    def encode_turns(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Turn]:
+        """Ids of each prompt and of its completion, which the token that ends it follows.
+
+        A completion carries the space that stands between it and its prompt's text.
+        """
+        texts = iter(self.encode_batch(completions))
+        turns = []
+        for prompt, completion, ids in zip(prompts, completions, texts, strict=True):
+            messages = self.messages(prompt)
+            turns.append(
+                Turn(self.prompt(prompt), [*ids, self.eos_id])
+                if messages is None
+                else self.chat.turn(messages, completion_content(completion))
+            )
+        return turns
+
+    def encode_texts(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
+        """Ids of each prompt with its completion as one text, with the tokens that begin and end it."""
+        rows = []
+        texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+        plain = iter(self.encode_batch(texts))
+        for prompt, completion in zip(prompts, completions, strict=True):
+            ids, messages = next(plain), self.messages(prompt)
+            if messages is None:
+                rows.append([self.bos_id, *ids, self.eos_id])
+            else:
+                turn = self.chat.turn(messages, completion_content(completion))
+                rows.append([*turn.prompt, *turn.completion])
+        return rows
 
     def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
         """Text that ``ids`` add to ``prompt``, with the space that stands between them, if any."""
         before, whole = self.decode(prompt), self.decode([*prompt, *ids])
         return whole[len(before) :] if whole.startswith(before) else self.decode(ids)
 
+    def completion(self, prompt: str, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+        """What ``ids`` write after ``prompt``: the continuation of a text, or after a space an answer."""
+        text = self.continuation(prompt_ids, ids)
+        if self.messages(prompt) is None:
+            return text
+        return completion_text(text.removeprefix(self.chat.opening))
+
+    def messages(self, prompt: str) -> Sequence[Message] | None:
+        """The messages of a prompt that is read through the chat template; None for one that is text."""
+        if self.chat_template is not None and isinstance(prompt, Conversation):
+            return prompt.messages
+        return [{"role": "user", "content": prompt}] if self.turns and prompt else None
+
+    @cached_property
+    def chat(self) -> ChatEncoder:
+        """The chat template with this vocabulary; raise ``InputError`` if there is none."""
+        if self.chat_template is None:
+            raise InputError(
+                "chat: the policy has no chat template; `pretrain --chat` gives it one, and `import_model`"
+                " keeps that of a folder"
+            )
+        return ChatEncoder(self.chat_template, self._backend, eos_ids=self.eos_ids)
+
+    def with_chat(self, *, turns: bool, template: ChatTemplate | None = None) -> "Tokenizer":
+        """This tokenizer with another chat template, or its own; ``turns`` reads every prompt through it."""
+        return Tokenizer(
+            self._backend, self.special, chat_template=template or self.chat_template, turns=turns
+        )
+
+    def plain_chat_template(self) -> ChatTemplate:
+        """The template for a model that was published without one; see ``PLAIN_TEMPLATE``."""
+        tokens = {"bos_token": self.token(self.bos_id), "eos_token": self.token(self.eos_id)}
+        return ChatTemplate(PLAIN_TEMPLATE, tokens)
+
     @property
     def fingerprint(self) -> str:
         """A hash that changes when the ids of a text might."""
-        return sha256(f"{self._backend.to_str()}\0{self.special}".encode()).hexdigest()
+        chat = f"\0{self.turns}\0{self.chat_template}" if self.chat_template else ""
+        return sha256(f"{self._backend.to_str()}\0{self.special}{chat}".encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write ``tokenizer.json``."""
         self._backend.save(str(path))
 
     @classmethod
-    def load(cls, path: Path, special: SpecialTokens | None = None) -> "Tokenizer":
+    def load(
+        cls,
+        path: Path,
+        special: SpecialTokens | None = None,
+        *,
+        chat_template: ChatTemplate | None = None,
+        turns: bool = False,
+    ) -> "Tokenizer":
         """Read ``tokenizer.json``; raise ``InputError`` if it is missing or broken.
 
         ``special`` says which tokens end, begin and pad; left out, those of tokenizers trained here.
         """
         backend = read_backend(path)
-        return cls(backend, special or own_special_tokens(backend))
+        special = special or own_special_tokens(backend)
+        return cls(backend, special, chat_template=chat_template, turns=turns)
 
 
 def read_backend(path: Path) -> Backend:

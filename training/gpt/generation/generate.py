@@ -87,7 +87,8 @@ def generate(
 class Completion:
     """One completion of a prompt."""
 
-    text: str  # exactly what follows the prompt (leading space included), up to a stop string
+    text: str  # exactly what follows the prompt (leading space included), up to a stop string; see
+    # Tokenizer.completion
     tokens: list[int]  # as sampled: with the end token, or the tokens of the stop string
     logprobs: list[float]  # of each token
     ended: bool  # by the end token or a stop string, not by the budget
@@ -104,7 +105,7 @@ def complete(
     generator: torch.Generator | None = None,
     should_stop: Callable[[], bool] = never_stop,
 ) -> list[list[Completion]]:
-    """Complete each prompt ``samples_per_prompt`` times.
+    """Complete each prompt ``samples_per_prompt`` times; a conversation is answered (see ``Tokenizer``).
 
     A text ends before the first stop string, and without a character that the budget cut short. When
     ``should_stop`` returns true, prompts not yet started are left out.
@@ -134,7 +135,13 @@ def complete(
         rows = zip(generation.tokens, generation.logprobs, generation.mask, generation.ended, strict=True)
         completions = [
             Completion(
-                text=_text(tokenizer, some[row // samples_per_prompt], tokens[mask].tolist(), sampling),
+                text=_text(
+                    tokenizer,
+                    prompts[first + row // samples_per_prompt],
+                    some[row // samples_per_prompt],
+                    tokens[mask].tolist(),
+                    sampling,
+                ),
                 tokens=tokens[mask].tolist(),
                 logprobs=logprobs[mask].tolist(),
                 ended=bool(ended),
@@ -154,9 +161,13 @@ def sampling_generator(sampling: SamplingConfig, device: torch.device) -> torch.
 
 
 def _text(
-    tokenizer: Tokenizer, prompt: Sequence[int], tokens: Sequence[int], sampling: SamplingConfig
+    tokenizer: Tokenizer,
+    prompt: str,
+    prompt_ids: Sequence[int],
+    tokens: Sequence[int],
+    sampling: SamplingConfig,
 ) -> str:
-    text = strip_incomplete_character(tokenizer.continuation(prompt, tokens))
+    text = strip_incomplete_character(tokenizer.completion(prompt, prompt_ids, tokens))
     return text[: find_stop_string(text, sampling.stops)]
 
 

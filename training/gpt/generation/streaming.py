@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from training.formats.messages import completion_text
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Decoder, eval_mode
@@ -41,7 +42,21 @@ def stream_text(
             pad_id=tokenizer.pad_id,
             generator=generator or sampling_generator(sampling, model.device),
         )
-    return _pieces(decoder, Detokenizer(tokenizer, ids, sampling.stops), should_stop)
+    pieces = _pieces(decoder, Detokenizer(tokenizer, ids, sampling.stops), should_stop)
+    return pieces if tokenizer.messages(prompt) is None else _answer(pieces, opening=tokenizer.chat.opening)
+
+
+def _answer(pieces: Iterator[str], *, opening: str) -> Iterator[str]:
+    """The pieces of an answer: after a space, and without what its template writes before it."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        if len(held) >= len(opening) or not opening.startswith(held):
+            yield completion_text(held.removeprefix(opening))
+            break
+    else:
+        yield completion_text(held.removeprefix(opening))
+    yield from pieces
 
 
 def _pieces(decoder: Decoder, detokenizer: Detokenizer, should_stop: Callable[[], bool]) -> Iterator[str]:

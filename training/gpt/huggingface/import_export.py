@@ -36,12 +36,15 @@ _DTYPES = {
 }
 
 
-def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, dict[str, Any]]:
+def import_folder(
+    folder: Path, *, context: int = 0, chat_template: bool = True
+) -> tuple[GPT, Tokenizer, dict[str, Any]]:
     """Read a folder as ``transformers`` saves it: the model in fp32, its tokenizer, and their origin.
 
     Reads ``config.json``, ``model.safetensors`` (or its shards), ``tokenizer.json`` and the files beside them
-    about special tokens. ``context`` shortens the longest sequence (0: as published). No pickle is ever
-    opened. Raises ``InputError`` naming the file, field or tensor that cannot be used.
+    about special tokens and the chat template, which is left out if ``chat_template`` is false. ``context``
+    shortens the longest sequence (0: as published). No pickle is ever opened. Raises ``InputError`` naming
+    the file, field or tensor that cannot be used.
     """
     config = _read_config(folder)
     try:
@@ -50,7 +53,7 @@ def import_folder(folder: Path, *, context: int = 0) -> tuple[GPT, Tokenizer, di
     except InputError as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from error
     weight_files(folder)  # raise for missing files before the work begins
-    tokenizer = read_tokenizer(folder, config)
+    tokenizer = read_tokenizer(folder, config, chat_template=chat_template)
     check_vocabulary(tokenizer, shape, folder / "tokenizer.json")
     model = GPT(shape)
     read_weights(model, folder, family)

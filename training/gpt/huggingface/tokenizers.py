@@ -8,7 +8,9 @@ from typing import Any
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from training.gpt.chat_encoder import ChatEncoder
 from training.gpt.errors import InputError
+from training.gpt.huggingface.chat_templates import read_chat_template, write_chat_template
 from training.gpt.tokenizer import SpecialTokens, Tokenizer, read_backend
 
 _CONVERT = "let transformers write it: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
@@ -19,15 +21,18 @@ _QWEN2_SPLIT = (
 )
 
 
-def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of a folder whose ``config.json`` is ``config``.
+def read_tokenizer(folder: Path, config: Mapping[str, Any], *, chat_template: bool = True) -> Tokenizer:
+    """The tokenizer of a folder whose ``config.json`` is ``config``, with the folder's chat template.
 
     What ends a text is what the model was configured to stop at (``generation_config.json``, else
     ``config.json``), the tokenizer's own end first; where they name no token that is there, the tokenizer's
-    own. Special tokens are marked as such, even where ``tokenizer.json`` forgets to.
+    own. So does the token that ends a turn in the chat template. Special tokens are marked as such, even
+    where ``tokenizer.json`` forgets to.
     """
     backend = _read_vocabulary(folder, family=config["model_type"])
-    own = _named_tokens(folder, backend)
+    named_tokens = _read_named(folder)
+    template = read_chat_template(folder, named_tokens) if chat_template else None
+    own = _token_ids(folder, named_tokens, backend)
     generation = _read_json(folder / "generation_config.json")
     model = {**config, **{name: value for name, value in generation.items() if value is not None}}
     named = _ids(model.get("eos_token_id"), folder)
@@ -44,13 +49,16 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
         believed = [each for each in _ids(model.get(f"{role}_token_id"), folder) if each in special]
         if believed:
             own.setdefault(role, believed[0])
-    return Tokenizer(
-        backend, SpecialTokens(end=tuple(dict.fromkeys(ends)), begin=own.get("bos"), pad=own.get("pad"))
-    )
+    if template is not None:
+        end_of_turn = ChatEncoder(template, backend, eos_ids=ends).end_id
+        ends += [] if end_of_turn is None else [end_of_turn]
+    special_tokens = SpecialTokens(end=tuple(dict.fromkeys(ends)), begin=own.get("bos"), pad=own.get("pad"))
+    return Tokenizer(backend, special_tokens, chat_template=template)
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None:
-    """Write ``tokenizer.json`` and the ``tokenizer_config.json`` that says which tokens are special."""
+    """Write ``tokenizer.json``, ``tokenizer_config.json``, which says what tokens are special, and the chat
+    template. A template may ask whether there is such a token: those it was read with are written."""
     tokenizer.save(folder / "tokenizer.json")
     ids = {
         "bos": tokenizer.bos_id,
@@ -59,6 +67,9 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, context: int) -> None
         "unk": tokenizer.unknown_id,
     }
     named = {f"{role}_token": tokenizer.token(each) for role, each in ids.items() if each is not None}
+    if tokenizer.chat_template is not None:
+        written = write_chat_template(tokenizer.chat_template, folder)
+        named = {name: token for name, token in named.items() if name != "bos_token"} | written
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
@@ -98,9 +109,13 @@ def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
     return steps
 
 
-def _named_tokens(folder: Path, backend: Backend) -> dict[str, int]:
+def _read_named(folder: Path) -> dict[str, Any]:
+    """The tokenizer's configuration, with the names of its special tokens."""
+    return {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+
+
+def _token_ids(folder: Path, named: Mapping[str, Any], backend: Backend) -> dict[str, int]:
     """The ids of the tokens that the tokenizer's configuration names, by ``eos``, ``bos`` and ``pad``."""
-    named = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
     ids = {}
     for role in ("eos", "bos", "pad"):
         token = named.get(f"{role}_token")

@@ -67,10 +67,11 @@ class BaseRewardModel(nn.Module, ABC):
         """Rewards [N, M] in the units of the training loss, up to a constant."""
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, `<begin> prompt + completion <end>`; long texts lose their beginning."""
-        begin, end = self.tokenizer.bos_id, self.tokenizer.eos_id
-        texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-        return [[begin, *ids, end][-self.context :] for ids in self.tokenizer.encode_batch(texts)]
+        """Token ids of each text, `<begin> prompt + completion <end>`; long texts lose their beginning.
+
+        A conversation and its answer are what the chat template makes of them.
+        """
+        return [row[-self.context :] for row in self.tokenizer.encode_texts(prompts, completions)]
 
     def member_scores(
         self, prompts: Sequence[str], completions: Sequence[str], *, batch_size: int = 128

@@ -49,11 +49,9 @@ def tokenizer_coverage(
     reward_model: BaseRewardModel, prompts: Sequence[str], completions: Sequence[str]
 ) -> TokenizerCoverage:
     """What a reward model cannot read of these texts, prompt and completion together."""
-    texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-    rows = reward_model.tokenizer.encode_batch(texts)
+    rows = reward_model.tokenizer.encode_texts(prompts, completions)
     unknown = reward_model.tokenizer.unknown_id
-    tokens = sum(map(len, rows))
+    tokens = sum(len(row) - 2 for row in rows)  # without those that begin and end a text
     missed = sum(row.count(unknown) for row in rows) if unknown is not None else 0
-    # The begin and end tokens count too.
-    truncated = sum(len(row) + 2 > reward_model.context for row in rows)
+    truncated = sum(len(row) > reward_model.context for row in rows)
     return TokenizerCoverage(unknown=missed / max(1, tokens), truncated=truncated / max(1, len(rows)))

@@ -76,13 +76,12 @@ def encode_completions(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *
 
     If both do not fit the context, the prompt loses its beginning, then the completion its end.
     """
-    completions = tokenizer.encode_batch([completion for _, completion in texts])
-    prompts = [tokenizer.prompt(prompt) for prompt, _ in texts]
-    ids = []
-    for prompt, completion in zip(prompts, completions, strict=True):
-        new = [*completion, tokenizer.eos_id][:context]
-        ids.append((prompt[-(context + 1 - len(new)) :], new))
-    return ids
+    prompts, completions = zip(*texts, strict=True)
+    turns = tokenizer.encode_turns(prompts, completions)
+    return [
+        (turn.prompt[-(context + 1 - len(turn.completion[:context])) :], turn.completion[:context])
+        for turn in turns
+    ]
 
 
 def completion_logprobs(

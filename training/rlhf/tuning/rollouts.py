@@ -59,12 +59,16 @@ def sample(
     )
     repeated = [row for row in ids for _ in range(samples)]
     completions = generation.completions()
-    texts = [tokenizer.continuation(row, new) for row, new in zip(repeated, completions, strict=True)]
+    asked = [prompt for prompt in prompts for _ in range(samples)]
+    texts = [
+        tokenizer.completion(prompt, row, new)
+        for prompt, row, new in zip(asked, repeated, completions, strict=True)
+    ]
     return Rollouts(
         prompts=repeated,
         completions=completions,
         generation=generation,
-        texts=([prompt for prompt in prompts for _ in range(samples)], texts),
+        texts=(asked, texts),
     )
 
 
