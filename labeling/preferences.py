@@ -15,6 +15,7 @@ from django.db.models import Prefetch
 from labeling.feedback import MAX_GRADE
 from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample, SnapshotAnswer
 from labeling.models.annotations import AnnotationQuerySet
+from training.formats.messages import completion_content
 
 CHUNK = 500
 MAX_BYTES_IN_MEMORY = 1 << 26
@@ -29,10 +30,11 @@ def comparisons(project: Project) -> Iterator[Row]:
     An annotation of K samples gives all its K(K-1)/2 pairs under one `group`; equal ranks or scores are a
     `tie`, in which `chosen` and `rejected` have no order. All-bad answers and skips give none, and neither do
     two samples with the same text. A picked best is compared with each of the others; the others are not
-    compared with each other. `margin` is how much better the chosen one is, 0 to 1, for graded pairs; 0
-    otherwise. `annotator` is a number that stays the same when a person is renamed. `choice` is why the task
-    was selected: preference statistics are unbiased on "random" tasks. Pairs graded by criteria also have
-    `criteria`: how much better the chosen one is by each, -1 to 1.
+    compared with each other. `messages` are those of a prompt that is a conversation, whose text is `prompt`.
+    `margin` is how much better the chosen one is, 0 to 1, for graded pairs; 0 otherwise. `annotator` is a
+    number that stays the same when a person is renamed. `choice` is why the task was selected: preference
+    statistics are unbiased on "random" tasks. Pairs graded by criteria also have `criteria`: how much better
+    the chosen one is by each, -1 to 1.
     """
     for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
         yield from _comparison_rows(project, annotation, judgements)
@@ -57,10 +59,11 @@ def _comparison_rows(project: Project, annotation: Annotation, judgements: list[
 
 
 def _source_fields(annotation: Annotation) -> Row:
-    """The fields that every row of an annotation has: where it comes from."""
+    """The fields that every row of an annotation has: its prompt, and where it comes from."""
     prompt = annotation.assignment.task.prompt
     return {
         "prompt": prompt.text,
+        **({} if prompt.messages is None else {"messages": prompt.messages}),
         "group": str(annotation.pk),
         "annotator": str(annotation.assignment.annotator_id),
         "split": prompt.split,
@@ -161,6 +164,21 @@ def _training_annotations(annotations: AnnotationQuerySet) -> AnnotationQuerySet
         .select_related("assignment__task__prompt")
         .order_by("assignment__task_id", "assignment__annotator_id")
     )
+
+
+def conversational_row(row: Row) -> Row:
+    """A row in TRL's conversational format: the prompt as a list of messages, completions as the assistant's.
+
+    A plain prompt is the user's message.
+    """
+    given = {name: value for name, value in row.items() if name != "messages"}
+    prompt = row.get("messages", [{"role": "user", "content": row["prompt"]}])
+    completions = {
+        name: [{"role": "assistant", "content": completion_content(row[name])}]
+        for name in ("chosen", "rejected", "completion")
+        if name in row
+    }
+    return given | {"prompt": prompt} | completions
 
 
 def json_line(row: Row) -> bytes:

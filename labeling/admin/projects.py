@@ -168,7 +168,7 @@ class PromptAdmin(ProjectScopedAdmin):
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Prompt | None = None) -> list[str]:
         """All fields, once saved."""
-        return ["project", "text", "split", "hash", "created"] if obj else []
+        return ["project", "text", "messages", "split", "hash", "created"] if obj else []
 
 
 @admin.register(Generator)

@@ -210,6 +210,7 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     """One line of the export."""
 
     prompt = serializers.CharField()
+    messages = MessageSerializer(many=True, required=False, help_text="If the prompt is a conversation.")
     chosen = serializers.CharField()
     rejected = serializers.CharField()
     tie = serializers.BooleanField(help_text="Neither is better: chosen and rejected have no order.")
@@ -229,6 +230,7 @@ class RatingSerializer(serializers.Serializer[Any]):
     """One line of the export of ratings."""
 
     prompt = serializers.CharField()
+    messages = MessageSerializer(many=True, required=False, help_text="If the prompt is a conversation.")
     completion = serializers.CharField()
     score = serializers.FloatField(help_text="Overall, from 0 (worst) to 1 (best).")
     criteria = serializers.DictField(child=serializers.FloatField(), help_text="The same for each criterion.")
@@ -242,6 +244,7 @@ class DemonstrationSerializer(serializers.Serializer[Any]):
     """One line of the export of demonstrations."""
 
     prompt = serializers.CharField()
+    messages = MessageSerializer(many=True, required=False, help_text="If the prompt is a conversation.")
     completion = serializers.CharField(help_text="What follows the prompt, leading space included.")
     group = serializers.CharField(help_text="The annotation it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")

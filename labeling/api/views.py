@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.http import HttpResponseBase, StreamingHttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.fields import BooleanField
 from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -43,21 +44,31 @@ class JsonLinesRenderer(JSONRenderer):
     format = "ndjson"
 
 
+CONVERSATIONAL = OpenApiParameter(
+    "conversational",
+    bool,
+    description=(
+        "TRL's conversational format: prompts as lists of messages, completions as messages of the assistant."
+    ),
+)
+
+
 class Comparisons(APIView):
     """All comparisons in a project's annotations, as JSON Lines."""
 
     renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
+        parameters=[CONVERSATIONAL],
         responses={
             (200, "application/x-ndjson"): OpenApiResponse(
                 ComparisonSerializer, description="One comparison on each line."
             )
-        }
+        },
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _stream_json_lines(preferences.comparisons(_exportable_project(request, slug)))
+        return _stream_json_lines(request, preferences.comparisons(_exportable_project(request, slug)))
 
 
 class Ratings(APIView):
@@ -66,15 +77,16 @@ class Ratings(APIView):
     renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
+        parameters=[CONVERSATIONAL],
         responses={
             (200, "application/x-ndjson"): OpenApiResponse(
                 RatingSerializer, description="One sample's rating on each line."
             )
-        }
+        },
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _stream_json_lines(preferences.ratings(_exportable_project(request, slug)))
+        return _stream_json_lines(request, preferences.ratings(_exportable_project(request, slug)))
 
 
 class Demonstrations(APIView):
@@ -83,15 +95,16 @@ class Demonstrations(APIView):
     renderer_classes = [JsonLinesRenderer, JSONRenderer]
 
     @extend_schema(
+        parameters=[CONVERSATIONAL],
         responses={
             (200, "application/x-ndjson"): OpenApiResponse(
                 DemonstrationSerializer, description="One text on each line."
             )
-        }
+        },
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Stream."""
-        return _stream_json_lines(preferences.demonstrations(_exportable_project(request, slug)))
+        return _stream_json_lines(request, preferences.demonstrations(_exportable_project(request, slug)))
 
 
 def _exportable_project(request: Request, slug: str) -> Project:
@@ -99,5 +112,9 @@ def _exportable_project(request: Request, slug: str) -> Project:
     return allowed_project(cast(User, request.user), slug, "labeling.export")
 
 
-def _stream_json_lines(rows: Iterator[dict[str, Any]]) -> HttpResponseBase:
+def _stream_json_lines(request: Request, rows: Iterator[dict[str, Any]]) -> HttpResponseBase:
+    """The rows, in TRL's conversational format if the request asks for it."""
+    given = BooleanField().run_validation(request.query_params.get(CONVERSATIONAL.name, False))
+    if given:
+        rows = map(preferences.conversational_row, rows)
     return StreamingHttpResponse(map(preferences.json_line, rows), content_type="application/x-ndjson")

@@ -23,7 +23,8 @@ from labeling.feedback import (
     Score,
     Verdict,
 )
-from training.formats.messages import check_prompt, parse_messages, render_messages
+from training.formats.messages import render_messages
+from training.formats.prompt_completions import parse_prompt
 
 MAX_CRITERIA = 4
 MAX_CONTROL_PERCENT = 50
@@ -368,12 +369,12 @@ class Prompt(models.Model):
 
     def clean(self) -> None:
         """Check the conversation, and reject duplicates: the hash is not part of forms."""
-        if self.messages is not None:
-            try:
-                self.messages = check_prompt(parse_messages(self.messages))
-            except ValueError as error:
-                raise ValidationError({"messages": str(error)}) from None
-            self.text = render_messages(self.messages)
+        field = "text" if self.messages is None else "messages"
+        try:
+            self.text, messages = parse_prompt(getattr(self, field), name=field)
+        except ValueError as error:
+            raise ValidationError({field: str(error)}) from None
+        self.messages = None if messages is None else list(messages)
         same = Prompt.objects.filter(project_id=self.project_id, hash=prompt_hash(self.text))
         if same.exclude(pk=self.pk).exists():
             raise ValidationError("The project already has this prompt.")
