@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, connections
 
 from feedback_site.child_processes import ChildProcesses
+from feedback_site.listener import listener_url, local_address, open_listener
 
 # A worker gives the run that it executes 20 s to end in order.
 STOP_SECONDS = 25
@@ -28,6 +30,10 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="127.0.0.1", help="Address to listen on (default: 127.0.0.1).")
         parser.add_argument("--threads", type=int, default=8, help="Threads of a web process (default: 8).")
         parser.add_argument("--processes", type=int, default=1, help="Web processes (default: 1).")
+        parser.add_argument(
+            "--serve", action="store_true", help="Also start the OpenAI-compatible server of versions."
+        )
+        parser.add_argument("--serve-port", type=int, default=8001, help="Port of --serve (default: 8001).")
         parser.add_argument("--demo", action="store_true", help="Make the demo's people, project and runs.")
 
     def handle(
@@ -37,6 +43,8 @@ class Command(BaseCommand):
         bind: str,
         threads: int,
         processes: int,
+        serve: bool,
+        serve_port: int,
         demo: bool,
         **options: Any,  # noqa: ARG002
     ) -> None:
@@ -44,7 +52,9 @@ class Command(BaseCommand):
             if value < 1:
                 raise CommandError(f"{name} {value}: it takes at least 1.")
         self.stop_requests = 0
-        with open_listener(bind, port) as listener:
+        with ExitStack() as stack:
+            listener = stack.enter_context(open_listener(bind, port))
+            serving = stack.enter_context(open_listener(bind, serve_port, "--serve-port")) if serve else None
             try:
                 # SIGINT too: a shell that starts a command in the background has it ignored.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -54,7 +64,7 @@ class Command(BaseCommand):
                 sys.exit(130)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, self.request_stop)
-            self.run_children(listener, threads=threads, processes=processes)
+            self.run_children(listener, serving, threads=threads, processes=processes)
 
     def prepare(self, *, demo: bool) -> None:
         """Migrate the database; with `demo`, make the demo's data."""
@@ -69,9 +79,15 @@ class Command(BaseCommand):
             raise CommandError(f"The database does not answer: {str(error).splitlines()[0]}") from error
         connections.close_all()
 
-    def run_children(self, listener: socket.socket, *, threads: int, processes: int) -> None:
-        """Run the web and the worker until a stop is requested or one of them exits."""
+    def run_children(
+        self, listener: socket.socket, serving: socket.socket | None, *, threads: int, processes: int
+    ) -> None:
+        """Run the web, the worker and, on `serving`, the server of versions until a stop is requested or one
+        of them exits."""
         children = ChildProcesses(self.say)
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        if serving:
+            os.environ.setdefault("SERVE_URL", listener_url(serving).rstrip("/"))
         try:
             children.start(
                 "web",
@@ -84,13 +100,16 @@ class Command(BaseCommand):
                 ],
                 pass_fds=[listener.fileno()],
             )
-            children.start("worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker"])
+            children.start("worker", [*manage, "worker"])
+            if serving:
+                descriptor = serving.fileno()
+                children.start("serve", [*manage, "serve", "--fd", str(descriptor)], pass_fds=[descriptor])
             readiness = ReadinessProbe(listener)
             exited = None
             while not self.stop_requests and not (exited := children.first_exited()):
                 children.forward_output()
                 if readiness.has_answered():
-                    self.say("up", f"Hone is at {site_url(listener)} (Ctrl-C stops it)")
+                    self.say("up", f"Hone is at {listener_url(listener)} (Ctrl-C stops it)")
             if exited:
                 self.say("up", f"{exited.name} {exited.exit_description}; stopping the rest")
             else:
@@ -130,28 +149,3 @@ class ReadinessProbe:
         self._connection.close()
         self._connection = None
         return answered
-
-
-def open_listener(bind: str, port: int) -> socket.socket:
-    """Bind the port now and keep it, so that nothing else can take it before the web starts."""
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    try:
-        return socket.create_server((bind, port), family=family, backlog=512)
-    except OverflowError as error:
-        raise CommandError(f"--port {port}: a port is a number from 1 to 65535.") from error
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        raise CommandError(
-            f"Cannot listen on {bind} port {port}: {reason}. Choose another --port (or --bind)."
-        ) from error
-
-
-def local_address(listener: socket.socket) -> tuple[str, int]:
-    """Host and port at which the listener is reached from this machine."""
-    host, port = listener.getsockname()[:2]
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
-
-
-def site_url(listener: socket.socket) -> str:
-    host, port = local_address(listener)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

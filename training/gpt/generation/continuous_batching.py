@@ -27,7 +27,7 @@ class SampledToken:
     id: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()  # the most likely tokens, best first, if they were asked for
-    text_end: int = 0  # length of the completion's final text once it was added
+    text_start: int = 0  # length of the text that was final before it
 
 
 @dataclass(eq=False)
@@ -47,6 +47,7 @@ class RunningCompletion:
 
     def add(self, token: int, logprob: float, top: tuple[tuple[int, float], ...], *, is_end: bool) -> None:
         """Add the next token."""
+        start = len(self.text)
         self.text += self.detokenizer.add(token)
         if is_end or self.detokenizer.stopped:
             self.finish_reason = "stop"
@@ -54,7 +55,7 @@ class RunningCompletion:
             self.finish_reason = "length"
         if self.finish_reason:
             self.text += self.detokenizer.flush()
-        self.tokens.append(SampledToken(token, logprob, top, len(self.text)))
+        self.tokens.append(SampledToken(token, logprob, top, start))
         if self.seen is not None:
             self.seen[token] = True
 
