@@ -6,7 +6,7 @@ import pytest
 
 from training.formats.messages import Message
 from training.gpt.errors import InputError
-from training.rlhf.feedback.conversations import first_turn, split_by_first_turn
+from training.rlhf.feedback.dialogue_splits import first_turn, split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 

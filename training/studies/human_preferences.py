@@ -22,7 +22,7 @@ from training.gpt.config_fields import option
 from training.gpt.errors import InputError
 from training.rlhf.config import RewardConfig
 from training.rlhf.evaluation.win_rate import estimate_rate, win_points
-from training.rlhf.feedback.conversations import split_by_first_turn
+from training.rlhf.feedback.dialogue_splits import split_by_first_turn
 from training.rlhf.feedback.preference_files import read_dialogues
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.trainer import train_reward_model
