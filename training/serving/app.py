@@ -170,7 +170,7 @@ def make_answer(
         "logprobs": asked.logprobs,
     }
     if isinstance(asked, ChatRequest):
-        return ChatAnswer(engine.tokenizer, strip_space=prompts.strip_space, **common)
+        return ChatAnswer(engine.tokenizer, opening=prompts.opening, **common)
     return CompletionAnswer(engine.tokenizer, **common)
 
 

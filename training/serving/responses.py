@@ -59,16 +59,16 @@ class Answer(ABC):
 
 
 class ChatAnswer(Answer):
-    """Messages. With `strip_space`, the space between the prompt's text and an answer is left out."""
+    """Messages. The `opening` that stands between a prompt and the content of its answer is left out."""
 
     whole_object, chunk_object, id_prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
     def __init__(
-        self, tokenizer: Tokenizer, *, model: str, fingerprint: str, logprobs: bool, strip_space: bool
+        self, tokenizer: Tokenizer, *, model: str, fingerprint: str, logprobs: bool, opening: str
     ) -> None:
         super().__init__(tokenizer, model=model, fingerprint=fingerprint, logprobs=logprobs)
-        self.strip_space = strip_space
-        self._begun: set[int] = set()
+        self.opening = opening
+        self._held: dict[int, str | None] = {}  # the first text of a choice; None once it was given
 
     def choice(self, update: Update) -> dict[str, Any]:
         message = {"role": "assistant", "content": self._content(update), "refusal": None}
@@ -97,10 +97,15 @@ class ChatAnswer(Answer):
         return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
     def _content(self, update: Update) -> str:
-        if not self.strip_space or update.index in self._begun or not update.text:
+        held = self._held.get(update.index, "")
+        if held is None:
             return update.text
-        self._begun.add(update.index)
-        return update.text.removeprefix(" ")
+        text = held + update.text
+        if len(text) < len(self.opening) and not update.finish_reason:
+            self._held[update.index] = text
+            return ""
+        self._held[update.index] = None
+        return text.removeprefix(self.opening)
 
     def _token_logprobs(self, tokens: Sequence[SampledToken]) -> dict[str, Any] | None:
         if not self.logprobs:

@@ -21,6 +21,7 @@ from labeling.models import Project
 from tests.processes import environment
 from tests.training.factories import admin
 from training import artifacts
+from training.gpt.chat_template import ChatTemplate
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.config import ModelConfig, TokenizerConfig
 from training.gpt.model import GPT
@@ -98,10 +99,17 @@ def tiny_writer(seed: int = 0) -> tuple[GPT, Tokenizer]:
 
 
 def publish(
-    name: str, *, seed: int = 0, project: Project | None = None, stage: str = "candidate"
+    name: str,
+    *,
+    seed: int = 0,
+    project: Project | None = None,
+    stage: str = "candidate",
+    template: ChatTemplate | None = None,
 ) -> ModelVersion:
     """A version of `tiny_writer` with its files."""
     model, tokenizer = tiny_writer(seed)
+    if template:
+        tokenizer = tokenizer.with_chat(turns=True, template=template)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), model, tokenizer)
         place, digest = artifacts.store(Path(folder), name=name)

@@ -3,11 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import openai as openai_errors
 import pytest
 from openai import OpenAI
 
-from tests.training.serving.conftest import tiny_writer
-from training.formats.messages import render_messages
+from tests.training.serving.conftest import publish, tiny_writer
+from training.formats.conversation import Conversation
+from training.formats.messages import completion_content, render_messages
+from training.gpt.chat_template import ChatTemplate
 from training.gpt.config import SamplingConfig
 from training.gpt.generation.generate import Completion, complete
 
@@ -75,6 +78,29 @@ def test_a_conversation_is_answered_as_the_assistant(openai: OpenAI) -> None:
     for token in choice.logprobs.content:
         assert len(token.top_logprobs) == 3
         assert token.bytes is None or bytes(token.bytes).decode() == token.token
+
+
+def test_a_model_with_a_chat_template_reads_conversations_through_it(openai: OpenAI) -> None:
+    model, tokenizer = tiny_writer()
+    template = tokenizer.plain_chat_template()
+    publish("chatty", template=template)
+    chatty = tokenizer.with_chat(turns=True, template=template)
+    sampling = SamplingConfig(seed=3, max_new_tokens=24)
+    alone = complete(model, chatty, [Conversation(CONVERSATION)], sampling)[0][0]
+    common: Any = {"model": "chatty", "messages": CONVERSATION, "seed": 3, "max_tokens": 24}
+    answer = openai.chat.completions.create(**common)
+    assert answer.choices[0].message.content == completion_content(alone.text)
+    assert answer.usage.prompt_tokens == len(chatty.prompt(Conversation(CONVERSATION)))
+    chunks = openai.chat.completions.create(**common, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == completion_content(alone.text)
+
+
+def test_a_conversation_that_the_template_refuses_is_a_400_with_its_words(openai: OpenAI) -> None:
+    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no system messages') }}{% endif %}?"
+    publish("picky", template=ChatTemplate(source))
+    with pytest.raises(openai_errors.BadRequestError, match="no system messages") as error:
+        openai.chat.completions.create(model="picky", messages=CONVERSATION)
+    assert error.value.param == "messages"
 
 
 def test_a_streamed_conversation_begins_with_the_role_and_ends_with_the_usage(openai: OpenAI) -> None:
