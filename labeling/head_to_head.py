@@ -94,7 +94,7 @@ def head_to_head_comparisons(
     for annotation, judgements in annotations_with_judgements(answers):
         for points, one, other in _points(project, judgements, first=first, second=second):
             yield HeadToHeadComparison(
-                prompt=annotation.assignment.task.prompt.text,
+                prompt=annotation.assignment.task.prompt.for_models,
                 first=one.sample.text,
                 second=other.sample.text,
                 points=points,

@@ -23,6 +23,7 @@ from labeling.feedback import (
     Score,
     Verdict,
 )
+from training.formats.conversation import as_prompt
 from training.formats.messages import render_messages
 from training.formats.prompt_completions import parse_prompt
 
@@ -378,6 +379,11 @@ class Prompt(models.Model):
         same = Prompt.objects.filter(project_id=self.project_id, hash=prompt_hash(self.text))
         if same.exclude(pk=self.pk).exists():
             raise ValidationError("The project already has this prompt.")
+
+    @property
+    def for_models(self) -> str:
+        """The prompt as models read it: its text, which carries the messages of a conversation along."""
+        return as_prompt(self.text, self.messages)
 
 
 class Generator(models.Model):

@@ -123,7 +123,7 @@ def test_texts_beyond_the_context_lose_the_beginning_of_the_prompt_and_then_thei
     assert len(long_prompt[0]) + len(long_prompt[1]) == 9  # the last token is predicted, not read
     assert long_prompt[0] == tokenizer.prompt("abcdefghabc")[-6:]
     assert long_prompt[1][-1] == tokenizer.eos_id
-    assert long_text == (tokenizer.prompt("ab")[-1:], tokenizer.encode("h" * 8))
+    assert long_text[:2] == (tokenizer.prompt("ab")[-1:], tokenizer.encode("h" * 8))
 
 
 def test_it_learns_what_people_like_without_a_reward_model() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.model_loading import load_policy
+from training.execution.model_loading import load_policy_of
 from training.execution.result import RunResult
 from training.execution.train_reward import load_feedback
 from training.execution.tuning import evaluation_scorers, prompt_texts, training_snapshot, tuning_result
@@ -40,7 +40,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
             training_snapshot(run, group)
         comparisons, _ = load_feedback(run)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
-        policy, tokenizer = load_policy(run.policy)
+        policy, tokenizer = load_policy_of(run)
         attempt.raise_if_stopped()
         judges: dict[str, Any] = vars(evaluation_scorers(run))
         result = dpo(

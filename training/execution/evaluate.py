@@ -7,7 +7,7 @@ from training.execution import head_to_head
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.corpora import tokenize_split
-from training.execution.model_loading import load_policy
+from training.execution.model_loading import load_policy_of
 from training.execution.result import RunResult
 from training.gpt.config import EvaluationConfig, HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
@@ -29,7 +29,7 @@ def on_corpus(run: Run, attempt: Attempt) -> dict[str, Any]:
     assert run.policy is not None
     hardware = config_of(HardwareConfig, run)
     device = choose_device(hardware.device)
-    model, tokenizer = load_policy(run.policy)
+    model, tokenizer = load_policy_of(run)
     split = tokenize_split(run, attempt, tokenizer, part=run.parameters["split"])
     attempt.raise_if_stopped()
     attempt.report(f"{split.documents} documents")

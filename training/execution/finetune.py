@@ -4,7 +4,7 @@ from pathlib import Path
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.model_loading import load_policy, load_reward, load_scorer
+from training.execution.model_loading import check_reads_alike, load_policy_of, load_reward, load_scorer
 from training.execution.result import RunResult
 from training.execution.tuning import prompt_texts, tuning_result
 from training.gpt.config import HardwareConfig
@@ -34,9 +34,10 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     assert version is not None
     assert reward is not None
     attempt.report("loading the policy and the reward model")
-    policy, tokenizer = load_policy(version)
+    policy, tokenizer = load_policy_of(run)
     gold = run.parameters.get("gold")
     scorer = load_reward(reward)
+    check_reads_alike(tokenizer, scorer.tokenizer, reward=reward.name)
     attempt.raise_if_stopped()
     result = finetune(
         policy=policy,

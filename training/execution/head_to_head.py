@@ -81,7 +81,7 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
     prompts = list(heldout[: max(wanted, scored)])
-    texts = [prompt.text for prompt in prompts]
+    texts = [prompt.for_models for prompt in prompts]
     sampling, rival_sampling = sampling_configs(run, contest)
     candidates = write_completions(
         run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"]
@@ -199,7 +199,9 @@ def write_completions(
         return []
     attempt.raise_if_stopped()
     attempt.report(f"sampling {version.name}")
-    model, tokenizer = load_for_generation(version, config_of(HardwareConfig, run))
+    model, tokenizer = load_for_generation(
+        version, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
+    )
     completions = complete(
         model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
     )

@@ -13,12 +13,14 @@ from training.gpt.huggingface.import_export import export_folder, import_folder
 from training.models import ModelVersion
 
 
-def import_policy(folder: Path, *, name: str, context: int = 0) -> ModelVersion:
+def import_policy(folder: Path, *, name: str, context: int = 0, chat_template: bool = True) -> ModelVersion:
     """Create a policy version from the model in a folder. Its metrics record where it came from.
+
+    It keeps the folder's chat template, unless `chat_template` is false.
 
     Raises InputError naming the file that cannot be used, and leaves nothing behind.
     """
-    model, tokenizer, origin = import_folder(folder, context=context)
+    model, tokenizer, origin = import_folder(folder, context=context, chat_template=chat_template)
     with tempfile.TemporaryDirectory(prefix="hone-import-") as temporary:
         save_checkpoint(Path(temporary), model, tokenizer, origin)
         place, digest = artifacts.store(Path(temporary), name=name)
@@ -33,6 +35,7 @@ def import_policy(folder: Path, *, name: str, context: int = 0) -> ModelVersion:
                     **origin,
                     "context": model.config.context,
                     "vocab_size": model.config.vocab_size,
+                    **({"chat_template": True} if tokenizer.chat_template else {}),
                 },
             )
     except BaseException:

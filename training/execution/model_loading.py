@@ -5,23 +5,42 @@ from training.forms.judges import STORY_REWARD_FUNCTION, canonical_scorer_name
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
+from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
-from training.models import ModelVersion
+from training.models import ModelVersion, Run
 from training.rlhf.reward.reward_model import Ensemble, RewardModel, load_reward_model
 from training.rlhf.reward_functions import Scorer, story_reward_function
 
 
-def load_policy(version: ModelVersion) -> tuple[GPT, Tokenizer]:
-    """The model and tokenizer of a policy version. Checks the hash of its files."""
+def load_policy(version: ModelVersion, *, chat: bool = False) -> tuple[GPT, Tokenizer]:
+    """The model and tokenizer of a policy version. Checks the hash of its files.
+
+    With `chat`, every prompt is read through its chat template, as for a version that was made so. Raises
+    InputError if it has none.
+    """
     with artifacts.local_folder(version) as folder:
-        return load_checkpoint(folder)
+        model, tokenizer = load_checkpoint(folder)
+    if chat and tokenizer.chat_template is None:
+        raise InputError(
+            f"chat: “{version}” has no chat template; `pretrain --chat` and `import_model` make versions that"
+            " have one."
+        )
+    return model, tokenizer.with_chat(turns=True) if chat else tokenizer
 
 
-def load_for_generation(version: ModelVersion, hardware: HardwareConfig) -> tuple[GPT, Tokenizer]:
+def load_policy_of(run: Run) -> tuple[GPT, Tokenizer]:
+    """The model and tokenizer of the run's policy, which reads prompts as the run's option `chat` says."""
+    assert run.policy is not None
+    return load_policy(run.policy, chat=run.parameters.get("chat", False))
+
+
+def load_for_generation(
+    version: ModelVersion, hardware: HardwareConfig, *, chat: bool = False
+) -> tuple[GPT, Tokenizer]:
     """A policy version for generation only, on the chosen device and in its precision."""
     device = choose_device(hardware.device)
-    model, tokenizer = load_policy(version)
+    model, tokenizer = load_policy(version, chat=chat)
     return model.to(device, choose_precision(hardware.precision, device)), tokenizer
 
 
@@ -36,3 +55,16 @@ def load_scorer(name: str) -> Scorer:
     if canonical_scorer_name(name) == STORY_REWARD_FUNCTION:
         return story_reward_function
     return load_reward(ModelVersion.objects.rewards().get(name=name)).score
+
+
+def check_reads_alike(policy: Tokenizer, reward_model: Tokenizer, *, reward: str) -> None:
+    """Raise InputError if only one of the two reads a plain prompt as a turn of a conversation."""
+    if policy.chat_template and reward_model.chat_template and policy.turns != reward_model.turns:
+        raise InputError(
+            f"chat: the reward model “{reward}” was trained "
+            + (
+                "with --chat, and reads a plain prompt as a turn of the user; add --chat."
+                if reward_model.turns
+                else "without --chat, and reads a plain prompt as text; train it again with --chat."
+            )
+        )

@@ -71,7 +71,8 @@ def score_tasks(
         some = keys[first : first + TASKS_AT_ONCE]
         tasks = Task.objects.filter(pk__in=some).select_related("prompt").prefetch_related("samples")
         shown = {
-            task.pk: [(task.prompt.text, sample.text) for sample in task.samples.all()] for task in tasks
+            task.pk: [(task.prompt.for_models, sample.text) for sample in task.samples.all()]
+            for task in tasks
         }
         texts = [text for own in shown.values() for text in own]
         with autocast(device, choose_precision(hardware.precision, device)):

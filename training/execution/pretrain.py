@@ -56,6 +56,9 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[PreparedCorpus, Pre
     if run.policy is not None:
         attempt.report("loading the policy")
         model, tokenizer = load_policy(run.policy)
+        if run.parameters.get("chat"):
+            template = tokenizer.chat_template or tokenizer.plain_chat_template()
+            tokenizer = tokenizer.with_chat(turns=True, template=template)
     prepared = prepare_corpus(run, attempt, tokenizer)
     attempt.raise_if_stopped()
     result = pretrain(

@@ -38,7 +38,7 @@ def stored_samples(run: Run) -> list[tuple[str, str]]:
         .select_related("prompt")
         .order_by("pk")[:TARGET_SAMPLES]
     )
-    return [(sample.prompt.text, sample.text) for sample in samples]
+    return [(sample.prompt.for_models, sample.text) for sample in samples]
 
 
 def generate_samples(

@@ -31,7 +31,9 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     assert policy.generator is not None
     generator = policy.generator
     attempt.report("loading the policy")
-    model, tokenizer = load_for_generation(policy, config_of(HardwareConfig, run))
+    model, tokenizer = load_for_generation(
+        policy, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
+    )
     prompts = select_prompts(project, count=run.parameters["tasks"])
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}
@@ -41,7 +43,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
         written = complete(
             model,
             tokenizer,
-            [prompt.text for prompt in some],
+            [prompt.for_models for prompt in some],
             with_seed_offset(sampling, first),
             samples_per_prompt=project.samples_per_task + EXTRA_SAMPLES,
             should_stop=attempt.should_stop,

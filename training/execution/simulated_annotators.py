@@ -49,7 +49,7 @@ def answer_open_tasks(
                 people.remove((annotator, account))
                 continue
             answer = simulate_answer(
-                annotator, project.kind, assignment.task.prompt.text, assignment.shown_samples()
+                annotator, project.kind, assignment.task.prompt.for_models, assignment.shown_samples()
             )
             queue.submit(assignment, answer, client_key=f"simulated-{assignment.pk}")
             answered += 1
@@ -97,7 +97,7 @@ def score_statistics(project: Project, scorer: Scorer) -> dict[str, float]:
         .select_related("prompt")
         .order_by("-pk")[:SCALE_SAMPLES]
     )
-    scores = scorer([sample.prompt.text for sample in samples], [sample.text for sample in samples])
+    scores = scorer([sample.prompt.for_models for sample in samples], [sample.text for sample in samples])
     return {
         "mean": statistics.fmean(scores) if scores else 0.0,
         "deviation": (statistics.pstdev(scores) if len(scores) > 1 else 0.0) or 1.0,

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.model_loading import load_policy
+from training.execution.model_loading import load_policy_of
 from training.execution.result import RunResult
 from training.execution.train_reward import from_row, load_feedback, training_rows
 from training.execution.tuning import (
@@ -57,7 +57,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     assert run.policy is not None
     with process_group() as group:
         attempt.report("loading the policy")
-        policy, tokenizer = load_policy(run.policy)
+        policy, tokenizer = load_policy_of(run)
         judges = evaluation_scorers(run)
         if run.parameters["demonstrations"]:
             demonstrations = read_demonstrations(run.parameters["demonstrations"])

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from labeling import preferences
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
-from training.execution.model_loading import load_policy, load_scorer
+from training.execution.model_loading import load_policy_of, load_scorer
 from training.execution.reference_samples import reference_samples
 from training.execution.result import NewVersion, RunResult
 from training.gpt.distributed import process_group
@@ -62,7 +62,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
             run.refresh_from_db(fields=["snapshot"])
         comparisons, ratings = load_feedback(run)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
-        trunk, tokenizer = load_policy(policy)
+        trunk, tokenizer = load_policy_of(run)
         attempt.raise_if_stopped()
         config = config_of(RewardConfig, run)
         samples: list[tuple[str, str]] = []

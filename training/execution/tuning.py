@@ -9,6 +9,7 @@ from labeling.models import PreferenceSnapshot, Project
 from training.execution.model_loading import load_reward, load_scorer
 from training.execution.result import NewVersion, RunResult
 from training.execution.train_reward import freeze_snapshot
+from training.formats.conversation import as_prompt
 from training.gpt.checkpoint import save_checkpoint
 from training.gpt.devices import choose_device
 from training.gpt.distributed import ProcessGroup
@@ -61,8 +62,9 @@ def training_snapshot(run: Run, group: ProcessGroup) -> PreferenceSnapshot:
 
 
 def prompt_texts(project: Project, split: str) -> list[str]:
-    """The project's prompts of one split, in the order they were added."""
-    return list(project.prompts.filter(split=split).order_by("pk").values_list("text", flat=True))
+    """The project's prompts of one split as models read them, in the order they were added."""
+    rows = project.prompts.filter(split=split).order_by("pk").values_list("text", "messages")
+    return [as_prompt(text, messages) for text, messages in rows]
 
 
 def tuning_result(

@@ -1,5 +1,7 @@
 """A prompt that is a conversation: its plain text, which carries its messages along."""
 
+# Prompts are keys and columns everywhere, so a conversation is a text that knows more, not another type.
+
 from collections.abc import Sequence
 from typing import Self
 
@@ -29,3 +31,8 @@ class Conversation(str):
 def as_prompt(text: str, messages: Sequence[Message] | None) -> str:
     """A prompt from the two that are stored: a `Conversation` if it has messages, else its text."""
     return text if messages is None else Conversation(messages, text)
+
+
+def messages_of(prompt: str) -> tuple[Message, ...] | None:
+    """The messages of a prompt that is a conversation; None for any other text."""
+    return prompt.messages if isinstance(prompt, Conversation) else None

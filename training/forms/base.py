@@ -210,6 +210,17 @@ def next_free_name(name: str) -> str:
     return name
 
 
+class ChatMixin(forms.Form):
+    """A run or a command with a policy that may read prompts as conversations."""
+
+    chat = forms.BooleanField(
+        required=False,
+        initial=False,
+        help_text="Read every prompt through the policy's chat template: a plain one as a turn of the user. "
+        "Conversations are read so in any case, and so is everything by a version that was made with --chat.",
+    )
+
+
 class OpensTasksMixin(forms.Form):
     """A run that opens tasks with samples of the new version when it is done."""
 

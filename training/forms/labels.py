@@ -57,6 +57,10 @@ OPTION_LABELS: dict[str, OptionLabel] = {
         "Continue from", "Keeps that version's size and tokenizer. Empty: train from scratch."
     ),
     "sample.policy": OptionLabel("Policy", "The version that generates the samples."),
+    "chat": OptionLabel("Every prompt as a conversation", "A plain prompt becomes a turn of the user."),
+    "pretrain.chat": OptionLabel(
+        "Conversations", "Each document is one; the new version answers, and keeps a chat template."
+    ),
     "train_reward.policy": OptionLabel("Base model", "The reward head is trained on top of this version."),
     "evaluate.policy": OptionLabel("Version to evaluate", "Usually the newest candidate."),
     "reward": OptionLabel("Reward model", "The policy learns to write what this model scores high."),

@@ -11,6 +11,7 @@ from django.http import QueryDict
 from labeling.models import Project
 from training.config_form import ConfigForm, NamedChoiceField
 from training.forms.base import (
+    ChatMixin,
     NewVersionForm,
     OpensTasksMixin,
     RunForm,
@@ -82,7 +83,7 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
         return {name: value for name, value in super().parameters().items() if name not in inherited}
 
 
-class SampleForm(ProductionPolicyMixin, RunForm):
+class SampleForm(ChatMixin, ProductionPolicyMixin, RunForm):
     kind = Run.Kind.SAMPLE
     summary = "Generate samples for a project's prompts with a policy, and open tasks with them."
     configs = (SamplingConfig, HardwareConfig)
@@ -112,7 +113,7 @@ class PrepareCorpusForm(ConfigForm):
         return validate_paths(self.cleaned_data["source"])
 
 
-class GenerateForm(PolicyOrProjectMixin, ConfigForm):
+class GenerateForm(ChatMixin, PolicyOrProjectMixin, ConfigForm):
     """Options of `manage.py generate`, which is no run."""
 
     configs = (SamplingConfig, HardwareConfig)
@@ -137,6 +138,9 @@ class ImportForm(VersionNameMixin, ConfigForm):
     folder = forms.CharField(help_text="A Hugging Face folder of the GPT-2, Llama, Qwen2 or Qwen3 family.")
     context = forms.IntegerField(
         required=False, min_value=2, help_text="Context length in tokens, if shorter than the model's."
+    )
+    chat_template = forms.NullBooleanField(
+        required=False, initial=True, help_text="Keep the folder's chat template, if it has one."
     )
 
     def default_name(self) -> str:

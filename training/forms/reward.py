@@ -7,6 +7,7 @@ from django import forms
 from labeling.models import Project
 from training.config_form import NamedChoiceField
 from training.forms.base import (
+    ChatMixin,
     NewVersionForm,
     require_annotations,
     require_comparisons,
@@ -18,7 +19,7 @@ from training.models import Run
 from training.rlhf.config import AUTO, RewardConfig
 
 
-class TrainRewardForm(NewVersionForm):
+class TrainRewardForm(ChatMixin, NewVersionForm):
     kind = Run.Kind.TRAIN_REWARD
     summary = "Train a reward model from a project's annotations, or from a file of preferences."
     configs = (RewardConfig,)

@@ -24,18 +24,18 @@ MAX_JUDGES = 8
 
 GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
     Kind.PRETRAIN: {
-        "Data and base model": ("source", "policy"),
+        "Data and base model": ("source", "chat", "policy"),
         "Model": ("preset",),
         "Training length": ("minutes",),
         "Output": ("project", "tasks", "name"),
     },
     Kind.SAMPLE: {
-        "Project and policy": ("project", "policy"),
+        "Project and policy": ("project", "policy", "chat"),
         "Tasks": ("tasks", "max_new_tokens"),
         "Sampling": ("temperature",),
     },
     Kind.TRAIN_REWARD: {
-        "Data and base model": ("project", "preferences", "policy"),
+        "Data and base model": ("project", "preferences", "policy", "chat"),
         "Model": ("trunk", "members", "reliability"),
         "Training length": ("epochs", "minutes"),
         "Evaluation and output": ("gold", "name"),
@@ -45,27 +45,27 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "Selection": ("by", "share"),
     },
     Kind.FINETUNE: {
-        "Project and policy": ("project", "policy"),
+        "Project and policy": ("project", "policy", "chat"),
         "Reward": ("reward", "gold"),
         "Training length": ("steps", "minutes"),
         "Method": ("kl_target", "kl_budget", "estimator"),
         "Output": ("tasks", "name"),
     },
     Kind.SUPERVISED: {
-        "Project and policy": ("project", "policy"),
+        "Project and policy": ("project", "policy", "chat"),
         "Data": ("snapshot", "demonstrations", "best_of", "reward"),
         "Training length": ("epochs", "minutes"),
         "Output": ("tasks", "name"),
     },
     Kind.DPO: {
-        "Project and policy": ("project", "policy"),
+        "Project and policy": ("project", "policy", "chat"),
         "Data": ("snapshot", "preferences", "reward"),
         "Training length": ("epochs", "minutes"),
         "Method": ("beta", "kl_budget"),
         "Output": ("tasks", "name"),
     },
     Kind.EVALUATE: {
-        "Versions": ("project", "policy", "against"),
+        "Versions": ("project", "policy", "against", "chat"),
         "Win rate": ("judge", "tasks"),
         "Completions": ("prompts", "max_new_tokens"),
         "Perplexity": ("source", "split"),

@@ -6,6 +6,7 @@ from django import forms
 
 from training.config_form import NamedChoiceField
 from training.forms.base import (
+    ChatMixin,
     NewVersionForm,
     OpensTasksMixin,
     next_free_name,
@@ -28,7 +29,7 @@ from training.rlhf.config import (
 )
 
 
-class TuningForm(OpensTasksMixin, NewVersionForm):
+class TuningForm(ChatMixin, OpensTasksMixin, NewVersionForm):
     """A run that tunes a policy and evaluates it on the project's held-out prompts."""
 
     project = required_project_field()

@@ -173,8 +173,12 @@ class ChatEncoder:
                 return list(ids[: place + 1])
         return [*ids, self.eos_ids[0] if self.end_id is None else self.end_id]
 
-    def encode_rendered(self, text: str) -> list[int]:
-        """The ids of a rendered text, which may hold guards."""
+    def write(self, messages: Sequence[Message]) -> str:
+        """A whole conversation as text, in which a guard keeps contents from spelling special tokens."""
+        return self._render(messages).text
+
+    def encode_written(self, text: str) -> list[int]:
+        """The ids of what `write` wrote, or of a piece of it."""
         return self._encode(text).ids
 
     def _encode(self, text: str) -> _Encoding:

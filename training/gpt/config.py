@@ -177,6 +177,11 @@ class CorpusConfig:
     field: str = option(
         "text", "the field or column of JSON Lines, Parquet and data sets that holds the text"
     )
+    chat: bool = option(
+        False,
+        "each document is a conversation, messages or a text with Human: and Assistant: turns, and is written"
+        " as the chat template says",
+    )
     documents: str = option(
         "auto",
         "what one document of a text file is (auto: articles of WikiText; files if there are at least 10,"
@@ -209,6 +214,10 @@ class CorpusConfig:
             raise InputError("field: name the field that holds the text, such as text")
         if self.holdout == "tail" and (self.drop_duplicates or self.min_length):
             raise InputError("holdout: tail keeps the text as one, so no document of it can be dropped")
+        if self.holdout == "tail" and self.chat:
+            raise InputError("holdout: tail keeps the text as one, and chat needs documents; leave out one")
+        if self.chat and "stories" in self.source.split(","):
+            raise InputError("chat: the built-in stories are no conversations; name a source of dialogues")
         self.split_shares  # noqa: B018 - checks them
 
     @property

@@ -22,6 +22,7 @@ END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 UNKNOWN = "<unk>"
 
+_OWN_TEMPLATE = ChatTemplate(PLAIN_TEMPLATE, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
 _UNKNOWN_WORD = re.compile(UNKNOWN, re.IGNORECASE)
 
 
@@ -196,6 +197,16 @@ class Tokenizer:
             )
         return ChatEncoder(self.chat_template, self._backend, eos_ids=self.eos_ids)
 
+    def write_conversation(self, messages: Sequence[Message]) -> str:
+        """A conversation as its template writes it, for ``encode_conversations``."""
+        return self.chat.write(messages)
+
+    def encode_conversations(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of conversations, or pieces of them, that ``write_conversation`` wrote."""
+        if self.chat_template is None:
+            return self.with_chat(turns=True, template=self.plain_chat_template()).encode_conversations(texts)
+        return [self.chat.encode_written(text) for text in texts]
+
     def with_chat(self, *, turns: bool, template: ChatTemplate | None = None) -> "Tokenizer":
         """This tokenizer with another chat template, or its own; ``turns`` reads every prompt through it."""
         return Tokenizer(
@@ -233,6 +244,11 @@ class Tokenizer:
         backend = read_backend(path)
         special = special or own_special_tokens(backend)
         return cls(backend, special, chat_template=chat_template, turns=turns)
+
+
+def write_plain_conversation(messages: Sequence[Message]) -> str:
+    """A conversation as the plain template writes it for a tokenizer that is trained here."""
+    return _OWN_TEMPLATE.render(messages, guarded=[END_OF_TEXT, PAD]).text
 
 
 def read_backend(path: Path) -> Backend:

@@ -1,9 +1,11 @@
 """Reading a corpus: the documents of its files, cleaned, into a spool file, and how they are split."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from training.formats.conversation import messages_of
+from training.formats.messages import Message
 from training.gpt.config import CorpusConfig
 from training.gpt.corpus.cleaning import CompactKeySet, normalise
 from training.gpt.corpus.documents import read_documents, read_text
@@ -21,6 +23,7 @@ from training.gpt.corpus.splits import (
     document_key,
 )
 from training.gpt.errors import InputError
+from training.gpt.tokenizer import write_plain_conversation
 
 OnProgress = Callable[[str, float], None]
 """Called with the current step and its progress (0 to 1). An exception that it raises stops the
@@ -38,6 +41,7 @@ class CorpusReader:
     corpus: CorpusConfig
     files: list[CorpusFile]
     shares: Shares
+    write_conversation: Callable[[Sequence[Message]], str]  # used with the option ``chat``
     notes: list[str] = field(default_factory=list)
     documents: int = 0
     dropped_short: int = 0  # documents shorter than min_length
@@ -45,11 +49,19 @@ class CorpusReader:
     split_keys: set[int] = field(default_factory=set)  # keys of the documents to split, while there are few
 
     @classmethod
-    def for_splits(cls, corpus: CorpusConfig, found: CorpusFiles, *, wanted: Iterable[str]) -> "CorpusReader":
+    def for_splits(
+        cls,
+        corpus: CorpusConfig,
+        found: CorpusFiles,
+        *,
+        wanted: Iterable[str],
+        write_conversation: Callable[[Sequence[Message]], str] = write_plain_conversation,
+    ) -> "CorpusReader":
         """A reader of the files of the ``wanted`` splits, each with its published split if that is kept."""
         shares = corpus.split_shares
         if corpus.holdout != "auto":
-            return cls(corpus, [replace(file, split=None) for file in found.files + found.left_out], shares)
+            everything = [replace(file, split=None) for file in found.files + found.left_out]
+            return cls(corpus, everything, shares, write_conversation)
         files, published, notes = found.files, {file.split for file in found.files}, []
         if found.left_out:
             notes.append(
@@ -63,7 +75,8 @@ class CorpusReader:
             notes.append("no validation split was published; it was cut from the one for training")
         # Of equal documents the first is kept: read held-out splits first.
         files = sorted(files, key=lambda file: -SPLITS.index(file.split or "train"))
-        return cls(corpus, [file for file in files if file.split in {*wanted, None}], shares, notes)
+        files = [file for file in files if file.split in {*wanted, None}]
+        return cls(corpus, files, shares, write_conversation, notes)
 
     def read(self, spool: Spool, on_progress: OnProgress) -> None:
         """Write every document of every file, cleaned, to the spool; ``InputError`` if there is none."""
@@ -83,7 +96,7 @@ class CorpusReader:
                 spool.add(normalise(piece, config.normalise) for piece in whole)
                 continue
             for document in read_documents(file, config, on_bytes=on_bytes):
-                text = normalise(document, config.normalise).strip()
+                text = self._clean(document, config)
                 if not text:
                     continue
                 key = document_key(text, config.seed)
@@ -102,6 +115,19 @@ class CorpusReader:
                 f"{self.corpus.source}: holds no text{long}; give a file or folder with something to learn"
                 " from"
             )
+
+    def _clean(self, document: str, config: CorpusConfig) -> str:
+        """A document normalised; of a conversation each content, before it is written."""
+        messages = messages_of(document)
+        if messages is None:
+            return normalise(document, config.normalise).strip()
+        contents = (normalise(message["content"], config.normalise) for message in messages)
+        return self.write_conversation(
+            [
+                {"role": message["role"], "content": content}
+                for message, content in zip(messages, contents, strict=True)
+            ]
+        ).rstrip()
 
     def splitter(self, spool: Spool) -> Splitter:
         """How the documents are split; ``InputError`` for a single document."""

@@ -6,6 +6,9 @@ from itertools import chain
 from random import Random
 from typing import Any
 
+from training.formats.conversation import Conversation
+from training.formats.messages import parse_dialogue, parse_messages
+from training.formats.prompt_completions import CONVERSATION_COLUMNS
 from training.gpt.config import CorpusConfig
 from training.gpt.corpus.encodings import decode, detect_encoding
 from training.gpt.corpus.sources import CorpusFile
@@ -22,7 +25,8 @@ _ROWS_PER_BATCH = 256  # rows of a table in memory at once
 def read_documents(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes) -> Iterator[str]:
     """The documents of one file as they are, empty ones included; ``on_bytes`` is called with the bytes read.
 
-    Rows of tables are documents, except in WikiText, whose rows are lines and are joined to articles.
+    Rows of tables are documents, except in WikiText, whose rows are lines and are joined to articles. With
+    the option ``chat``, documents that are not empty are a ``Conversation``.
     """
     if file.format == "stories":
         rng = Random(config.seed)
@@ -30,11 +34,15 @@ def read_documents(file: CorpusFile, config: CorpusConfig, *, on_bytes: OnBytes)
             yield write_story(rng)
             on_bytes(_share_of_bytes(file.size, number, number + 1, config.stories))
     elif file.format == "text":
-        yield from split_documents(read_text(file, config, on_bytes=on_bytes), config.documents)
+        texts = split_documents(read_text(file, config, on_bytes=on_bytes), config.documents)
+        yield from (_conversation(text, str(file)) for text in texts) if config.chat else texts
     else:
         rows = {"jsonl": _read_json_lines, "parquet": _read_parquet, "dataset": _read_dataset}[file.format]
         texts = rows(file, config, on_bytes)
         first, texts = _peek(texts, 1)
+        if config.chat:
+            yield from texts
+            return
         if config.documents == "article" or (config.documents == "auto" and is_title(first)):
             texts = join_articles(text.removesuffix("\n") for text in texts)
         yield from texts
@@ -114,9 +122,8 @@ def _read_json_lines(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) 
             raise InputError(f"{place}: not JSON ({reason}); each line must be one whole object") from None
         if not isinstance(row, dict):
             raise InputError(f'{place}: not an object; each line must be like {{"{config.field}": "…"}}')
-        if config.field not in row:
-            raise _missing_field_error(place, config.field, list(row))
-        text = _cell_text(row[config.field], f"{place}: {config.field!r}")
+        field = _field(config, list(row), place)
+        text = _cell_text(row[field], f"{place}: {field!r}", chat=config.chat)
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -132,9 +139,8 @@ def _read_parquet(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> 
     try:
         # A small buffer: a row group, which may be large, is not read as a whole.
         with parquet.ParquetFile(file.path, buffer_size=2**20, pre_buffer=False) as table:
-            if config.field not in table.schema_arrow.names:
-                raise _missing_field_error(str(file), config.field, table.schema_arrow.names)
-            batches = table.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[config.field])
+            field = _field(config, table.schema_arrow.names, str(file))
+            batches = table.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[field])
             columns = (batch.column(0).to_pylist() for batch in batches)
             yield from _rows(columns, table.metadata.num_rows, file, config, on_bytes)
     except (pa.ArrowException, OSError) as error:
@@ -148,10 +154,9 @@ def _read_dataset(file: CorpusFile, config: CorpusConfig, on_bytes: OnBytes) -> 
 
     try:
         table = datasets.load_from_disk(str(file.path))
-        if config.field not in table.column_names:
-            raise _missing_field_error(str(file), config.field, table.column_names)
-        batches = table.with_format(None).select_columns([config.field]).iter(_ROWS_PER_BATCH)
-        columns = (batch[config.field] for batch in batches)
+        field = _field(config, table.column_names, str(file))
+        batches = table.with_format(None).select_columns([field]).iter(_ROWS_PER_BATCH)
+        columns = (batch[field] for batch in batches)
         yield from _rows(columns, len(table), file, config, on_bytes)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
@@ -167,7 +172,7 @@ def _rows(
     done = 0
     for column in columns:
         for number, value in enumerate(column, done + 1):
-            yield _cell_text(value, f"{file}, row {number}: {config.field!r}")
+            yield _cell_text(value, f"{file}, row {number}: {config.field!r}", chat=config.chat)
         before, done = done, done + len(column)
         on_bytes(_share_of_bytes(file.size, before, done, count))
 
@@ -177,17 +182,39 @@ def _share_of_bytes(size: int, before: int, after: int, count: int) -> int:
     return size * after // count - size * before // count
 
 
-def _cell_text(value: Any, place: str) -> str:
-    """The text of a cell; null counts as empty."""
+def _cell_text(value: Any, place: str, *, chat: bool) -> str:
+    """The text of a cell, or its conversation; null counts as empty."""
     if value is None:
         return ""
+    if chat:
+        return _conversation(value, place)
     if not isinstance(value, str):
         raise InputError(f"{place} holds {type(value).__name__}, not text; name another field")
     return value
 
 
-def _missing_field_error(place: str, field: str, there: list[str]) -> InputError:
-    names = ", ".join(there[:8]) or "none"
-    return InputError(
-        f"{place}: has no field {field!r}; name the one that holds the text (there are: {names})"
+def _conversation(value: Any, place: str) -> str:
+    """The conversation in a list of messages, or in a text with turns; an empty text stays one."""
+    if isinstance(value, str) and not value.strip():
+        return ""
+    try:
+        messages = parse_dialogue(value) if isinstance(value, str) else parse_messages(value)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from None
+    if messages is None:
+        raise InputError(
+            f"{place}: no conversation; with chat, write a list of messages, or a text with Human: and"
+            " Assistant: turns"
+        )
+    return Conversation(messages)
+
+
+def _field(config: CorpusConfig, there: list[str], place: str) -> str:
+    """The field that holds the text; of conversations also one that usually does."""
+    names: list[str] = [config.field, *(CONVERSATION_COLUMNS if config.chat else ())]
+    if found := next((name for name in names if name in there), None):
+        return found
+    known = ", ".join(there[:8]) or "none"
+    raise InputError(
+        f"{place}: has no field {config.field!r}; name the one that holds the text (there are: {known})"
     )

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from training.gpt.chat_template import PLAIN_TEMPLATE
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.corpus_reader import CorpusReader, OnProgress
 from training.gpt.corpus.shards import Shards, Spool, TokenizedSplit, open_shards, open_split, write_shards
 from training.gpt.corpus.sources import find_files
 from training.gpt.corpus.splits import SPLITS, DocumentPart
 from training.gpt.errors import InputError
-from training.gpt.tokenizer import Tokenizer
+from training.gpt.tokenizer import Tokenizer, write_plain_conversation
 
 FORMAT = 1
 """The version of prepared corpora; those of another version are prepared again."""
@@ -55,7 +56,8 @@ def prepare(
 ) -> PreparedCorpus:
     """Split and tokenise a corpus into a folder of its own under ``home``, or reuse it if it is there.
 
-    ``tokenizer`` is a tokenizer, or the options to train one on the training split. The folder's name
+    ``tokenizer`` is a tokenizer, or the options to train one on the training split; of conversations, one
+    with a chat template, or it gets the plain one. The folder's name
     contains a fingerprint of everything that affects its content, so any change makes a new folder. Texts are
     streamed through a file. Several processes may prepare the same corpus, and any of them may be killed: a
     folder appears complete or not at all. Raises ``InputError`` for a corpus that cannot be read or has too
@@ -65,6 +67,8 @@ def prepare(
     folder, summary, reused = preparation.run()
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
+        if corpus.chat:
+            tokenizer = tokenizer.with_chat(turns=True, template=tokenizer.plain_chat_template())
     return PreparedCorpus(
         tokenizer=tokenizer,
         shards=open_shards(folder, summary),
@@ -100,15 +104,23 @@ class _Preparation:
     def __post_init__(self) -> None:
         found = find_files(self.corpus.source, self.home / "raw")
         self.reading = CorpusReader.for_splits(
-            self.corpus, found, wanted=SPLITS if ALL in self.names else self.names
+            self.corpus,
+            found,
+            wanted=SPLITS if ALL in self.names else self.names,
+            write_conversation=write_plain_conversation
+            if isinstance(self.tokenizer, TokenizerConfig)
+            else self.tokenizer.write_conversation,
         )
 
     def fingerprint(self) -> str:
         """A name for the result that changes whenever the result might."""
         tokenizer = self.tokenizer
+        corpus = asdict(replace(self.corpus, source="-"))
+        # Corpora without conversations keep the names they had before there were any.
+        corpus |= {"chat": PLAIN_TEMPLATE} if corpus.pop("chat") else {}
         what = {
             "format": FORMAT,
-            "corpus": asdict(replace(self.corpus, source="-")),
+            "corpus": corpus,
             "tokenizer": asdict(tokenizer)
             if isinstance(tokenizer, TokenizerConfig)
             else tokenizer.fingerprint,
@@ -156,7 +168,7 @@ class _Preparation:
                 tokenizer.save(place / "tokenizer.json")
             parts = split(self.report_progress(spool, "tokenizing"))
             wanted = ((name, part) for name, part in parts if name in self.names)
-            summary = write_shards(wanted, tokenizer, place, names=self.names)
+            summary = write_shards(wanted, tokenizer, place, names=self.names, chat=self.corpus.chat)
         self.check(summary)
         summary = {
             "source": self.corpus.source,

@@ -116,8 +116,11 @@ def write_shards(
     folder: Path,
     *,
     names: Sequence[str] = SPLITS,
+    chat: bool = False,
 ) -> dict[str, Any]:
     """Tokenise documents into ``folder``, one shard for each of ``names``, in their order.
+
+    With ``chat`` they are conversations as their template writes them, and may spell special tokens.
 
     Gives what ``open_split`` needs (``dtype``, and ``splits`` with the counts of each), ``longest_document``
     in tokens, and ``unknown_rate``, the share of tokens that stand for something not in the vocabulary.
@@ -129,7 +132,8 @@ def write_shards(
             for name in names
         }
         for some in _batches(parts):
-            encoded = tokenizer.encode_batch([part.text for _, part in some])
+            texts = [part.text for _, part in some]
+            encoded = tokenizer.encode_conversations(texts) if chat else tokenizer.encode_batch(texts)
             for (name, part), ids in zip(some, encoded, strict=True):
                 shards[name].add(part, ids)
     words = sum(shard.words for shard in shards.values())
@@ -182,6 +186,9 @@ class _Shard:
 
     def add(self, part: DocumentPart, ids: list[int]) -> None:
         begin, end = self._tokenizer.bos_id, self._tokenizer.eos_id
+        # A conversation may bring the tokens that stand around every document.
+        ids = ids[1:] if not self._open and ids[:1] == [begin] else ids
+        ids = ids[:-1] if part.ends and ids[-1:] == [end] else ids
         if not self._open:
             self.documents += 1
             self._length = 0

@@ -1,5 +1,6 @@
 """Text generation: one engine for commands, samples to annotate, and rollouts."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,11 +9,13 @@ import torch
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
-from training.gpt.generation.decoding import Decoder, Generation, eval_mode, max_new_tokens_per_prompt
+from training.gpt.generation.decoding import Decoder, Generation, eval_mode
 from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
 from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
+
+_MAX_SHOWN = 60  # characters of a prompt in an error
 
 
 def never_stop() -> bool:
@@ -110,10 +113,7 @@ def complete(
     A text ends before the first stop string, and without a character that the budget cut short. When
     ``should_stop`` returns true, prompts not yet started are left out.
     """
-    ids = [tokenizer.prompt(prompt) for prompt in prompts]
-    max_new_tokens_per_prompt(
-        model, ids, sampling
-    )  # raise for a prompt that is too long before generating, not after
+    ids = encode_prompts(model, tokenizer, prompts)  # raise before generating, not after
     generator = generator or sampling_generator(sampling, model.device)
     written: list[list[Completion]] = []
     stride = max(1, batch_size // samples_per_prompt)
@@ -153,6 +153,31 @@ def complete(
             for row in range(0, len(completions), samples_per_prompt)
         ]
     return written
+
+
+def encode_prompts(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    """The ids of prompts; raise ``InputError`` for one that leaves no room in the context, naming it."""
+    context = model.config.context
+    rows = []
+    for number, prompt in enumerate(prompts, start=1):
+        name = f"prompt {number}" if len(prompts) > 1 else "prompt"
+        beginning = textwrap.shorten(prompt, _MAX_SHOWN, placeholder="…")
+        try:
+            ids = tokenizer.prompt(prompt)
+        except InputError as error:
+            raise InputError(f"{name}: {error}; it begins “{beginning}”") from None
+        if len(ids) >= context:
+            advice = (
+                f"shorten it to at most {context - 1} tokens, of which the first only says that a text begins"
+                if tokenizer.messages(prompt) is None
+                else "leave out its first turns, or take a model with a longer context"
+            )
+            raise InputError(
+                f"{name}: {len(ids)} tokens leave no room in a context of {context}; {advice}; it begins"
+                f" “{beginning}”"
+            )
+        rows.append(ids)
+    return rows
 
 
 def sampling_generator(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:

@@ -9,7 +9,7 @@ from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Decoder, eval_mode
 from training.gpt.generation.detokenizer import Detokenizer
-from training.gpt.generation.generate import never_stop, sampling_generator
+from training.gpt.generation.generate import encode_prompts, never_stop, sampling_generator
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 
@@ -32,7 +32,7 @@ def stream_text(
     """
     if sampling.beams > 1:
         raise InputError("beams: beam search knows its text only at the end; leave out beams, or the stream")
-    ids = tokenizer.prompt(prompt)
+    (ids,) = encode_prompts(model, tokenizer, [prompt])
     with eval_mode(model):
         decoder = Decoder(
             model,

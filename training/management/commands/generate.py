@@ -1,9 +1,10 @@
-"""`manage.py generate --policy NAME PROMPT…`: generate completions in the terminal."""
+"""`manage.py generate --policy NAME PROMPT…`: generate completions, or hold a conversation."""
 
 import json
 import signal
+import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
+from training.formats.conversation import Conversation, as_prompt
+from training.formats.messages import Message, completion_content
 from training.forms.language_model import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
@@ -28,10 +31,15 @@ REPLACEMENT = "\ufffd"
 
 
 class Command(SiteCommand):
-    help = "Complete prompts with a policy, and print the completions."
+    help = "Complete prompts with a policy, and print the completions; with --chat, answer them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("prompts", nargs="*", help="The prompts (default: the empty prompt).")
+        parser.add_argument(
+            "prompts",
+            nargs="*",
+            help="The prompts (default: the empty prompt; with --chat, a conversation line by line).",
+        )
+        parser.add_argument("--system", help="With --chat: the system message of each conversation.")
         parser.add_argument(
             "--file",
             help='Also complete the prompts in this file, one a line (.jsonl: {"prompt": …}; -: stdin).',
@@ -50,14 +58,24 @@ class Command(SiteCommand):
         )
         add_options(parser, GenerateForm())
 
-    def handle(self, *, prompts: list[str], file: str | None, stream: bool, **options: Any) -> None:
+    def handle(
+        self, *, prompts: list[str], file: str | None, stream: bool, system: str | None, **options: Any
+    ) -> None:
         form = require_valid(GenerateForm(given_values(GenerateForm(), options)))
+        chat = form.cleaned_data["chat"]
         try:
+            if system is not None and not chat:
+                raise InputError("--system: only a conversation has a system message; add --chat")
+            if not all(map(is_text, [*prompts, system or ""])):
+                raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
             if file:
                 read = read_prompts(Path("/dev/stdin" if file == "-" else file))
-                prompts = [*prompts, *(prompt.text for prompt in read)]
-            if not all(map(is_text, prompts)):
-                raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
+                prompts = [*prompts, *(as_prompt(prompt.text, prompt.messages) for prompt in read)]
+            if chat:
+                prompts = [ask(prompt, system=system) for prompt in prompts]
+                if not prompts:
+                    self.converse(form, system=system)
+                    return
             with interruptible() as should_stop:
                 write = self.stream if stream else self.write
                 write(form, prompts or [""], should_stop, **options)
@@ -78,7 +96,9 @@ class Command(SiteCommand):
         from training.execution.model_loading import load_for_generation
         from training.gpt.generation.generate import complete
 
-        model, tokenizer = load_for_generation(form.cleaned_data["policy"], form.config(HardwareConfig))
+        model, tokenizer = load_for_generation(
+            form.cleaned_data["policy"], form.config(HardwareConfig), chat=form.cleaned_data["chat"]
+        )
         written = complete(
             model,
             tokenizer,
@@ -90,7 +110,10 @@ class Command(SiteCommand):
         # There are fewer completions than prompts after an interruption.
         for prompt, completions in zip(prompts, written, strict=False):
             for completion in completions:
-                self.stdout.write(as_json(prompt, completion) if json else prompt + completion.text)
+                text = prompt + completion.text
+                if tokenizer.messages(prompt) is not None:
+                    text = completion_content(completion.text)
+                self.stdout.write(as_json(prompt, completion) if json else text)
                 if logprobs:
                     self.stdout.write(as_table(completion, tokenizer))
 
@@ -103,25 +126,104 @@ class Command(SiteCommand):
     ) -> None:
         """Generate one completion after another, printing tokens as they come."""
         from training.execution.model_loading import load_for_generation
-        from training.gpt.generation.decoding import max_new_tokens_per_prompt
-        from training.gpt.generation.generate import sampling_generator
+        from training.gpt.generation.generate import encode_prompts, sampling_generator
         from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)
-        model, tokenizer = load_for_generation(form.cleaned_data["policy"], form.config(HardwareConfig))
-        max_new_tokens_per_prompt(
-            model, [tokenizer.prompt(prompt) for prompt in prompts], sampling
-        )  # refuse before printing
+        model, tokenizer = load_for_generation(
+            form.cleaned_data["policy"], form.config(HardwareConfig), chat=form.cleaned_data["chat"]
+        )
+        encode_prompts(model, tokenizer, prompts)  # refuse before printing
         generator = sampling_generator(sampling, model.device)
         for prompt in [prompt for prompt in prompts for _ in range(form.cleaned_data["samples"])]:
             pieces = stream_text(
                 model, tokenizer, prompt, sampling, generator=generator, should_stop=should_stop
             )
-            for piece in chain([prompt], pieces, ["\n"]):
-                self.stdout.write(piece, ending="")
-                self.stdout.flush()
+            if tokenizer.messages(prompt) is None:
+                pieces = chain([prompt], pieces)
+            else:
+                pieces = without_space(pieces)
+            self.print_pieces(chain(pieces, ["\n"]))
             if should_stop():
                 break
+
+    def converse(self, form: GenerateForm, *, system: str | None) -> None:
+        """Answer each line of the standard input as the next turn of one conversation, until it ends.
+
+        Ctrl-C ends an answer; at a question it ends the conversation.
+        """
+        from training.execution.model_loading import load_for_generation
+        from training.gpt.generation.generate import sampling_generator
+        from training.gpt.generation.streaming import stream_text
+
+        sampling = form.config(SamplingConfig)
+        model, tokenizer = load_for_generation(
+            form.cleaned_data["policy"], form.config(HardwareConfig), chat=True
+        )
+        generator = sampling_generator(sampling, model.device)
+        messages = list(conversation_with("", system))[:-1]
+        for line in self.read_lines():
+            messages.append({"role": "user", "content": line})
+            said = []
+            with interruptible() as should_stop:
+                pieces = stream_text(
+                    model,
+                    tokenizer,
+                    Conversation(messages),
+                    sampling,
+                    generator=generator,
+                    should_stop=should_stop,
+                )
+                for piece in without_space(pieces):
+                    said.append(piece)
+                    self.print_pieces([piece])
+            self.print_pieces(["\n"])
+            messages.append({"role": "assistant", "content": "".join(said)})
+
+    def read_lines(self) -> Iterator[str]:
+        """The lines of the standard input that are not empty, each asked for in a terminal."""
+        while True:
+            if sys.stdin.isatty():
+                self.print_pieces(["> "])
+            try:
+                line = sys.stdin.readline()
+            except KeyboardInterrupt:
+                line = ""
+            if not line:
+                return
+            if line.strip():
+                yield line.strip()
+
+    def print_pieces(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            self.stdout.write(piece, ending="")
+            self.stdout.flush()
+
+
+def ask(prompt: str, *, system: str | None) -> Conversation:
+    """A prompt as a conversation, after the system message unless it has its own."""
+    if isinstance(prompt, Conversation):
+        has_system = prompt.messages[0]["role"] == "system"
+        return (
+            prompt if has_system or not system else Conversation([system_message(system), *prompt.messages])
+        )
+    return Conversation(conversation_with(prompt, system))
+
+
+def conversation_with(prompt: str, system: str | None) -> list[Message]:
+    """A conversation of one question, after the system message if there is one."""
+    question: Message = {"role": "user", "content": prompt}
+    return [system_message(system), question] if system else [question]
+
+
+def system_message(text: str) -> Message:
+    return {"role": "system", "content": text}
+
+
+def without_space(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces of an answer, without the space that stands before it in the text of a conversation."""
+    yield completion_content(next(pieces, ""))
+    yield from pieces
 
 
 def is_text(word: str) -> bool:

@@ -26,7 +26,10 @@ class Command(SiteCommand):
 
         try:
             version = import_policy(
-                Path(cleaned["folder"]).expanduser(), name=cleaned["name"], context=cleaned["context"] or 0
+                Path(cleaned["folder"]).expanduser(),
+                name=cleaned["name"],
+                context=cleaned["context"] or 0,
+                chat_template=cleaned["chat_template"],
             )
         except InputError as error:
             raise CommandError(str(error)) from None
@@ -34,4 +37,5 @@ class Command(SiteCommand):
         self.stdout.write(
             f"{version.name}: {found['family']} model, {found['parameters']:,} parameters,"
             f" vocabulary {found['vocab_size']:,}, context {found['context']:,}"
+            + (", with a chat template" if found.get("chat_template") else "")
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.formats.conversation import as_prompt, messages_of
 from training.formats.messages import Message
 from training.formats.prompt_completions import (
     find_conversation,
@@ -24,13 +25,19 @@ _EXAMPLE = '{"prompt": "...", "completion": "..."}'
 class Demonstration:
     """A completion of a prompt as it should be written; it carries its own leading space.
 
-    `messages` are those of the prompt, if it is a conversation: `prompt` is then its text.
+    `messages` are those of the prompt, if it is a conversation: `prompt` is then its text. With `all_turns`,
+    what the assistant says earlier in the conversation is learned too.
     """
 
     prompt: str
     completion: str
     weight: float = 1.0
     messages: tuple[Message, ...] | None = field(default=None, hash=False)
+    all_turns: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))
+        object.__setattr__(self, "messages", messages_of(self.prompt))
 
     @property
     def split_key(self) -> str:
@@ -65,8 +72,9 @@ def read_demonstrations(path: str | Path) -> list[Demonstration]:
     """The demonstrations of a JSON Lines file; blank lines are skipped.
 
     Each line is an object with a `completion` and, optionally, a `prompt`, both texts or conversations; or
-    with `messages`, a whole conversation whose last turn, the assistant's, is the completion. It may have a
-    `weight` above 0. Raises InputError that names the file and the line.
+    with `messages`, a whole conversation whose last turn, the assistant's, is the completion. Of that one, a
+    policy with a chat template learns every turn of the assistant. A line may have a `weight` above 0. Raises
+    InputError that names the file and the line.
     """
     return read_json_lines(path, _parse_demonstration, what="demonstration", example=_EXAMPLE)
 
@@ -87,9 +95,16 @@ def _parse_demonstration(row: Any) -> Demonstration:
                 else f'no "completion" and no "messages"; write {_EXAMPLE}.'
             )
         found = parse_prompt_and_completions(None, {name: conversation})
+    all_turns = is_missing(row.get("completion")) or row.get("all_turns") is True
     weight = 1.0 if row.get("weight") is None else row["weight"]
     if not found.completions[0]:
         raise ValueError("the last message is empty; write the text to learn.")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
         raise ValueError('"weight" is not a number above 0; write one, or leave it out.')
-    return Demonstration(found.prompt.text, found.completions[0], float(weight), found.prompt.messages)
+    return Demonstration(
+        found.prompt.text,
+        found.completions[0],
+        float(weight),
+        found.prompt.messages,
+        all_turns=all_turns,
+    )

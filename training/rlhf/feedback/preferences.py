@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Protocol, TypeVar
 
+from training.formats.conversation import as_prompt
 from training.formats.messages import Message
 from training.gpt.errors import InputError
 
@@ -38,6 +39,9 @@ class Comparison:
     choice: str = RANDOM
     messages: tuple[Message, ...] | None = field(default=None, hash=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))
+
     @property
     def split_key(self) -> str:
         """Comparisons with equal keys stay in one split and one batch: the prompt, if there is one."""
@@ -65,6 +69,9 @@ class Rating:
     annotator: str = ""
     choice: str = RANDOM
     messages: tuple[Message, ...] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))
 
     @property
     def split_key(self) -> str:

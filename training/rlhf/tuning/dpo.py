@@ -86,7 +86,7 @@ class ComparisonDataset(OfflineDataset):
     ) -> None:
         """A ranking of K, which gives K(K-1)/2 comparisons, weighs as much as one comparison."""
         flat = [text for pair in comparisons for text in pair.texts]
-        ids = encode_completions(tokenizer, flat, context=context) if flat else []
+        ids = encode_completions(tokenizer, flat, context=context)
         rankings = Counter((pair.prompt, pair.group, pair.annotator) for pair in comparisons if pair.group)
         super().__init__(
             examples=list(zip(ids[::2], ids[1::2], strict=True)),

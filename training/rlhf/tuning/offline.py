@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from training.gpt.budget import TrainingBudget
+from training.gpt.chat_encoder import Turn
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.distributed import ProcessGroup, process_group, shard_batch
@@ -42,9 +44,6 @@ in three epochs: the gold score rose by 1.1 within 3 nats; at the full rate, one
 # The names of the datasets in saved training states.
 _TRAIN, _HELDOUT = "material", "kept-back"
 
-Ids = tuple[list[int], list[int]]
-"""The ids of a prompt and of its completion, which includes the end of text."""
-
 
 class OfflineDataset(ABC):
     """Examples to learn from, and their loss given a policy's log-probabilities."""
@@ -54,12 +53,12 @@ class OfflineDataset(ABC):
     needs_reference: bool
     """Whether the loss needs the reference policy's log-probabilities too."""
 
-    def __init__(self, examples: Sequence[Sequence[Ids]], weights: Sequence[float]) -> None:
+    def __init__(self, examples: Sequence[Sequence[Turn]], weights: Sequence[float]) -> None:
         """Each example as its texts, and its weight in the loss."""
         self.examples, self.weights = examples, weights
 
     @property
-    def texts(self) -> list[Ids]:
+    def texts(self) -> list[Turn]:
         """The texts of all examples, one after the other. [U x R]"""
         return [text for example in self.examples for text in example]
 
@@ -71,29 +70,48 @@ class OfflineDataset(ABC):
         policy, and by the reference policy if they are needed."""
 
 
-def encode_completions(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, context: int) -> list[Ids]:
+def encode_completions(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, context: int) -> list[Turn]:
     """Ids of prompts and their completions, each followed by an end of text, as in reward models.
 
     If both do not fit the context, the prompt loses its beginning, then the completion its end.
     """
+    if not texts:
+        return []
     prompts, completions = zip(*texts, strict=True)
-    turns = tokenizer.encode_turns(prompts, completions)
-    return [
-        (turn.prompt[-(context + 1 - len(turn.completion[:context])) :], turn.completion[:context])
-        for turn in turns
-    ]
+    return [cut_to_context(turn, context) for turn in tokenizer.encode_turns(prompts, completions)]
+
+
+def cut_to_context(turn: Turn, context: int) -> Turn:
+    """The turn without the beginning of its prompt, and then the end of its completion, that do not fit."""
+    completion = turn.completion[:context]
+    return Turn(
+        turn.prompt[-(context + 1 - len(completion)) :],
+        completion,
+        None if turn.learned is None else turn.learned[:context],
+    )
 
 
 def completion_logprobs(
-    model: GPT, texts: Sequence[Ids], *, precision: torch.dtype = torch.float32, batch_size: int = 64
+    model: GPT, texts: Sequence[Turn], *, precision: torch.dtype = torch.float32, batch_size: int = 64
 ) -> Tensor:
-    """Log-probability of each completion, without gradient. [N], in nats."""
+    """Log-probability of each completion, of what is learned of it, without gradient. [N], in nats."""
     sums = [torch.zeros(0, device=model.device)]
     with torch.no_grad(), autocast(model.device, precision):
         for first in range(0, len(texts), batch_size):
-            prompts, completions = zip(*texts[first : first + batch_size], strict=True)
-            sums.append(sequence_logprobs(model, prompts, completions, temperature=1.0).sum(dim=1))
+            some = texts[first : first + batch_size]
+            prompts, completions = [text.prompt for text in some], [text.completion for text in some]
+            logprobs = sequence_logprobs(model, prompts, completions, temperature=1.0)
+            sums.append((logprobs * learned_mask(some, device=model.device)).sum(dim=1))
     return torch.cat(sums)
+
+
+def learned_mask(texts: Sequence[Turn], *, device: torch.device | str = "cpu") -> Tensor:
+    """1 at the tokens of completions that are learned, 0 elsewhere. [N, L]"""
+    rows = [
+        torch.ones(len(text.completion)) if text.learned is None else torch.tensor(text.learned).float()
+        for text in texts
+    ]
+    return pad_sequence(rows, batch_first=True).to(device)
 
 
 def tune_offline(
@@ -224,10 +242,12 @@ class OfflineTrainer(Trainer):
         own = batch[self.micro_batches.start : self.micro_batches.stop]
         total = sum(self.dataset.weights[example] for example in batch)
         sums: dict[str, Tensor] = {}
-        rollouts = as_rollouts(
-            [text for example in own for text in self.dataset.examples[example]], self.learner.model.device
+        texts = [text for example in own for text in self.dataset.examples[example]]
+        rollouts = as_rollouts(texts, self.learner.model.device)
+        loss = self.loss_function(
+            own, total, sums, mask=learned_mask(texts, device=self.learner.model.device)
         )
-        _, norm = self.learner.update(rollouts, self.loss_function(own, total, sums), lr_factor=1 - progress)
+        _, norm = self.learner.update(rollouts, loss, lr_factor=1 - progress)
         means = self.group.all_reduce_sum(torch.stack([each.double().cpu() for each in sums.values()]))
         metrics = dict(zip(sums, means.tolist(), strict=True))
         if not (norm.isfinite() and means.isfinite().all()):
@@ -238,8 +258,12 @@ class OfflineTrainer(Trainer):
             "step_time": time.monotonic() - started,
         }
 
-    def loss_function(self, own: Sequence[int], total: float, sums: dict[str, Tensor]) -> LossFunction:
+    def loss_function(
+        self, own: Sequence[int], total: float, sums: dict[str, Tensor], *, mask: Tensor
+    ) -> LossFunction:
         """The loss as a weighted mean over the whole batch; adds this process's part of all means to `sums`.
+
+        Of the texts [N, L], only the tokens in the `mask` count.
 
         The learner averages over micro-batches, and the processes average gradients.
         """
@@ -251,8 +275,9 @@ class OfflineTrainer(Trainer):
             weights = torch.tensor(
                 [self.dataset.weights[example] for example in examples], device=logprobs.device
             )
+            learned = logprobs * mask[rows, : logprobs.shape[1]]
             values_by_name = self.dataset.loss_and_metrics(
-                examples, logprobs.sum(dim=1).view(-1, texts), self.reference_logprobs[_TRAIN][examples]
+                examples, learned.sum(dim=1).view(-1, texts), self.reference_logprobs[_TRAIN][examples]
             )
             for name, values in values_by_name.items():
                 mean = (weights * values.detach()).sum() / total
@@ -328,9 +353,9 @@ def dataset_logprobs(
     return logprobs.view(len(dataset.examples), -1) if texts else logprobs.view(0, 1)
 
 
-def as_rollouts(texts: Sequence[Ids], device: torch.device) -> Rollouts:
+def as_rollouts(texts: Sequence[Turn], device: torch.device) -> Rollouts:
     """Existing texts as rollouts for a learner, without sampled log-probabilities."""
-    prompts, completions = [prompt for prompt, _ in texts], [new for _, new in texts]
+    prompts, completions = [text.prompt for text in texts], [text.completion for text in texts]
     mask = completion_mask(completions, device=device)
     ids = torch.zeros(mask.shape, dtype=torch.long, device=device)
     ids[mask] = torch.tensor([token for new in completions for token in new], device=device)

@@ -24,6 +24,7 @@ from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.distributed import ProcessGroup, full_model, process_group, shard_batch
 from training.gpt.errors import InputError
+from training.gpt.generation.generate import encode_prompts
 from training.gpt.model import GPT
 from training.gpt.random_seeds import seeded_generator, shuffled_index
 from training.gpt.tokenizer import Tokenizer
@@ -108,6 +109,8 @@ def finetune(
     """
     if not prompts:
         raise InputError("prompts: there is none; give at least one")
+    for some in (prompts, heldout_prompts):
+        encode_prompts(policy, tokenizer, some)  # refuse one that is too long now, not when its turn comes
     device = choose_device(hardware.device)
     policy = policy.to(device)
     reward_model = scorer.to(device) if isinstance(scorer, BaseRewardModel) else None

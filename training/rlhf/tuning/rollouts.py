@@ -12,7 +12,7 @@ from torch import Tensor
 from training.gpt.config import SamplingConfig
 from training.gpt.devices import autocast
 from training.gpt.generation.decoding import Generation
-from training.gpt.generation.generate import generate
+from training.gpt.generation.generate import encode_prompts, generate
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.reward.reward_model import BaseRewardModel, RewardModel
@@ -41,7 +41,7 @@ def sample(
 
     The tensors can be used in autograd. Raises InputError for a prompt that leaves no room in the context.
     """
-    ids = [tokenizer.prompt(prompt) for prompt in prompts]
+    ids = encode_prompts(policy, tokenizer, prompts)
     written = generate(
         policy,
         ids,

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.formats.messages import Message, completion_content
+from training.gpt.chat_encoder import Turn
 from training.gpt.config import HardwareConfig
 from training.gpt.errors import InputError
 from training.gpt.model import GPT
@@ -18,7 +20,7 @@ from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preferences import split_by_prompt
 from training.rlhf.reward_functions import Scorer
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
+from training.rlhf.tuning.offline import OfflineDataset, cut_to_context, tune_offline
 
 
 def supervised(
@@ -38,7 +40,8 @@ def supervised(
 ) -> TuningResult:
     """Tune `policy` in place on demonstrations; the fraction `config.heldout` of their prompts is held out.
 
-    The loss is on the completion only, including the end of text. `scorer` and `gold` are only used to
+    The loss is on the completion only, including the end of text; of a whole conversation, on all that the
+    assistant says. `scorer` and `gold` are only used to
     evaluate completions of the held-out prompts. Without either, the best checkpoint is the one with the
     lowest loss on the held-out demonstrations.
 
@@ -69,6 +72,16 @@ def supervised(
     )
 
 
+def demonstrated_turns(demonstration: Demonstration, tokenizer: Tokenizer) -> list[Turn]:
+    """What is learned from a demonstration: its completion, or every turn of the assistant in a conversation
+    of which all turns are to be learned, if the policy reads conversations."""
+    asked = tokenizer.messages(demonstration.prompt)
+    if asked is None or not demonstration.all_turns:
+        return tokenizer.encode_turns([demonstration.prompt], [demonstration.completion])
+    answer: Message = {"role": "assistant", "content": completion_content(demonstration.completion)}
+    return tokenizer.chat.turns([*asked, answer])
+
+
 class DemonstrationDataset(OfflineDataset):
     """Demonstrations: each example has one text."""
 
@@ -78,13 +91,20 @@ class DemonstrationDataset(OfflineDataset):
     def __init__(
         self, demonstrations: Sequence[Demonstration], tokenizer: Tokenizer, *, context: int
     ) -> None:
-        """All tokens count equally, times the weight of their demonstration."""
-        flat = [(each.prompt, each.completion) for each in demonstrations]
-        ids = encode_completions(tokenizer, flat, context=context) if flat else []
-        self.lengths = torch.tensor([len(new) for _, new in ids])
+        """All tokens that are learned count equally, times the weight of their demonstration."""
+        texts: list[Turn] = []
+        weights: list[float] = []
+        for each in demonstrations:
+            for turn in demonstrated_turns(each, tokenizer):
+                texts.append(cut_to_context(turn, context))
+                weights.append(each.weight)
+        lengths = [
+            len(text.completion) if text.learned is None else max(1, sum(text.learned)) for text in texts
+        ]
+        self.lengths = torch.tensor(lengths)
         super().__init__(
-            examples=[(text,) for text in ids],
-            weights=[each.weight * len(new) for each, (_, new) in zip(demonstrations, ids, strict=True)],
+            examples=[(text,) for text in texts],
+            weights=[weight * length for weight, length in zip(weights, lengths, strict=True)],
         )
 
     def loss_and_metrics(
