@@ -5,6 +5,7 @@ runs work in and the secret key, so two copies with two homes can run side by si
 the embedded database.
 """
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -199,6 +200,16 @@ if EMAIL_URL:
         raise ImproperlyConfigured("EMAIL_URL must look like submission://user:password@host:587.")
     globals().update(EMAIL)
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "hone@localhost")
+
+# -- Endpoints -----------------------------------------------------------------------------------------
+# Models that live elsewhere. Their addresses are public and use https, or lie in these networks.
+
+try:
+    ENDPOINT_TRUSTED_NETWORKS = [ipaddress.ip_network(each) for each in env_list("ENDPOINT_TRUSTED_NETWORKS")]
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"ENDPOINT_TRUSTED_NETWORKS: {error}; write networks as 127.0.0.0/8, separated by commas."
+    ) from None
 
 # -- Security ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
-"""Adding prompts to a project."""
+"""Adding prompts to a project, and choosing those that need tasks."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from django.db.models import Count
 
 from labeling.models import Project, Prompt
 from labeling.models.projects import prompt_hash
@@ -49,3 +51,12 @@ def split_of(text: str, *, heldout: float) -> str:
     """
     draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
     return Prompt.Split.HELDOUT if draw < heldout else Prompt.Split.TRAIN
+
+
+def prompts_with_fewest_tasks(project: Project, *, count: int, without: Collection[int] = ()) -> list[Prompt]:
+    """At most `count` training prompts of the project, those with the fewest tasks first, in random order.
+
+    `without` are the ids of prompts to leave out.
+    """
+    prompts = project.prompts.filter(split=Prompt.Split.TRAIN).exclude(pk__in=without)
+    return list(prompts.annotate(had=Count("tasks")).order_by("had", "?")[:count])

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -9,11 +10,22 @@ from django.db import transaction
 from labeling.models import Cursor, Generator, Project, Prompt, Sample, Task, TaskSample
 
 
+@dataclass(frozen=True)
+class SampleText:
+    """The text of a new sample, and sampling parameters of its own in addition to those of all."""
+
+    text: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+NewSample = str | SampleText
+
+
 def create_tasks(
     *,
     project: Project,
     generator: Generator,
-    completions: Mapping[Prompt, Sequence[str]],
+    completions: Mapping[Prompt, Sequence[NewSample]],
     parameters: Mapping[str, Any] | None = None,
     need: int | None = None,
     priority: int = 0,
@@ -33,7 +45,7 @@ def create_tasks(
 def create_blind_tasks(
     *,
     project: Project,
-    completions: Iterable[tuple[Prompt, Mapping[Generator, str]]],
+    completions: Iterable[tuple[Prompt, Mapping[Generator, NewSample]]],
     parameters: Mapping[str, Any] | None = None,
     need: int | None = None,
     priority: int = 0,
@@ -56,7 +68,7 @@ def create_blind_tasks(
 def create_tasks_from_samples(
     *,
     project: Project,
-    samples_by_prompt: Sequence[tuple[Prompt, Sequence[tuple[Generator, str]]]],
+    samples_by_prompt: Sequence[tuple[Prompt, Sequence[tuple[Generator, NewSample]]]],
     parameters: Mapping[str, Any] | None = None,
     need: int | None = None,
     priority: int = 0,
@@ -78,7 +90,7 @@ def create_tasks_from_samples(
     with transaction.atomic():
         samples = Sample.objects.bulk_create(
             (
-                Sample(prompt=prompt, generator=generator, text=text, parameters=dict(parameters or {}))
+                _new_sample(prompt, generator, text, parameters or {})
                 for prompt, texts in samples_by_prompt
                 for generator, text in texts
             ),
@@ -102,3 +114,16 @@ def create_tasks_from_samples(
         )
         Cursor.objects.rewind(project, priority=priority)
     return tasks
+
+
+def _new_sample(
+    prompt: Prompt, generator: Generator, written: NewSample, parameters: Mapping[str, Any]
+) -> Sample:
+    if isinstance(written, str):
+        written = SampleText(written)
+    return Sample(
+        prompt=prompt,
+        generator=generator,
+        text=written.text,
+        parameters={**parameters, **written.parameters},
+    )

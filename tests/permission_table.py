@@ -16,7 +16,7 @@ from labeling.models import (
     Sample,
     Task,
 )
-from training.models import ModelVersion, Run
+from training.models import Endpoint, ModelVersion, Run
 
 # -- Who asks ---------------------------------------------------------------------------------------------
 
@@ -263,6 +263,7 @@ TABLES: dict[type, tuple[str, str]] = {
     Prompt: (SOMEWHERE, "superuser"),
     Generator: (SITE, "superuser"),
     Task: ("nobody", "superuser"),
+    Endpoint: (SITE, "superuser"),
     Run: (SOMEWHERE, "nobody"),
     **dict.fromkeys(
         (Sample, Assignment, Annotation, PreferenceSnapshot, Gold, Adjudication, Invitation, ModelVersion),
@@ -279,8 +280,9 @@ def of_the_admin() -> Iterator[Row]:
         key = model.__name__
         yield Row(f"{base}_changelist", ADMIN)
         yield Row(f"{base}_add", *((ADMIN, adds) if adds != "nobody" else (SUPERUSER + 1, SITE)))
-        yield from rows(IN_PROJECT, ADMIN, "get", key, f"{base}_change", f"{base}_history")
-        yield Row(f"{base}_delete", SUPERUSER if deletes == "superuser" else SUPERUSER + 1, IN_PROJECT, key)
+        where = SITE if model is Endpoint else IN_PROJECT
+        yield from rows(where, ADMIN, "get", key, f"{base}_change", f"{base}_history")
+        yield Row(f"{base}_delete", SUPERUSER if deletes == "superuser" else SUPERUSER + 1, where, key)
     for table in ("auth_group", "authtoken_tokenproxy", "procrastinate_procrastinatejob"):
         yield Row(f"admin:{table}_changelist", SUPERUSER, SITE)
         if table != "procrastinate_procrastinatejob":

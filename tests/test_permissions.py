@@ -55,7 +55,7 @@ from tests.permission_table import (
     of_the_admin,
 )
 from tests.training.lineage_factories import make_version
-from training.models import Gate, ModelVersion, Run
+from training.models import Endpoint, Gate, ModelVersion, Run
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +100,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     sample = Sample.objects.filter(prompt=prompt).earliest("pk")
     writer = Generator.objects.create(name=f"{slug} writer")
     Sample.objects.create(prompt=prompt, generator=writer, text=" a line")
+    endpoint = Endpoint.objects.create(name=f"{slug}-endpoint", url="https://example.com/v1", model="large")
     type_of_projects = ContentType.objects.get_for_model(Project).pk
     return {
         "": [],
@@ -127,6 +128,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
         },
         "Gold": [Gold.objects.get(task__project=project).pk],
         "Generator": [writer.pk],
+        "Endpoint": [endpoint.pk],
     }  # fmt: skip
 
 

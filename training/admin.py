@@ -1,19 +1,26 @@
-"""Runs and model versions in the Django admin: lists, actions and the form that starts a run."""
+"""Runs, model versions and endpoints in the Django admin: lists, actions and the form that starts a run."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from labeling.admin.base import ProjectScopedAdmin, VisibleProjectsFilter
+from labeling.admin.base import (
+    MultiProjectAdmin,
+    ProjectScopedAdmin,
+    VisibleProjectsFilter,
+    count_subquery,
+)
+from labeling.models import Sample
 from training import runs
-from training.models import ModelVersion, Run
+from training.forms.endpoints import EndpointForm
+from training.models import Endpoint, ModelVersion, Run
 from training.reports.number_format import format_number
 from training.views import start_run
 
@@ -40,10 +47,19 @@ class RedirectToPageAdmin(ProjectScopedAdmin):
 
 @admin.register(Run)
 class RunAdmin(RedirectToPageAdmin):
-    list_display = ["__str__", "shown_status", "project", "policy", "version", "owner", "created_at"]
+    list_display = [
+        "__str__",
+        "shown_status",
+        "project",
+        "policy",
+        "endpoint",
+        "version",
+        "owner",
+        "created_at",
+    ]
     list_filter = ["status", "kind", ("project", VisibleProjectsFilter)]
     search_fields = ["parameters__name", "error"]
-    list_select_related = ["project", "policy", "version", "owner"]
+    list_select_related = ["project", "policy", "endpoint", "version", "owner"]
     actions = ["cancel", "resume"]
 
     def visible_rows(self, user: User) -> Q:
@@ -149,3 +165,30 @@ class ModelVersionAdmin(RedirectToPageAdmin):
             (name, version.metrics[name]) for name in KEY_METRICS if version.metrics.get(name) is not None
         ]
         return ", ".join(f"{name.replace('_', ' ')} {format_number(value)}" for name, value in known) or "–"
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(MultiProjectAdmin):
+    """Models that live elsewhere. Addresses are set by admins of the whole site."""
+
+    form = EndpointForm
+    list_display = ["name", "model", "url", "api", "samples", "created_at"]
+    search_fields = ["name", "model", "url"]
+
+    def visible_rows(self, user: User) -> Q:
+        return Q(pk__in=Endpoint.objects.visible_to(user).values("pk"))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        samples = Sample.objects.filter(generator=OuterRef("generator"))
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.annotate(sample_count=count_subquery(samples, "generator"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> list[str]:  # noqa: ARG002
+        """Who writes stays the same: the samples under its name are those of one model."""
+        return ["name", "model", "api", "created_at"] if obj else []
+
+    @admin.display(ordering="sample_count")
+    def samples(self, endpoint: Endpoint) -> int:
+        """How many samples it has written."""
+        count: int = endpoint.sample_count  # type: ignore[attr-defined]  # annotated above
+        return count

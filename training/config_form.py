@@ -1,6 +1,7 @@
 """Forms generated from config dataclasses, so that each option is described and validated in one place."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
@@ -44,11 +45,24 @@ class NamedChoiceField(forms.ModelChoiceField):
         assert self.queryset is not None
         return self.queryset
 
+    def limit(self, visible: Callable[[Any], QuerySet[Any]]) -> None:
+        """Offer only rows that are `visible`, a function from all rows to those."""
+        self.queryset = visible(self.queryset)
+
+    def find(self, value: Any) -> Model | None:
+        """The row of that name; None if there is none."""
+        row: Model | None = self.rows.filter(**{self.by: value}).first()
+        return row
+
+    def known_names(self) -> list[str]:
+        """Some names that can be chosen."""
+        return list(self.rows.values_list(self.by, flat=True)[:8])
+
     def to_python(self, value: Any) -> Model | None:
         try:
             return super().to_python(value)
         except forms.ValidationError:
-            names = list(self.rows.values_list(self.by, flat=True)[:8])
+            names = self.known_names()
             there = f"there are: {', '.join(names)}" if names else "there is none yet"
             raise forms.ValidationError(f"there is no “{value}”; {there}.") from None
 

@@ -119,7 +119,8 @@ def estimate_from_neighbours(done: list[FinishedRun], *, work: float, size: floa
 
 
 def finished_runs(form: RunForm) -> list[FinishedRun]:
-    """The latest successful runs of the form's kind; on the same device, if the form names one."""
+    """The latest successful runs of the form's kind: on the same device, if the form names one, and with the
+    same endpoint or with none."""
     device = form.cleaned_data.get("device")
     work_columns = {f"{name}_done": KT(f"metrics__{name}") for name in WORK_METRICS}
     names = [
@@ -132,6 +133,7 @@ def finished_runs(form: RunForm) -> list[FinishedRun]:
     ]
     rows: Iterable[dict[str, Any]] = (
         Run.objects.filter(kind=form.kind, status=Run.Status.SUCCEEDED, started_at__isnull=False)
+        .filter(endpoint=form.cleaned_data.get("from"))
         .order_by("-id")
         .annotate(**work_columns)
         .values(*names)[:MAX_RUNS]
@@ -241,6 +243,8 @@ def new_model_config(options: Mapping[str, Any]) -> ModelConfig:
 
 def model_size(form: RunForm) -> float:
     """The size of the model that the run of a valid form works with, overhead included."""
+    if form.cleaned_data.get("from"):
+        return CALL_OVERHEAD
     version: ModelVersion | None = form.cleaned_data.get("policy") or form.cleaned_data.get("reward")
     return CALL_OVERHEAD + (
         artifact_size(version.artifact) if version else new_model_config(form.cleaned_data).parameters

@@ -387,7 +387,7 @@ class Prompt(models.Model):
 
 
 class Generator(models.Model):
-    """The source of samples: a model version, a person, or an import."""
+    """The source of samples: a model version, an endpoint, a person, or an import."""
 
     name = models.CharField(max_length=150, unique=True)
     description = models.TextField(blank=True)

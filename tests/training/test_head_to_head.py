@@ -199,7 +199,7 @@ def test_what_cannot_be_answered_is_said_in_one_line() -> None:
         ({"judge": "taste,nobody"}, "--judge: there is no reward model “nobody”"),
         ({"judge": ","}, "--judge: name a judge"),
         ({"judge": "taste", "tasks": "3"}, "--tasks: .*name people in --judge"),
-        ({"judge": "people", "against": "other"}, "--against: people compare two versions"),
+        ({"judge": "people", "against": "other"}, "--against: people compare two different models"),
     ],
 )
 def test_what_was_asked_wrongly_is_refused_by_name(asked: dict[str, str], message: str) -> None:

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from training.forms import FORMS
 from training.forms.base import RunForm
-from training.models import ModelVersion, Run
+from training.models import Endpoint, ModelVersion, Run
 
 
 class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
@@ -27,6 +27,7 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
 class RunSerializer(serializers.ModelSerializer[Run]):
     project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     policy = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
+    endpoint = serializers.SlugRelatedField[Endpoint](slug_field="name", read_only=True)
     reward = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True)
     version = serializers.SlugRelatedField[ModelVersion](slug_field="name", read_only=True, default=None)
     seconds = serializers.FloatField(read_only=True, help_text="Execution time over all attempts.")
@@ -35,7 +36,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         model = Run
         fields = [
             "id", "kind", "status", "progress", "message", "error", "parameters", "project", "policy",
-            "reward", "version", "metrics", "saved_step", "seconds", "created_at", "started_at",
+            "endpoint", "reward", "version", "metrics", "saved_step", "seconds", "created_at", "started_at",
             "finished_at", "resources", "code_version",
         ]  # fmt: skip
         read_only_fields = fields

@@ -70,7 +70,7 @@ class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
 class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Run]):
     """Runs, newest first."""
 
-    queryset = Run.objects.select_related("project", "policy", "reward", "version")
+    queryset = Run.objects.select_related("project", "policy", "endpoint", "reward", "version")
     serializer_class = RunSerializer
     permission_classes = [CanView]
     view_permission = "training.view_run"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -17,8 +17,10 @@ from django.db import connection
 from training.execution.json_safe import json_safe
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
-from training.gpt.training_loop import Callbacks, Sample
 from training.models import HEARTBEAT_INTERVAL, LogLine, MetricPoint, Run, RunSample
+
+if TYPE_CHECKING:  # it loads torch, which a run without a model of its own does not need
+    from training.gpt.training_loop import Callbacks, Sample
 
 FLUSH_SECONDS = 0.5
 MAX_LOGGED_METRICS = 4
@@ -85,8 +87,10 @@ class Attempt:
             self.run.record_resources(self._usage.read())
 
     @property
-    def callbacks(self) -> Callbacks:
+    def callbacks(self) -> "Callbacks":
         """The callbacks for the training code."""
+        from training.gpt.training_loop import Callbacks
+
         return Callbacks(
             on_step=self.on_step,
             should_stop=self.should_stop,
@@ -131,7 +135,7 @@ class Attempt:
             self.flush()
         self.observer(progress, self._message, metrics)
 
-    def on_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def on_samples(self, step: int, samples: "Sequence[Sample]") -> None:
         """Record the samples of a step, replacing those of an earlier attempt."""
         RunSample.objects.bulk_create(
             [
@@ -207,7 +211,7 @@ class HelperAttempt(Attempt):
     def on_resume(self, step: int) -> None:
         """Do nothing."""
 
-    def on_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def on_samples(self, step: int, samples: "Sequence[Sample]") -> None:
         """Do nothing."""
 
     @contextmanager

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from training import artifacts, runs
 from training.artifacts import ArtifactError
+from training.endpoints.errors import EndpointError
 from training.execution.attempt import Attempt, HelperAttempt, Observer, Stopped, StopReason, no_observer
 from training.execution.code_version import code_version
 from training.execution.json_safe import json_safe
@@ -59,7 +60,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
             following = save_result(run, outcome)
         except (Stopped, KeyboardInterrupt):
             end_stopped_attempt(run, attempt)
-        except (InputError, ArtifactError) as error:
+        except (InputError, ArtifactError, EndpointError) as error:
             attempt.flush()
             run.finish(Run.Status.FAILED, error=str(error))
             if not run.detached and run.saved_step is None and not run.points.exists():

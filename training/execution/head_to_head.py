@@ -1,4 +1,4 @@
-"""Head-to-head evaluation: completions of two versions on held-out prompts, judged by scorers and people."""
+"""Head-to-head evaluation: two versions or endpoints on held-out prompts, judged by scorers and people."""
 
 import dataclasses
 from collections import defaultdict
@@ -15,7 +15,7 @@ from labeling.head_to_head import (
     least_compared_prompts,
 )
 from labeling.models import Generator, Project, Prompt
-from labeling.tasks import create_blind_tasks
+from labeling.tasks import SampleText, create_blind_tasks
 from training.execution.attempt import Attempt
 from training.execution.comparison_metrics import (
     Pairs,
@@ -26,6 +26,7 @@ from training.execution.comparison_metrics import (
     share_as_json,
 )
 from training.execution.configs import config_of
+from training.execution.endpoint_completions import complete_with_endpoint
 from training.execution.json_safe import json_safe
 from training.execution.model_loading import load_for_generation, load_scorer
 from training.execution.result import RunResult
@@ -33,41 +34,49 @@ from training.forms.judges import PEOPLE, parse_judges
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
-from training.models import ModelVersion, Run
+from training.models import Endpoint, ModelVersion, Run
 from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.evaluation.text_statistics import text_statistics
 from training.rlhf.evaluation.win_rate import RateEstimate, WinRate, agreement_rate, estimate_rate
 from training.rlhf.reward_functions import Scorer
 
 SEED_OFFSET = 1_000_003
-"""The difference between the seeds of the two versions."""
+"""The difference between the seeds of the two."""
+
+Writer = ModelVersion | Endpoint
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The two versions that are compared, and the project."""
+    """The two that are compared, and the project."""
 
     project: Project
-    policy: ModelVersion
-    opponent: ModelVersion
+    writer: Writer
+    opponent: Writer
 
     @property
     def generators(self) -> tuple[Generator, Generator]:
-        """The generators of the two versions."""
-        assert self.policy.generator is not None
+        """The generators of the two."""
+        assert self.writer.generator is not None
         assert self.opponent.generator is not None
-        return self.policy.generator, self.opponent.generator
+        return self.writer.generator, self.opponent.generator
+
+
+def find_writer(name: str) -> Writer:
+    """The version or endpoint of that name."""
+    return Endpoint.objects.filter(name=name).first() or ModelVersion.objects.get(name=name)
 
 
 def execute(run: Run, attempt: Attempt) -> RunResult:
-    """Generate completions with both versions if needed, judge them, and open tasks for people.
+    """Generate completions with both sides if needed, judge them, and open tasks for people.
 
-    People's answers are those to all blind tasks of the two versions in the project, whichever run opened
-    them. The agreement of a scorer with people is measured on the texts that the people read.
+    People's answers are those to all blind tasks of the two in the project, whichever run opened them. The
+    agreement of a scorer with people is measured on the texts that the people read.
     """
-    assert run.policy is not None
+    writer = run.endpoint or run.policy
+    assert writer is not None
     assert run.project is not None
-    contest = Contest(run.project, run.policy, ModelVersion.objects.get(name=run.parameters["against"]))
+    contest = Contest(run.project, writer, find_writer(run.parameters["against"]))
     judges = parse_judges(run.parameters["judge"])
     scorers = {name: load_scorer(name) for name in judges if name != PEOPLE}
     wanted, scored = run.parameters["tasks"], run.parameters["prompts"] if scorers else 0
@@ -81,25 +90,26 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
     prompts = list(heldout[: max(wanted, scored)])
-    texts = [prompt.for_models for prompt in prompts]
     sampling, rival_sampling = sampling_configs(run, contest)
-    candidates = write_completions(
-        run, attempt, contest.policy, texts, sampling, samples=run.parameters["best_of"]
+    notes: list[str] = []
+    ours = write_completions(
+        run, attempt, contest.writer, prompts, sampling, samples=run.parameters["best_of"], notes=notes
     )
     attempt.report("", progress=0.35)
-    against = write_completions(run, attempt, contest.opponent, texts, rival_sampling)
+    theirs = write_completions(run, attempt, contest.opponent, prompts, rival_sampling, notes=notes)
     attempt.report("", progress=0.7)
+    prompts = [prompt for prompt in prompts if prompt.pk in ours and prompt.pk in theirs]
+    texts = [prompt.for_models for prompt in prompts]
+    candidates = [[each.text for each in ours[prompt.pk]] for prompt in prompts]
     chooser = load_scorer(run.reward.name) if run.reward else None
-    ours = choose_best(chooser, texts, candidates) if chooser else [text for (text,) in candidates]
-    new_pairs = Pairs(texts, ours, [text for (text,) in against])
-    opened = differing_completions(contest, prompts, new_pairs)[:wanted]
+    chosen = choose_best(chooser, texts, candidates) if chooser else [text for (text,) in candidates]
+    new_pairs = Pairs(texts, chosen, [theirs[prompt.pk][0].text for prompt in prompts])
+    opened = differing_completions(contest, prompts, ours, theirs)[:wanted]
     if wanted and not opened:
-        raise InputError(
-            "tasks: both versions wrote the same text to every prompt, so there is nothing to compare."
-        )
+        raise InputError("tasks: both wrote the same text to every prompt, so there is nothing to compare.")
 
     metrics = judge_completions(attempt, contest, judges, scorers, answers=answers, new_pairs=new_pairs)
-    metrics["notes"] = independence_notes(contest.policy, run.reward, scorers)
+    metrics["notes"] = [*notes, *independence_notes(run.policy, run.reward, scorers)]
     if chooser:
         metrics["best_of"] = best_of_curve(texts, candidates, chooser, scorers)
     if wanted:
@@ -107,14 +117,13 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
     if len(opened) < wanted:
         metrics["notes"].append(
             f"{len(opened)} tasks were opened instead of {wanted}: each needs another held-out prompt to "
-            "which the versions wrote different texts. Evaluate again to open more."
+            "which the two wrote different texts. Evaluate again to open more."
         )
     return RunResult(
         metrics=metrics,
         record=lambda: create_blind_tasks(
             project=contest.project,
             completions=opened,
-            parameters=dataclasses.asdict(sampling),
             priority=BLIND_TASK_PRIORITY,
         ),
     )
@@ -167,7 +176,7 @@ def judge_completions(
 
 
 def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, SamplingConfig]:
-    """The sampling configs of the two versions: equal except for independent seeds.
+    """The sampling configs of the two: equal except for independent seeds.
 
     With the same seed, two similar versions would write the same text to most prompts, and the others would
     show how one changed the other's texts rather than which one is better. The seed also depends on the
@@ -188,37 +197,52 @@ def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, Sampli
 def write_completions(
     run: Run,
     attempt: Attempt,
-    version: ModelVersion,
-    prompts: Sequence[str],
+    writer: Writer,
+    prompts: Sequence[Prompt],
     sampling: SamplingConfig,
     *,
     samples: int = 1,
-) -> list[list[str]]:
-    """`samples` completions of each prompt by a version."""
+    notes: list[str],
+) -> dict[int, list[SampleText]]:
+    """`samples` completions of each prompt, by the prompt's id.
+
+    Prompts that an endpoint refuses to complete are left out, and mentioned in `notes`.
+    """
     if not prompts:
-        return []
+        return {}
     attempt.raise_if_stopped()
-    attempt.report(f"sampling {version.name}")
+    attempt.report(f"sampling {writer.name}")
+    if isinstance(writer, Endpoint):
+        return complete_with_endpoint(run, attempt, writer, prompts, sampling, samples=samples, notes=notes)
     model, tokenizer = load_for_generation(
-        version, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
+        writer, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
     )
     completions = complete(
-        model, tokenizer, prompts, sampling, samples_per_prompt=samples, should_stop=attempt.should_stop
+        model,
+        tokenizer,
+        [prompt.for_models for prompt in prompts],
+        sampling,
+        samples_per_prompt=samples,
+        should_stop=attempt.should_stop,
     )
     attempt.raise_if_stopped()
-    return [[json_safe(each.text) for each in texts] for texts in completions]
+    parameters = dataclasses.asdict(sampling)
+    return {
+        prompt.pk: [SampleText(json_safe(each.text), parameters) for each in texts]
+        for prompt, texts in zip(prompts, completions, strict=True)
+    }
 
 
 def differing_completions(
-    contest: Contest, prompts: Sequence[Prompt], new_pairs: Pairs
-) -> list[tuple[Prompt, Mapping[Generator, str]]]:
+    contest: Contest,
+    prompts: Sequence[Prompt],
+    ours: Mapping[int, Sequence[SampleText]],
+    theirs: Mapping[int, Sequence[SampleText]],
+) -> list[tuple[Prompt, Mapping[Generator, SampleText]]]:
     """The prompts with different completions, and those completions; equal ones cannot be compared."""
-    ours, theirs = contest.generators
-    return [
-        (prompt, {ours: a, theirs: b})
-        for prompt, a, b in zip(prompts, new_pairs.ours, new_pairs.theirs, strict=True)
-        if a != b
-    ]
+    first, second = contest.generators
+    pairs = [(prompt, ours[prompt.pk][0], theirs[prompt.pk][0]) for prompt in prompts]
+    return [(prompt, {first: a, second: b}) for prompt, a, b in pairs if a.text != b.text]
 
 
 def no_answers_message(contest: Contest) -> str:
@@ -226,7 +250,7 @@ def no_answers_message(contest: Contest) -> str:
     found = head_to_head_progress(contest.project, *contest.generators)
     if not found.tasks:
         return (
-            f"judge: there are no blind tasks that compare {contest.policy} with {contest.opponent} yet; "
+            f"judge: there are no blind tasks that compare {contest.writer} with {contest.opponent} yet; "
             "open some with --tasks N."
         )
     return (
@@ -259,10 +283,10 @@ def people_row(
 
 
 def independence_notes(
-    policy: ModelVersion, chooser: ModelVersion | None, judges: Iterable[str]
+    policy: ModelVersion | None, chooser: ModelVersion | None, judges: Iterable[str]
 ) -> list[str]:
     """A note for each judge that influenced the texts it judges."""
-    targets = tuned_against(policy)
+    targets = tuned_against(policy) if policy else set()
     return [
         f"{policy} was tuned against {name}: a win by {name} shows that the tuning worked, not that the "
         "texts are better. Ask people, or use another judge."

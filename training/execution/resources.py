@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 
 class Usage:
@@ -61,6 +60,10 @@ def cores() -> int:
 
 def gpu() -> dict[str, Any]:
     """PyTorch's use of the GPU; empty if this process uses none."""
+    if "torch" not in sys.modules:  # not loaded for this: a run without a model of its own needs none
+        return {}
+    import torch  # waits while another thread is importing it
+
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return {}
     device = torch.cuda.current_device()

@@ -1,20 +1,17 @@
-"""Generate samples for a project's prompts with a policy, and open tasks with them."""
+"""Generate samples for a project's prompts with a policy or an endpoint, and open tasks with them."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from django.db.models import Count
-
-from labeling.models import Project, Prompt
+from labeling.models import Prompt
+from labeling.prompts import prompts_with_fewest_tasks
 from labeling.tasks import create_tasks
 from training.execution.attempt import Attempt
 from training.execution.configs import config_of
 from training.execution.json_safe import json_safe
-from training.execution.model_loading import load_for_generation
 from training.execution.result import RunResult
 from training.gpt.config import HardwareConfig, SamplingConfig
-from training.gpt.generation.generate import complete
 from training.models import Run
 
 EXTRA_SAMPLES = 2
@@ -25,6 +22,19 @@ PROMPTS_AT_ONCE = 32
 
 def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG001
     """Open one task for each of the prompts with the fewest tasks, in random order."""
+    # Each way imports what it needs: an endpoint needs no torch, a policy no HTTP client.
+    if run.endpoint is not None:
+        from training.execution import endpoint_samples
+
+        return endpoint_samples.execute(run, attempt)
+    return sample_policy(run, attempt)
+
+
+def sample_policy(run: Run, attempt: Attempt) -> RunResult:
+    """Generate all samples with a policy, then open the tasks."""
+    from training.execution.model_loading import load_for_generation
+    from training.gpt.generation.generate import complete
+
     project, policy = run.project, run.policy
     assert project is not None
     assert policy is not None
@@ -34,7 +44,7 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
     model, tokenizer = load_for_generation(
         policy, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
     )
-    prompts = select_prompts(project, count=run.parameters["tasks"])
+    prompts = prompts_with_fewest_tasks(project, count=run.parameters["tasks"])
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
@@ -62,12 +72,6 @@ def execute(run: Run, attempt: Attempt, folder: Path) -> RunResult:  # noqa: ARG
             parameters=dataclasses.asdict(sampling),
         ),
     )
-
-
-def select_prompts(project: Project, *, count: int) -> list[Prompt]:
-    """At most `count` training prompts of the project, those with the fewest tasks first."""
-    prompts = project.prompts.filter(split="train").annotate(had=Count("tasks"))
-    return list(prompts.order_by("had", "?")[:count])
 
 
 def with_seed_offset(sampling: SamplingConfig, offset: int) -> SamplingConfig:

@@ -5,6 +5,7 @@ of projects and versions.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,11 +14,12 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Model
 from django.http import QueryDict
 
-from labeling.models import Annotation, Project
+from labeling.models import Annotation, Generator, Project
 from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
 from training.gpt.corpus.sources import NAMED_CORPORA, split_source
 from training.models import ModelVersion, Run, version_name
+from training.models.endpoints import EndpointQuerySet
 from training.models.versions import ModelVersionQuerySet
 
 
@@ -38,7 +40,7 @@ class RunForm(ConfigForm):
         self.user = user
         for field in self.fields.values():
             if user is not None and isinstance(field, NamedChoiceField):
-                field.queryset = visible_rows(user, field.queryset)
+                field.limit(partial(visible_rows, user))
 
     @classmethod
     def normalise_page_data(cls, data: QueryDict) -> QueryDict:
@@ -66,9 +68,10 @@ class RunForm(ConfigForm):
 
     def related_objects(self) -> dict[str, Any]:
         """The cleaned values that are database rows, which become foreign keys of the run."""
+        names = {"project": "project", "policy": "policy", "endpoint": "from", "reward": "reward"}
         return {
-            name: self.cleaned_data[name]
-            for name in ("project", "policy", "reward")
+            column: self.cleaned_data[name]
+            for column, name in names.items()
             if isinstance(self.cleaned_data.get(name), Model)
         }
 
@@ -81,10 +84,10 @@ class RunForm(ConfigForm):
 
 
 def visible_rows(user: User | AnonymousUser, rows: Any) -> Any:
-    """The projects in which a person may start runs, or the versions that they may see."""
+    """The projects in which a person may start runs, or the versions or endpoints that they may see."""
     if isinstance(rows, ProjectQuerySet):
         return rows.allowed(user, "training.add_run")
-    assert isinstance(rows, ModelVersionQuerySet)
+    assert isinstance(rows, ModelVersionQuerySet | EndpointQuerySet)
     return rows.visible_to(user)
 
 
@@ -195,6 +198,7 @@ class NewVersionForm(VersionNameMixin, RunForm):
 def name_is_taken(name: str) -> bool:
     return (
         ModelVersion.objects.filter(name=name).exists()
+        or Generator.objects.filter(name=name).exists()
         or Run.objects.active().filter(parameters__name=name).exists()
     )
 

@@ -37,7 +37,7 @@ def suggested_versions(form: RunForm, project: Project | None) -> dict[str, str]
     found: dict[str, str] = {}
     for name in VERSION_FIELDS:
         field = form.fields.get(name)
-        if isinstance(field, NamedChoiceField) and (field.required or form.kind == Run.Kind.SAMPLE):
+        if isinstance(field, NamedChoiceField) and (field.required or "from" in form.fields):
             ranked = ranked_versions(field.rows, project)
             first = ranked.order_by("-id").first() if form.kind == Run.Kind.EVALUATE else ranked.first()
             found[name] = first.name if first else ""
@@ -77,7 +77,7 @@ def cloned_values(run: Run, form: RunForm) -> tuple[dict[str, Any], list[str]]:
         if isinstance(field, NamedChoiceField):
             if value in (None, "", "None"):
                 values[name] = ""
-            elif not field.rows.filter(**{field.by: value}).exists():
+            elif field.find(value) is None:
                 deleted.append(str(value))
                 values[name] = ""
     if values.get("gold"):

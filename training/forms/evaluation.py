@@ -8,18 +8,23 @@ from django.http import QueryDict
 
 from labeling.models import Project
 from training.config_form import NamedChoiceField
-from training.forms.base import RunForm, required_policy_field, validate_paths
+from training.forms.base import RunForm, validate_paths
 from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, parse_judges, validate_scorer_name
+from training.forms.production_policy import optional_policy_field
+from training.forms.writers import EndpointMixin, WriterChoiceField
 from training.gpt.config import CorpusConfig, EvaluationConfig, HardwareConfig
 from training.models import ModelVersion, Run
 
 
-class EvaluateForm(RunForm):
+class EvaluateForm(EndpointMixin, RunForm):
     kind = Run.Kind.EVALUATE
-    summary = "Measure a policy: perplexity on a corpus, or its win rate over another version."
+    summary = (
+        "Measure a policy or an endpoint: perplexity on a corpus, or the win rate over another version or "
+        "endpoint."
+    )
     configs = (CorpusConfig, EvaluationConfig, HardwareConfig)
 
-    policy = required_policy_field("The version to measure.")
+    policy = optional_policy_field("The version to measure.")
     source = forms.CharField(
         required=False, help_text="Measure perplexity on this corpus: files, folders, or “stories”."
     )
@@ -29,11 +34,9 @@ class EvaluateForm(RunForm):
         choices=[(name, name) for name in ("train", "validation", "test", "all")],
         help_text="Which split of the corpus, as pretraining made it",
     )
-    against = NamedChoiceField(
-        ModelVersion.objects.policies(),
-        by="name",
+    against = WriterChoiceField(
         required=False,
-        help_text="Measure the win rate over this version, on the project's held-out prompts.",
+        help_text="Measure the win rate over this version or endpoint, on the project's held-out prompts.",
     )
     project = NamedChoiceField(
         Project.objects.all(), by="slug", required=False, help_text="The project whose prompts are used."
@@ -48,7 +51,7 @@ class EvaluateForm(RunForm):
         min_value=0,
         max_value=100_000,
         initial=0,
-        help_text=f"With {PEOPLE} as a judge: open this many blind tasks, with one sample of each version.",
+        help_text=f"With {PEOPLE} as a judge: open this many blind tasks, with one sample of each side.",
     )
     best_of = forms.IntegerField(
         required=False,
@@ -75,7 +78,7 @@ class EvaluateForm(RunForm):
 
     @classmethod
     def normalise_page_data(cls, data: QueryDict) -> QueryDict:
-        data = data.copy()
+        data = super().normalise_page_data(data).copy()
         data["judge"] = ",".join(data.getlist("judge"))
         return data
 
@@ -102,6 +105,8 @@ class EvaluateForm(RunForm):
 
     def missing_fields(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Fields that were left empty, each with an error that says what to enter."""
+        if not cleaned["policy"] and not cleaned["from"]:
+            yield "policy", "name a policy, or an endpoint (--from)."
         if not cleaned["source"] and not cleaned["against"]:
             yield "source", "name what to measure: a corpus (--source) or another version (--against)."
         if cleaned["against"]:
@@ -125,7 +130,9 @@ class EvaluateForm(RunForm):
             yield "tasks", f"people answer blind tasks: name {PEOPLE} in --judge as well."
         if people and cleaned["project"] and not cleaned["project"].kind.is_comparative:
             yield "project", f"“{cleaned['project'].slug}” collects rewrites, not comparisons."
-        if people and cleaned["policy"] == cleaned["against"]:
-            yield "against", "people compare two versions: name one that is not --policy."
+        if people and (cleaned["from"] or cleaned["policy"]) == cleaned["against"]:
+            yield "against", "people compare two different models: name another version or endpoint."
+        if cleaned["from"] and cleaned["source"]:
+            yield "source", "perplexity is measured of policies only: leave it out."
         if people and cleaned["best_of"] > 1:
             yield "best_of", f"{PEOPLE} judge single completions: leave out one of the two."

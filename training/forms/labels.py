@@ -37,7 +37,7 @@ SUMMARIES: dict[str, str] = {
     "finetune": "Tune a policy by policy gradient (RLHF): it generates, a reward model scores, it learns.",
     "supervised": "Tune a policy on demonstrations (SFT): people's, a file's, or its own best completions.",
     "dpo": "Tune a policy on people's comparisons directly (DPO), without a reward model.",
-    "evaluate": "Measure a policy: its win rate over another version, or its perplexity on a corpus.",
+    "evaluate": "Measure a policy or an endpoint: its win rate over another, or its perplexity on a corpus.",
 }
 """What each kind of run does."""
 
@@ -51,7 +51,7 @@ OPTION_LABELS: dict[str, OptionLabel] = {
         "Project with the annotations", "All its current annotations, frozen as a snapshot."
     ),
     "order_tasks.project": OptionLabel("Project", "Its open tasks that nobody has started are reordered."),
-    "evaluate.project": OptionLabel("Project", "Both versions complete its held-out prompts."),
+    "evaluate.project": OptionLabel("Project", "Both sides complete its held-out prompts."),
     "policy": OptionLabel("Policy", "Starting point and reference for KL; it is never changed."),
     "pretrain.policy": OptionLabel(
         "Continue from", "Keeps that version's size and tokenizer. Empty: train from scratch."
@@ -63,6 +63,7 @@ OPTION_LABELS: dict[str, OptionLabel] = {
     ),
     "train_reward.policy": OptionLabel("Base model", "The reward head is trained on top of this version."),
     "evaluate.policy": OptionLabel("Version to evaluate", "Usually the newest candidate."),
+    "from": OptionLabel("Or an endpoint", "A model that lives elsewhere writes instead of the policy."),
     "reward": OptionLabel("Reward model", "The policy learns to write what this model scores high."),
     "order_tasks.reward": OptionLabel("Reward model", "Tasks are ranked by how much they would teach it."),
     "supervised.reward": OptionLabel(
@@ -104,12 +105,12 @@ OPTION_LABELS: dict[str, OptionLabel] = {
             "all": ChoiceLabel("All"),
         },
     ),
-    "against": OptionLabel("Compare with", "Usually the version in production."),
+    "against": OptionLabel("Compare with", "Usually the version in production; or an endpoint."),
     "judge": OptionLabel("Judges", "Each judges separately; people need tasks to answer."),
     "tasks": OptionLabel("Tasks to open afterwards", "With samples of the new version. 0: none."),
     "sample.tasks": OptionLabel("Tasks to open", "One per prompt; prompts with the fewest tasks come first."),
     "evaluate.tasks": OptionLabel(
-        "Blind tasks to open", "Annotators see a sample of each version, without its name. 0: none."
+        "Blind tasks to open", "Annotators see a sample of each side, without its name. 0: none."
     ),
     "name": OptionLabel("Name of the new version", "Empty: the next free name."),
     # Training length

@@ -26,6 +26,7 @@ from training.forms.production_policy import (
     ProductionPolicyMixin,
     optional_policy_field,
 )
+from training.forms.writers import EndpointMixin
 from training.gpt.config import (
     CorpusConfig,
     ExportConfig,
@@ -83,9 +84,11 @@ class PretrainForm(OpensTasksMixin, NewVersionForm):
         return {name: value for name, value in super().parameters().items() if name not in inherited}
 
 
-class SampleForm(ChatMixin, ProductionPolicyMixin, RunForm):
+class SampleForm(EndpointMixin, ChatMixin, ProductionPolicyMixin, RunForm):
     kind = Run.Kind.SAMPLE
-    summary = "Generate samples for a project's prompts with a policy, and open tasks with them."
+    summary = (
+        "Generate samples for a project's prompts with a policy or an endpoint, and open tasks with them."
+    )
     configs = (SamplingConfig, HardwareConfig)
 
     project = required_project_field()

@@ -19,7 +19,8 @@ class ProductionPolicyMixin(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         project = cleaned.get("project")
-        if project is not None and not cleaned.get("policy") and "policy" not in self.errors:
+        chosen = cleaned.get("policy") or cleaned.get("from")
+        if project is not None and not chosen and not {"policy", "from"} & set(self.errors):
             cleaned["policy"] = ModelVersion.objects.production(project)
             if cleaned["policy"] is None:
                 self.add_error(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.forms.boundfield import BoundField, BoundWidget
 from django.utils import formats, timezone
 
@@ -14,8 +15,9 @@ from training.forms.defaults import default_values, ranked_versions
 from training.forms.error_messages import current_value, page_message, selected_project
 from training.forms.judges import PEOPLE, STORY_REWARD_FUNCTION, STORY_REWARD_FUNCTION_LABEL, parse_judges
 from training.forms.labels import OptionLabel, option_label
+from training.forms.writers import WriterChoiceField
 from training.gpt.corpus.sources import NAMED_CORPORA
-from training.models import ModelVersion, Run
+from training.models import Endpoint, ModelVersion, Run
 
 Kind = Run.Kind
 
@@ -30,7 +32,7 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "Output": ("project", "tasks", "name"),
     },
     Kind.SAMPLE: {
-        "Project and policy": ("project", "policy", "chat"),
+        "Project and policy": ("project", "policy", "from", "chat"),
         "Tasks": ("tasks", "max_new_tokens"),
         "Sampling": ("temperature",),
     },
@@ -65,7 +67,7 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "Output": ("tasks", "name"),
     },
     Kind.EVALUATE: {
-        "Versions": ("project", "policy", "against", "chat"),
+        "Versions": ("project", "policy", "from", "against", "chat"),
         "Win rate": ("judge", "tasks"),
         "Completions": ("prompts", "max_new_tokens"),
         "Perplexity": ("source", "split"),
@@ -236,6 +238,8 @@ class StartPage:
         empty = ("", "None" if not field.required else "Select one")
         if field.by == "slug":
             return [empty, *((project.slug, project.name) for project in field.rows)]
+        if issubclass(field.rows.model, Endpoint):
+            return [empty, *endpoint_choices(field.rows)]
         versions = list(ranked_versions(field.rows, None).select_related("project"))
         own = [each for each in versions if self.project and each.project_id == self.project.pk]
         others = [each for each in versions if each not in own]
@@ -245,14 +249,14 @@ class StartPage:
             ("Others" if own else "All", others),
             ("Archived", list(archived)),
         )
-        return [
-            empty,
-            *(
-                (title, [(each.name, version_choice_label(each)) for each in some])
-                for title, some in groups
-                if some
-            ),
+        choices: list[Any] = [
+            (title, [(each.name, version_choice_label(each)) for each in some])
+            for title, some in groups
+            if some
         ]
+        if isinstance(field, WriterChoiceField) and (endpoints := endpoint_choices(field.endpoints)):
+            choices.append(("Endpoints", endpoints))
+        return [empty, *choices]
 
     def judge_choices(self) -> list[tuple[str, str]]:
         """People first, then scorers; those that are checked are always there."""
@@ -287,6 +291,14 @@ def version_choice_label(version: ModelVersion) -> str:
     """A version in a select: its name, stage and date."""
     stages = {str(version.Stage.PRODUCTION): ", in production", str(version.Stage.ARCHIVED): ", archived"}
     return f"{version.name}{stages.get(version.stage, '')}, {date_and_time(version.created_at)}"
+
+
+def endpoint_choices(endpoints: QuerySet[Endpoint]) -> list[tuple[str, str]]:
+    """Endpoints in a select: the name, and the model where that says something else."""
+    return [
+        (each.name, each.name if each.model == each.name else f"{each.name} ({each.model})")
+        for each in endpoints
+    ]
 
 
 def date_and_time(moment: Any) -> str:

@@ -8,10 +8,10 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.management.base import CommandError
 
-Form = TypeVar("Form", bound=forms.Form)
+Form = TypeVar("Form", bound=forms.BaseForm)
 
 
-def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence[str] = ()) -> None:
+def add_options(parser: ArgumentParser, form: forms.BaseForm, *, arguments: Sequence[str] = ()) -> None:
     """Add an option for each field of a form. Argparse only collects strings; the form validates them.
 
     The fields in `arguments` become positional arguments, in that order.
@@ -36,7 +36,7 @@ def add_options(parser: ArgumentParser, form: forms.Form, *, arguments: Sequence
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
 
 
-def given_values(form: forms.Form, options: dict[str, Any]) -> dict[str, Any]:
+def given_values(form: forms.BaseForm, options: dict[str, Any]) -> dict[str, Any]:
     """The values of those form fields that were given on the command line."""
     return {name: options[name] for name in form.fields if options.get(name) is not None}
 

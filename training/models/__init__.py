@@ -1,6 +1,7 @@
-"""The tables of training: runs and their records, model versions, gates, decisions and rounds."""
+"""The tables of training: runs and their records, model versions, endpoints, gates, decisions and rounds."""
 
 from training.models.decisions import Decision, Gate
+from training.models.endpoints import Endpoint
 from training.models.records import LogLine, MetricPoint, RunSample
 from training.models.rounds import Automation, Round
 from training.models.runs import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Run
@@ -11,6 +12,7 @@ __all__ = [
     "HEARTBEAT_TIMEOUT",
     "Automation",
     "Decision",
+    "Endpoint",
     "Gate",
     "LogLine",
     "MetricPoint",

@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce, Least, Now
 from django.urls import reverse
 from django.utils import timezone
 
-from labeling.models import PreferenceSnapshot, Project
+from labeling.models import Generator, PreferenceSnapshot, Project
 
 HEARTBEAT_INTERVAL = timedelta(seconds=2)
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
@@ -91,6 +91,14 @@ class Run(models.Model):
         blank=True,
         related_name="runs_as_policy",
         help_text="The policy this run starts from.",
+    )
+    endpoint = models.ForeignKey(
+        "Endpoint",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs",
+        help_text="The endpoint that writes instead of a policy.",
     )
     reward = models.ForeignKey(
         "ModelVersion",
@@ -190,6 +198,12 @@ class Run(models.Model):
         return has_state or self.status == self.Status.PAUSED
 
     @property
+    def generator(self) -> Generator | None:
+        """Who writes in a sampling or an evaluation: the policy's generator, or the endpoint's."""
+        writer = self.endpoint or self.policy
+        return writer.generator if writer else None
+
+    @property
     def folder(self) -> Path:
         """The working folder. It is kept until the run has ended and cannot be resumed."""
         return Path(settings.RUN_FOLDERS) / str(self.pk)
@@ -280,9 +294,12 @@ class Run(models.Model):
         """Store the resource usage of this attempt's process, also after its end, until another begins."""
         Run.objects.filter(pk=self.pk, attempts=self.attempts).update(resources=resources)
 
-    def record_saved_step(self, step: int) -> None:
-        """Record that the folder holds the state at `step`, from which the next attempt can continue."""
-        self._own_row.update(saved_step=step)
+    def record_saved_step(self, step: int) -> bool:
+        """Record that the state at `step` is saved, from which the next attempt can continue.
+
+        Returns False, and writes nothing, if the attempt is no longer current.
+        """
+        return bool(self._own_row.update(saved_step=step))
 
     def rewind_to(self, step: int) -> None:
         """Continue from `step`: delete what was recorded after it, as it will be recorded again."""

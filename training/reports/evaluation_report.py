@@ -1,4 +1,4 @@
-"""The report of a head-to-head evaluation of two versions: tables of its page, lines for a terminal."""
+"""The report of a head-to-head evaluation: tables of its page, lines for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ def verdict_row(verdict: dict[str, Any]) -> dict[str, str]:
 
 def compared_names(run: Run) -> tuple[str, str]:
     """The names of the two sides."""
-    ours = str(run.policy)
+    ours = str(run.generator)
     if run.parameters.get("best_of", 1) > 1:
         ours = f"best of {run.parameters['best_of']} by {ours}"
     return ours, run.parameters["against"]
@@ -174,7 +174,8 @@ def next_step(run: Run) -> str:
     """What to do once blind tasks are open; empty if none were opened."""
     if not run.metrics.get("tasks") or run.project is None:
         return ""
-    asked = f"--policy {run.policy} --against {run.parameters['against']} --project {run.project.slug}"
+    option = "--from" if run.endpoint else "--policy"
+    asked = f"{option} {run.generator} --against {run.parameters['against']} --project {run.project.slug}"
     return (
         f"{pluralise(run.metrics['tasks'], 'blind task')} opened at {run.project.get_absolute_url()}; "
         f"once people have answered, see `manage.py evaluate {asked} --judge {PEOPLE}`."

@@ -35,6 +35,11 @@ CAUSES = (
         "a backup, or clone this run with another version.",
     ),
     Cause(
+        r"\bendpoint \S+[,:]",
+        "Resume it once that is mended: prompts that have their samples are not asked for again. Without any "
+        "samples yet, clone it.",
+    ),
+    Cause(
         r"(gone|missing) from the artifact storage",
         "The files of the version are missing. Restore them from a backup, or clone this run with another "
         "version.",

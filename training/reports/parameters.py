@@ -11,7 +11,7 @@ from training.forms.judges import STORY_REWARD_FUNCTION, STORY_REWARD_FUNCTION_L
 from training.forms.labels import option_label
 from training.models import Run
 
-SHOWN_AS_LINKS = frozenset({"project", "policy", "reward"})
+SHOWN_AS_LINKS = frozenset({"project", "policy", "from", "reward"})
 """Parameters that the page shows elsewhere."""
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard of a project: its versions ranked by people's preferences."""
+"""The leaderboard of a project: versions and endpoints ranked by people's preferences."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ STOP_POLLING = 286
 
 PAGE_SIZE = 30
 
-RELATED = ("project", "policy", "reward", "snapshot", "owner", "version")
+RELATED = ("project", "policy", "endpoint", "reward", "snapshot", "owner", "version")
 
 
 # /runs/
@@ -50,7 +50,7 @@ def run_list(request: UserRequest) -> HttpResponse:
     """The visible runs, newest first, filtered by kind, status, project and owner."""
     form = RunFilter(request.GET, projects=Project.objects.allowed(request.user, "training.view_run"))
     found = form.apply(Run.objects.visible_to(request.user), user=request.user)
-    rows = found.select_related("project", "policy", "version", "owner")
+    rows = found.select_related("project", "policy", "endpoint", "version", "owner")
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "form": form,
