@@ -20,10 +20,11 @@ def add_prompts(
     """
     if split not in Prompt.Split.values:
         raise ValueError(f"split: {split!r} is neither 'train' nor 'heldout'.")
-    parsed = (ParsedPrompt(each) if isinstance(each, str) else each for each in prompts)
-    by_hash = {prompt_hash(each.text): each for each in parsed}
-    if any("\x00" in each.text for each in by_hash.values()):
-        raise ValueError("prompts: a text contains a NUL character, which PostgreSQL cannot store.")
+    by_hash: dict[str, ParsedPrompt] = {}
+    for prompt in prompts:
+        parsed = ParsedPrompt(prompt) if isinstance(prompt, str) else prompt
+        check_storable(parsed.text)
+        by_hash.setdefault(prompt_hash(parsed.text), parsed)
     Prompt.objects.bulk_create(
         (
             Prompt(project=project, text=each.text, messages=each.messages, split=split, hash=key)
@@ -42,6 +43,16 @@ def add_prompts(
         row.messages = by_hash[row.hash].messages
     Prompt.objects.bulk_update(stored_as_text, ["messages"], batch_size=1000)
     return [rows[key] for key in keys]
+
+
+def check_storable(text: str) -> None:
+    """Raise ValueError if PostgreSQL cannot store the text."""
+    if "\x00" in text:
+        raise ValueError("a NUL character: the file is damaged or not a text file.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate): save the file again as UTF-8.") from None
 
 
 def split_of(text: str, *, heldout: float) -> str:

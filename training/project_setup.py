@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import transaction
 
 from labeling.models import Project, Prompt
-from labeling.prompts import add_prompts, split_of
+from labeling.prompts import add_prompts, check_storable, split_of
 from training.formats.prompt_completions import (
     ParsedPrompt,
     find_conversation,
@@ -44,6 +44,7 @@ def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list
     for number, line in enumerate(lines, start=1):
         try:
             prompt = parse(line.strip()) if line.strip() else None
+            check_storable(prompt.text if prompt else "")
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
         if prompt and words:
@@ -70,11 +71,11 @@ def parse_json_line(line: str) -> ParsedPrompt:
         raise ValueError(f'is not {{"prompt": "…"}}; {example}')
     name, value = find_prompt(row)
     if value is not None:
-        return parse_prompt(value, name=name, messages=row.get("messages"))
+        return parse_prompt(value, name=name, row=row)
     name, value = find_conversation(row)
     if value is None:
         raise ValueError(f'is not {{"prompt": "…"}}; {example}')
-    return parse_prompt_and_completions(None, {name: value}).prompt
+    return parse_prompt_and_completions(None, {name: value}, row=row).prompt
 
 
 def fill_project(project: Project, prompts: Iterable[str | ParsedPrompt], *, heldout: float) -> int:

@@ -85,10 +85,35 @@ def test_the_last_turn_of_a_whole_conversation_is_its_completion() -> None:
 def test_messages_beside_their_text_are_its_conversation_and_other_messages_are_not() -> None:
     tools = [message("user", "Hi"), message("tool", "42")]
     text = "\n\nHuman: Hi\n\nTool: 42\n\nAssistant:"
-    assert parse_prompt(text, messages=tools) == (text, tuple(tools))
-    assert pair(text, "la", " no", messages=tools) == ((text, tuple(tools)), ["la", " no"])
-    assert parse_prompt("Once", messages=tools) == ("Once", None)
-    assert parse_prompt("Once", messages=[{"role": "wizard"}]) == ("Once", None)
+    assert parse_prompt(text, row={"messages": tools}) == (text, tuple(tools))
+    assert pair(text, "la", " no", row={"messages": tools}) == ((text, tuple(tools)), ["la", " no"])
+    assert parse_prompt("Once", row={"messages": tools}) == ("Once", None)
+    assert parse_prompt("Once", row={"messages": [{"role": "wizard"}]}) == ("Once", None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chosen", "rejected"),
+    [
+        ("Hi", "la", " no"),
+        ("Hi", [LA], [NO]),
+        ("\n\nHuman: Hi\n\nAssistant:", " la", " no"),
+        ([message("user", "Hi")], [LA], [NO]),
+        ([message("system", "Be kind."), message("user", "Hi")], [LA], [NO]),
+        ([message("user", "Hi")], [message("user", "Hi"), LA], [NO]),
+        ("Hi", [message("user", "Hi"), LA], [message("user", "Hi"), NO]),
+        (None, [message("user", "Hi"), LA], [message("user", "Hi"), NO]),
+    ],
+)
+def test_a_system_prompt_of_its_own_is_the_first_message(prompt: Any, chosen: Any, rejected: Any) -> None:
+    asked = (message("system", "Be kind."), message("user", "Hi"))
+    expected = ParsedPrompt("Be kind.\n\nHuman: Hi\n\nAssistant:", asked)
+    for name in ("system", "system_prompt"):
+        assert pair(prompt, chosen, rejected, row={name: "Be kind."}) == (expected, [" la", " no"])
+
+
+def test_two_system_prompts_are_refused() -> None:
+    with pytest.raises(ValueError, match='"system" differs from the system message of the conversation'):
+        parse_prompt([message("system", "Be kind."), message("user", "Hi")], row={"system": "Be short."})
 
 
 def test_a_text_that_ends_within_an_answer_is_a_text_to_continue() -> None:

@@ -130,6 +130,8 @@ def test_the_command_adds_conversations(tmp_path: Path) -> None:
         ({"messages": [{"role": "wizard", "content": "x"}]}, "line 2: .*wizard"),
         ({"messages": [HELLO]}, 'line 2: "messages": no prompt, and no message before the assistant'),
         ({"prompt": 3}, 'line 2: "prompt" is not a string or a list of messages'),
+        ({"messages": [{"role": "user", "content": "a\x00b"}]}, "line 2: a NUL character"),
+        ({"prompt": "a\ud800b"}, "line 2: half a character"),
     ],
 )
 def test_the_command_stores_nothing_of_a_file_with_a_bad_conversation(

@@ -86,11 +86,12 @@ def _parse_message(message: Any, number: int) -> Message:
     where = f"message {number} ({role})"
     if given is None and role != "assistant":
         raise ValueError(f"{where} has no content: write its text, or leave the message out.")
-    content = "" if given is None else _parse_content(given, where)
+    content = "" if given is None else parse_content(given, where)
     return {"role": role, "content": "\n".join(filter(None, [content, *_write_tool_calls(message)]))}
 
 
-def _parse_content(content: Any, where: str) -> str:
+def parse_content(content: Any, where: str) -> str:
+    """The text of a content, which is a text or a list of text parts; errors say `where` it stands."""
     if isinstance(content, str):
         return content
     if isinstance(content, Mapping):
@@ -151,7 +152,7 @@ def check_prompt(messages: Sequence[Message]) -> list[Message]:
 # -- Dialogues as text ------------------------------------------------------------------------------------
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
-_LINE_TURN = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant):")
+_LINE_TURN = re.compile(r"(?:\A\s*|\n[ \t]*)(Human|Assistant):")
 
 
 def parse_dialogue(text: str) -> list[Message] | None:

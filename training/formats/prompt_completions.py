@@ -18,6 +18,7 @@ from training.formats.messages import (
     completion_text,
     is_conversation,
     is_message,
+    parse_content,
     parse_dialogue,
     parse_messages,
     parse_turns,
@@ -25,6 +26,8 @@ from training.formats.messages import (
 )
 
 CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
+SYSTEM_COLUMNS = ("system", "system_prompt")
+EMPTY: Mapping[str, Any] = {}
 _FIRST_TURN = re.compile(r"\s*(Human|Assistant):")
 _ASSISTANT = re.compile(r"\s*Assistant:")
 
@@ -43,48 +46,39 @@ class ParsedCompletions(NamedTuple):
     completions: list[str]
 
 
-def parse_prompt(value: Any, *, name: str = "prompt", messages: Any = None) -> ParsedPrompt:
+def parse_prompt(value: Any, *, name: str = "prompt", row: Mapping[str, Any] = EMPTY) -> ParsedPrompt:
     """A prompt from a text, a dialogue as text, or a list of messages; errors call it `name`.
 
-    A dialogue that ends within an assistant's turn is a text to continue, not a conversation. `messages` are
-    those that stand beside a text, as in exports; they are its conversation if the text is their rendering.
+    A dialogue that ends within an assistant's turn is a text to continue, not a conversation. The `row` may
+    have `messages` beside a text, as exports do: they are its conversation if the text is their rendering. A
+    `system` prompt in the row is the first message of the conversation.
     """
-    if messages_beside := _messages_beside(value, messages):
-        return ParsedPrompt(value, messages_beside)
-    parsed = _parse_value(name, value)
-    try:
-        if not isinstance(parsed, str):
-            return _prompt_of(parsed)
-        turns = parse_dialogue(parsed)
-        return (
-            ParsedPrompt(parsed) if turns is None or turns[-1]["role"] == "assistant" else _prompt_of(turns)
-        )
-    except ValueError as error:
-        raise ValueError(f'"{name}": {error}') from None
+    return _add_system(_parse_prompt(value, name, row), row)
 
 
 def parse_prompt_and_completions(
-    prompt: Any, completions: Mapping[str, Any], *, name: str = "prompt", messages: Any = None
+    prompt: Any, completions: Mapping[str, Any], *, name: str = "prompt", row: Mapping[str, Any] = EMPTY
 ) -> ParsedCompletions:
     """The prompt, and each completion (by the name of its column) as the text that follows it.
 
     Without a prompt, whole conversations are split: the prompt is what they share, up to an assistant's turn;
-    other texts have an empty prompt. A plain prompt beside messages is the user's message. `name` and
-    `messages` are as for `parse_prompt`; beside such `messages`, completions that are texts are kept exactly.
+    other texts have an empty prompt. A plain prompt beside messages is the user's message. `name` and `row`
+    are as for `parse_prompt`; beside the `messages` of a text, completions that are texts are kept exactly.
     """
     values = {column: _parse_value(column, value) for column, value in completions.items()}
     if is_missing(prompt):
-        return _split(values)
-    parsed = parse_prompt(prompt, name=name, messages=messages)
+        split = _split(values)
+        return ParsedCompletions(_add_system(split.prompt, row), split.completions)
+    parsed = _parse_prompt(prompt, name, row)
     if parsed.messages is None and any(isinstance(value, list) for value in values.values()):
-        whole = _split(values) if all(_begins_before_answer(value) for value in values.values()) else None
-        if whole is None:
-            parsed = _prompt_of([{"role": "user", "content": parsed.text}])
-        elif all(parsed.text.strip() != each["content"].strip() for each in whole.prompt.messages or ()):
-            raise ValueError(f'"{name}" is in none of the messages of {_join(values)}: remove one of them.')
-        else:
-            return whole
-    is_exact = _messages_beside(prompt, messages) is not None
+        if all(_begins_before_answer(value) for value in values.values()):
+            whole, texts = _split(values)
+            if all(parsed.text.strip() != each["content"].strip() for each in whole.messages or ()):
+                raise ValueError(f'"{name}" is in none of the messages of {_join(values)}: keep one of them.')
+            return ParsedCompletions(_add_system(whole, row), texts)
+        parsed = _as_conversation(parsed)
+    is_exact = _messages_beside(prompt, row) is not None
+    parsed = _add_system(parsed, row)
     return ParsedCompletions(
         parsed,
         [
@@ -121,16 +115,6 @@ def is_missing(value: Any) -> bool:
     return value is None or value in ("", [])
 
 
-def _messages_beside(text: Any, messages: Any) -> tuple[Message, ...] | None:
-    """The messages of which a text is the rendering; None if it is not theirs."""
-    if not isinstance(text, str) or not is_conversation(messages):
-        return None
-    with contextlib.suppress(ValueError):
-        given = check_prompt(parse_messages(messages))
-        return tuple(given) if render_messages(given) == text else None
-    return None
-
-
 def decode_conversation(value: Any) -> Any:
     """The list of messages in a JSON text, such as the cell of a table; any other value as it is."""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -156,6 +140,50 @@ def _parse_value(name: str, value: Any) -> str | list[Message]:
         raise ValueError(f'"{name}": {error}') from None
 
 
+def _parse_prompt(value: Any, name: str, row: Mapping[str, Any]) -> ParsedPrompt:
+    """As `parse_prompt`, without the row's system prompt."""
+    if messages := _messages_beside(value, row):
+        return ParsedPrompt(value, messages)
+    parsed = _parse_value(name, value)
+    turns = parse_dialogue(parsed) if isinstance(parsed, str) else parsed
+    if isinstance(parsed, str) and (turns is None or turns[-1]["role"] == "assistant"):
+        return ParsedPrompt(parsed)
+    try:
+        return _prompt_of(turns or [])
+    except ValueError as error:
+        raise ValueError(f'"{name}": {error}') from None
+
+
+def _messages_beside(text: Any, row: Mapping[str, Any]) -> tuple[Message, ...] | None:
+    """The messages of a row, if the text of its prompt is their rendering."""
+    messages = row.get("messages")
+    if not isinstance(text, str) or not is_conversation(messages):
+        return None
+    with contextlib.suppress(ValueError):
+        given = check_prompt(parse_messages(messages))
+        return tuple(given) if render_messages(given) == text else None
+    return None
+
+
+def _as_conversation(prompt: ParsedPrompt) -> ParsedPrompt:
+    """A plain prompt as the user's message; a conversation as it is."""
+    return prompt if prompt.messages else _prompt_of([{"role": "user", "content": prompt.text}])
+
+
+def _add_system(prompt: ParsedPrompt, row: Mapping[str, Any]) -> ParsedPrompt:
+    """The prompt with the row's system prompt as its first message, if the row has one."""
+    name = next((name for name in SYSTEM_COLUMNS if not is_missing(row.get(name))), None)
+    if name is None or not prompt.text.strip():
+        return prompt
+    messages = _as_conversation(prompt).messages or ()
+    system: Message = {"role": "system", "content": parse_content(row[name], f'"{name}"')}
+    if messages[0]["role"] != "system":
+        return _prompt_of([system, *messages])
+    if messages[0] != system:
+        raise ValueError(f'"{name}" differs from the system message of the conversation: keep one of them.')
+    return prompt
+
+
 def _prompt_of(messages: Sequence[Message]) -> ParsedPrompt:
     return ParsedPrompt(render_messages(check_prompt(messages)), tuple(messages))
 
@@ -174,7 +202,9 @@ def _completion(name: str, value: str | list[Message], prompt: ParsedPrompt) -> 
         text = value[found.end() :] if (found := _ASSISTANT.match(value)) else value
         return completion_text(text) if text and not text[0].isspace() else text
     asked = list(prompt.messages or ())
-    rest = value[len(asked) :] if value[: len(asked)] == asked else value
+    starts = [asked, asked[1:] if asked[0]["role"] == "system" else asked]
+    repeated = max((len(start) for start in starts if value[: len(start)] == start), default=0)
+    rest = value[repeated:]
     if not rest or rest[0]["role"] != "assistant" or rest[-1]["role"] != "assistant":
         raise ValueError(
             f'"{name}" does not answer its prompt: an assistant message must come next, and be the last.'

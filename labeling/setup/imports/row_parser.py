@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from labeling.prompts import check_storable
 from labeling.setup.imports.row_reader import PROMPT_NAMES, SAMPLE, Row, normalise_name
-from training.formats.messages import is_message, parse_messages
+from training.formats.messages import is_conversation, is_message, parse_messages
 from training.formats.prompt_completions import (
+    SYSTEM_COLUMNS,
     ParsedPrompt,
     decode_conversation,
     find_conversation,
@@ -93,10 +95,9 @@ def _parse_prompt_and_samples(
     used.add(name)
     found |= _find_samples(values, used)
     texts = {sample: value for sample, (value, _) in found.items()}
-    messages = values.get("messages")
-    parsed, completions = parse_prompt_and_completions(prompt, texts, name=name, messages=messages)
-    if parsed.messages is not None and isinstance(messages, list):
-        used.add("messages")
+    parsed, completions = parse_prompt_and_completions(prompt, texts, name=name, row=values)
+    if parsed.messages is not None:
+        used.update({"messages", *SYSTEM_COLUMNS} & set(values))
     generators = [generator for _, generator in found.values()]
     return parsed, [ImportedSample(*each) for each in zip(completions, generators, strict=True)]
 
@@ -125,10 +126,12 @@ def _find_samples(values: Mapping[str, Any], used: set[str]) -> dict[str, tuple[
         if value is None or name in used:
             continue
         numbered = NUMBERED_SAMPLE.fullmatch(name)
-        if SAMPLE_LIST.fullmatch(name) and isinstance(value, list):
+        is_single = SINGLE_SAMPLE.fullmatch(name)
+        is_list = isinstance(value, list) and not is_conversation(value)
+        if isinstance(value, list) and (SAMPLE_LIST.fullmatch(name) or (is_single and is_list)):
             for number, each in enumerate(value, start=1):
                 found[f"{name} {number}"] = _find_sample(name, each, values, used)
-        elif numbered or SINGLE_SAMPLE.fullmatch(name) or name in {"chosen", "rejected"}:
+        elif numbered or is_single or name in {"chosen", "rejected"}:
             suffix = name[numbered.start(1) :] if numbered else ""
             found[name] = _find_sample(name, value, values, used, suffix=suffix)
         else:
@@ -164,12 +167,7 @@ def _require_text(name: str, value: Any) -> str:
 
 def _validate_text(text: str) -> str:
     """Check that a text can be stored and shown."""
-    if "\x00" in text:
-        raise ValueError("a NUL character: the file is damaged or not a text file.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("half a character (a lone surrogate): save the file again as UTF-8.") from None
+    check_storable(text)
     if len(text) > MAX_TEXT_LENGTH:
         raise ValueError(f"a text of {len(text):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
     return text

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from labeling.setup.imports.encodings import ImportProblem
-from training.formats.prompt_completions import CONVERSATION_COLUMNS
+from training.formats.prompt_completions import CONVERSATION_COLUMNS, SYSTEM_COLUMNS
 
 Paragraphs = Literal["lines", "blocks"]
 DELIMITERS = ",;\t|"
 SAMPLE = r"(?:completion|response|sample|answer|output|prediction|candidate)"
 PROMPT_NAMES = ("prompt", "question", "instruction", "query", "input", "text")
 KNOWN_COLUMNS = re.compile(
-    rf"{'|'.join((*PROMPT_NAMES, *CONVERSATION_COLUMNS))}|{SAMPLE}(?:s|_?\d|_[a-i])?|chosen|rejected"
-    r"|(?:generator|model)(?:_?\d|_[a-i])?|split|gold_answer|training_answer|explanation"
+    rf"{'|'.join((*PROMPT_NAMES, *CONVERSATION_COLUMNS, *SYSTEM_COLUMNS))}"
+    rf"|{SAMPLE}(?:s|_?\d|_[a-i])?|chosen|rejected|(?:generator|model)(?:_?\d|_[a-i])?"
+    r"|split|gold_answer|training_answer|explanation"
 )
 """Names of columns that are recognised."""
 SPACE = re.compile(r"[\s,]*")

@@ -84,8 +84,8 @@ def _parse_demonstration(row: Any) -> Demonstration:
         raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
     if not is_missing(row.get("completion")):
         name, prompt = find_prompt(row)
-        completions, messages = {"completion": row["completion"]}, row.get("messages")
-        found = parse_prompt_and_completions(prompt, completions, name=name, messages=messages)
+        completions = {"completion": row["completion"]}
+        found = parse_prompt_and_completions(prompt, completions, name=name, row=row)
     else:
         name, conversation = find_conversation(row)
         if conversation is None:
@@ -94,7 +94,7 @@ def _parse_demonstration(row: Any) -> Demonstration:
                 if "completion" in row
                 else f'no "completion" and no "messages"; write {_EXAMPLE}.'
             )
-        found = parse_prompt_and_completions(None, {name: conversation})
+        found = parse_prompt_and_completions(None, {name: conversation}, row=row)
     all_turns = is_missing(row.get("completion")) or row.get("all_turns") is True
     weight = 1.0 if row.get("weight") is None else row["weight"]
     if not found.completions[0]:

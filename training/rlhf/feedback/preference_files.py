@@ -128,4 +128,4 @@ def _parse_texts(row: Mapping[str, Any], *names: str) -> ParsedCompletions:
     """The prompt, and for each of these names the text that follows it."""
     name, prompt = find_prompt(row)
     completions = {each: row[each] for each in names}
-    return parse_prompt_and_completions(prompt, completions, name=name, messages=row.get("messages"))
+    return parse_prompt_and_completions(prompt, completions, name=name, row=row)
