@@ -1,5 +1,6 @@
 """`manage.py up`: the real site with web, worker and embedded database, started and stopped in every way."""
 
+import json
 import os
 import re
 import shutil
@@ -114,6 +115,21 @@ def test_ctrl_c_stops_a_run_in_progress(start_site: StartSite, site_home: Path) 
     site = start_site("--demo")
     site.wait_for(ADDRESS)
     assert eventually(lambda: bool(processes(site_home, "execute_run")))
+    os.killpg(site.process.pid, signal.SIGINT)
+    assert site.end() == 0
+    assert not processes(site_home)
+    assert "Traceback" not in site.output
+
+
+def test_serve_starts_the_server_of_versions_and_ctrl_c_stops_it_too(
+    start_site: StartSite, site_home: Path
+) -> None:
+    site = start_site("--serve", "--serve-port", "0")
+    address = site.wait_for(r"^serve .* Serving at (http://\S+)/v1 ")
+    with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
+        assert json.load(answer) == {"status": "ok"}
+    (web, *_) = processes(site_home, "gunicorn")
+    assert f"SERVE_URL={address}".encode() in Path(f"/proc/{web}/environ").read_bytes()
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.end() == 0
     assert not processes(site_home)
