@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,12 +71,18 @@ class _Choice:
 
 
 class Engine:
-    """Generates for one model. Its methods are called from the event loop that it was made in."""
+    """Generates for one model. Its methods are called from the event loop that it was made in.
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, *, max_batch: int, max_waiting: int) -> None:
+    Every step is computed by `compute`, one thread that all engines share: they take turns, where threads of
+    their own would have their computations fight for the same cores.
+    """
+
+    def __init__(
+        self, model: GPT, tokenizer: Tokenizer, compute: Executor, *, max_batch: int, max_waiting: int
+    ) -> None:
         self.tokenizer = tokenizer
         self.context, self.vocab_size = model.config.context, model.config.vocab_size
-        self._batch = ContinuousBatch(model, tokenizer)
+        self._batch, self._compute = ContinuousBatch(model, tokenizer), compute
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._waiting: deque[_Choice] = deque()
         self._running: dict[RunningCompletion, _Choice] = {}
@@ -138,7 +145,7 @@ class Engine:
             if not joining and not self._running:
                 continue
             try:
-                advanced = self._batch.step(joining)
+                advanced = self._compute.submit(self._batch.step, joining).result()
             except Exception as error:
                 logger.exception("generation failed")
                 self._fail_all(failed(f"generation failed: {error}"))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class ModelCache:
 
     def __init__(self, hardware: HardwareConfig, limits: Limits) -> None:
         self._hardware, self._limits = hardware, limits
+        self._compute = ThreadPoolExecutor(1, "compute")
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by artifact, least recently used first
         self._closing = self._ending = False
 
@@ -107,7 +109,13 @@ class ModelCache:
 
     def _start(self, model: GPT, tokenizer: Tokenizer) -> Engine:
         limits = self._limits
-        return Engine(model, tokenizer, max_batch=limits.max_batch, max_waiting=limits.max_waiting)
+        return Engine(
+            model,
+            tokenizer,
+            self._compute,
+            max_batch=limits.max_batch,
+            max_waiting=limits.max_waiting,
+        )
 
     async def _unload(self, entry: _Entry, *, seconds: float) -> None:
         with suppress(APIError):
