@@ -143,6 +143,14 @@ def test_the_command_stores_nothing_of_a_file_with_a_bad_conversation(
     assert stored() == []
 
 
+def test_the_command_cuts_texts_and_no_conversations(tmp_path: Path) -> None:
+    make_project()
+    add(tmp_path / "a.jsonl", {"prompt": "Once upon a time"}, words=2)
+    assert stored() == [("Once upon", None)]
+    with pytest.raises(CommandError, match="line 1: a conversation cannot be cut; leave out --words"):
+        add(tmp_path / "b.jsonl", {"prompt": ASKED}, words=2)
+
+
 def test_a_prompt_stored_as_text_gets_its_messages_when_it_is_added_again() -> None:
     project = make_project()
     add_prompts(project, [TEXT])

@@ -150,3 +150,22 @@ def test_whole_dialogues_share_a_prompt(tmp_path: Path) -> None:
         ),
         Comparison(prompt="", chosen="la la", rejected="la"),
     ]
+
+
+def test_a_conversation_is_rated_whole_or_with_its_completion_apart(tmp_path: Path) -> None:
+    asked, answer = [message("user", "Hi")], message("assistant", "Hello")
+    lines: list[dict[str, object]] = [
+        {"messages": [*asked, answer], "label": True},
+        {"conversations": [*asked, answer], "score": 1.0, "completion": None},
+        {"prompt": asked, "completion": [answer], "label": True},
+        {"prompt": "Hi", "completion": answer, "label": True},
+        {"completion": "\n\nHuman: Hi\n\nAssistant: Hello", "label": True},
+    ]
+    assert read_preferences(write(tmp_path, *map(json.dumps, lines)))[1] == [
+        Rating(
+            prompt="\n\nHuman: Hi\n\nAssistant:",
+            completion=" Hello",
+            score=1.0,
+            messages=(message("user", "Hi"),),
+        )
+    ] * len(lines)
