@@ -65,7 +65,7 @@ NO_MODEL: dict[str, Any] = {"policies": [], "production": None}
         (make_status(counts=NO_TASKS, **NO_MODEL), "Train the first policy"),
         (make_status(counts=NO_TASKS, active=[run(Run.Kind.PRETRAIN)], **NO_MODEL), "Wait for Pretrain #7"),
         (
-            make_status(counts=NO_TASKS, has_shared_policies=True, **NO_MODEL),
+            make_status(counts=NO_TASKS, has_shared_models=True, **NO_MODEL),
             "Generate samples for the first tasks",
         ),
         (make_status(counts=NO_TASKS), "Generate samples for the first tasks"),

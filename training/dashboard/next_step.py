@@ -89,7 +89,7 @@ def last_run_failed(status: ProjectStatus) -> NextStep | None:
 
 def no_policy(status: ProjectStatus) -> NextStep | None:
     # With imported samples there are tasks to answer already: the first model can wait.
-    if status.policies or status.production or status.has_shared_policies or status.counts.tasks:
+    if status.policies or status.production or status.has_shared_models or status.counts.tasks:
         return None
     if run := status.active_run(Run.Kind.PRETRAIN):
         return _wait_for(run, "It makes the first policy.")
@@ -237,7 +237,7 @@ def round_due(status: ProjectStatus) -> NextStep | None:
             url=_setup(status, "import"),
             permission="labeling.change_project",
         )
-    if not status.policies and not status.production and not status.has_shared_policies:
+    if not status.policies and not status.production and not status.has_shared_models:
         return NextStep(
             title="Train or import a policy",
             reason=f"{pluralise_count(status.new, 'comparison')}, and no model to train on them.",

@@ -11,7 +11,7 @@ from django.db.models.functions import RowNumber
 from labeling.models import Project
 from labeling.project_counts import ProjectCounts, count_projects, count_training_data
 from training.forms.judges import PEOPLE
-from training.models import Automation, Decision, Gate, ModelVersion, Round, Run
+from training.models import Automation, Decision, Endpoint, Gate, ModelVersion, Round, Run
 from training.registry.gate_evidence import Evidence
 from training.reports.evaluation_report import Interval
 from training.rounds import last_snapshots
@@ -61,8 +61,8 @@ class ProjectStatus:
     """The newest of all runs."""
     round: Round | None = None
     """The newest."""
-    has_shared_policies: bool = False
-    """Whether there are policies of no project, which can write for this one."""
+    has_shared_models: bool = False
+    """Whether there are policies of no project, or endpoints, which can write for this one."""
 
     @property
     def comparisons_per_round(self) -> int:
@@ -146,7 +146,8 @@ def project_statuses(projects: Collection[Project]) -> list[ProjectStatus]:
         "last_run": _newest_by_project(runs),
         "round": _newest_by_project(Round.objects.filter(project__in=keys)),
     }
-    has_shared_policies = ModelVersion.objects.policies().filter(project=None).exists()
+    shared_policies = ModelVersion.objects.policies().filter(project=None)
+    has_shared_models = shared_policies.exists() or Endpoint.objects.exists()
     return [
         ProjectStatus(
             project=project,
@@ -157,7 +158,7 @@ def project_statuses(projects: Collection[Project]) -> list[ProjectStatus]:
             results=results,
             gates=gates,
             active=active.get(project.pk, []),
-            has_shared_policies=has_shared_policies,
+            has_shared_models=has_shared_models,
             **{name: rows.get(project.pk) for name, rows in newest.items()},
         )
         for project in projects

@@ -44,7 +44,8 @@ class EndpointMixin(forms.Form):
         Endpoint.objects.all(),
         by="name",
         required=False,
-        help_text="Instead of a policy: the endpoint that writes, see add_endpoint.",
+        label="Endpoint",
+        help_text="Instead of a policy: the endpoint that writes.",
     )
 
     @classmethod
@@ -59,9 +60,6 @@ class EndpointMixin(forms.Form):
         if self.cleaned_data.get("from") and self.cleaned_data.get("policy"):
             self.add_error("from", "name either a policy or an endpoint, not both.")
         cleaned = super().clean() or {}
-        if cleaned.get("from"):
-            for name in ("beams",):
-                field = self.fields.get(name)
-                if field is not None and cleaned.get(name) not in (None, "", field.initial):
-                    self.add_error(name, "leave it out: endpoints have no beam search.")
+        if cleaned.get("from") and cleaned.get("beams", 1) > 1:
+            self.add_error("beams", "leave it out: endpoints have no beam search.")
         return cleaned

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from labeling.access import UserRequest, allowed_project, login_required
 from labeling.models import Generator, Project
 from labeling.quality.leaderboard import Leaderboard, compute_leaderboard
-from training.models import ModelVersion
+from training.models import Endpoint, ModelVersion
 from training.reports.evaluation_report import Interval
 
 # /projects/<slug>/leaderboard/
@@ -32,6 +32,9 @@ def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
         .with_history()
         .filter(generator__in=generators)
     }
+    endpoints = {
+        endpoint.generator_id: endpoint for endpoint in Endpoint.objects.filter(generator__in=generators)
+    }
     context = {
         "project": project,
         "leaderboard": found,
@@ -39,6 +42,7 @@ def leaderboard(request: UserRequest, slug: str) -> HttpResponse:
             {
                 "entry": row,
                 "version": versions.get(row.generator.pk),
+                "endpoint": endpoints.get(row.generator.pk),
                 "interval": Interval(
                     rate=row.win_probability, low=row.interval[0], high=row.interval[1], count=row.comparisons
                 ),
