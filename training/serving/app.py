@@ -134,7 +134,7 @@ def prepare(engine: Engine, asked: ChatRequest | CompletionRequest) -> tuple[Pro
     else:
         prompts = text_prompts(tokenizer, asked.prompts, vocab_size=engine.vocab_size)
     param = "messages" if isinstance(asked, ChatRequest) else "prompt"
-    completions = []
+    completions: list[RunningCompletion] = []
     for ids in prompts.ids:
         room = engine.context - len(ids)
         if room < 1:
@@ -145,19 +145,28 @@ def prepare(engine: Engine, asked: ChatRequest | CompletionRequest) -> tuple[Pro
                 code="context_length_exceeded",
             )
         stops = (*asked.stop, *prompts.stops)
-        for choice in range(asked.n):
-            seed = secrets.randbits(63) if asked.seed is None else asked.seed + choice
-            completions.append(
-                RunningCompletion(
-                    ids,
-                    asked.sampling,
-                    min(asked.max_tokens or room, room),
-                    Detokenizer(tokenizer, ids, stops),
-                    torch.Generator().manual_seed(seed),
-                    top_logprobs=asked.top_logprobs,
-                )
+        completions += [
+            RunningCompletion(
+                ids,
+                asked.sampling,
+                min(asked.max_tokens or room, room),
+                Detokenizer(tokenizer, ids, stops),
+                torch.Generator().manual_seed(choice_seed(asked.seed, choice)),
+                top_logprobs=asked.top_logprobs,
             )
+            for choice in range(asked.n)
+        ]
     return prompts, Job(completions, asked.stream)
+
+
+def choice_seed(seed: int | None, choice: int) -> int:
+    """The seed of one choice: the first one's is that of the request, and others are far from it.
+
+    So neighbouring seeds with several choices each have no choice in common.
+    """
+    if seed is None:
+        return secrets.randbits(64)
+    return (seed + choice * 0x9E3779B97F4A7C15) % 2**64  # steps of Weyl's sequence, as in SplitMix64
 
 
 def make_answer(

@@ -44,7 +44,7 @@ class GenerationRequest:
     max_tokens: int | None  # None: as many as fit the context
     n: int
     stop: tuple[str, ...]
-    seed: int | None  # choice i of each prompt draws with seed + i
+    seed: int | None
     stream: bool
     include_usage: bool
     logprobs: bool
