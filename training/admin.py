@@ -180,8 +180,9 @@ class EndpointAdmin(MultiProjectAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         samples = Sample.objects.filter(generator=OuterRef("generator"))
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(sample_count=count_subquery(samples, "generator"))
+        counted = count_subquery(samples, "generator")
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(sample_count=counted)
+        return rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> list[str]:  # noqa: ARG002
         """Who writes stays the same: the samples under its name are those of one model."""
