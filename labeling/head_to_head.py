@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, Max, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from labeling.models import (
     Annotation,
@@ -19,7 +19,7 @@ from labeling.models import (
     Task,
     TaskSample,
 )
-from labeling.preferences import annotations_with_judgements
+from labeling.stored_answers import training_annotations
 
 BLIND_TASK_PRIORITY = -1
 """Priority of blind tasks: before all others, since they are few and a decision waits for them."""
@@ -90,9 +90,16 @@ def head_to_head_comparisons(
 ) -> Iterator[HeadToHeadComparison]:
     """Every comparison of the two, in a fixed order. All-bad answers, skips and rewrites contain none."""
     tasks = tasks_between(project, first, second)
-    answers = Annotation.objects.filter(assignment__task__in=tasks).select_related("assignment__annotator")
-    for annotation, judgements in annotations_with_judgements(answers):
-        for points, one, other in _points(project, judgements, first=first, second=second):
+    judgements = Judgement.objects.select_related("sample").defer("sample__parameters").order_by("sample_id")
+    answers = (
+        training_annotations(Annotation.objects.filter(assignment__task__in=tasks))
+        .select_related("assignment__annotator", "assignment__task__prompt")
+        .prefetch_related(Prefetch("judgements", judgements))
+        .order_by("assignment__task_id", "assignment__annotator_id")
+    )
+    for annotation in answers.iterator(chunk_size=500):
+        judged = list(annotation.judgements.all())
+        for points, one, other in _points(project, judged, first=first, second=second):
             yield HeadToHeadComparison(
                 prompt=annotation.assignment.task.prompt.for_models,
                 first=one.sample.text,

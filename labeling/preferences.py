@@ -4,20 +4,19 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch
 
-from labeling.feedback import MAX_GRADE
-from labeling.models import Annotation, Judgement, PreferenceSnapshot, Project, Sample, SnapshotAnswer
-from labeling.models.annotations import AnnotationQuerySet
+from labeling.feedback import MAX_GRADE, Verdict
+from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
+from labeling.stored_answers import StoredAnswer, read_answers, training_annotations
 from training.formats.messages import completion_content
 
-CHUNK = 500
 MAX_BYTES_IN_MEMORY = 1 << 26
 """Ratings or demonstrations beyond this size are spooled to a file until the comparisons are written."""
 
@@ -36,41 +35,45 @@ def comparisons(project: Project) -> Iterator[Row]:
     statistics are unbiased on "random" tasks. Pairs graded by criteria also have `criteria`: how much better
     the chosen one is by each, -1 to 1.
     """
-    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
-        yield from _comparison_rows(project, annotation, judgements)
+    for answer in training_answers(project):
+        yield from comparison_rows(project, answer)
 
 
-def _comparison_rows(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
-    """The comparisons in one annotation."""
-    texts = [judgement.sample.text for judgement in judgements]
-    verdicts = [judgement.verdict for judgement in judgements]
-    for better, worse, tie, margin in project.kind.preferences(verdicts):
-        if texts[better] == texts[worse]:
+def training_answers(project: Project) -> Iterator[StoredAnswer]:
+    """The answers used for training, without all-bad ones, in a fixed order, streamed."""
+    return read_answers(training_annotations(Annotation.objects.for_project(project)))
+
+
+def comparison_rows(project: Project, answer: StoredAnswer) -> Iterator[Row]:
+    """The comparisons in one answer."""
+    judged = answer.judged
+    for better, worse, tie, margin in project.kind.preferences([verdict for _, verdict in judged]):
+        chosen, rejected = judged[better][0].text, judged[worse][0].text
+        if chosen == rejected:
             continue
         yield {
-            "chosen": texts[better],
-            "rejected": texts[worse],
+            "chosen": chosen,
+            "rejected": rejected,
             "tie": tie,
             "margin": margin,
-            "choice": annotation.assignment.task.choice,
-            **_source_fields(annotation),
-            **_criteria_margins(project, judgements[better]),
+            "choice": answer.choice,
+            **source_fields(answer),
+            **_criteria_margins(project, judged[better][1]),
         }
 
 
-def _source_fields(annotation: Annotation) -> Row:
-    """The fields that every row of an annotation has: its prompt, and where it comes from."""
-    prompt = annotation.assignment.task.prompt
+def source_fields(answer: StoredAnswer) -> Row:
+    """The fields that every row of an answer has: its prompt, and where it comes from."""
     return {
-        "prompt": prompt.text,
-        **({} if prompt.messages is None else {"messages": prompt.messages}),
-        "group": str(annotation.pk),
-        "annotator": str(annotation.assignment.annotator_id),
-        "split": prompt.split,
+        "prompt": answer.prompt,
+        **({} if answer.messages is None else {"messages": answer.messages}),
+        "group": str(answer.pk),
+        "annotator": str(answer.annotator),
+        "split": answer.split,
     }
 
 
-def _criteria_margins(project: Project, chosen: Judgement) -> Row:
+def _criteria_margins(project: Project, chosen: Verdict) -> Row:
     """How much better the chosen sample of a pair is by each criterion, if there are criteria."""
     if project.feedback != Project.FeedbackKind.PAIR or not chosen.criteria:
         return {}
@@ -85,20 +88,20 @@ def ratings(project: Project) -> Iterator[Row]:
     """
     if project.feedback != Project.FeedbackKind.SCORE:
         return
-    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
-        yield from _rating_rows(project, annotation, judgements)
+    for answer in training_answers(project):
+        yield from rating_rows(project, answer)
 
 
-def _rating_rows(project: Project, annotation: Annotation, judgements: list[Judgement]) -> Iterator[Row]:
-    """The ratings in one annotation."""
-    for judgement in judgements:
-        assert judgement.score is not None
+def rating_rows(project: Project, answer: StoredAnswer) -> Iterator[Row]:
+    """The ratings in one answer."""
+    for sample, verdict in answer.judged:
+        assert verdict.score is not None
         yield {
-            "completion": judgement.sample.text,
-            "score": project.normalised_score(judgement.score),
-            "criteria": {name: project.normalised_score(score) for name, score in judgement.criteria.items()},
-            "choice": annotation.assignment.task.choice,
-            **_source_fields(annotation),
+            "completion": sample.text,
+            "score": project.normalised_score(verdict.score),
+            "criteria": {name: project.normalised_score(score) for name, score in verdict.criteria.items()},
+            "choice": answer.choice,
+            **source_fields(answer),
         }
 
 
@@ -110,60 +113,25 @@ def demonstrations(project: Project) -> Iterator[Row]:
     """
     if project.feedback != Project.FeedbackKind.REWRITE:
         return
-    for annotation in _rewrites(Annotation.objects.for_project(project)):
-        yield _demonstration_row(annotation)
+    yield from map(demonstration_row, training_answers(project))
 
 
-def _rewrites(annotations: AnnotationQuerySet) -> Iterator[Annotation]:
-    """The annotations used for training, with the samples of their tasks."""
-    samples = Prefetch("assignment__task__samples", Sample.objects.order_by("pk"))
-    answers = _training_annotations(annotations).select_related("edited").prefetch_related(samples)
-    return iter(answers.iterator(chunk_size=CHUNK))
-
-
-def _demonstration_row(annotation: Annotation) -> Row:
+def demonstration_row(answer: StoredAnswer) -> Row:
     """What one person wrote, with its prompt."""
-    task = annotation.assignment.task
-    like = [annotation.edited] if annotation.edited and annotation.edited.text.strip() else []
-    join = joining_whitespace(task.prompt.text, like or task.samples.all())
-    return {"completion": join + annotation.text, **_source_fields(annotation)}
+    edited = [sample.text for sample in answer.samples if sample.pk == answer.edited and sample.text.strip()]
+    join = joining_whitespace(answer.prompt, edited or [sample.text for sample in answer.samples])
+    return {"completion": join + answer.text, **source_fields(answer)}
 
 
-def joining_whitespace(prompt: str, samples: Iterable[Sample]) -> str:
+def joining_whitespace(prompt: str, samples: Iterable[str]) -> str:
     """The white space between a prompt and a completion: the most common leading white space of the samples.
 
     Without samples, a space, unless the prompt is empty or ends in white space.
     """
-    texts = [sample.text for sample in samples if sample.text.strip()]
+    texts = [text for text in samples if text.strip()]
     if texts:
         return Counter(text[: len(text) - len(text.lstrip())] for text in texts).most_common(1)[0][0]
     return " " if prompt and not prompt[-1].isspace() else ""
-
-
-def annotations_with_judgements(
-    annotations: AnnotationQuerySet,
-) -> Iterator[tuple[Annotation, list[Judgement]]]:
-    """The annotations used for training that have judgements, with them, in a fixed order, streamed.
-
-    All-bad answers and skips have no judgements; gold, training tasks and repeats measure the annotator and
-    are left out.
-    """
-    # By id: the order shown is random for each person. Sampling parameters are large and not needed.
-    judgements = Judgement.objects.select_related("sample").defer("sample__parameters").order_by("sample_id")
-    answers = _training_annotations(annotations).prefetch_related(Prefetch("judgements", judgements))
-    for annotation in answers.iterator(chunk_size=CHUNK):
-        yield annotation, list(annotation.judgements.all())
-
-
-def _training_annotations(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
-    """The annotations used for training, without all-bad ones, in a fixed order."""
-    return (
-        annotations.latest_revisions()
-        .used_for_training()
-        .filter(all_bad=False)
-        .select_related("assignment__task__prompt")
-        .order_by("assignment__task_id", "assignment__annotator_id")
-    )
 
 
 def conversational_row(row: Row) -> Row:
@@ -189,12 +157,13 @@ def json_line(row: Row) -> bytes:
 def create_snapshot(project: Project) -> PreferenceSnapshot:
     """Freeze the project's comparisons, ratings and demonstrations, with the annotations they come from.
 
-    The same annotations give the same snapshot. It is consistent: each annotation is read once, in one
-    query, and none can be deleted in the meantime.
+    The same answers give the same snapshot, also on another site that they were moved to: see `hashed_line`.
+    It is consistent: each annotation is read once, in one query, and none can be deleted in the meantime.
     """
     digest = hashlib.sha256()
     counts = {"count": 0, "rating_count": 0, "demonstration_count": 0}
     sources: list[int] = []
+    annotators: dict[str, str] = {}
     packed = io.BytesIO()
     with (
         transaction.atomic(),
@@ -202,29 +171,45 @@ def create_snapshot(project: Project) -> PreferenceSnapshot:
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
     ):
         lock_annotations(project)
-        for annotation, compared, others in _snapshot_rows(project):
+        for answer, compared, others in _snapshot_rows(project):
             if compared or others:
-                sources.append(annotation.pk)
-            for row in compared:
-                line = json_line(row)
-                digest.update(line)
-                file.write(line)
+                sources.append(answer.pk)
+            for row in (*compared, *others):
+                digest.update(hashed_line(row, group=len(sources), annotators=annotators))
+            file.writelines(map(json_line, compared))
             # Written after all comparisons; no project has both ratings and demonstrations.
             later.writelines(map(json_line, others))
             counts["count"] += len(compared)
             counts[_other_count_field(project)] += len(others)
         later.seek(0)
-        for line in later:
-            digest.update(line)
-            file.write(line)
+        shutil.copyfileobj(later, file)
         file.close()
         snapshot, is_new = PreferenceSnapshot.objects.get_or_create(
-            project=project, hash=digest.hexdigest(), defaults={**counts, "content": packed.getvalue()}
+            project=project,
+            hash=_hash_of_whole_snapshot(project, digest.hexdigest()),
+            defaults={**counts, "content": packed.getvalue()},
         )
         if is_new:
             answers = (SnapshotAnswer(snapshot=snapshot, annotation_id=key) for key in sources)
             SnapshotAnswer.objects.bulk_create(answers, batch_size=5000)
     return snapshot
+
+
+def hashed_line(row: Row, *, group: int, annotators: dict[str, str]) -> bytes:
+    """What the hash of a snapshot covers of a row: all of it, with answers and people numbered as they come.
+
+    `annotators` has the numbers given so far. Keys of the database would make the hash another one on every
+    site.
+    """
+    number = annotators.setdefault(row["annotator"], str(len(annotators) + 1))
+    return json_line({**row, "group": str(group), "annotator": number})
+
+
+def _hash_of_whole_snapshot(project: Project, digest: str) -> str:
+    """The hash for these rows that no snapshot has from which rows were removed since."""
+    while PreferenceSnapshot.objects.filter(project=project, hash=digest, withdrawn__gt=0).exists():
+        digest = hashlib.sha256(digest.encode()).hexdigest()
+    return digest
 
 
 def lock_annotations(project: Project) -> None:
@@ -237,13 +222,12 @@ def _other_count_field(project: Project) -> str:
     return "demonstration_count" if project.feedback == Project.FeedbackKind.REWRITE else "rating_count"
 
 
-def _snapshot_rows(project: Project) -> Iterator[tuple[Annotation, list[Row], list[Row]]]:
-    """Each annotation with its comparisons, and with its ratings or its demonstration."""
-    if project.feedback == Project.FeedbackKind.REWRITE:
-        for annotation in _rewrites(Annotation.objects.for_project(project)):
-            yield annotation, [], [_demonstration_row(annotation)]
-        return
+def _snapshot_rows(project: Project) -> Iterator[tuple[StoredAnswer, list[Row], list[Row]]]:
+    """Each answer with its comparisons, and with its ratings or its demonstration."""
     rates = project.feedback == Project.FeedbackKind.SCORE
-    for annotation, judgements in annotations_with_judgements(Annotation.objects.for_project(project)):
-        rated = list(_rating_rows(project, annotation, judgements)) if rates else []
-        yield annotation, list(_comparison_rows(project, annotation, judgements)), rated
+    for answer in training_answers(project):
+        if project.feedback == Project.FeedbackKind.REWRITE:
+            yield answer, [], [demonstration_row(answer)]
+        else:
+            rated = list(rating_rows(project, answer)) if rates else []
+            yield answer, list(comparison_rows(project, answer)), rated

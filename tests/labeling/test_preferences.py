@@ -4,6 +4,7 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
@@ -12,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from labeling import queue
 from labeling.feedback import Answer
 from labeling.models import Adjudication, Annotation, Generator, Judgement, PreferenceSnapshot, Project, Task
+from labeling.people.answer_deletion import delete_answers
 from labeling.preferences import comparisons, create_snapshot, demonstrations, json_line, ratings
 from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
@@ -23,6 +25,10 @@ pytestmark = pytest.mark.django_db
 def answer(project: Project, order: str, name: str = "ann") -> Annotation:
     assignment = claimed(annotator(name), project)
     return queue.submit(assignment, Answer(ranks=ranks_for(assignment, order)), client_key="k")
+
+
+def superuser() -> User:
+    return User.objects.create_superuser("root")
 
 
 def pairs(project: Project) -> set[str]:
@@ -413,14 +419,30 @@ def test_a_snapshot_of_rewritings_holds_the_demonstrations() -> None:
     assert list(snapshot.comparisons()) == list(snapshot.ratings()) == []
 
 
-def test_a_snapshot_without_demonstrations_is_the_hash_of_its_comparisons() -> None:
+def test_the_hash_of_a_snapshot_is_that_of_its_rows_with_answers_and_people_numbered() -> None:
     project = make_project()
-    make_tasks(project)
-    answer(project, "ABC")
+    make_tasks(project, 1, need=2)
+    answer(project, "ABC", "ann")
+    answer(project, "CBA", "bob")
     snapshot = create_snapshot(project)
-    lines = b"".join(map(json_line, comparisons(project)))
+    numbers = ["1"] * 3 + ["2"] * 3
+    rows = zip(comparisons(project), numbers, strict=True)
+    lines = b"".join(json_line({**row, "group": number, "annotator": number}) for row, number in rows)
     assert snapshot.hash == hashlib.sha256(lines).hexdigest()
     assert list(snapshot.demonstrations()) == []
+
+
+def test_a_snapshot_with_deleted_answers_does_not_come_back_when_somebody_else_answers_the_same() -> None:
+    project = make_project()
+    make_tasks(project)
+    first = answer(project, "ABC", "ann")
+    before = create_snapshot(project)
+    delete_answers(first.assignment.annotator, projects=[project], by=superuser())
+    answer(project, "ABC", "bob")
+    after = create_snapshot(project)
+    assert (after.count, after.withdrawn) == (3, 0)
+    assert after.hash != before.hash
+    assert create_snapshot(project) == after
 
 
 @pytest.mark.parametrize("kind", ["pair", "score", "rewrite"])
@@ -438,5 +460,5 @@ def test_an_export_asks_the_database_as_often_however_many_answers_there_are(
     for number in range(20):
         queue.submit(claimed(ann, project), given, client_key=str(number))
     export = {"pair": comparisons, "score": ratings, "rewrite": demonstrations}[kind]
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(list(export(project))) == (40 if kind == "score" else 20)
