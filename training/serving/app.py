@@ -38,6 +38,12 @@ from training.serving.versions import (
     list_models,
 )
 
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx holds back streams otherwise
+]
+
 
 class ServingApp:
     """The server's state and its routes; `app` is the ASGI application."""
@@ -201,8 +207,7 @@ async def next_update(job: Job) -> Update:
 async def stream(send: Send, job: Job, answer: Answer, prompts: Prompts, *, include_usage: bool) -> None:
     """Send server-sent events until every choice is finished, or an event with an error."""
     update = await next_update(job)  # an error before the first text still gets its status
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
     more = {"usage": None} if include_usage else {}
     begun = [answer.begin(index) for index in range(len(job.completions))]
     events = [event(answer.chunk(delta, **more)) for delta in begun if delta]

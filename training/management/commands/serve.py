@@ -2,6 +2,7 @@
 
 import argparse
 import socket
+import sys
 from typing import Any
 
 from django.core.management import CommandError
@@ -29,19 +30,26 @@ class Command(SiteCommand):
         form = require_valid(ServeForm(given_values(ServeForm(), options)))
         require_policies(versions)
         with open_listener(host, port) if fd is None else socket.socket(fileno=fd) as listener:
-            # Imports torch only now, so that a mistyped option fails at once.
-            from training.gpt.config import HardwareConfig
-            from training.serving.model_cache import Limits
-            from training.serving.server import serve
+            try:
+                self.serve(listener, versions, form)
+            except KeyboardInterrupt:  # before the server listens
+                sys.exit(130)
 
-            names = ("max_models", "max_batch", "max_waiting")
-            serve(
-                listener,
-                only=versions,
-                hardware=form.config(HardwareConfig),
-                limits=Limits(**{name: form.cleaned_data[name] for name in names}),
-                on_ready=lambda: self.say_ready(listener),
-            )
+    def serve(self, listener: socket.socket, versions: list[str], form: ServeForm) -> None:
+        """Serve until stopped."""
+        # Imports torch only now, so that a mistyped option fails at once.
+        from training.gpt.config import HardwareConfig
+        from training.serving.model_cache import Limits
+        from training.serving.server import serve
+
+        names = ("max_models", "max_batch", "max_waiting")
+        serve(
+            listener,
+            only=versions,
+            hardware=form.config(HardwareConfig),
+            limits=Limits(**{name: form.cleaned_data[name] for name in names}),
+            on_ready=lambda: self.say_ready(listener),
+        )
 
     def say_ready(self, listener: socket.socket) -> None:
         self.stdout.write(f"Serving at {listener_url(listener)}v1 (Ctrl-C stops it)")
