@@ -27,9 +27,8 @@ def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list
     than that, so that something is left to write. Raises InputError naming the file and the line.
     """
     try:
-        lines = path.read_text(encoding=encoding).split(
-            "\n"
-        )  # not splitlines: texts may hold other separators
+        # Not splitlines: a text may hold other separators.
+        lines = path.read_text(encoding=encoding).split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of prompts.") from None
     except UnicodeDecodeError as error:
@@ -67,6 +66,8 @@ def parse_json_line(line: str) -> ParsedPrompt:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON ({error.msg}, column {error.colno}); {example}") from None
+    except RecursionError:
+        raise ValueError(f"is nested too deeply; {example}") from None
     if not isinstance(row, dict):
         raise ValueError(f'is not {{"prompt": "…"}}; {example}')
     name, value = find_prompt(row)

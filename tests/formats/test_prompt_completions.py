@@ -61,6 +61,8 @@ def test_a_plain_prompt_beside_messages_is_the_users() -> None:
 def test_plain_texts_are_kept_as_they_are() -> None:
     assert pair("Once", " a\r\n", "b") == (ParsedPrompt("Once"), [" a\r\n", "b"])
     assert pair(None, "la la", "la") == (ParsedPrompt(""), ["la la", "la"])
+    for text in ("[1]", "[not JSON", "[" * 100_000, '[{"x": 1}]'):
+        assert parse_prompt(text) == ParsedPrompt(text)
     rambling = "a fox.\n\nHuman: Thanks\n\nAssistant: Sure"
     assert pair(None, rambling, "an owl.") == (ParsedPrompt(""), [rambling, "an owl."])
 

@@ -124,7 +124,7 @@ def _write_tool_calls(message: Mapping[str, Any]) -> list[str]:
         function = call.get("function", call) if isinstance(call, Mapping) else call
         if isinstance(function, Mapping):
             arguments = function.get("arguments")
-            with contextlib.suppress(TypeError, ValueError):  # already an object, or not JSON
+            with contextlib.suppress(TypeError, ValueError, RecursionError):  # already an object, or not JSON
                 arguments = json.loads(arguments)  # type: ignore[arg-type]
             function = {"name": function.get("name"), "arguments": arguments}
         written.append(f"<tool_call>\n{json.dumps(function, ensure_ascii=False)}\n</tool_call>")

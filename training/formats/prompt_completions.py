@@ -120,7 +120,7 @@ def decode_conversation(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             decoded = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         return decoded if is_conversation(decoded) else value
     return value
