@@ -37,7 +37,7 @@ class RecordJudgement:
     scale: tuple[float, float] | None = None
     """The lowest and the highest score, if known."""
     margin: float = 0.0
-    """Pair: how much better, 0 (unknown or little) to 1."""
+    """Pair: how much better, in units of reward, 0 if unknown; at most 1 in Hone's own exports."""
     criteria: tuple[Mapping[str, float], ...] | None = None
     """For each sample, its scores by criterion, on the scale of the file."""
     text: str = ""
@@ -71,5 +71,11 @@ class Record:
     is_training: bool = False
     """Whether the expected answer is for a training task, not for gold."""
     explanation: str = ""
+    weight: float = 1.0
+    """How much a demonstration counts."""
+    all_turns: bool = False
+    """Whether a demonstration teaches every turn of the assistant, not only the last."""
+    is_text: bool = False
+    """Whether the prompt is all there is, and may just as well be a whole text to learn."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Columns that were left out, by name."""

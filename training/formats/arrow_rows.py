@@ -1,0 +1,87 @@
+"""Rows of Parquet and Arrow files, batch by batch. pyarrow is imported when one is read: it takes time."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from training.formats.rows import FileProblem, Row, Rows, checked
+
+BATCH = 1000
+PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+
+
+def read_parquet(file: BinaryIO) -> Rows:
+    """The rows of a Parquet file that can be sought. Raises FileProblem if it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _readable("Parquet"):
+        table = pq.ParquetFile(file, pre_buffer=False)
+        _refuse_media(table.schema_arrow)
+        batches = table.iter_batches(batch_size=BATCH)
+    return _rows(batches, pa.ArrowException)
+
+
+def read_arrow(file: BinaryIO, *, is_stream: bool) -> Rows:
+    """The rows of an Arrow file or stream. Raises FileProblem if it is damaged."""
+    import pyarrow as pa
+
+    with _readable("Arrow"):
+        reader = pa.ipc.open_stream(file) if is_stream else pa.ipc.open_file(file)
+        _refuse_media(reader.schema)
+        found: Iterable[Any] = (
+            reader if is_stream else (reader.get_batch(number) for number in range(reader.num_record_batches))
+        )
+    parts = (
+        batch.slice(start, BATCH) for batch in found for start in range(0, max(batch.num_rows, 1), BATCH)
+    )
+    return _rows(parts, pa.ArrowException)
+
+
+class _readable:  # noqa: N801 - used as `with _readable(…)`
+    """Turns the errors of pyarrow into problems of the file."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, pa.ArrowException | OSError):
+            reason = str(error).split("\n")[0][:120]
+            raise FileProblem(f"damaged, or not {self.what} ({reason}): copy or download it again.") from None
+
+
+def _refuse_media(schema: Any) -> None:
+    """Images and sounds are structures with bytes, which no text can be made of."""
+    import pyarrow as pa
+
+    for field in schema:
+        inner = field.type.value_type if pa.types.is_list(field.type) else field.type
+        names = {each.name for each in inner} if pa.types.is_struct(inner) else set()
+        if names == {"bytes", "path"}:
+            raise FileProblem(
+                f"the column “{field.name}” holds images or sounds; only text can be used: "
+                "remove the column, and the rows that need it."
+            )
+
+
+def _rows(batches: Iterator[Any] | Iterable[Any], damaged: type[Exception]) -> Rows:
+    number = 0
+    try:
+        for batch in batches:
+            for values in batch.to_pylist():
+                number += 1
+                yield _row(number, values)
+    except (damaged, OSError, UnicodeDecodeError, OverflowError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise FileProblem(f"damaged after row {number:,} ({reason}): copy or download it again.") from None
+
+
+def _row(number: int, values: dict[str, Any]) -> Any:
+    for value in values.values():
+        if not isinstance(value, str) or not value.isascii() or "\x00" in value:
+            return checked(number, values)
+    return Row(number, values)
