@@ -266,6 +266,80 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 
+TRAINING_MARKS: dict[str, tuple[str, str]] = {
+    "ChatML": (
+        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}",
+        (
+            "{{ '<|im_start|>' + message['role'] + '\n' }}"
+            "{% if message['role'] == 'assistant' %}"
+            "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+            "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}"
+        ),
+    ),
+    "SmolLM2": (
+        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}",
+        (
+            "{{ '<|im_start|>' + message['role'] + '\n' }}"
+            "{% if message['role'] == 'assistant' %}"
+            "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+            "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}"
+        ),
+    ),
+    "Qwen2.5": (
+        """{{- '<|im_start|>' + message.role }}
+        {%- if message.content %}
+            {{- '\\n' + message.content }}
+        {%- endif %}
+        {{- '<|im_end|>\\n' }}""",
+        (
+            "{{- '<|im_start|>' + message.role + '\\n' }}"
+            "{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+        ),
+    ),
+    "Llama 2": (
+        "{{ ' ' + content.strip() + ' ' + eos_token }}",
+        "{% generation %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endgeneration %}",
+    ),
+    "Llama 3": (
+        "{{ content }}",
+        (
+            "{% if message['role'] == 'assistant' %}"
+            "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+            "{% generation %}{{ message['content'] | trim + '<|eot_id|>' }}{% endgeneration %}"
+            "{% else %}{{ content }}{% endif %}"
+        ),
+    ),
+    "Mistral": (
+        "{{ message['content'] + eos_token + ' ' }}",
+        "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}{{ ' ' }}",
+    ),
+    "Gemma": (
+        "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}",
+        (
+            "{{ '<start_of_turn>' + role + '\n' }}"
+            "{% if role == 'model' %}"
+            "{% generation %}{{ message['content'] | trim + '<end_of_turn>' }}{% endgeneration %}"
+            "{% else %}{{ message['content'] | trim + '<end_of_turn>' }}{% endif %}{{ '\n' }}"
+        ),
+    ),
+    "Phi-3": (
+        "{{ '<|assistant|>\n' + message['content'] + '<|end|>\n' }}",
+        (
+            "{{ '<|assistant|>\n' }}"
+            "{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}{{ '\n' }}"
+        ),
+    ),
+    "Zephyr": (
+        "{{ '<|assistant|>\\n'  + message['content'] + eos_token }}",
+        (
+            "{{ '<|assistant|>\\n' }}"
+            "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}{{ '' }}"
+        ),
+    ),
+}
+"""What writes a turn of the assistant in a template, and the same with the mark of what is generated."""
+
+
 def family_tokenizer(family: Family) -> PreTrainedTokenizerFast:
     """A small tokenizer of the kind that the family is published with."""
     texts = [

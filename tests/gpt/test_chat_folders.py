@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.gpt.chat_templates import CHATML, FAMILIES, conversation, save_chat_folder
 from tests.gpt.huggingface_folders import read_tokenizer
+from tests.gpt.tiny_models import tiny_model, tiny_tokenizer
 from training.formats.conversation import Conversation
 from training.gpt.checkpoint import load_checkpoint, save_checkpoint
 from training.gpt.config import SamplingConfig
@@ -101,6 +103,41 @@ def test_an_answer_is_stored_after_one_space_whatever_its_template_writes_there(
     said = said.removeprefix(" ") if name == "Hone's own" else said
     assert written.text.rstrip("\ufffd") == f" {said}".rstrip("\ufffd")
     assert "".join(stream_text(model, tokenizer, asked, sampling)) == written.text
+
+
+def test_a_model_without_a_template_writes_up_to_where_a_person_would_speak() -> None:
+    dialogue = "\n\nHuman: ab\n\nAssistant: ba"
+    tokenizer = tiny_tokenizer(dialogue * 9, kind="char")
+    model = tiny_model(vocab_size=tokenizer.vocab_size, context=96)
+    ids = torch.tensor([tokenizer.prompt(dialogue * 3)])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(80):
+        logits = model(ids[:, :-1])
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[0, 1:]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    asked = Conversation(conversation("ab"))
+    sampling = SamplingConfig(max_new_tokens=24, temperature=0)
+    ((written,),) = complete(model, tokenizer, [asked], sampling)
+    ((text,),) = complete(model, tokenizer, [str(asked)], sampling)
+    assert written.text == " ba"
+    assert text.text.startswith(" ba\n\nHuman: ")
+
+
+def test_an_answer_that_ends_at_once_is_an_empty_text(tmp_path: Path) -> None:
+    save_chat_folder(tmp_path, FAMILIES["ChatML"])
+    _, tokenizer, _ = import_folder(tmp_path)
+    asked = Conversation(ASKED)
+    assert tokenizer.completion(asked, tokenizer.prompt(asked), [tokenizer.eos_id]) == ""
+
+
+def test_the_conversation_that_a_template_refuses_is_named(tmp_path: Path) -> None:
+    save_chat_folder(tmp_path, FAMILIES["Gemma"])
+    _, tokenizer, _ = import_folder(tmp_path)
+    asked = Conversation(conversation("Why is it so?", system="Be brief."))
+    message = r"not supported; the conversation begins “Be brief\. Human: Why is it so\? Assistant:”"
+    with pytest.raises(InputError, match=message):
+        tokenizer.encode_turns([asked], [" So."])
 
 
 FAULTS = {

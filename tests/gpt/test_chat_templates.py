@@ -1,12 +1,21 @@
 """Chat templates: the same texts, ids and masks as `transformers`, and no way out of the sandbox."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer as Backend
 
-from tests.gpt.chat_templates import CHATML, FAMILIES, THINKER, Family, conversation, family_tokenizer
+from tests.gpt.chat_templates import (
+    CHATML,
+    FAMILIES,
+    THINKER,
+    TRAINING_MARKS,
+    Family,
+    conversation,
+    family_tokenizer,
+)
 from training.formats.messages import Message, render_messages
 from training.gpt.chat_encoder import ChatEncoder
 from training.gpt.chat_template import PLAIN_TEMPLATE, ChatTemplate
@@ -73,19 +82,31 @@ def test_the_mask_of_what_the_assistant_wrote_is_that_of_transformers(name: str,
     assert not any(expected["assistant_masks"][length:])
 
 
-@pytest.mark.parametrize(
-    "name", ["ChatML", "SmolLM2", "Llama 2", "Llama 3", "Mistral", "Gemma", "Phi-3", "Zephyr"]
-)
-def test_without_marks_in_the_template_each_turn_is_what_it_adds_up_to_its_end(name: str) -> None:
+@pytest.mark.parametrize("case", CONVERSATIONS)
+@pytest.mark.parametrize("name", TRAINING_MARKS)
+def test_without_marks_in_the_template_the_mask_is_that_of_the_template_with_marks(
+    name: str, case: str
+) -> None:
     family = FAMILIES[name]
+    messages = CONVERSATIONS[case]
+    if messages[0]["role"] == "system" and not family.system:
+        messages = messages[1:]
+    if messages[-1]["role"] == "user":
+        messages = [*messages, {"role": "assistant", "content": "So it is."}]
+    plain, marked = TRAINING_MARKS[name]
+    assert plain in family.template
     theirs = family_tokenizer(family)
-    encoder = encoder_of(family, theirs)
-    (turn,) = encoder.turns(conversation("Why?", "Light.", "Oh?", "So."))
-    assert turn.learned is not None
-    written = [each for each, kept in zip(turn.completion, turn.learned, strict=True) if kept]
-    end = theirs.convert_ids_to_tokens(encoder.end_id)
-    said = theirs.decode(written)
-    assert [part.strip() for part in said.split(end)] == ["Light.", "So.", ""]
+    theirs.chat_template = family.template.replace(plain, marked)
+    expected = theirs.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
+    assert sum(expected["assistant_masks"]) > 2
+    for template in (family.template, theirs.chat_template):
+        (turn,) = encoder_of(replace(family, template=template), theirs).turns(messages)
+        assert turn.learned is not None
+        length = len(turn.prompt) + len(turn.completion)
+        assert [*turn.prompt, *turn.completion] == expected["input_ids"][:length]
+        mask = [0] * len(turn.prompt) + [int(each) for each in turn.learned]
+        assert mask == expected["assistant_masks"][:length]
+        assert not any(expected["assistant_masks"][length:])
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -214,9 +214,11 @@ def write_completions(
     attempt.report(f"sampling {writer.name}")
     if isinstance(writer, Endpoint):
         return complete_with_endpoint(run, attempt, writer, prompts, sampling, samples=samples, notes=notes)
+    chat = run.parameters.get("chat", False)
     model, tokenizer = load_for_generation(
-        writer, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
+        writer, config_of(HardwareConfig, run), chat=chat and writer == run.policy
     )
+    tokenizer = tokenizer.with_chat(turns=tokenizer.turns or chat)  # the other may have no template
     completions = complete(
         model,
         tokenizer,

@@ -62,4 +62,6 @@ class EndpointMixin(forms.Form):
         cleaned = super().clean() or {}
         if cleaned.get("from") and cleaned.get("beams", 1) > 1:
             self.add_error("beams", "leave it out: endpoints have no beam search.")
+        if cleaned.get("from") and cleaned.get("chat"):
+            self.add_error("chat", "leave it out: an endpoint has a chat template of its own.")
         return cleaned

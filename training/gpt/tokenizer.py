@@ -1,7 +1,9 @@
 """Text to token ids and back: byte-level BPE, characters, or whole words."""
 
 import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +23,7 @@ from training.gpt.errors import InputError
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 UNKNOWN = "<unk>"
+MAX_SHOWN = 60  # characters of a prompt in an error
 
 _OWN_TEMPLATE = ChatTemplate(PLAIN_TEMPLATE, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
 _UNKNOWN_WORD = re.compile(UNKNOWN, re.IGNORECASE)
@@ -136,7 +139,8 @@ class Tokenizer:
         """
         messages = self.messages(prompt)
         if messages is not None:
-            return self.chat.prompt(messages)
+            with _naming(prompt):
+                return self.chat.prompt(messages)
         return [self.bos_id, *self.encode(prompt)]
 
     def encode_turns(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Turn]:
@@ -147,12 +151,8 @@ class Tokenizer:
         texts = iter(self.encode_batch(completions))
         turns = []
         for prompt, completion, ids in zip(prompts, completions, texts, strict=True):
-            messages = self.messages(prompt)
-            turns.append(
-                Turn(self.prompt(prompt), [*ids, self.eos_id])
-                if messages is None
-                else self.chat.turn(messages, completion_content(completion))
-            )
+            turn = self._turn(prompt, completion)
+            turns.append(turn or Turn(self.prompt(prompt), [*ids, self.eos_id]))
         return turns
 
     def encode_texts(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
@@ -160,14 +160,18 @@ class Tokenizer:
         rows = []
         texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
         plain = iter(self.encode_batch(texts))
-        for prompt, completion in zip(prompts, completions, strict=True):
-            ids, messages = next(plain), self.messages(prompt)
-            if messages is None:
-                rows.append([self.bos_id, *ids, self.eos_id])
-            else:
-                turn = self.chat.turn(messages, completion_content(completion))
-                rows.append([*turn.prompt, *turn.completion])
+        for prompt, completion, ids in zip(prompts, completions, plain, strict=True):
+            turn = self._turn(prompt, completion)
+            rows.append([*turn.prompt, *turn.completion] if turn else [self.bos_id, *ids, self.eos_id])
         return rows
+
+    def _turn(self, prompt: str, completion: str) -> Turn | None:
+        """The ids of a conversation and its answer; None for a prompt that is text."""
+        messages = self.messages(prompt)
+        if messages is None:
+            return None
+        with _naming(prompt):
+            return self.chat.turn(messages, completion_content(completion))
 
     def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
         """Text that ``ids`` add to ``prompt``, with the space that stands between them, if any."""
@@ -175,11 +179,15 @@ class Tokenizer:
         return whole[len(before) :] if whole.startswith(before) else self.decode(ids)
 
     def completion(self, prompt: str, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
-        """What ``ids`` write after ``prompt``: the continuation of a text, or after a space an answer."""
+        """What ``ids`` write after ``prompt``: the continuation of a text, or after a space an answer.
+
+        An empty answer is an empty text.
+        """
         text = self.continuation(prompt_ids, ids)
         if self.messages(prompt) is None:
             return text
-        return completion_text(text.removeprefix(self.chat.opening))
+        content = text.removeprefix(self.chat.opening)
+        return completion_text(content) if content else ""
 
     def messages(self, prompt: str) -> Sequence[Message] | None:
         """The messages of a prompt that is read through the chat template; None for one that is text."""
@@ -244,6 +252,20 @@ class Tokenizer:
         backend = read_backend(path)
         special = special or own_special_tokens(backend)
         return cls(backend, special, chat_template=chat_template, turns=turns)
+
+
+@contextmanager
+def _naming(prompt: str) -> Iterator[None]:
+    """Errors of a chat template say in which conversation."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; the conversation begins “{beginning(prompt)}”") from None
+
+
+def beginning(prompt: str) -> str:
+    """The first words of a prompt, on one line, to name it in an error."""
+    return textwrap.shorten(prompt, MAX_SHOWN, placeholder="…")
 
 
 def write_plain_conversation(messages: Sequence[Message]) -> str:

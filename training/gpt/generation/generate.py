@@ -1,11 +1,12 @@
 """Text generation: one engine for commands, samples to annotate, and rollouts."""
 
-import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from training.formats.conversation import Conversation
+from training.formats.messages import HUMAN_TURN
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
@@ -13,9 +14,7 @@ from training.gpt.generation.decoding import Decoder, Generation, eval_mode
 from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
 from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.model import GPT
-from training.gpt.tokenizer import Tokenizer
-
-_MAX_SHOWN = 60  # characters of a prompt in an error
+from training.gpt.tokenizer import Tokenizer, beginning
 
 
 def never_stop() -> bool:
@@ -110,10 +109,14 @@ def complete(
 ) -> list[list[Completion]]:
     """Complete each prompt ``samples_per_prompt`` times; a conversation is answered (see ``Tokenizer``).
 
+    A model without a chat template continues the text of a conversation up to where a person would speak.
+
     A text ends before the first stop string, and without a character that the budget cut short. When
     ``should_stop`` returns true, prompts not yet started are left out.
     """
     ids = encode_prompts(model, tokenizer, prompts)  # raise before generating, not after
+    if tokenizer.chat_template is None and any(isinstance(prompt, Conversation) for prompt in prompts):
+        sampling = replace(sampling, stop="|".join(filter(None, [sampling.stop, HUMAN_TURN])))
     generator = generator or sampling_generator(sampling, model.device)
     written: list[list[Completion]] = []
     stride = max(1, batch_size // samples_per_prompt)
@@ -161,11 +164,10 @@ def encode_prompts(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str]) -> 
     rows = []
     for number, prompt in enumerate(prompts, start=1):
         name = f"prompt {number}" if len(prompts) > 1 else "prompt"
-        beginning = textwrap.shorten(prompt, _MAX_SHOWN, placeholder="…")
         try:
             ids = tokenizer.prompt(prompt)
         except InputError as error:
-            raise InputError(f"{name}: {error}; it begins “{beginning}”") from None
+            raise InputError(f"{name}: {error}") from None
         if len(ids) >= context:
             advice = (
                 f"shorten it to at most {context - 1} tokens, of which the first only says that a text begins"
@@ -174,7 +176,7 @@ def encode_prompts(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str]) -> 
             )
             raise InputError(
                 f"{name}: {len(ids)} tokens leave no room in a context of {context}; {advice}; it begins"
-                f" “{beginning}”"
+                f" “{beginning(prompt)}”"
             )
         rows.append(ids)
     return rows

@@ -52,10 +52,9 @@ def _answer(pieces: Iterator[str], *, opening: str) -> Iterator[str]:
     for piece in pieces:
         held += piece
         if len(held) >= len(opening) or not opening.startswith(held):
-            yield completion_text(held.removeprefix(opening))
             break
-    else:
-        yield completion_text(held.removeprefix(opening))
+    if content := held.removeprefix(opening) or next(pieces, ""):
+        yield completion_text(content)
     yield from pieces
 
 

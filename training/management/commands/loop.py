@@ -18,6 +18,7 @@ from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
 from training.formats.prompt_completions import ParsedPrompt
 from training.forms import FORMS
+from training.forms.base import ChatMixin
 from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
 from training.forms.task_priorities import ACQUISITION_FUNCTIONS
 from training.gpt.errors import InputError
@@ -38,7 +39,7 @@ ENSEMBLE_MEMBERS = 4
 """Ensemble members of a reward model, if tasks are chosen by disagreement."""
 
 
-class LoopForm(ConfigForm):
+class LoopForm(ChatMixin, ConfigForm):
     """The options of the loop."""
 
     configs = (SimulatedAnnotatorsConfig,)
@@ -202,6 +203,7 @@ class Loop:
                 Run.Kind.SAMPLE,
                 project=slug,
                 policy=before.name,
+                chat=self.options["chat"],
                 tasks=self.options["tasks"],
                 max_new_tokens=self.options["max_new_tokens"],
                 seed=number,
@@ -218,6 +220,7 @@ class Loop:
                 Run.Kind.TRAIN_REWARD,
                 project=slug,
                 policy=before.name,
+                chat=self.options["chat"],
                 gold=self.scorer or None,
                 reliability=self.options["reliability"],
                 members=ENSEMBLE_MEMBERS if self.options["choose"] == Task.Choice.DISAGREEMENT else None,
@@ -232,6 +235,7 @@ class Loop:
                 Run.Kind.FINETUNE,
                 project=slug,
                 policy=before.name,
+                chat=self.options["chat"],
                 reward=rewarded.version.name,
                 steps=self.options["steps"],
                 minutes=self.options["minutes"],
@@ -247,6 +251,7 @@ class Loop:
                 Run.Kind.EVALUATE,
                 policy=self.policy.name,
                 against=before.name,
+                chat=self.options["chat"],
                 project=slug,
                 judge=self.scorer or rewarded.version.name,
                 max_new_tokens=self.options["max_new_tokens"],

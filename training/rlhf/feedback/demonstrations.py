@@ -32,8 +32,8 @@ class Demonstration:
     prompt: str
     completion: str
     weight: float = 1.0
-    messages: tuple[Message, ...] | None = field(default=None, hash=False)
-    all_turns: bool = False
+    messages: tuple[Message, ...] | None = field(default=None, hash=False, repr=False)
+    all_turns: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))

@@ -37,7 +37,7 @@ class Comparison:
     group: str = ""
     annotator: str = ""
     choice: str = RANDOM
-    messages: tuple[Message, ...] | None = field(default=None, hash=False)
+    messages: tuple[Message, ...] | None = field(default=None, hash=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))
@@ -68,7 +68,7 @@ class Rating:
     group: str = ""
     annotator: str = ""
     choice: str = RANDOM
-    messages: tuple[Message, ...] | None = field(default=None, hash=False)
+    messages: tuple[Message, ...] | None = field(default=None, hash=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", as_prompt(self.prompt, self.messages))

@@ -13,7 +13,6 @@ from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
-from training.formats.messages import Message
 from training.gpt.errors import InputError
 from training.rlhf.feedback.preferences import Comparison
 
@@ -36,7 +35,6 @@ class Ranking(NamedTuple):
     annotator: str
     completions: list[str]
     ranks: tuple[int, ...]
-    messages: tuple[Message, ...] | None = None
 
     @property
     def split_key(self) -> str:
@@ -111,5 +109,4 @@ def _ranking(pairs: Sequence[Comparison]) -> Ranking | None:
     )
     if len(ranks) < 3 or len(pairs) != math.comb(len(ranks), 2) or not complete or not agree:
         return None
-    pair = pairs[0]
-    return Ranking(pair.prompt, pair.group, pair.annotator, list(ranks), tuple(ranks.values()), pair.messages)
+    return Ranking(pairs[0].prompt, pairs[0].group, pairs[0].annotator, list(ranks), tuple(ranks.values()))

@@ -52,7 +52,8 @@ def supervised(
     if not demonstrations:
         raise InputError("demonstrations: there is none; give at least one")
     train, heldout = split_by_prompt(demonstrations, heldout=config.heldout, seed=config.seed)
-    digest = blake2b(repr(list(demonstrations)).encode(), digest_size=16).hexdigest()
+    texts = repr(list(demonstrations)) + "".join("+" for each in demonstrations if each.all_turns)
+    digest = blake2b(texts.encode(), digest_size=16).hexdigest()
     context = policy.config.context
     return tune_offline(
         policy=policy,
