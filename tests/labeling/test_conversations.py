@@ -1,10 +1,12 @@
 """Conversations as prompts: stored by every door with their messages, and kept in exports and snapshots."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
@@ -157,6 +159,14 @@ def test_a_prompt_stored_as_text_gets_its_messages_when_it_is_added_again() -> N
     [prompt] = add_prompts(project, [parse_prompt(ASKED)])
     assert prompt.messages == tuple(ASKED)
     assert stored() == [(TEXT, ASKED)]
+
+
+def test_dialogues_that_were_stored_as_texts_become_conversations_on_upgrading() -> None:
+    texts = [TEXT, "Once", "\n\nHuman: \n\nAssistant:", "Human: Hi\n\nAssistant:", f"{TEXT} Sure,"]
+    add_prompts(make_project(), texts)
+    migration = import_module("labeling.migrations.0012_stored_dialogues")
+    migration.add_messages(apps, None)
+    assert stored() == [(TEXT, ASKED), *((text, None) for text in texts[1:])]
 
 
 @pytest.mark.parametrize(
