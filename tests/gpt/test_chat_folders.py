@@ -60,9 +60,9 @@ def test_a_model_that_was_imported_kept_and_exported_reads_conversations_alike(
 ) -> None:
     theirs = save_chat_folder(tmp_path / "theirs", FAMILIES[name])
     model, tokenizer, origin = import_folder(tmp_path / "theirs")
-    save_checkpoint(tmp_path / "kept", model, tokenizer.with_chat(turns=True), origin)
+    save_checkpoint(tmp_path / "kept", model, tokenizer.with_chat(always=True), origin)
     model, tokenizer = load_checkpoint(tmp_path / "kept")
-    assert tokenizer.turns
+    assert tokenizer.always_chat
     export_folder(tmp_path / "ours", model, tokenizer)
     expected = theirs.apply_chat_template(ASKED, add_generation_prompt=True)["input_ids"]
     assert tokenizer.prompt(Conversation(ASKED)) == expected
@@ -86,8 +86,8 @@ def test_a_plain_prompt_is_text_or_one_turn_of_the_user(tmp_path: Path) -> None:
     _, tokenizer, _ = import_folder(tmp_path)
     assert tokenizer.prompt("Why?") == [tokenizer.bos_id, *tokenizer.encode("Why?")]
     turn = theirs.apply_chat_template(conversation("Why?"), add_generation_prompt=True)["input_ids"]
-    assert tokenizer.with_chat(turns=True).prompt("Why?") == turn
-    assert tokenizer.with_chat(turns=True).prompt("") == [tokenizer.bos_id]
+    assert tokenizer.with_chat(always=True).prompt("Why?") == turn
+    assert tokenizer.with_chat(always=True).prompt("") == [tokenizer.bos_id]
 
 
 @pytest.mark.parametrize("name", ["ChatML", "Hone's own"])

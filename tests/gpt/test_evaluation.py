@@ -46,6 +46,26 @@ def slow(model: GPT, documents: list[list[int]], stride: int) -> dict[str, float
 
 
 @pytest.mark.parametrize("begin", [END, BEGIN])
+def test_conversations_hold_the_marks_between_documents(begin: int) -> None:
+    documents = documents_of(*LENGTHS, begin=begin)
+    starts, tokens = [], documents[0][:1]
+    for document in documents:
+        for place in range(3, len(document) - 1, 7):
+            document[place] = begin if place % 2 else END
+        if begin != END and document is not documents[0]:
+            tokens.append(begin)
+        starts.append(len(tokens) - 1)
+        tokens += document[1:]
+    split = TokenizedSplit(
+        np.array(tokens, dtype=np.uint16), len(documents), 3 * sum(LENGTHS), np.array(starts, dtype=np.uint64)
+    )
+    model = tiny_model()
+    found, expected = evaluate(model, split, eos_id=END), slow(model, documents, CONTEXT)
+    assert found["tokens"] == expected["tokens"]
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("begin", [END, BEGIN])
 @pytest.mark.parametrize("stride", [32, 16, 5])
 def test_the_figures_equal_those_of_a_slow_loop(stride: int, begin: int) -> None:
     model, split = tiny_model(), split_of(*LENGTHS, begin=begin)

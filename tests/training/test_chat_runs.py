@@ -118,7 +118,7 @@ def test_a_model_pretrained_on_dialogues_answers_and_so_do_its_versions(tmp_path
     execute_run(Run.Kind.PRETRAIN, source=str(talks), chat=True, name="same", **made)
     policy = ModelVersion.objects.get(name="talker")
     _, tokenizer = load_policy(policy)
-    assert tokenizer.turns
+    assert tokenizer.always_chat
     assert tokenizer.fingerprint == load_policy(ModelVersion.objects.get(name="same"))[1].fingerprint
     first, second = (ModelVersion.objects.get(name=name).run for name in ("talker", "same"))
     assert first is not None
@@ -128,13 +128,17 @@ def test_a_model_pretrained_on_dialogues_answers_and_so_do_its_versions(tmp_path
     execute_run(Run.Kind.SAMPLE, project="talk", policy="talker", tasks=2, max_new_tokens=6)
     assert Task.objects.count() == 2
     assert all(sample.text.startswith(" ") for sample in Sample.objects.all())
+    measured = execute_run(
+        Run.Kind.EVALUATE, policy="talker", source=str(talks), chat=True, split="all", device="cpu"
+    )
+    assert measured.metrics["documents"] == 64
     talks.write_text(json.dumps({"prompt": "Why?", "completion": " So."}) + "\n")
     execute_run(
         Run.Kind.SUPERVISED, policy="talker", name="calm", epochs=1, demonstrations=str(talks), heldout=0.0,
         gold="story-reward-function", **QUICK,
     )  # fmt: skip
     _, kept = load_policy(ModelVersion.objects.get(name="calm"))
-    assert kept.turns
+    assert kept.always_chat
     assert (
         kept.prompt("Why?")
         == tokenizer.prompt("Why?")
@@ -158,6 +162,8 @@ def test_what_a_model_learns_from_a_conversation_is_what_its_template_writes(tmp
     ids = tokenizer.chat.text(talk)
     assert ids.count(tokenizer.eos_id) == 3
     assert split.tokens[: len(ids)].tolist() == ids
+    assert split.starts is not None
+    assert split.starts[:2].tolist() == [0, len(ids) - 1]
 
 
 def test_a_source_without_conversations_is_refused_by_line(tmp_path: Path) -> None:
@@ -198,7 +204,7 @@ def test_a_reward_model_must_read_plain_prompts_as_its_policy_does(tmp_path: Pat
     error = only_error(Run.Kind.FINETUNE, reward="texts", chat=True, **options)
     assert "“texts” was trained without --chat" in error
     run = execute_run(Run.Kind.FINETUNE, reward="turns", chat=True, prompts_per_step=2, **options)
-    assert load_policy(run.version)[1].turns
+    assert load_policy(run.version)[1].always_chat
 
 
 def test_a_conversation_that_does_not_fit_is_named_and_no_task_opened(tmp_path: Path) -> None:
@@ -239,9 +245,13 @@ def test_generate_answers_prompts_or_holds_a_conversation(
     assert row["completion"] == f" {answers.removesuffix(chr(10))}"
     assert row["prompt"] == "\n\nHuman: Why?\n\nAssistant:"
     assert output_of("generate", "Why?", "--system", "Rhyme.", *options) != answers
+    assert row["messages"] == conversation("Why?")
     monkeypatch.setattr("sys.stdin", io.StringIO("Why?\n\nReally?\n"))
     talk = output_of("generate", *options)
     assert talk.startswith(answers)
     assert len(talk) > len(answers)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Why? " * 200))
+    with pytest.raises(CommandError, match="leave no room in a context of 256; leave out its first turns"):
+        call_command("generate", *options)
     with pytest.raises(CommandError, match="--system: only a conversation has a system message"):
         call_command("generate", "Why?", "--system", "Rhyme.", "--policy", "instruct")

@@ -37,14 +37,15 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     policy, tokenizer = load_policy_of(run)
     gold = run.parameters.get("gold")
     scorer = load_reward(reward)
-    check_reads_alike(tokenizer, scorer.tokenizer, reward=reward.name)
+    prompts = prompt_texts(project, "train")
+    check_reads_alike(tokenizer, scorer.tokenizer, prompts, reward=reward.name)
     attempt.raise_if_stopped()
     result = finetune(
         policy=policy,
         tokenizer=tokenizer,
         scorer=scorer,
         gold=load_scorer(gold) if gold else None,
-        prompts=prompt_texts(project, "train"),
+        prompts=prompts,
         heldout_prompts=prompt_texts(project, "heldout"),
         config=config_of(FinetuneConfig, run),
         early_stopping=config_of(EarlyStoppingConfig, run),

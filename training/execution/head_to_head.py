@@ -218,7 +218,7 @@ def write_completions(
     model, tokenizer = load_for_generation(
         writer, config_of(HardwareConfig, run), chat=chat and writer == run.policy
     )
-    tokenizer = tokenizer.with_chat(turns=tokenizer.turns or chat)  # the other may have no template
+    tokenizer = tokenizer.with_chat(always=tokenizer.always_chat or chat)  # the other may have no template
     completions = complete(
         model,
         tokenizer,

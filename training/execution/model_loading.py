@@ -1,6 +1,9 @@
 """Load the models of versions: policies, reward models and scorers."""
 
+from collections.abc import Sequence
+
 from training import artifacts
+from training.formats.conversation import messages_of
 from training.forms.judges import STORY_REWARD_FUNCTION, canonical_scorer_name
 from training.gpt.checkpoint import load_checkpoint
 from training.gpt.config import HardwareConfig
@@ -26,7 +29,7 @@ def load_policy(version: ModelVersion, *, chat: bool = False) -> tuple[GPT, Toke
             f"chat: “{version}” has no chat template; `pretrain --chat` and `import_model` make versions that"
             " have one."
         )
-    return model, tokenizer.with_chat(turns=True) if chat else tokenizer
+    return model, tokenizer.with_chat(always=True) if chat else tokenizer
 
 
 def load_policy_of(run: Run) -> tuple[GPT, Tokenizer]:
@@ -57,14 +60,18 @@ def load_scorer(name: str) -> Scorer:
     return load_reward(ModelVersion.objects.rewards().get(name=name)).score
 
 
-def check_reads_alike(policy: Tokenizer, reward_model: Tokenizer, *, reward: str) -> None:
-    """Raise InputError if only one of the two reads a plain prompt as a turn of a conversation."""
-    if policy.chat_template and reward_model.chat_template and policy.turns != reward_model.turns:
+def check_reads_alike(
+    policy: Tokenizer, reward_model: Tokenizer, prompts: Sequence[str], *, reward: str
+) -> None:
+    """Raise InputError if a prompt is plain, and only one of the two reads it as a turn of a conversation."""
+    has_plain = any(messages_of(prompt) is None for prompt in prompts)
+    both = policy.chat_template is not None and reward_model.chat_template is not None
+    if both and has_plain and policy.always_chat != reward_model.always_chat:
         raise InputError(
             f"chat: the reward model “{reward}” was trained "
             + (
                 "with --chat, and reads a plain prompt as a turn of the user; add --chat."
-                if reward_model.turns
+                if reward_model.always_chat
                 else "without --chat, and reads a plain prompt as text; train it again with --chat."
             )
         )

@@ -58,7 +58,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> tuple[PreparedCorpus, Pre
         model, tokenizer = load_policy(run.policy)
         if run.parameters.get("chat"):
             template = tokenizer.chat_template or tokenizer.plain_chat_template()
-            tokenizer = tokenizer.with_chat(turns=True, template=template)
+            tokenizer = tokenizer.with_chat(always=True, template=template)
     prepared = prepare_corpus(run, attempt, tokenizer)
     attempt.raise_if_stopped()
     result = pretrain(

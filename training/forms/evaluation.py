@@ -76,6 +76,13 @@ class EvaluateForm(EndpointMixin, RunForm):
         required=False, min_value=0, initial=1.0, help_text="Sampling temperature."
     )
 
+    chat = forms.BooleanField(
+        required=False,
+        initial=False,
+        help_text="Documents of the corpus are conversations, and every prompt is read through the chat "
+        "template: a plain one as a turn of the user.",
+    )
+
     @classmethod
     def normalise_page_data(cls, data: QueryDict) -> QueryDict:
         data = super().normalise_page_data(data).copy()

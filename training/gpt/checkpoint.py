@@ -39,7 +39,7 @@ def save_checkpoint(
     }
     template = tokenizer.chat_template
     if template is not None:
-        config["chat"] = {"tokens": dict(template.tokens), "turns": tokenizer.turns}
+        config["chat"] = {"tokens": dict(template.tokens), "always": tokenizer.always_chat}
         source = template.source
         _write_atomically(folder / CHAT_TEMPLATE, lambda path: write_text(path, source))
     save_weights(model, folder / "model.safetensors")
@@ -54,8 +54,8 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
     stored = read_config(folder)
     config = ModelConfig.from_dict(stored["model"])
     special = SpecialTokens.from_dict(stored.get("special_tokens"))
-    template, turns = _load_chat_template(folder, stored.get("chat"))
-    tokenizer = Tokenizer.load(folder / "tokenizer.json", special, chat_template=template, turns=turns)
+    template, always = _load_chat_template(folder, stored.get("chat"))
+    tokenizer = Tokenizer.load(folder / "tokenizer.json", special, chat_template=template, always_chat=always)
     check_vocabulary(tokenizer, config, folder / "tokenizer.json")
     model = GPT(config)
     load_weights(model, folder / "model.safetensors")
@@ -68,7 +68,7 @@ def _load_chat_template(folder: Path, stored: Any) -> tuple[ChatTemplate | None,
         return None, False
     try:
         source = read_text(folder / CHAT_TEMPLATE)
-        return ChatTemplate(source, dict(stored["tokens"])), bool(stored["turns"])
+        return ChatTemplate(source, dict(stored["tokens"])), bool(stored["always"])
     except (OSError, UnicodeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{folder / CHAT_TEMPLATE}: {error}") from None

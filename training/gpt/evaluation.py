@@ -1,8 +1,8 @@
 """Evaluation of a language model on text: loss, perplexity, bits per byte and accuracy."""
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +61,11 @@ def evaluate(
     mark = int(split.tokens[0])
     spare = 0 if mark == eos_id else 1
     part = min(count, max_tokens) if max_tokens else count
-    documents = _documents(split.tokens, part, mark=mark, spare=spare)
+    documents = (
+        _documents(split.tokens, part, mark=mark, spare=spare)
+        if split.starts is None
+        else _known_documents(split.starts.tolist(), part, spare=spare)
+    )
     windows = _windows(documents, context=context, stride=stride or context)
     loss, right, seen = 0.0, 0, 0
     with eval_mode(model), autocast(model.device, precision):
@@ -111,6 +115,13 @@ def _documents(tokens: Tokens, count: int, *, mark: int, spare: int) -> Iterator
             begin = end
     if begin < count:
         yield begin, count
+
+
+def _known_documents(starts: Sequence[int], count: int, *, spare: int) -> Iterator[tuple[int, int]]:
+    """As ``_documents``, where it is known where documents begin, since the mark may be in them too."""
+    for begin, following in pairwise([*starts, count + spare]):
+        if begin < count:
+            yield begin, min(following - spare, count)
 
 
 def _windows(documents: Iterator[tuple[int, int]], *, context: int, stride: int) -> Iterator[_Window]:

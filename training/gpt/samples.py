@@ -31,7 +31,7 @@ def generate_samples(
         split, tokenizer, count=NUM_SAMPLES - 1, length=max(1, min(PROMPT_TOKENS, context // 4))
     )
     prompts = ["", *openings]
-    tokenizer = tokenizer.with_chat(turns=False)  # openings are text, also of conversations
+    tokenizer = tokenizer.with_chat(always=False)  # openings are text, also of conversations
     sampling = SamplingConfig(max_new_tokens=max(1, min(NEW_TOKENS, context // 2)), seed=0)
     with autocast(model.device, precision):
         texts = complete(model, tokenizer, prompts, sampling)

@@ -63,8 +63,8 @@ class Tokenizer:
     ``eos_ids``, so that padding is not taken for the end of a text. A vocabulary without a padding token uses
     an ordinary one: masks mark padding, not the id.
 
-    With a chat template, prompts that are a `Conversation` are read through it; with `turns`, any other
-    prompt too, as one turn of the user. An empty prompt is always text.
+    With a chat template, prompts that are a `Conversation` are read through it; with `always_chat`,
+    any other prompt too, as one turn of the user. An empty prompt is always text.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Tokenizer:
         special: SpecialTokens,
         *,
         chat_template: ChatTemplate | None = None,
-        turns: bool = False,
+        always_chat: bool = False,
     ) -> None:
         # Files keep the settings of their last user.
         backend.no_truncation()
@@ -91,7 +91,7 @@ class Tokenizer:
         unknown = getattr(backend.model, "unk_token", None)
         self.unknown_id: int | None = None if unknown is None else backend.token_to_id(unknown)
         self.chat_template = chat_template
-        self.turns = turns and chat_template is not None
+        self.always_chat = always_chat and chat_template is not None
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
@@ -193,7 +193,7 @@ class Tokenizer:
         """The messages of a prompt that is read through the chat template; None for one that is text."""
         if self.chat_template is not None and isinstance(prompt, Conversation):
             return prompt.messages
-        return [{"role": "user", "content": prompt}] if self.turns and prompt else None
+        return [{"role": "user", "content": prompt}] if self.always_chat and prompt else None
 
     @cached_property
     def chat(self) -> ChatEncoder:
@@ -212,13 +212,15 @@ class Tokenizer:
     def encode_conversations(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of conversations, or pieces of them, that ``write_conversation`` wrote."""
         if self.chat_template is None:
-            return self.with_chat(turns=True, template=self.plain_chat_template()).encode_conversations(texts)
+            return self.with_chat(always=True, template=self.plain_chat_template()).encode_conversations(
+                texts
+            )
         return [self.chat.encode_written(text) for text in texts]
 
-    def with_chat(self, *, turns: bool, template: ChatTemplate | None = None) -> "Tokenizer":
-        """This tokenizer with another chat template, or its own; ``turns`` reads every prompt through it."""
+    def with_chat(self, *, always: bool, template: ChatTemplate | None = None) -> "Tokenizer":
+        """This tokenizer with another chat template, or its own; ``always`` reads every prompt through it."""
         return Tokenizer(
-            self._backend, self.special, chat_template=template or self.chat_template, turns=turns
+            self._backend, self.special, chat_template=template or self.chat_template, always_chat=always
         )
 
     def plain_chat_template(self) -> ChatTemplate:
@@ -229,7 +231,7 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str:
         """A hash that changes when the ids of a text might."""
-        chat = f"\0{self.turns}\0{self.chat_template}" if self.chat_template else ""
+        chat = f"\0{self.chat_template}" if self.chat_template else ""
         return sha256(f"{self._backend.to_str()}\0{self.special}{chat}".encode()).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -243,7 +245,7 @@ class Tokenizer:
         special: SpecialTokens | None = None,
         *,
         chat_template: ChatTemplate | None = None,
-        turns: bool = False,
+        always_chat: bool = False,
     ) -> "Tokenizer":
         """Read ``tokenizer.json``; raise ``InputError`` if it is missing or broken.
 
@@ -251,7 +253,7 @@ class Tokenizer:
         """
         backend = read_backend(path)
         special = special or own_special_tokens(backend)
-        return cls(backend, special, chat_template=chat_template, turns=turns)
+        return cls(backend, special, chat_template=chat_template, always_chat=always_chat)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def publish(
     """A version of `tiny_writer` with its files."""
     model, tokenizer = tiny_writer(seed)
     if template:
-        tokenizer = tokenizer.with_chat(turns=True, template=template)
+        tokenizer = tokenizer.with_chat(always=True, template=template)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), model, tokenizer)
         place, digest = artifacts.store(Path(folder), name=name)

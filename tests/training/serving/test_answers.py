@@ -84,7 +84,7 @@ def test_a_model_with_a_chat_template_reads_conversations_through_it(openai: Ope
     model, tokenizer = tiny_writer()
     template = tokenizer.plain_chat_template()
     publish("chatty", template=template)
-    chatty = tokenizer.with_chat(turns=True, template=template)
+    chatty = tokenizer.with_chat(always=True, template=template)
     sampling = SamplingConfig(seed=3, max_new_tokens=24)
     alone = complete(model, chatty, [Conversation(CONVERSATION)], sampling)[0][0]
     common: Any = {"model": "chatty", "messages": CONVERSATION, "seed": 3, "max_tokens": 24}

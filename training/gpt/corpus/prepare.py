@@ -68,7 +68,7 @@ def prepare(
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
         if corpus.chat:
-            tokenizer = tokenizer.with_chat(turns=True, template=tokenizer.plain_chat_template())
+            tokenizer = tokenizer.with_chat(always=True, template=tokenizer.plain_chat_template())
     return PreparedCorpus(
         tokenizer=tokenizer,
         shards=open_shards(folder, summary),

@@ -27,6 +27,8 @@ class TokenizedSplit:
     tokens: Tokens  # memory-mapped
     documents: int
     text_bytes: int  # in UTF-8, for bits per byte
+    # Where each document begins, at the token that begins it; None if that token is in no document.
+    starts: npt.NDArray[np.uint64] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def write_shards(
             encoded = tokenizer.encode_conversations(texts) if chat else tokenizer.encode_batch(texts)
             for (name, part), ids in zip(some, encoded, strict=True):
                 shards[name].add(part, ids)
+    for name, shard in shards.items() if chat else ():
+        np.array(shard.starts, dtype=np.uint64).tofile(folder / f"{name}.starts")
     words = sum(shard.words for shard in shards.values())
     return {
         "dtype": dtype,
@@ -152,7 +156,11 @@ def open_split(folder: Path, summary: dict[str, Any], name: str) -> TokenizedSpl
     """Memory-map one of the shards that ``write_shards`` wrote."""
     held = summary["splits"][name]
     tokens = np.memmap(folder / f"{name}.bin", dtype=summary["dtype"], mode="r")
-    return TokenizedSplit(tokens=tokens, documents=held["documents"], text_bytes=held["text_bytes"])
+    path = folder / f"{name}.starts"
+    starts = np.fromfile(path, dtype=np.uint64) if path.exists() else None
+    return TokenizedSplit(
+        tokens=tokens, documents=held["documents"], text_bytes=held["text_bytes"], starts=starts
+    )
 
 
 def open_shards(folder: Path, summary: dict[str, Any]) -> Shards:
@@ -180,6 +188,7 @@ class _Shard:
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer, dtype: str) -> None:
         self.tokens = self.documents = self.text_bytes = self.words = self.unknown = self.longest = 0
         self._file, self._dtype, self._tokenizer = file, dtype, tokenizer
+        self.starts: list[int] = []
         self._length = 0  # of the document that is open
         self._open = False
         self._write([tokenizer.bos_id])
@@ -195,6 +204,7 @@ class _Shard:
             # If one token both ends and begins texts, it stands between two of them once.
             if self.documents > 1 and begin != end:
                 self._write([begin])
+            self.starts.append(self.tokens - 1)
         self._open = not part.ends
         unknown = self._tokenizer.unknown_id
         self.unknown += 0 if unknown is None else ids.count(unknown)

@@ -24,8 +24,8 @@ def read_chat_template(folder: Path, named: Mapping[str, Any]) -> ChatTemplate |
     """
     for path, source in (
         (folder / CHAT_TEMPLATE, _read_file(folder / CHAT_TEMPLATE)),
-        (folder / "chat_template.json", _read_json(folder / "chat_template.json")),
         (folder / "tokenizer_config.json", _choose(named.get("chat_template"), folder)),
+        (folder / "chat_template.json", _read_json(folder / "chat_template.json")),
     ):
         if source is not None:
             try:

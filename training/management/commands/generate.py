@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from training.artifacts import ArtifactError
-from training.formats.conversation import Conversation, as_prompt
+from training.formats.conversation import Conversation, as_prompt, messages_of
 from training.formats.messages import Message, completion_content
 from training.forms.language_model import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
@@ -258,6 +258,8 @@ def as_json(prompt: str, completion: "Completion") -> str:
         "logprobs": completion.logprobs,
         "ended": completion.ended,
     }
+    if (messages := messages_of(prompt)) is not None:
+        values["messages"] = messages
     return json.dumps(values, ensure_ascii=False)
 
 
