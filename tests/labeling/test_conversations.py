@@ -80,6 +80,12 @@ def test_the_cells_of_a_table_may_hold_conversations() -> None:
     ("row", "says"),
     [
         ({"prompt": []}, "no prompt"),
+        ({"messages": [HELLO]}, '"messages": no prompt, and no message before the assistant'),
+        ({"messages": [1, 2]}, '"messages": message 1 is not an object'),
+        (
+            {"chosen": [{"role": "wizard"}], "rejected": [*ASKED, HELLO]},
+            '"chosen": message 1 has the unknown role',
+        ),
         ({"messages": [{"role": "wizard", "content": "x"}]}, 'message 1 has the unknown role "wizard"'),
         ({"prompt": [*ASKED, HELLO]}, "the prompt ends with a message of the role assistant"),
         ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, 'the type "image"'),

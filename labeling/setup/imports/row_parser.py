@@ -13,6 +13,7 @@ from training.formats.prompt_completions import (
     ParsedPrompt,
     decode_conversation,
     find_conversation,
+    find_prompt,
     is_missing,
     parse_prompt_and_completions,
 )
@@ -87,8 +88,9 @@ def _parse_prompt_and_samples(
     if name == "instruction" and isinstance(prompt, str) and isinstance(more := values.get("input"), str):
         used.add("input")
         prompt = f"{prompt}\n\n{more}" if more else prompt
-    whole = values.get("chosen") is not None and values.get("rejected") is not None
-    if is_missing(prompt) and not (whole and _begins_before_answer(values["chosen"])):
+    if is_missing(prompt):
+        name, prompt = find_prompt(values)
+    if is_missing(prompt) and any(is_missing(values.get(each)) for each in ("chosen", "rejected")):
         name, prompt = find_conversation(values)
         prompt, answer = _split_last_answer(name, decode_conversation(prompt))
         found |= {name: (answer, "")} if answer else {}
@@ -100,12 +102,6 @@ def _parse_prompt_and_samples(
         used.update({"messages", *SYSTEM_COLUMNS} & set(values))
     generators = [generator for _, generator in found.values()]
     return parsed, [ImportedSample(*each) for each in zip(completions, generators, strict=True)]
-
-
-def _begins_before_answer(value: Any) -> bool:
-    """Whether a completion is a whole conversation, which brings its prompt along."""
-    value = decode_conversation(value)
-    return isinstance(value, list) and bool(value) and parse_messages(value)[0]["role"] != "assistant"
 
 
 def _split_last_answer(name: str, conversation: Any) -> tuple[Any, Any]:
