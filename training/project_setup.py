@@ -1,98 +1,87 @@
 """Setting up projects: prompts from files, held-out splits, and the built-in story project."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import transaction
 
 from labeling.models import Project, Prompt
-from labeling.prompts import add_prompts, check_storable, split_of
-from training.formats.prompt_completions import (
-    ParsedPrompt,
-    find_conversation,
-    find_prompt,
-    parse_prompt,
-    parse_prompt_and_completions,
-)
+from labeling.prompts import add_prompts, split_of
+from training.formats.prompt_completions import ParsedPrompt
+from training.formats.reader import AUTO, all_records, list_problems, parse_columns
+from training.formats.rows import FileProblem, Problem
 from training.gpt.corpus import stories
 from training.gpt.errors import InputError
 
 
-def read_prompts(path: Path, *, encoding: str = "utf-8", words: int = 0) -> list[ParsedPrompt]:
-    """The distinct prompts in a file: one a line, or an object on each line of a `.jsonl` file.
+class FilePrompt(NamedTuple):
+    """A prompt in a file, and the split that the file puts it in: `train`, `heldout` or empty."""
 
-    An object has a `prompt`, a text or a conversation, or the `messages` of a conversation; an answer at its
-    end is left out. `words` above 0 cuts each text to its first words, and drops those without more words
-    than that, so that something is left to write. Raises InputError naming the file and the line.
+    prompt: ParsedPrompt
+    split: str = ""
+
+
+def read_prompts(
+    path: Path,
+    *,
+    encoding: str = "",
+    words: int = 0,
+    format: str = AUTO,  # noqa: A002 - as in the option
+    columns: str = "",
+) -> list[FilePrompt]:
+    """The distinct prompts in a file of any format that `training.formats` reads, such as one a line.
+
+    Answers beside a prompt are left out. `words` above 0 cuts each text to its first words, and drops those
+    without more words than that, so that something is left to write. `columns` is as in `--columns`. Raises
+    InputError naming the file, the rows and what is wrong with them.
     """
     try:
-        # Not splitlines: a text may hold other separators.
-        lines = path.read_text(encoding=encoding).split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of prompts.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: the byte at offset {error.start} is not {encoding}; "
-            "name the file's encoding, such as latin-1."
-        ) from None
-    except LookupError:
-        raise InputError(f"encoding: “{encoding}” is not known; try utf-8 or latin-1.") from None
-    parse = parse_json_line if path.suffix == ".jsonl" else parse_prompt
-    found: dict[str, ParsedPrompt] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            prompt = parse(line.strip()) if line.strip() else None
-            check_storable(prompt.text if prompt else "")
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
-        if prompt and words:
+        mapping = parse_columns(columns)
+        _, records = all_records(path, encoding=encoding, format=format, columns=mapping)
+    except FileProblem as error:
+        raise InputError(str(error)) from None
+    found: dict[str, FilePrompt] = {}
+    problems: list[Problem] = []
+    for record in records:
+        prompt = record.prompt
+        if not prompt.text.strip():
+            problems.append(Problem(record.row, "no prompt: name its column, as in --columns prompt=NAME."))
+            continue
+        if words:
             if prompt.messages:
-                raise InputError(f"{path}, line {number}: a conversation cannot be cut; leave out --words.")
+                problems.append(Problem(record.row, "a conversation cannot be cut; leave out --words."))
+                continue
             parts = prompt.text.split()
-            prompt = ParsedPrompt(" ".join(parts[:words])) if len(parts) > words else None
-        if prompt:
-            found.setdefault(prompt.text, prompt)
+            if len(parts) <= words:
+                continue
+            prompt = ParsedPrompt(" ".join(parts[:words]))
+        found.setdefault(prompt.text, FilePrompt(prompt, record.split))
+    if problems:
+        raise InputError(list_problems(str(path), problems))
     if not found:
         longer = f" of more than {words} words" if words else ""
         raise InputError(f"{path}: holds no prompts{longer}; put one on each line.")
     return list(found.values())
 
 
-def parse_json_line(line: str) -> ParsedPrompt:
-    """The prompt in one line of JSON Lines; raises ValueError if there is none, or an invalid one."""
-    example = 'write {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}, or remove the line.'
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON ({error.msg}, column {error.colno}); {example}") from None
-    except RecursionError:
-        raise ValueError(f"is nested too deeply; {example}") from None
-    if not isinstance(row, dict):
-        raise ValueError(f'is not {{"prompt": "…"}}; {example}')
-    name, value = find_prompt(row)
-    if value is not None:
-        return parse_prompt(value, name=name, row=row)
-    name, value = find_conversation(row)
-    if value is None:
-        raise ValueError(f'is not {{"prompt": "…"}}; {example}')
-    return parse_prompt_and_completions(None, {name: value}, row=row).prompt
-
-
-def fill_project(project: Project, prompts: Iterable[str | ParsedPrompt], *, heldout: float) -> int:
-    """Add prompts to a project, holding out a share of about `heldout`; returns the number of new ones.
+def fill_project(project: Project, prompts: Iterable[str | FilePrompt], *, heldout: float) -> int:
+    """Add prompts to a project, all or none, holding out a share of about `heldout` of those without a split
+    of their own; returns the number of new ones.
 
     The split is decided by the hash of the prompt, so that the same prompt always gets the same one.
     """
     if not 0 <= heldout < 1:
         raise InputError(f"heldout: {heldout} is not a share of at least 0 and below 1.")
-    before = project.prompts.count()
     splits: dict[str, list[str | ParsedPrompt]] = {Prompt.Split.TRAIN: [], Prompt.Split.HELDOUT: []}
-    for prompt in prompts:
-        splits[split_of(prompt if isinstance(prompt, str) else prompt.text, heldout=heldout)].append(prompt)
-    for split, some in splits.items():
-        add_prompts(project, some, split)
-    return project.prompts.count() - before
+    for each in prompts:
+        prompt, split = (ParsedPrompt(each), "") if isinstance(each, str) else each
+        splits[split or split_of(prompt.text, heldout=heldout)].append(prompt)
+    with transaction.atomic():
+        before = project.prompts.count()
+        for split, some in splits.items():
+            add_prompts(project, some, split)
+        return project.prompts.count() - before
 
 
 STORIES = "stories"

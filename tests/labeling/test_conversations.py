@@ -132,14 +132,14 @@ def test_the_command_adds_conversations(tmp_path: Path) -> None:
     [
         (
             {"prompt": [*ASKED, HELLO]},
-            'line 2: "prompt": the prompt ends with a message of the role assistant',
+            "row 2: “prompt”: the prompt ends with a message of the role assistant",
         ),
-        ({"messages": []}, r"line 2: is not {\"prompt\""),
-        ({"messages": [{"role": "wizard", "content": "x"}]}, "line 2: .*wizard"),
-        ({"messages": [HELLO]}, 'line 2: "messages": no prompt, and no message before the assistant'),
-        ({"prompt": 3}, 'line 2: "prompt" is not a string or a list of messages'),
-        ({"messages": [{"role": "user", "content": "a\x00b"}]}, "line 2: a NUL character"),
-        ({"prompt": "a\ud800b"}, "line 2: half a character"),
+        ({"messages": []}, "row 2: “messages” is empty"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "row 2: .*wizard"),
+        ({"messages": [HELLO]}, "row 2: “messages”: no prompt, and no message before the assistant"),
+        ({"prompt": 3}, "row 2: “prompt” is not a string or a list of messages"),
+        ({"messages": [{"role": "user", "content": "a\x00b"}]}, "row 2: “messages” holds a NUL character"),
+        ({"prompt": "a\ud800b"}, "row 2: “prompt” holds half a character"),
     ],
 )
 def test_the_command_stores_nothing_of_a_file_with_a_bad_conversation(
@@ -155,7 +155,7 @@ def test_the_command_cuts_texts_and_no_conversations(tmp_path: Path) -> None:
     make_project()
     add(tmp_path / "a.jsonl", {"prompt": "Once upon a time"}, words=2)
     assert stored() == [("Once upon", None)]
-    with pytest.raises(CommandError, match="line 1: a conversation cannot be cut; leave out --words"):
+    with pytest.raises(CommandError, match="row 1: a conversation cannot be cut; leave out --words"):
         add(tmp_path / "b.jsonl", {"prompt": ASKED}, words=2)
 
 

@@ -46,12 +46,12 @@ def test_a_conversation_is_a_prompt_with_its_last_answer(tmp_path: Path, row: di
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"messages": []}, 'no "completion" and no "messages"'),
-        ({"messages": list(ASKED)}, '"messages" does not answer its prompt: an assistant message must'),
+        ({"messages": []}, "“messages” is empty"),
+        ({"messages": list(ASKED)}, "no completion to learn"),
         ({"messages": [LA]}, "no message before the assistant's"),
-        ({"messages": [{"role": "user", "content": "a"}]}, '"messages" does not answer anything'),
+        ({"messages": [{"role": "user", "content": "a"}]}, "no completion to learn"),
         ({"messages": [*ASKED, {"role": "wizard", "content": "x"}]}, "message 4 has the unknown role"),
-        ({"messages": [*ASKED, {"role": "assistant", "content": ""}]}, "the last message is empty"),
+        ({"messages": [*ASKED, {"role": "assistant", "content": ""}]}, "“completion” is empty"),
         ({"prompt": "Hi", "completion": [{"role": "user", "content": "Hi"}]}, "does not answer"),
     ],
 )
@@ -60,5 +60,5 @@ def test_a_conversation_that_teaches_nothing_is_refused_by_line(
 ) -> None:
     with pytest.raises(InputError) as error:
         read_demonstrations(write(tmp_path, {"completion": "fine"}, row))
-    assert "line 2: " in str(error.value)
+    assert "row 2: " in str(error.value)
     assert says in str(error.value)

@@ -84,12 +84,12 @@ def test_no_first_turn_is_on_both_sides_and_every_pair_is_held_out_once() -> Non
     ("row", "says"),
     [
         ({"chosen": "plain text", "rejected": "plain words"}, ": not every line is a pair of dialogues"),
-        ({"chosen": HELLO, "rejected": "\n\nHuman: Bye"}, ', line 2: "rejected" does not answer anything'),
+        ({"chosen": HELLO, "rejected": "\n\nHuman: Bye"}, ", row 2: “rejected” does not answer anything"),
         (
             {"chosen": HELLO, "rejected": "\n\nHuman: Bye\n\nAssistant: So"},
-            ", line 2: .* no common beginning",
+            ", row 2: .* no common beginning",
         ),
-        ({"chosen": HELLO, "rejected": "Bye"}, ', line 2: "rejected" does not answer anything'),
+        ({"chosen": HELLO, "rejected": "Bye"}, ", row 2: “rejected” does not answer anything"),
     ],
 )
 def test_pairs_that_share_no_answered_turn_are_refused(tmp_path: Path, row: object, says: str) -> None:

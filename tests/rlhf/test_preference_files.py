@@ -46,24 +46,30 @@ def test_it_reads_pairs_with_and_without_the_optional_fields(tmp_path: Path) -> 
     ("line", "says"),
     [
         ('{"prompt": "p", "chosen": "a"', "not JSON"),
-        ('["a", "b"]', "not a JSON object"),
-        ('{"prompt": "p", "chosen": "a"}', 'no "rejected"'),
-        ('{"prompt": 3, "chosen": "a", "rejected": "b"}', '"prompt" is not a string'),
-        ('{"chosen": "a", "rejected": "b", "margin": "much"}', '"margin" is not a finite number'),
-        ('{"chosen": "a", "rejected": "b", "margin": NaN}', '"margin" is not a finite number'),
-        ('{"chosen": "a", "rejected": "b", "tie": 1}', '"tie" is neither true nor false'),
-        ('{"prompt": "p", "completion": "a"}', 'no "score"'),
-        ('{"completion": "a", "score": 4}', '"score" is 4, not a number from 0 to 1'),
-        ('{"completion": "a", "score": 1, "criteria": {"kind": null}}', '"kind" is null, not a number'),
-        ('{"completion": "a", "score": 1, "criteria": [1]}', '"criteria" is not an object'),
+        ('["a", "b"]', "neither an object nor a text"),
+        ('{"prompt": "p", "chosen": "a"}', "no “rejected”"),
+        ('{"prompt": 3, "chosen": "a", "rejected": "b"}', "“prompt” is not a string"),
+        ('{"chosen": "a", "rejected": "b", "margin": "much"}', "“margin” is much, not a finite number"),
+        ('{"chosen": "a", "rejected": "b", "margin": NaN}', "“margin” is NaN, not a finite number"),
+        ('{"chosen": "a", "rejected": "b", "margin": 1e300}', "“margin” is 1e+300, more than 10,000"),
+        ('{"chosen": "a", "rejected": "b", "margin": -0.5}', "“margin” is below 0"),
+        ('{"chosen": "a", "rejected": "b", "tie": 2}', "“tie” is 2, neither true nor false"),
+        ('{"chosen": "", "rejected": ""}', "“chosen” is empty, and so is “rejected”"),
+        ('{"prompt": "p", "completion": "a"}', "nobody judged it"),
+        ('{"completion": "a", "label": 3}', "“label” is 3: write true for good"),
+        ('{"completion": "a", "score": 4}', "“score” is 4, not a number from 0 to 1"),
+        ('{"completion": "a", "score": 9, "scale": [1, 5]}', "“score” is 9, not a number from 1 to 5"),
+        ('{"completion": "a", "score": 1, "criteria": {"kind": "x"}}', "“kind” is x, not a finite number"),
+        ('{"completion": "a", "score": 1, "criteria": [1]}', "“criteria” is not an object"),
+        ('{"question_text": "p", "chosen": "a", "rejected": "b"}', "--columns prompt=question_text"),
         (
             '{"chosen": [{"role": "judge", "content": "a"}], "rejected": []}',
-            '"chosen": message 1 has the unknown role "judge"',
+            '“chosen”: message 1 has the unknown role "judge"',
         ),
-        ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', '"rejected": the conversation is'),
+        ('{"chosen": [{"role": "user", "content": "a"}], "rejected": []}', "“rejected”: the conversation is"),
         (
             '{"prompt": "p", "chosen": [{"role": "user", "content": "a"}], "rejected": "b"}',
-            '"chosen" does not answer',
+            "“chosen” does not answer",
         ),
     ],
 )
@@ -72,7 +78,7 @@ def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, line: str, sa
     with pytest.raises(InputError) as error:
         read_preferences(path)
     message = str(error.value)
-    assert message.startswith(f"{path}, line 7: ")
+    assert message.startswith(f"{path}, row 7: ")
     assert says in message
     assert "\n" not in message
 
@@ -80,7 +86,7 @@ def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, line: str, sa
 def test_bytes_that_are_not_utf_8_are_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(GOOD.encode() + b'\n{"chosen": "caf\xe9", "rejected": "b"}\n')
-    with pytest.raises(InputError, match="line 2: not UTF-8"):
+    with pytest.raises(InputError, match=r"line 2 is not UTF-8; it looks like .*: save the file as UTF-8"):
         read_preferences(path)
 
 

@@ -136,18 +136,18 @@ def test_demonstrations_are_read_from_json_lines(tmp_path: Path) -> None:
     ("line", "complaint"),
     [
         ("{", "not JSON"),
-        ("[1]", "not a JSON object"),
-        ('{"prompt": "a"}', 'no "completion"'),
-        ('{"completion": ""}', '"completion" is empty'),
-        ('{"completion": 3}', '"completion" is not a string'),
-        ('{"completion": "a", "weight": 0}', '"weight" is not a number above 0'),
-        ('{"completion": "a", "weight": true}', '"weight" is not a number above 0'),
+        ("[1]", "neither an object nor a text"),
+        ('{"prompt": "a"}', "no completion to learn"),
+        ('{"completion": ""}', "“completion” is empty"),
+        ('{"completion": 3}', "“completion” is not a string"),
+        ('{"completion": "a", "weight": 0}', "“weight” is 0, not a number above 0"),
+        ('{"completion": "a", "weight": true}', "“weight” is true, not a number above 0"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     file = tmp_path / "d.jsonl"
     file.write_text(f'{{"completion": "fine"}}\n{line}\n')
-    with pytest.raises(InputError, match=f"line 2: .*{complaint}"):
+    with pytest.raises(InputError, match=f"row 2: .*{complaint}"):
         read_demonstrations(file)
 
 

@@ -65,7 +65,7 @@ def test_a_preferences_file_with_a_malformed_line(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text(f"{good}\n" * 6 + '{"prompt": "a", "chosen"\n' + f"{good}\n")
     message = refusal("train_reward", "--preferences", str(file), "--policy", "base")
-    assert f"{file}, line 7" in message
+    assert f"{file}, row 7" in message
 
 
 def test_an_unknown_model_name() -> None:

@@ -38,7 +38,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
     with process_group() as group:
         if not run.parameters["preferences"]:
             training_snapshot(run, group)
-        comparisons, _ = load_feedback(run)
+        comparisons, _ = load_feedback(run, attempt.report)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         policy, tokenizer = load_policy_of(run)
         attempt.raise_if_stopped()

@@ -30,9 +30,11 @@ from training.rlhf.config import SupervisedConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.feedback.demonstrations import (
     Demonstration,
+    demonstrations_and_notes,
     demonstrations_from_rankings,
     read_demonstrations,
 )
+from training.rlhf.feedback.preference_files import file_options
 from training.rlhf.tuning.heldout_evaluation import TuningResult
 from training.rlhf.tuning.supervised import supervised
 
@@ -60,7 +62,10 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
         policy, tokenizer = load_policy_of(run)
         judges = evaluation_scorers(run)
         if run.parameters["demonstrations"]:
-            demonstrations = read_demonstrations(run.parameters["demonstrations"])
+            demonstrations, notes = demonstrations_and_notes(
+                run.parameters["demonstrations"], **file_options(run.parameters)
+            )
+            attempt.report(f"{run.parameters['demonstrations']}: {notes}")
         elif run.parameters["best_of"]:
             demonstrations = cached_demonstrations(
                 folder / "demonstrations.jsonl",
@@ -68,7 +73,7 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
                 write=lambda: best_of_n_demonstrations(run, attempt, policy, tokenizer, judges),
             )
         else:
-            demonstrations = people_demonstrations(run, group)
+            demonstrations = people_demonstrations(run, group, attempt)
         attempt.raise_if_stopped()
         attempt.report(f"{len(demonstrations)} demonstrations")
         scorers: dict[str, Any] = vars(judges)
@@ -87,11 +92,11 @@ def tune(run: Run, attempt: Attempt, folder: Path) -> tuple[TuningResult, Tokeni
         return result, tokenizer, len(demonstrations)
 
 
-def people_demonstrations(run: Run, group: ProcessGroup) -> list[Demonstration]:
+def people_demonstrations(run: Run, group: ProcessGroup, attempt: Attempt) -> list[Demonstration]:
     """The texts people wrote in a project where they rewrite; else the completions they ranked best."""
     snapshot = training_snapshot(run, group)
     if snapshot.project.kind.is_comparative:
-        found = demonstrations_from_rankings(load_feedback(run)[0])
+        found = demonstrations_from_rankings(load_feedback(run, attempt.report)[0])
         missing = "nobody preferred anything in"
     else:
         found = [from_row(Demonstration, row) for row in training_rows(snapshot.demonstrations())]

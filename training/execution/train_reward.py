@@ -1,6 +1,6 @@
 """Train a reward model on a project's annotations, or on a file of preferences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from training.models import ModelVersion, Run
 from training.provenance import without_deleted_annotators
 from training.rlhf.config import RewardConfig
 from training.rlhf.feedback.demonstrations import Demonstration
-from training.rlhf.feedback.preference_files import read_preferences
+from training.rlhf.feedback.preference_files import file_options, preferences_and_notes
 from training.rlhf.feedback.preferences import Comparison, Rating, from_random_tasks
 from training.rlhf.reward.learning_curve import learning_curve
 from training.rlhf.reward.trainer import RewardResult, train_reward_model
@@ -60,7 +60,7 @@ def train(run: Run, attempt: Attempt, folder: Path) -> RewardResult:
     with process_group() as group:
         if group.broadcast_bool(lambda: freeze_snapshot(run)):
             run.refresh_from_db(fields=["snapshot"])
-        comparisons, ratings = load_feedback(run)
+        comparisons, ratings = load_feedback(run, attempt.report)
         attempt.report(f"{len(comparisons)} comparisons; loading the policy")
         trunk, tokenizer = load_policy_of(run)
         attempt.raise_if_stopped()
@@ -109,10 +109,17 @@ def freeze_snapshot(run: Run) -> bool:
     return True
 
 
-def load_feedback(run: Run) -> tuple[list[Comparison], list[Rating]]:
-    """The run's training data: its snapshot's answers to training prompts, or its file of preferences."""
+def load_feedback(run: Run, report: Callable[[str], None]) -> tuple[list[Comparison], list[Rating]]:
+    """The run's training data: its snapshot's answers to training prompts, or its file of preferences.
+
+    What was made of the file is reported.
+    """
     if run.snapshot is None:
-        return read_preferences(run.parameters["preferences"])
+        comparisons, ratings, notes = preferences_and_notes(
+            run.parameters["preferences"], **file_options(run.parameters)
+        )
+        report(f"{run.parameters['preferences']}: {notes}")
+        return comparisons, ratings
     comparisons = [from_row(Comparison, row) for row in training_rows(run.snapshot.comparisons())]
     ratings = [from_row(Rating, row) for row in training_rows(run.snapshot.ratings())]
     if not comparisons and not ratings:

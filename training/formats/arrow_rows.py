@@ -51,7 +51,9 @@ class _readable:  # noqa: N801 - used as `with _readable(…)`
 
         if isinstance(error, pa.ArrowException | OSError):
             reason = str(error).split("\n")[0][:120]
-            raise FileProblem(f"damaged, or not {self.what} ({reason}): copy or download it again.") from None
+            raise FileProblem(
+                f"is damaged, or not {self.what} ({reason}): copy or download it again."
+            ) from None
 
 
 def _refuse_media(schema: Any) -> None:
@@ -77,7 +79,7 @@ def _rows(batches: Iterator[Any] | Iterable[Any], damaged: type[Exception]) -> R
                 yield _row(number, values)
     except (damaged, OSError, UnicodeDecodeError, OverflowError) as error:
         reason = str(error).split("\n")[0][:120]
-        raise FileProblem(f"damaged after row {number:,} ({reason}): copy or download it again.") from None
+        raise FileProblem(f"is damaged after row {number:,} ({reason}): copy or download it again.") from None
 
 
 def _row(number: int, values: dict[str, Any]) -> Any:

@@ -99,7 +99,7 @@ def _files_of(folder: Path) -> list[tuple[Path, str]]:
         and ENDINGS.search(path.name)
     ]  # fmt: skip
     if not found:
-        raise FileProblem("no file in this folder holds rows; give one of JSON Lines, CSV, Parquet or Arrow.")
+        raise FileProblem("is a folder without rows: give one of JSON Lines, CSV, Parquet or Arrow.")
     return [(path, _split_in(path.relative_to(folder))) for path in found]
 
 
@@ -132,7 +132,7 @@ class _Opener:
             except FileProblem:
                 raise
             except DAMAGED as error:
-                raise FileProblem(f"damaged ({_short(error)}): copy or download it again.") from None
+                raise FileProblem(f"is damaged ({_short(error)}): copy or download it again.") from None
             yield Part(name, container + how, _with_split(_until_damage(rows), split))
 
     def _archive(self, file: BinaryIO, name: str, split: str) -> Iterator[Part]:
@@ -140,18 +140,18 @@ class _Opener:
             archive = zipfile.ZipFile(file)
         except DAMAGED as error:
             raise FileProblem(
-                f"a damaged zip archive ({_short(error)}): copy or download it again."
+                f"is a damaged zip archive ({_short(error)}): copy or download it again."
             ) from None
         with archive:
             names = sorted(each.filename for each in archive.infolist() if not each.is_dir())
             if "[Content_Types].xml" in names:
-                raise FileProblem("this is a spreadsheet workbook or a document: export it as CSV.")
+                raise FileProblem("is a spreadsheet workbook or a document: export it as CSV.")
             names = [
                 each for each in names
                 if not any(NOT_ROWS.fullmatch(part) or part == "__MACOSX" for part in Path(each).parts)
             ]  # fmt: skip
             if not names:
-                raise FileProblem("the zip archive holds no file with rows.")
+                raise FileProblem("is a zip archive without rows.")
             for each in names:
                 try:
                     member = archive.open(each)
@@ -278,7 +278,7 @@ def _until_damage(rows: Rows) -> Rows:
         yield Problem(number + 1, f"is not {error.encoding}: name the encoding of the file.")
     except DAMAGED as error:
         yield Problem(
-            0, f"damaged or cut off after row {number:,} ({_short(error)}): copy or download it again."
+            0, f"is damaged or cut off after row {number:,} ({_short(error)}): copy or download it again."
         )
 
 

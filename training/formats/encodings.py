@@ -58,9 +58,9 @@ def find_encoding(head: bytes) -> str:
     """
     for magic, what in NOT_TEXT.items():
         if head.startswith(magic):
-            raise FileProblem(f"this is {what}.")
+            raise FileProblem(f"is {what}.")
     if head[257:262] == b"ustar":
-        raise FileProblem("this is a tar archive: unpack it.")
+        raise FileProblem("is a tar archive: unpack it.")
     for mark, name in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             return name
@@ -72,7 +72,7 @@ def find_encoding(head: bytes) -> str:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # its last character may be cut
     except UnicodeDecodeError as error:
         if head.count(0) > len(head) // 100 + 1:
-            raise FileProblem("this is neither a text nor a known container of rows.") from None
+            raise FileProblem("is neither a text nor a known container of rows.") from None
         raise EncodingUnknown(_guess(head), head[: error.start].count(b"\n") + 1) from None
     return "utf-8"
 

@@ -57,12 +57,34 @@ SHAPES: tuple[Shape, ...] = (
     *trl.PLAIN_SHAPES,
 )
 """All shapes, those with telling columns first."""
-FORMATS = tuple(dict.fromkeys(shape.format for shape in SHAPES))
 AUTO = "auto"
+FORMATS = {
+    "trl": "TRL, and Hone's own exports",
+    "hh": "Anthropic HH-RLHF",
+    "columns": "A prompt with samples in columns or a list",
+    "label-studio": "Label Studio",
+    "argilla": "Argilla 2",
+    "llama-factory": "LLaMA-Factory",
+    "openai": "OpenAI",
+    "ultrafeedback": "UltraFeedback",
+    "distilabel": "distilabel",
+    "oasst": "OpenAssistant",
+    "shp": "Stanford Human Preferences",
+    "pku-saferlhf": "PKU-SafeRLHF",
+    "arena": "Chatbot Arena",
+    "helpsteer": "HelpSteer",
+    "webgpt": "WebGPT comparisons",
+    "qa-feedback": "QA-Feedback",
+    "summarize-from-feedback": "Summarize from feedback",
+    "red-team": "Red team attempts",
+}
+"""Names of formats, as in `--format`, and what they are called."""
 MAX_PROBLEMS = 20
 """Problems that a message lists."""
 PEEKED = 20
 """Rows from which the shape is known before the first is given."""
+MAX_PLANS = 4096
+"""Combinations of columns that are kept; rows may each have their own."""
 ASIDE = re.compile(
     r"(data)?(set|source|subset|domain|category|lang(uage)?|url|tags?|topic|type|task|model|version|date"
     r"|time(stamp)?|created(_at)?|updated(_at)?|meta(data)?|origin|prompt_source|file|license)(_.*)?"
@@ -189,10 +211,11 @@ class _Reading:
 
     def _parse(self, row: Row) -> Iterator[Record | Problem]:
         """The records of a row, or its problem."""
+        if self.unseen:
+            for name in row.values:
+                self.unseen.pop(normalise_name(name), None)
         keys = tuple([name for name, value in row.values.items() if value is not None])
-        plan = self.plans.get(keys)
-        if plan is None:
-            plan = self.plans[keys] = self._plan(keys)
+        plan = self.plans.get(keys) or self._plan(keys)
         names = plan.names
         values = {names[key]: row.values[key] for key in keys if key in names}
         shape = next((each for each in plan.shapes if each.test is None or each.test(values)), None)
@@ -217,19 +240,22 @@ class _Reading:
         except RecursionError:
             yield Problem(row.number, "is nested too deeply: write the row as plain columns.")
 
-    def _plan(self, keys: Iterable[str]) -> _Plan:
+    def _plan(self, keys: tuple[str, ...]) -> _Plan:
         """How rows with these columns are read: the names they get, and the shapes they may have."""
         names: dict[str, str] = {}
         normal = {key: normalise_name(key) for key in keys}
         mapped = {self.roles[name] for name in normal.values() if name in self.roles}
         for key, name in normal.items():
             role = self.roles.get(name)
-            self.unseen.pop(name, None)
             if role is not None:
                 names[key] = role
             elif name not in mapped and name not in self.absent and name not in names.values():
                 names[key] = name
-        return _Plan(names, [shape for shape in self.shapes if shape.fits(names.values())])
+        if len(self.plans) > MAX_PLANS:
+            self.plans.clear()
+        plan = _Plan(names, [shape for shape in self.shapes if shape.fits(names.values())])
+        self.plans[keys] = plan
+        return plan
 
     def _note(self, shape: Shape, keys: tuple[str, ...], names: Mapping[str, str]) -> None:
         """Keep what the columns of rows are taken for."""
@@ -260,8 +286,8 @@ class _Reading:
         ]
         if self.format != AUTO:
             return f"not {self.format}: it has the columns {listed}; choose another format, or {AUTO}."
-        if nearly and nearly[0] in trl.PAIR:
-            return f"no “{nearly[0].split('|')[0]}”: a comparison needs it beside the other; it has {listed}."
+        if other := next((name for name in nearly if name in trl.PAIR), ""):
+            return f"no “{other.split('|')[0]}”, which a comparison needs: it has {listed}."
         return (
             f"the columns {listed} are not known: "
             "name them, as in --columns prompt=NAME,chosen=NAME,rejected=NAME."

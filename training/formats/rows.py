@@ -22,9 +22,9 @@ class Problem(NamedTuple):
     column: str = ""
 
     def __str__(self) -> str:
-        where = [f"row {self.row:,}"] if self.row else []
-        where += [f"“{self.column}”"] if self.column else []
-        return f"{', '.join(where)}: {self.reason}" if where else self.reason
+        colon = "" if _SENTENCE.match(self.reason) else ":"
+        what = f"“{self.column}”{colon} {self.reason}" if self.column else self.reason
+        return f"row {self.row:,}: {what}" if self.row else what
 
 
 class FileProblem(ValueError):  # noqa: N818 - a problem of the file, with a message for its owner
@@ -33,6 +33,8 @@ class FileProblem(ValueError):  # noqa: N818 - a problem of the file, with a mes
 
 Rows = Iterator[Row | Problem]
 
+_SENTENCE = re.compile(r"(is|has|holds|does|differs|and|of|ends|needs)\b")
+"""How a reason begins that the column is the subject of."""
 _NAMED = re.compile(r'"([^"]{1,80})"(?: \d+)?:? (.*)', re.DOTALL)
 
 

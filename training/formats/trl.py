@@ -184,17 +184,15 @@ def _pair_scores(values: Values) -> tuple[float, float] | None:
 
 def parse_completion(number: int, values: Values) -> Iterator[Record]:
     """One completion of a prompt, with a label, a score, or neither."""
-    name, completion = first_of(values, *COMPLETIONS)
+    name, completion = present(values, *COMPLETIONS)
     asked, prompt = prompt_of(values)
     if completion is None:
-        if name in values:
-            raise ValueError(f'"{name}" is empty: write the text there, or leave the row out.')
         name, completion = find_conversation(values)
         prompt, is_whole = None, True
     else:
         is_whole = False
-    if is_missing(completion):
-        raise ValueError('no "completion" and no "messages": write the text that was judged.')
+    if completion is None or completion == []:
+        raise ValueError(f'"{name}" is empty: write the text there, or leave the row out.')
     parsed = parse_prompt_and_completions(
         decode_parts(prompt), {name: decode_parts(completion)}, name=asked, row=values
     )
@@ -214,9 +212,12 @@ def parse_completion(number: int, values: Values) -> Iterator[Record]:
 
 def parse_weight(value: Any) -> float:
     """How much a demonstration counts; null is 1."""
-    weight = 1.0 if value is None else parse_number("weight", value)
+    try:
+        weight = 1.0 if value is None else parse_number("weight", value)
+    except ValueError:
+        weight = 0.0
     if not weight > 0:
-        raise ValueError('"weight" is not a number above 0: write one, or leave it out.')
+        raise ValueError(f'"weight" is {shorten(value)}, not a number above 0: write one, or leave it out.')
     return weight
 
 

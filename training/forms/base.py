@@ -17,6 +17,8 @@ from django.http import QueryDict
 from labeling.models import Annotation, Generator, Project
 from labeling.models.projects import ProjectQuerySet
 from training.config_form import ConfigForm, NamedChoiceField
+from training.formats.reader import AUTO, FORMATS, parse_columns
+from training.formats.rows import FileProblem
 from training.gpt.corpus.sources import NAMED_CORPORA, split_source
 from training.models import ModelVersion, Run, version_name
 from training.models.endpoints import EndpointQuerySet
@@ -83,6 +85,31 @@ class RunForm(ConfigForm):
         }
 
 
+class DataFileMixin(forms.Form):
+    """A run that may learn from a file: how the file is read."""
+
+    format = forms.ChoiceField(
+        required=False,
+        choices=[(name, name) for name in (AUTO, *FORMATS)],
+        initial=AUTO,
+        help_text="The format of the file; recognised by its columns if it is auto",
+        error_messages={"invalid_choice": f"“%(value)s” is unknown; choose {AUTO}, {', '.join(FORMATS)}."},
+    )
+    columns = forms.CharField(
+        required=False,
+        help_text="What columns of the file are taken for: prompt=question_text,chosen=selected. "
+        "An empty name says that there is none: prompt=.",
+    )
+
+    def clean_columns(self) -> str:
+        columns: str = self.cleaned_data["columns"]
+        try:
+            parse_columns(columns)
+        except FileProblem as error:
+            raise forms.ValidationError(str(error).removeprefix("columns: ")) from None
+        return columns
+
+
 def visible_rows(user: User | AnonymousUser, rows: Any) -> Any:
     """The projects in which a person may start runs, or the versions or endpoints that they may see."""
     if isinstance(rows, ProjectQuerySet):
@@ -108,8 +135,8 @@ def validate_paths(source: str) -> str:
 
 
 def validate_file(name: str) -> str:
-    """The path, if the file exists; raises ValidationError otherwise."""
-    if name and not Path(name).is_file():
+    """The path, if the file or folder exists; raises ValidationError otherwise."""
+    if name and not Path(name).expanduser().exists():
         raise forms.ValidationError(f"{name}: there is no such file.")
     return name
 

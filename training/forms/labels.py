@@ -7,6 +7,8 @@ Commands and the API name options as the code does, with help texts beside the o
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from training.formats.reader import AUTO, FORMATS
+
 
 class ChoiceLabel(NamedTuple):
     """One of the values of an option."""
@@ -80,11 +82,20 @@ OPTION_LABELS: dict[str, OptionLabel] = {
         "Annotations", "The current ones, or a snapshot that an earlier run learned from."
     ),
     "preferences": OptionLabel(
-        "Preference file", "Instead: JSON Lines on the server with prompt, chosen and rejected."
+        "Preference file", "Instead: a file on the server with prompt, chosen and rejected, in any format."
     ),
     "demonstrations": OptionLabel(
-        "Demonstration file", "Instead: JSON Lines on the server with prompt and completion."
+        "Demonstration file", "Instead: a file on the server with prompt and completion, in any format."
     ),
+    "format": OptionLabel(
+        "Format of the file",
+        "How its columns are read.",
+        {
+            AUTO: ChoiceLabel("Recognised by its columns"),
+            **{name: ChoiceLabel(title) for name, title in FORMATS.items()},
+        },
+    ),
+    "columns": OptionLabel("Columns of the file", "What they are taken for, as in prompt=question."),
     "best_of": OptionLabel(
         "Best of n (rejection sampling)", "Instead: the best of n own completions of each prompt. 0: off."
     ),

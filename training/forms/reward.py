@@ -8,6 +8,7 @@ from labeling.models import Project
 from training.config_form import NamedChoiceField
 from training.forms.base import (
     ChatMixin,
+    DataFileMixin,
     NewVersionForm,
     require_annotations,
     require_comparisons,
@@ -19,7 +20,7 @@ from training.models import Run
 from training.rlhf.config import AUTO, RewardConfig
 
 
-class TrainRewardForm(ChatMixin, NewVersionForm):
+class TrainRewardForm(DataFileMixin, ChatMixin, NewVersionForm):
     kind = Run.Kind.TRAIN_REWARD
     summary = "Train a reward model from a project's annotations, or from a file of preferences."
     configs = (RewardConfig,)
@@ -30,8 +31,8 @@ class TrainRewardForm(ChatMixin, NewVersionForm):
     )
     preferences = forms.CharField(
         required=False,
-        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"}, or '
-        '{"prompt", "completion", "score"}, on each line.',
+        help_text="Learn from a file or folder of preferences instead, in any format of docs/formats.md: "
+        "rows with prompt, chosen and rejected, or with prompt, completion and score.",
     )
     gold = forms.CharField(
         required=False,

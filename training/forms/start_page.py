@@ -80,7 +80,9 @@ FOLDED_GROUPS: dict[str, tuple[str, ...]] = {
         "source", "stories", "encoding", "field", "documents", "normalise", "drop_duplicates", "min_length",
         "holdout", "shares", "split", "stride", "tokenizer", "vocab_size", "vocabulary_megabytes",
     ),
-    "Preference data": ("loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts"),
+    "Preference data": (
+        "format", "columns", "loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts",
+    ),
     "Generation": (
         "temperature", "max_new_tokens", "best_of", "reward", "top_k", "top_p", "min_p", "repetition_penalty",
         "stop", "beams", "length_penalty", "missing_eos_penalty",
@@ -105,7 +107,7 @@ CARD_FIELDS = frozenset({"preset", "trunk", "estimator", "by"})
 """Choices that are shown side by side, each with its effect."""
 
 FIELDS_WITHOUT_DEFAULT = frozenset(
-    {"name", "judge", "gold", "snapshot", "source", "preferences", "demonstrations"}
+    {"name", "judge", "gold", "snapshot", "source", "preferences", "demonstrations", "columns"}
 )
 """Fields that are different in every run: their values are never marked as changed."""
 

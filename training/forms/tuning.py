@@ -7,6 +7,7 @@ from django import forms
 from training.config_form import NamedChoiceField
 from training.forms.base import (
     ChatMixin,
+    DataFileMixin,
     NewVersionForm,
     OpensTasksMixin,
     next_free_name,
@@ -106,14 +107,15 @@ class SnapshotMixin(forms.Form):
         return cleaned
 
 
-class DpoForm(SnapshotMixin, TuningForm):
+class DpoForm(DataFileMixin, SnapshotMixin, TuningForm):
     kind = Run.Kind.DPO
     summary = "Tune a policy on comparisons directly, without a reward model."
     configs = (DpoConfig, EarlyStoppingConfig, HardwareConfig)
 
     preferences = forms.CharField(
         required=False,
-        help_text='Learn from a JSON Lines file instead: {"prompt", "chosen", "rejected"} on each line.',
+        help_text="Learn from a file or folder of preferences instead, in any format of docs/formats.md: "
+        "rows with prompt, chosen and rejected.",
     )
     reward = evaluation_reward_field()
 
@@ -132,15 +134,16 @@ class DpoForm(SnapshotMixin, TuningForm):
         return cleaned
 
 
-class SupervisedForm(SnapshotMixin, TuningForm):
+class SupervisedForm(DataFileMixin, SnapshotMixin, TuningForm):
     kind = Run.Kind.SUPERVISED
     summary = "Tune a policy on demonstrations: people's, a file's, or its own best completions."
     configs = (SupervisedConfig, SupervisedEarlyStoppingConfig, HardwareConfig)
 
     demonstrations = forms.CharField(
         required=False,
-        help_text='Learn from a JSON Lines file, {"prompt", "completion"} on each line, instead of what '
-        "people wrote in the project, or of the samples that they ranked best.",
+        help_text="Learn from a file or folder, in any format of docs/formats.md, instead of what people "
+        "wrote in the project, or of the samples that they ranked best: prompts with completions, and the "
+        "best of what was judged.",
     )
     best_of = forms.IntegerField(
         required=False,

@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.management.base import CommandError
 
+from training.formats.reader import AUTO, FORMATS
+
 Form = TypeVar("Form", bound=forms.BaseForm)
 
 
@@ -34,6 +36,21 @@ def add_options(parser: ArgumentParser, form: forms.BaseForm, *, arguments: Sequ
         if field.initial not in (None, ""):
             text += f" (default: {field.initial})"
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+
+
+def add_file_options(parser: ArgumentParser) -> None:
+    """Add the options that say how a file is read."""
+    parser.add_argument(
+        "--format",
+        choices=(AUTO, *FORMATS),
+        default=AUTO,
+        help=f"Format of the file (default: {AUTO}, by its columns).",
+    )
+    parser.add_argument(
+        "--columns",
+        default="",
+        help="What columns of the file are taken for: prompt=question_text,chosen=selected.",
+    )
 
 
 def given_values(form: forms.BaseForm, options: dict[str, Any]) -> dict[str, Any]:

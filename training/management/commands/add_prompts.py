@@ -8,12 +8,13 @@ from django.core.management.base import CommandError
 
 from labeling.models import Project
 from training.gpt.errors import InputError
+from training.management.options import add_file_options
 from training.management.site_command import SiteCommand
 from training.project_setup import fill_project, read_prompts
 
 
 class Command(SiteCommand):
-    help = 'Add prompts or conversations to a project from a text file or JSON Lines ({"prompt": …}).'
+    help = "Add prompts or conversations to a project from a file of any format."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", help="The project's slug.")
@@ -21,9 +22,10 @@ class Command(SiteCommand):
             "--file",
             type=Path,
             required=True,
-            help='The prompts, one a line (.jsonl: {"prompt": …} or {"messages": […]}).',
+            help="The prompts: one a line, or in any format of docs/formats.md.",
         )
-        parser.add_argument("--encoding", default="utf-8", help="Encoding of the file (default: utf-8).")
+        add_file_options(parser)
+        parser.add_argument("--encoding", default="", help="Encoding of the file (default: UTF-8 or UTF-16).")
         parser.add_argument(
             "--words",
             type=int,
@@ -31,7 +33,10 @@ class Command(SiteCommand):
             help="Cut each line to its first words (default: 0, the whole line).",
         )
         parser.add_argument(
-            "--heldout", type=float, default=0.2, help="Share held out for evaluation (default: 0.2)."
+            "--heldout",
+            type=float,
+            default=0.2,
+            help="Share held out for evaluation, of prompts without a split in the file (default: 0.2).",
         )
 
     def handle(
@@ -40,15 +45,18 @@ class Command(SiteCommand):
         project: str,
         file: Path,
         encoding: str,
+        columns: str,
         words: int,
         heldout: float,
-        **options: Any,  # noqa: ARG002
+        **options: Any,
     ) -> None:
         found = Project.objects.filter(slug=project).first()
         if found is None:
             raise CommandError(f"there is no project “{project}”; create it on the site first.")
         try:
-            prompts = read_prompts(file, encoding=encoding, words=words)
+            prompts = read_prompts(
+                file, encoding=encoding, words=words, format=options["format"], columns=columns
+            )
             added = fill_project(found, prompts, heldout=heldout)
         except InputError as error:
             raise CommandError(str(error)) from None

@@ -19,7 +19,7 @@ from training.formats.messages import Message, completion_content
 from training.forms.language_model import GenerateForm
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
-from training.management.options import add_options, given_values, require_valid
+from training.management.options import add_file_options, add_options, given_values, require_valid
 from training.management.site_command import SiteCommand
 from training.project_setup import read_prompts
 
@@ -42,8 +42,10 @@ class Command(SiteCommand):
         parser.add_argument("--system", help="With --chat: the system message of each conversation.")
         parser.add_argument(
             "--file",
-            help='Also complete the prompts in this file, one a line (.jsonl: {"prompt": …}; -: stdin).',
+            help="Also complete the prompts in this file: one a line, or in any format of docs/formats.md "
+            "(-: stdin).",
         )
+        add_file_options(parser)
         output = parser.add_mutually_exclusive_group()
         output.add_argument(
             "--stream", action="store_true", help="Print each token as it is generated; Ctrl-C stops."
@@ -69,8 +71,9 @@ class Command(SiteCommand):
             if not all(map(is_text, [*prompts, system or ""])):
                 raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
             if file:
-                read = read_prompts(Path("/dev/stdin" if file == "-" else file))
-                prompts = [*prompts, *(as_prompt(prompt.text, prompt.messages) for prompt in read)]
+                path = Path("/dev/stdin" if file == "-" else file)
+                read = read_prompts(path, format=options["format"], columns=options["columns"])
+                prompts = [*prompts, *(as_prompt(each.prompt.text, each.prompt.messages) for each in read)]
             if chat:
                 prompts = [ask(prompt, system=system) for prompt in prompts]
                 if not prompts:

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from labeling.models import Annotation, Project, Task
 from training.config_form import ConfigForm, NamedChoiceField
-from training.formats.prompt_completions import ParsedPrompt
 from training.forms import FORMS
 from training.forms.base import ChatMixin
 from training.forms.judges import STORY_REWARD_FUNCTION, validate_scorer_name
@@ -26,7 +25,7 @@ from training.management.options import add_options, given_values, require_valid
 from training.management.run_command import start_and_execute
 from training.management.site_command import SiteCommand
 from training.models import ModelVersion, Run
-from training.project_setup import STORIES, fill_project, read_prompts, story_project
+from training.project_setup import STORIES, FilePrompt, fill_project, read_prompts, story_project
 from training.rlhf.config import SimulatedAnnotatorsConfig
 
 SIMULATED = "simulated"
@@ -54,7 +53,8 @@ class LoopForm(ChatMixin, ConfigForm):
         help_text="The policy to start from (default: the project's newest; stories train one).",
     )
     prompts = forms.CharField(
-        required=False, help_text="Add the prompts in this file to the project, one a line."
+        required=False,
+        help_text="Add the prompts in this file to the project: one a line, or in any format.",
     )
     annotators = forms.CharField(
         required=False,
@@ -154,7 +154,7 @@ class Loop:
     def ready_project(self) -> Project:
         """The project, created and filled with prompts if necessary."""
         slug = self.options["project"]
-        prompts: list[ParsedPrompt] = []
+        prompts: list[FilePrompt] = []
         if self.options["prompts"]:
             try:
                 prompts = read_prompts(Path(self.options["prompts"]))

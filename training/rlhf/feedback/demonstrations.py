@@ -1,24 +1,23 @@
 """Demonstrations for supervised fine-tuning, from a file or from the best of each ranking. Torch-free."""
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from training.formats.conversation import as_prompt, messages_of
 from training.formats.messages import Message
-from training.formats.prompt_completions import (
-    find_conversation,
-    find_prompt,
-    is_missing,
-    parse_prompt_and_completions,
-)
-from training.rlhf.feedback.json_lines import read_json_lines
+from training.formats.prompt_completions import ParsedPrompt
+from training.formats.reader import AUTO, list_problems
+from training.formats.records import Record, RecordJudgement, RecordSample
+from training.formats.rows import Problem, problem_of
+from training.gpt.errors import InputError
+from training.rlhf.feedback.preference_files import OWN_FORMATS, FileNotes, read_file, scaled
 from training.rlhf.feedback.preferences import Comparison
 
 _EXAMPLE = '{"prompt": "...", "completion": "..."}'
+MIDDLE = 0.5
+"""A completion with a higher share of its scale is a demonstration."""
 
 
 @dataclass(frozen=True)
@@ -68,43 +67,87 @@ def demonstrations_from_rankings(comparisons: Iterable[Comparison]) -> list[Demo
     return demonstrations
 
 
-def read_demonstrations(path: str | Path) -> list[Demonstration]:
-    """The demonstrations of a JSON Lines file; blank lines are skipped.
+def read_demonstrations(
+    path: str | Path,
+    *,
+    format: str = AUTO,  # noqa: A002 - as in the option
+    columns: str = "",
+) -> list[Demonstration]:
+    """The demonstrations of a file, without its held-out rows; see `demonstrations_and_notes`."""
+    return demonstrations_and_notes(path, format=format, columns=columns)[0]
 
-    Each line is an object with a `completion` and, optionally, a `prompt`, both texts or conversations; or
-    with `messages`, a whole conversation whose last turn, the assistant's, is the completion. Of that one, a
-    policy with a chat template learns every turn of the assistant. A line may have a `weight` above 0. Raises
-    InputError that names the file and the line.
+
+def demonstrations_and_notes(
+    path: str | Path,
+    *,
+    format: str = AUTO,  # noqa: A002 - as in the option
+    columns: str = "",
+) -> tuple[list[Demonstration], FileNotes]:
+    """The demonstrations of a file of any format, and what was made of it.
+
+    These are texts that people wrote, completions that nobody judged, those labelled good or scored above
+    the middle of their scale, and the best of several. Completions labelled bad, scored low or rejected are
+    none. Of `messages`, a policy with a chat template learns every turn of the assistant. Raises InputError
+    that names the file, its rows and their columns.
     """
-    return read_json_lines(path, _parse_demonstration, what="demonstration", example=_EXAMPLE)
+    notes, records = read_file(path, format=format, columns=columns)
+    found: list[Demonstration] = []
+    problems: list[Problem] = []
+    for record in records:
+        try:
+            own = list(_of_record(record))
+        except ValueError as error:
+            problems.append(problem_of(record.row, str(error)))
+            continue
+        if not own and not record.judgements and notes.reader.format in OWN_FORMATS:
+            problems.append(Problem(record.row, f"no completion to learn: write {_EXAMPLE}."))
+        elif not own:
+            notes.left_out["rows without a text to learn: bad, scored low, tied or not answered"] += 1
+        found += own
+    if problems:
+        raise InputError(list_problems(str(path), problems))
+    if not found:
+        why = f": {notes.left_out.total():,} rows are bad, scored low or not answered" if records else ""
+        raise InputError(f"{path}: no demonstration in it{why}; give rows such as {_EXAMPLE}.")
+    return found, notes
 
 
-def _parse_demonstration(row: Any) -> Demonstration:
-    if not isinstance(row, dict):
-        raise ValueError(f"not a JSON object; write {_EXAMPLE}.")
-    if not is_missing(row.get("completion")):
-        name, prompt = find_prompt(row)
-        completions = {"completion": row["completion"]}
-        found = parse_prompt_and_completions(prompt, completions, name=name, row=row)
+def _of_record(record: Record) -> Iterator[Demonstration]:
+    """What a policy is to learn from a record."""
+    prompt = record.prompt
+    texts: dict[str, float] = {}
+    written = [each.text for each in record.judgements if each.kind == "demonstration"]
+    judged = [each for each in record.judgements if each.kind != "demonstration"]
+    if written:
+        texts = dict.fromkeys(written, 1.0)
+    elif record.is_text:
+        prompt, texts = ParsedPrompt(""), {prompt.text: 1.0}
+    elif len(record.samples) == 1:
+        scores = [
+            scaled("score", score, judgement.scale)
+            for judgement in judged
+            for score in judgement.scores or ()
+            if score is not None
+        ]
+        is_liked = not judged or (scores and sum(scores) / len(scores) > MIDDLE)
+        texts = {record.samples[0].text: 1.0} if is_liked else {}
     else:
-        name, conversation = find_conversation(row)
-        if conversation is None:
-            raise ValueError(
-                '"completion" is empty; write the text to learn.'
-                if "completion" in row
-                else f'no "completion" and no "messages"; write {_EXAMPLE}.'
-            )
-        found = parse_prompt_and_completions(None, {name: conversation}, row=row)
-    all_turns = is_missing(row.get("completion")) or row.get("all_turns") is True
-    weight = 1.0 if row.get("weight") is None else row["weight"]
-    if not found.completions[0]:
-        raise ValueError("the last message is empty; write the text to learn.")
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise ValueError('"weight" is not a number above 0; write one, or leave it out.')
-    return Demonstration(
-        found.prompt.text,
-        found.completions[0],
-        float(weight),
-        found.prompt.messages,
-        all_turns=all_turns,
-    )
+        best = {sample.text for judgement in judged for sample in _best(record, judgement)}
+        texts = {text: 1 / len(best) for text in sorted(best)}
+    for text, weight in texts.items():
+        if not text.strip():
+            raise ValueError('"completion" is empty: write the text to learn, or leave the row out.')
+        yield Demonstration(
+            prompt.text, text, weight * record.weight, prompt.messages, all_turns=record.all_turns
+        )
+
+
+def _best(record: Record, judgement: RecordJudgement) -> list[RecordSample]:
+    """The samples that a judgement puts above another one."""
+    if judgement.skipped or judgement.all_bad:
+        return []
+    values = [-rank for rank in judgement.ranks] if judgement.ranks else list(judgement.scores or ())
+    given = [value for value in values if value is not None]
+    if not given or min(given) == max(given):
+        return []
+    return [sample for sample, value in zip(record.samples, values, strict=True) if value == max(given)]
