@@ -92,8 +92,8 @@ def test_nothing_an_annotator_is_sent_says_who_wrote_what(client: Client) -> Non
     claimed_by_api = client.post(reverse("api-claim", args=[project.slug]))
     payload = claimed_by_api.json()
     assert set(payload) == {
-        "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "samples", "training",
-        "lease_until", "draft",
+        "id", "project", "feedback", "scale", "criteria", "text_format", "prompt", "messages", "samples",
+        "training", "lease_until", "draft",
     }  # fmt: skip
     answer = json.dumps({"ranks": [1, 2]})
     following = client.post(
