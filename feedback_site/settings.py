@@ -143,6 +143,9 @@ PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 
 # -- Files ---------------------------------------------------------------------------------------------
 
+# Form data without files: enough for the longest draft (1.1 million characters, 9 bytes each in a form).
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 2**20
+
 STATIC_URL = "static/"
 STATIC_ROOT = Path(os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -3,11 +3,13 @@
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
 
 from labeling.models import Cursor, Generator, Project, Prompt, Sample, Task, TaskSample
+from labeling.models.tasks import content_of
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,18 @@ def create_tasks_from_samples(
             ),
             batch_size=1000,
         )
+        placed = iter(samples)
         tasks = Task.objects.bulk_create(
             (
-                Task(project=project, prompt=prompt, priority=priority, need=need, open=need)
-                for prompt, _ in samples_by_prompt
+                Task(
+                    project=project,
+                    prompt=prompt,
+                    priority=priority,
+                    need=need,
+                    open=need,
+                    content=content_of(sample.text for sample in islice(placed, len(texts))),
+                )
+                for prompt, texts in samples_by_prompt
             ),
             batch_size=1000,
         )

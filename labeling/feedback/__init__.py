@@ -4,16 +4,7 @@ Plain Python, used by models, pages and the API. A kind has the same name everyw
 in `templates/labeling/kinds/` and in `static/labeling/`.
 """
 
-from labeling.feedback.answer import (
-    MAX_COMMENT_LENGTH,
-    MAX_GRADE,
-    MAX_SAMPLES,
-    MAX_TEXT_LENGTH,
-    Answer,
-    AnswerError,
-    Verdict,
-    parse_answer,
-)
+from labeling.feedback.answer import MAX_GRADE, Answer, AnswerError, Verdict, parse_answer
 from labeling.feedback.base import Feedback, Preference
 from labeling.feedback.best import Best
 from labeling.feedback.pair import Pair
@@ -27,10 +18,7 @@ KINDS: dict[str, type[Pair] | type[Rank] | type[Score] | type[Best] | type[Rewri
 
 __all__ = [
     "KINDS",
-    "MAX_COMMENT_LENGTH",
     "MAX_GRADE",
-    "MAX_SAMPLES",
-    "MAX_TEXT_LENGTH",
     "Answer",
     "AnswerError",
     "Best",

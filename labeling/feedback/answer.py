@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
-MAX_COMMENT_LENGTH = 2000
-MAX_TEXT_LENGTH = 20_000
-MAX_SAMPLES = 9  # one digit key each
+from labeling.text_limits import MAX_COMMENT_LENGTH, MAX_TEXT_LENGTH
+
 MAX_GRADE = 3
 """Grades of a pair have seven steps, from -MAX_GRADE to MAX_GRADE."""
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
@@ -159,7 +158,7 @@ def _parse_text(name: str, value: Any, *, max_length: int) -> str:
         raise AnswerError(f"{name}: must be plain text.")
     text = value.strip()
     if len(text) > max_length:
-        raise AnswerError(f"{name}: {len(text)} characters; at most {max_length} are allowed.")
+        raise AnswerError(f"{name}: {len(text):,} characters; at most {max_length:,} are allowed.")
     return text
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import ClassVar, NamedTuple, Protocol
 
-from labeling.feedback.answer import MAX_SAMPLES, Answer, Verdict
+from labeling.feedback.answer import Answer, Verdict
+from labeling.text_limits import MAX_SAMPLES
 
 
 class Preference(NamedTuple):

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from labeling.feedback.answer import MAX_SAMPLES, Answer, AnswerError, Verdict, check_only_fields, check_range
+from labeling.feedback.answer import Answer, AnswerError, Verdict, check_only_fields, check_range
 from labeling.feedback.base import Preference
+from labeling.text_limits import MAX_SAMPLES
 
 
 class Rewrite:

@@ -2,7 +2,8 @@
 
 from labeling.models.annotations import Adjudication, Annotation, Judgement
 from labeling.models.assignments import Assignment, Cursor
-from labeling.models.people import Invitation, WorkSettings
+from labeling.models.imports import DataImport
+from labeling.models.people import ImportedAnnotator, Invitation, WorkSettings
 from labeling.models.projects import Generator, Guidelines, Membership, Project, Prompt, Sample
 from labeling.models.snapshots import PreferenceSnapshot, SnapshotAnswer
 from labeling.models.tasks import Gold, Task, TaskSample
@@ -12,9 +13,11 @@ __all__ = [
     "Annotation",
     "Assignment",
     "Cursor",
+    "DataImport",
     "Generator",
     "Gold",
     "Guidelines",
+    "ImportedAnnotator",
     "Invitation",
     "Judgement",
     "Membership",

@@ -7,10 +7,11 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Exists, Max, OuterRef, Q
 
-from labeling.feedback import MAX_COMMENT_LENGTH, MAX_GRADE, MAX_TEXT_LENGTH, Answer, Verdict
+from labeling.feedback import MAX_GRADE, Answer, Verdict
 from labeling.models.assignments import Assignment
 from labeling.models.projects import Guidelines, Project, Sample
 from labeling.models.tasks import Task
+from labeling.text_limits import MAX_COMMENT_LENGTH, MAX_TEXT_LENGTH
 
 
 class AnnotationQuerySet(models.QuerySet["Annotation"]):

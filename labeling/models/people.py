@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from labeling.models.projects import Membership, Project
+from labeling.text_limits import MAX_NAME_LENGTH
 
 
 class WorkSettings(models.Model):
@@ -23,6 +24,26 @@ class WorkSettings(models.Model):
 
     def __str__(self) -> str:
         return f"Work settings of {self.annotator}"
+
+
+class ImportedAnnotator(models.Model):
+    """Marks a user who stands for somebody whose answers were imported, and who can never sign in."""
+
+    person = models.OneToOneField(
+        User, on_delete=models.CASCADE, primary_key=True, related_name="imported_annotator"
+    )
+    source = models.CharField(max_length=40, help_text="The tool that the file comes from.")
+    name = models.CharField(max_length=MAX_NAME_LENGTH, help_text="As the file names them.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["source", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "name"], name="labeling_importedannotator_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):

@@ -12,7 +12,6 @@ from django.urls import reverse
 
 from labeling.feedback import (
     KINDS,
-    MAX_SAMPLES,
     Answer,
     AnswerError,
     Best,
@@ -23,6 +22,7 @@ from labeling.feedback import (
     Score,
     Verdict,
 )
+from labeling.text_limits import MAX_NAME_LENGTH, MAX_SAMPLES
 from training.formats.conversation import as_prompt
 from training.formats.messages import render_messages
 from training.formats.prompt_completions import parse_prompt
@@ -387,14 +387,31 @@ class Prompt(models.Model):
 
 
 class Generator(models.Model):
-    """The source of samples: a model version, an endpoint, a person, or an import."""
+    """The source of samples: a model version, an endpoint, a person, or whoever an imported file names.
 
-    name = models.CharField(max_length=150, unique=True)
+    Names from files belong to the project: a file cannot take the name of a version, nor of one to come.
+    """
+
+    name = models.CharField(max_length=MAX_NAME_LENGTH)
+    project = models.ForeignKey(
+        Project,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="generators",
+        help_text="The project that it was imported into; empty: a generator of this site.",
+    )
     description = models.TextField(blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["name"]
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(project__isnull=True), name="labeling_generator_name_once"
+            ),
+            models.UniqueConstraint(fields=["project", "name"], name="labeling_generator_once_a_project"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -404,7 +421,8 @@ class Sample(models.Model):
     """A completion. Immutable: the database refuses updates."""
 
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="samples")
-    generator = models.ForeignKey(Generator, on_delete=models.PROTECT, related_name="samples")
+    # RESTRICT, not PROTECT: a project is deleted with its samples and their generators.
+    generator = models.ForeignKey(Generator, on_delete=models.RESTRICT, related_name="samples")
     text = models.TextField(blank=True, help_text="Exactly what follows the prompt, with its leading space.")
     parameters = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
     created = models.DateTimeField(auto_now_add=True)

@@ -1,5 +1,9 @@
 """Tasks: a prompt with samples to judge, and how many annotations it still needs."""
 
+from collections.abc import Iterable
+from hashlib import sha256
+from uuid import UUID
+
 from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -10,6 +14,15 @@ from labeling.models.projects import Project, Prompt, Sample
 COUNT_STEPS = (1, *(digit * 10**power for power in (1, 2, 3) for digit in (1, 2, 5)), 10_000)
 MAX_COUNT = COUNT_STEPS[-1]
 """Waiting tasks are counted up to this number."""
+
+
+def content_of(texts: Iterable[str]) -> UUID:
+    """A hash of the texts of a task's samples, whatever their order.
+
+    Migration 0013 computes the same in the database.
+    """
+    hashes = sorted(sha256(text.encode()).hexdigest() for text in texts)
+    return UUID(sha256("".join(hashes).encode()).hexdigest()[:32])
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -83,6 +96,12 @@ class Task(models.Model):
     usefulness = models.FloatField(
         null=True, blank=True, help_text="The acquisition score by which it was prioritised."
     )
+    content = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Ordinary tasks: what the samples are, as in content_of(), so that imports find it.",
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = TaskQuerySet.as_manager()
@@ -106,6 +125,11 @@ class Task(models.Model):
             ),
         ]
         indexes = [
+            models.Index(
+                fields=["prompt", "content"],
+                name="labeling_task_content",
+                condition=Q(content__isnull=False),
+            ),
             models.Index(
                 fields=["project", "priority", "id"],
                 name="labeling_task_waiting",

@@ -7,7 +7,6 @@ another process got there first. One person's claims in a project are serialised
 
 from labeling.queue.claims import claim, claim_task, reclaim
 from labeling.queue.leases import (
-    MAX_DRAFT_BYTES,
     MAX_REASON_LENGTH,
     LeaseLost,
     expire,
@@ -29,7 +28,6 @@ from labeling.queue.submission import (
 
 __all__ = [
     "MAX_CLIENT_KEY_LENGTH",
-    "MAX_DRAFT_BYTES",
     "MAX_EDITABLE_ANSWERS",
     "MAX_REASON_LENGTH",
     "LeaseLost",

@@ -11,10 +11,9 @@ from django.db.models.functions import Now
 
 from labeling.feedback import AnswerError
 from labeling.models import Assignment, Project, Task
+from labeling.text_limits import MAX_DRAFT_LENGTH
 
 MAX_REASON_LENGTH = 200
-MAX_DRAFT_BYTES = 100_000
-"""As JSON."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - what happened, not a mistake
@@ -66,16 +65,26 @@ def save_draft(assignment: Assignment, draft: dict[str, Any]) -> bool:
     """
     try:
         text = json.dumps(draft, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode())
+        text.encode()
     except (ValueError, TypeError, RecursionError):  # NaN, a lone surrogate
         raise AnswerError("draft: not JSON that can be stored.") from None
     # PostgreSQL cannot store NUL; an escaped backslash before "u0000" is not one.
     if not isinstance(draft, dict) or "\\u0000" in text.replace("\\\\", ""):
         raise AnswerError("draft: must be a JSON object of plain text and numbers.")
-    if size > MAX_DRAFT_BYTES:
-        raise AnswerError(f"draft: {size} bytes; at most {MAX_DRAFT_BYTES} are allowed.")
+    length = _count_characters(draft)
+    if length > MAX_DRAFT_LENGTH:
+        raise AnswerError(f"draft: {length:,} characters; at most {MAX_DRAFT_LENGTH:,} are allowed.")
     held = Assignment.objects.leased().filter(pk=assignment.pk)
     return bool(held.update(draft=draft, lease_until=lease_end(assignment.project)))
+
+
+def _count_characters(value: Any) -> int:
+    """The characters of all texts and names in JSON; any other value counts as ten."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(name)) + _count_characters(each) for name, each in value.items())
+    return sum(map(_count_characters, value)) if isinstance(value, list | tuple) else 10
 
 
 def expire() -> int:

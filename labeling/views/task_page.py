@@ -20,6 +20,7 @@ from labeling.access import UserRequest
 from labeling.feedback import AnswerError
 from labeling.markdown import render as render_markdown
 from labeling.models import Annotation, Assignment, Project, Prompt
+from labeling.text_limits import MAX_TEXT_LENGTH
 from labeling.views.rendered_text import render_completion, render_prompt
 from labeling.workspace.answer_text import summarize_answer
 from labeling.workspace.keyboard_shortcuts import ACTIONS, Action, key_labels, keys_for
@@ -64,6 +65,7 @@ def task_context(
         "card_template": f"labeling/kinds/{project.feedback}_card.html",
         "dock_template": f"labeling/kinds/{project.feedback}_dock.html",
         "scale": range(1, project.scale + 1),
+        "max_text_length": MAX_TEXT_LENGTH,
         "skip_reasons": SKIP_REASONS,
         "client_key": uuid4().hex,
         "lease_seconds": project.lease_minutes * 60,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from labeling.feedback import MAX_TEXT_LENGTH
+from labeling.text_limits import MAX_TEXT_LENGTH
 from labeling.models import Annotation
 from labeling.preferences import comparisons, demonstrations
 from tests.e2e.task_page import (

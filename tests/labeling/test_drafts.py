@@ -5,7 +5,7 @@ import pytest
 from labeling import queue
 from labeling.feedback import Answer, AnswerError
 from labeling.models import Assignment
-from labeling.queue import MAX_DRAFT_BYTES
+from labeling.text_limits import MAX_DRAFT_LENGTH
 from tests.labeling.objects import annotator, claimed, make_project, make_tasks
 from tests.labeling.test_claim import lapse
 
@@ -61,7 +61,7 @@ def test_a_draft_is_gone_once_the_task_is_answered_or_left(leave: str) -> None:
 @pytest.mark.parametrize(
     "draft",
     [
-        {"comment": "x" * (MAX_DRAFT_BYTES + 1)},
+        {"comment": "x" * (MAX_DRAFT_LENGTH + 1)},
         {"comment": "a \x00 byte"},
         {"a \x00 name": 1},
         {"comment": "half of a pair: \ud83d"},

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from labeling.feedback import (
     KINDS,
-    MAX_TEXT_LENGTH,
     Answer,
     AnswerError,
     Best,
@@ -20,6 +19,7 @@ from labeling.feedback import (
     Score,
     parse_answer,
 )
+from labeling.text_limits import MAX_TEXT_LENGTH
 
 KIND = Score(scale=5, criteria=("kind",))
 
@@ -213,7 +213,7 @@ def test_what_was_not_said_is_left_out_of_json_and_what_is_0_is_not() -> None:
         ({"text": 5}, "text: must be plain text"),
         ({"text": "a\x00b"}, "text: must be plain text"),
         ({"comment": "half a character: \ud83d"}, "comment: must be plain text"),
-        ({"text": "x" * (MAX_TEXT_LENGTH + 1)}, "text: 20001 characters; at most 20000"),
+        ({"text": "x" * (MAX_TEXT_LENGTH + 1)}, "text: 100,001 characters; at most 100,000"),
         ({"seconds": float("nan")}, "seconds: must be a number from 0"),
         ({"seconds": -1}, "seconds: must be a number from 0"),
     ],

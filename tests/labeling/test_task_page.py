@@ -197,14 +197,16 @@ def test_a_draft_that_cannot_be_kept_is_refused_in_one_line(ann: Client, draft: 
     assert lease(project).draft is None
 
 
-def test_a_draft_has_an_end(ann: Client) -> None:
+def test_a_draft_has_an_end_far_beyond_the_texts_of_any_answer(ann: Client) -> None:
     project = make_project()
     make_tasks(project)
     ann.get("/projects/stories/work/")
-    draft = json.dumps({"comment": "é" * 60_000}, ensure_ascii=False)
-    response = ann.post(f"/assignments/{lease(project).pk}/draft/", {"draft": draft})
+    address = f"/assignments/{lease(project).pk}/draft/"
+    two_texts = json.dumps({"0": "从" * 100_000, "1": "前" * 100_000}, ensure_ascii=False)
+    assert ann.post(address, {"draft": two_texts}).status_code == 204
+    response = ann.post(address, {"draft": json.dumps({"comment": "é" * 1_100_001}, ensure_ascii=False)})
     assert response.status_code == 422
-    assert "at most 100000" in response.text
+    assert "at most 1,100,000 are allowed" in response.text
 
 
 def test_a_draft_of_a_lost_task_is_not_kept(ann: Client) -> None:

@@ -67,7 +67,7 @@ class Record:
     source_id: str = ""
     """The identity of the row in the tool that wrote the file."""
     gold: object = None
-    """The expected answer as written, if there is one (`labeling.setup.imports.gold_answers`)."""
+    """The expected answer as written, if there is one (`labeling.imports.gold_answers`)."""
     is_training: bool = False
     """Whether the expected answer is for a training task, not for gold."""
     explanation: str = ""

@@ -225,7 +225,7 @@ class NewVersionForm(VersionNameMixin, RunForm):
 def name_is_taken(name: str) -> bool:
     return (
         ModelVersion.objects.filter(name=name).exists()
-        or Generator.objects.filter(name=name).exists()
+        or Generator.objects.filter(name=name, project=None).exists()
         or Run.objects.active().filter(parameters__name=name).exists()
     )
 

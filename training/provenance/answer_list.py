@@ -28,17 +28,27 @@ LOOKUPS = {
 """Filters that are plain lookups."""
 
 
+class WriterField(forms.ModelChoiceField):
+    """A generator by its name. Where an import and this site both have one of a name, it is the site's."""
+
+    def to_python(self, value: Any) -> Any:
+        assert self.queryset is not None
+        rows = [] if value in self.empty_values else self.queryset.filter(name=value)
+        sites_first = sorted(rows, key=lambda row: row.project_id is not None)
+        return sites_first[0] if sites_first else super().to_python(value)
+
+
 class AnswerFilter(forms.Form):
     """Filters for a project's answers; all fields are optional."""
 
-    first = forms.ModelChoiceField(
+    first = WriterField(
         Generator.objects.none(),
         required=False,
         to_field_name="name",
         label="With a text by",
         empty_label="anybody",
     )
-    second = forms.ModelChoiceField(
+    second = WriterField(
         Generator.objects.none(),
         required=False,
         to_field_name="name",

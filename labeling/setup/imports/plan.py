@@ -12,10 +12,10 @@ from django.db import transaction
 
 from labeling import control_tasks
 from labeling.feedback import Answer
+from labeling.imports.gold_answers import parse_gold_answer
 from labeling.models import Generator, Project, Prompt, Sample
 from labeling.models.projects import prompt_hash
 from labeling.prompts import add_prompts, split_of
-from labeling.setup.imports.gold_answers import parse_gold_answer
 from labeling.setup.imports.row_parser import ImportedSample, ParsedRow, parse_row
 from labeling.setup.imports.row_reader import Problem, Row
 from labeling.tasks import create_tasks_from_samples
