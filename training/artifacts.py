@@ -99,6 +99,11 @@ def file_names(version: ModelVersion, storage: Storage) -> list[str]:
     return names
 
 
+def has_chat_template(version: ModelVersion) -> bool:
+    """Whether the version reads conversations through a chat template."""
+    return artifact_storage().exists(f"{version.artifact}/chat_template.jinja")
+
+
 def require_hash(version: ModelVersion, found: str) -> None:
     """Raise ArtifactError if `found` is not the hash of the version."""
     if found != version.artifact_hash:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from labeling.models import Project, Sample, Task
 from labeling.prompts import add_prompts
@@ -62,7 +63,7 @@ def only_error(kind: str, **parameters: Any) -> str:
 
 @pytest.mark.parametrize("name", ["SmolLM2", "Qwen2.5", "Qwen3"])
 def test_a_small_instruct_model_is_imported_tuned_on_conversations_and_exported(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, as_admin: Client
 ) -> None:
     theirs = save_chat_folder(tmp_path / "instruct", FAMILIES[name])
     assert output_of("import_model", str(tmp_path / "instruct")).endswith("with a chat template\n")
@@ -87,6 +88,8 @@ def test_a_small_instruct_model_is_imported_tuned_on_conversations_and_exported(
         output_of("export_model", made, str(tmp_path / made))
         again = read_tokenizer(tmp_path / made)
         assert again.apply_chat_template(TALKS[0], add_generation_prompt=True)["input_ids"] == asked
+        page = as_admin.get(f"/models/{made}/").content.decode()
+        assert "Chat template" in page
     tokenizer = load_reward(ModelVersion.objects.get(name="taste")).tokenizer
     assert tokenizer.chat_template is not None
     assert tokenizer.chat_template.source == theirs.chat_template

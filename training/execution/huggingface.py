@@ -35,7 +35,6 @@ def import_policy(folder: Path, *, name: str, context: int = 0, chat_template: b
                     **origin,
                     "context": model.config.context,
                     "vocab_size": model.config.vocab_size,
-                    **({"chat_template": True} if tokenizer.chat_template else {}),
                 },
             )
     except BaseException:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labeling.access import UserRequest, allowed_project, login_required, permission_required
 from labeling.models import PreferenceSnapshot, Project, Sample
-from training import provenance
+from training import artifacts, provenance
 from training.models import Decision, ModelVersion, Run
 from training.models.versions import ModelVersionQuerySet
 from training.registry import decisions, gates
@@ -342,6 +342,7 @@ def version_page(
         "examples": examples,
         "side_by_side": bool(examples) and examples[0].get("against") is not None,
         "samples": latest_samples(request, version),
+        "has_chat_template": artifacts.has_chat_template(version),
         "children": visible.filter(parent=version).order_by("-pk"),
         "tuned_against_it": visible.filter(run__reward=version, run__kind=Run.Kind.FINETUNE).order_by("-pk"),
         "decisions": version.decisions.select_related("by", "project", "replaced", "gate"),

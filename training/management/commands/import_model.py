@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from training.artifacts import has_chat_template
 from training.forms.language_model import ImportForm
 from training.gpt.errors import InputError
 from training.management.options import add_options, given_values, require_valid
@@ -37,5 +38,5 @@ class Command(SiteCommand):
         self.stdout.write(
             f"{version.name}: {found['family']} model, {found['parameters']:,} parameters,"
             f" vocabulary {found['vocab_size']:,}, context {found['context']:,}"
-            + (", with a chat template" if found.get("chat_template") else "")
+            + (", with a chat template" if has_chat_template(version) else "")
         )
