@@ -15,7 +15,6 @@ from django.db import transaction
 from labeling.feedback import MAX_GRADE, Verdict
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.stored_answers import StoredAnswer, read_answers, training_annotations
-from training.formats.messages import completion_content
 
 MAX_BYTES_IN_MEMORY = 1 << 26
 """Ratings or demonstrations beyond this size are spooled to a file until the comparisons are written."""
@@ -132,21 +131,6 @@ def joining_whitespace(prompt: str, samples: Iterable[str]) -> str:
     if texts:
         return Counter(text[: len(text) - len(text.lstrip())] for text in texts).most_common(1)[0][0]
     return " " if prompt and not prompt[-1].isspace() else ""
-
-
-def conversational_row(row: Row) -> Row:
-    """A row in TRL's conversational format: the prompt as a list of messages, completions as the assistant's.
-
-    A plain prompt is the user's message.
-    """
-    given = {name: value for name, value in row.items() if name != "messages"}
-    prompt = row.get("messages", [{"role": "user", "content": row["prompt"]}])
-    completions = {
-        name: [{"role": "assistant", "content": completion_content(row[name])}]
-        for name in ("chosen", "rejected", "completion")
-        if name in row
-    }
-    return given | {"prompt": prompt} | completions
 
 
 def json_line(row: Row) -> bytes:

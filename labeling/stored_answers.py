@@ -87,7 +87,7 @@ def read_answers(annotations: AnnotationQuerySet) -> Iterator[StoredAnswer]:
         samples = samples_of_tasks({row[1] for row in portion})
         verdicts = verdicts_of([row[0] for row in portion])
         for row in portion:
-            yield StoredAnswer(*row, samples.get(row[1], ()), verdicts.get(row[0], {}))
+            yield StoredAnswer._make((*row, samples.get(row[1], ()), verdicts.get(row[0], {})))
 
 
 def samples_of_tasks(tasks: Iterable[int], *, parameters: bool = False) -> dict[int, list[StoredSample]]:
@@ -105,10 +105,10 @@ def verdicts_of(annotations: Iterable[int]) -> dict[int, dict[int, Verdict]]:
     rows = Judgement.objects.filter(annotation__in=annotations).order_by("annotation_id", "sample_id")
     criteria = NullIf("criteria", Value({}, JSONField()))  # most have none, and decoding takes a while
     found: dict[int, dict[int, Verdict]] = defaultdict(dict)
-    for annotation, sample, *verdict, by_criterion in rows.values_list(
+    for annotation, sample, rank, score, grade, by_criterion in rows.values_list(
         "annotation_id", "sample_id", "rank", "score", "grade", criteria
     ):
-        found[annotation][sample] = Verdict(*verdict, by_criterion or {})
+        found[annotation][sample] = Verdict(rank, score, grade, by_criterion or {})
     return found
 
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from labeling.views import (
     adjudication,
+    exports,
     guidelines,
     members,
     my_answers,
@@ -42,6 +43,9 @@ urlpatterns = [
     path("projects/<slug:slug>/preview/", setup.preview, name="preview"),
     path("projects/<slug:slug>/import/", setup.import_tasks, name="import_tasks"),
     path("projects/<slug:slug>/members/", members.members, name="members"),
+    # /projects/<slug>/export/
+    path("projects/<slug:slug>/export/", exports.export, name="export"),
+    path("projects/<slug:slug>/export/file/", exports.export_file, name="export_file"),
     # /projects/<slug>/quality/
     path("projects/<slug:slug>/quality/", quality.quality, name="quality"),
     path("projects/<slug:slug>/quality/strengths/", quality.quality_strengths, name="quality_strengths"),

@@ -154,6 +154,9 @@ TABLE = [
         "labeling:quality_csv",
         "labeling:adjudication",
         "labeling:gold",
+        "labeling:export",
+        "labeling:export_file",
+        "api-export",
         "api-comparisons",
         "api-ratings",
         "api-demonstrations",
@@ -248,7 +251,11 @@ TABLE = [
     *rows(SOMEWHERE, ADMIN, "get", "app", "admin:app_list"),
     *rows(IN_PROJECT, ADMIN, "get", "page", "admin:view_on_site"),
 ]
-QUERIES = {"training:estimate": "?kind=sample"}
+QUERIES = {
+    "training:estimate": "?kind=sample",
+    "labeling:export_file": "?format=answers&container=jsonl",
+    "api-export": "?format=answers",
+}
 ELSEWHERE = {
     "admin:login": "leads to the sign-in page",
     "admin:logout": "leads to the sign-in page",

@@ -34,7 +34,8 @@ def test_every_setting_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["claim", "submit", "skip", "comparisons", "models", "runs", "cancel", "resume", "token"]
+    "word",
+    ["claim", "submit", "skip", "comparisons", "export", "models", "runs", "cancel", "resume", "token"],
 )
 def test_the_api_has_what_the_readme_says(word: str) -> None:
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]

@@ -6,10 +6,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from labeling.control_tasks import TrainingFeedback, training_feedback
+from labeling.exports.formats import FORMATS
+from labeling.exports.options import CHOICES
 from labeling.feedback import MAX_GRADE, Answer, AnswerError, parse_answer
 from labeling.models import Annotation, Assignment, Project, Prompt, Task
 from labeling.queue import MAX_CLIENT_KEY_LENGTH, MAX_REASON_LENGTH
 from training.formats.messages import ROLES
+from training.formats.writer import CONTAINERS
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
@@ -249,6 +252,34 @@ class DemonstrationSerializer(serializers.Serializer[Any]):
     group = serializers.CharField(help_text="The annotation it comes from.")
     annotator = serializers.CharField(help_text="A number that stays the same for one person.")
     split = serializers.ChoiceField(choices=Prompt.Split.choices)
+
+
+class ExportSerializer(serializers.Serializer[Any]):
+    """The options of an export."""
+
+    format = serializers.ChoiceField(
+        choices=[(each.name, each.description) for each in FORMATS.values()], help_text="The format."
+    )
+    container = serializers.ChoiceField(choices=CONTAINERS, default="jsonl", help_text="The kind of file.")
+    messages = serializers.BooleanField(
+        allow_null=True,
+        default=None,
+        help_text="Prompts and completions as messages; by default if any prompt is a conversation.",
+    )
+    ties = serializers.ChoiceField(choices=CHOICES["ties"], default="drop", help_text="Ties as rows.")
+    aggregate = serializers.ChoiceField(
+        choices=CHOICES["aggregate"], default="none", help_text="All people's answers to a task as one."
+    )
+    split = serializers.ChoiceField(
+        choices=CHOICES["split"], required=False, help_text="Of these prompts; train by default."
+    )
+    snapshot = serializers.CharField(
+        default="", allow_blank=True, help_text="Only the answers of this snapshot: its hash."
+    )
+    names = serializers.BooleanField(default=False, help_text="Annotators by name, not as numbers.")
+    spreadsheet = serializers.BooleanField(
+        default=False, help_text="CSV in which a spreadsheet takes no cell for a formula."
+    )
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

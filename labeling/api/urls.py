@@ -11,6 +11,7 @@ urlpatterns = [
     # /api/projects/
     path("projects/", views.ProjectList.as_view(), name="api-projects"),
     path("projects/<slug:slug>/claim/", assignments.Claim.as_view(), name="api-claim"),
+    path("projects/<slug:slug>/export/", views.ExportFile.as_view(), name="api-export"),
     path("projects/<slug:slug>/comparisons/", views.Comparisons.as_view(), name="api-comparisons"),
     path("projects/<slug:slug>/ratings/", views.Ratings.as_view(), name="api-ratings"),
     path("projects/<slug:slug>/demonstrations/", views.Demonstrations.as_view(), name="api-demonstrations"),
