@@ -47,7 +47,7 @@ class EncodingUnknown(FileProblem):
         self.guess = guess
         super().__init__(
             f"line {line:,} is not UTF-8; it looks like {ENCODINGS[guess]}: save the file as UTF-8, "
-            f"or name its encoding ({guess}) and check that accents and signs are right."
+            f"or name its encoding, as in --encoding {guess}, and check that accents and signs are right."
         )
 
 

@@ -30,6 +30,9 @@ _DECODER = json.JSONDecoder()
 
 TOO_DEEP = "is nested too deeply: write the row as plain columns"
 TOO_LONG_NUMBER = "holds a number of too many digits: shorten it"
+BY_COLUMNS = (
+    "is a whole table by columns: write one object for each row (pandas: orient='records', lines=True)."
+)
 CUT_OFF = "not JSON: it ends in the middle; is the file cut off? Copy or download it again"
 
 
@@ -262,5 +265,23 @@ def _row_of(number: int, value: Any, text: str) -> Row | Problem:
         if not isinstance(value["row"], dict):
             return Problem(number, "is not an object.", "row")
         value = value["row"]
+    if reason := _why_not_a_row(value):
+        return Problem(number, reason)
     may_be_odd = not text.isascii() or _MAY_BE_ODD.search(text)
     return checked(number, value) if may_be_odd else Row(number, value)
+
+
+def _why_not_a_row(value: dict[str, Any]) -> str:
+    """Why an object is no row but a whole table, column by column; empty if it is a row."""
+    columns = list(value.values())
+    first = columns[0] if len(columns) > 1 else None
+    if isinstance(first, dict):
+        is_table = "0" in first and all(
+            isinstance(each, dict) and each.keys() == first.keys() for each in columns
+        )
+    else:
+        is_table = isinstance(first, list) and all(
+            isinstance(each, list) and len(each) == len(first) and all(isinstance(cell, str) for cell in each)
+            for each in columns
+        )
+    return BY_COLUMNS if is_table else ""

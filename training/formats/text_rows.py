@@ -39,7 +39,10 @@ def read_plain_text(stream: TextIO, paragraphs: Paragraphs) -> Rows:
 
 
 def table_delimiter(line: str, is_known: Callable[[str], bool]) -> str:
-    """The delimiter by which a line is the header of a table with two known columns; empty if none."""
+    """The delimiter by which a line is the header of a table with two known columns, or that it names; empty
+    if there is none."""
+    if found := _SEPARATOR.match(line):
+        return found[1]
     for delimiter in DELIMITERS:
         names = _header(line, delimiter)
         if len(names) > 1 and len(names) == len(set(names)) and sum(map(is_known, names)) >= 2:

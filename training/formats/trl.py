@@ -134,6 +134,7 @@ def parse_preference(number: int, values: Values) -> Iterator[Record]:
                 ranks=(1, 1) if tie else (1, 2),
                 scores=scores,
                 margin=parse_margin(values.get("margin")),
+                criteria=_pair_criteria(values.get("criteria")),
                 **judged(values),
             ),
         ),
@@ -169,6 +170,12 @@ def _split_at_difference(texts: list[str]) -> ParsedCompletions:
     if not first[:end].strip() or not first[end:].strip() or not second[end:].strip():
         return ParsedCompletions(ParsedPrompt(""), texts)
     return ParsedCompletions(ParsedPrompt(first[:end]), [first[end:], second[end:]])
+
+
+def _pair_criteria(value: Any) -> tuple[dict[str, float], dict[str, float]] | None:
+    """How much better the chosen one is by each criterion, and the rejected one, which is the opposite."""
+    criteria = parse_criteria(value)
+    return (criteria, {name: -better for name, better in criteria.items()}) if criteria else None
 
 
 def _pair_scores(values: Values) -> tuple[float, float] | None:
@@ -311,6 +318,7 @@ PAIR = {
 PAIR_MORE = {
     "tie": "tie",
     "margin": "margin",
+    "criteria": "how much better by criterion",
     "choice": "why the task was chosen",
     "|".join(SCORES_CHOSEN): "score of the better sample",
     "|".join(SCORES_REJECTED): "score of the worse sample",
@@ -331,6 +339,13 @@ ANY_CONVERSATION = "|".join(CONVERSATION_COLUMNS)
 ANY_PROMPT = "|".join(PROMPTS)
 
 SHAPES = (
+    Shape(
+        format="trl",
+        title="single messages",
+        needs={"role|from": "role", "content|value": "text"},
+        without=f"{ANY_PROMPT}|{ANY_CONVERSATION}|chosen|rejected|completion|data",
+        refusal='each row is one message: write a conversation in one row, as {"messages": [...]}.',
+    ),
     Shape(
         format="trl",
         title="tokenized rows",

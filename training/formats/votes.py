@@ -19,8 +19,10 @@ BAD = {
     "unacceptable", "thumbs_down", "negative", "dislike", "👎", "fail",
 }  # fmt: skip
 _NUMBERED = re.compile(
-    r"(?:answer|response|option|sample|model|completion|output|choice|text|item|candidate)?_?(\d{1,2}|[a-i])(?:_is_better|_wins)?"
+    r"(?:answer|response|option|sample|model|completion|output|choice|text|item|candidate|assistant)?"
+    r"_?(\d{1,2}|[a-i])(?:_is_better|_wins|_better)?"
 )
+_SUFFIX = re.compile(r".*?_?(\d{1,2}|(?<=_)[a-i])")
 
 
 def vote(word: Any, names: Sequence[str]) -> RecordJudgement | None:
@@ -45,16 +47,23 @@ def vote(word: Any, names: Sequence[str]) -> RecordJudgement | None:
 
 
 def _position(text: str, names: Sequence[str]) -> int | None:
-    """Which sample a word names, from 0."""
+    """Which sample a word names, from 0: by its whole name, by the end of its name, or by its place."""
     if text in names:
         return names.index(text)
     if text in FIRST:
         return 0
     if text in SECOND and len(names) == 2:
         return 1
-    if found := _NUMBERED.fullmatch(text):
-        return int(found[1]) - 1 if found[1].isdigit() else ord(found[1]) - ord("a")
-    return None
+    if not (found := _NUMBERED.fullmatch(text)):
+        return None
+    ends = [end[1] if (end := _SUFFIX.fullmatch(name)) else "" for name in names]
+    if found[1] in ends:
+        return ends.index(found[1])
+    return None if found[1].isdigit() and any(ends) else _place(found[1])
+
+
+def _place(mark: str) -> int:
+    return int(mark) - 1 if mark.isdigit() else ord(mark) - ord("a")
 
 
 def order(given: Sequence[Any], names: Sequence[str]) -> RecordJudgement | None:

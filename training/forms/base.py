@@ -101,6 +101,10 @@ class DataFileMixin(forms.Form):
         "An empty name says that there is none: prompt=.",
     )
 
+    encoding = forms.CharField(
+        required=False, help_text="The encoding of the file, if it is neither UTF-8 nor UTF-16: cp1252."
+    )
+
     def clean_columns(self) -> str:
         columns: str = self.cleaned_data["columns"]
         try:

@@ -81,7 +81,8 @@ FOLDED_GROUPS: dict[str, tuple[str, ...]] = {
         "holdout", "shares", "split", "stride", "tokenizer", "vocab_size", "vocabulary_megabytes",
     ),
     "Preference data": (
-        "format", "columns", "loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts",
+        "format", "columns", "encoding", "loss", "criteria", "heldout", "learning_curve", "label_smoothing",
+        "prompts",
     ),
     "Generation": (
         "temperature", "max_new_tokens", "best_of", "reward", "top_k", "top_p", "min_p", "repetition_penalty",

@@ -51,6 +51,11 @@ def add_file_options(parser: ArgumentParser) -> None:
         default="",
         help="What columns of the file are taken for: prompt=question_text,chosen=selected.",
     )
+    parser.add_argument(
+        "--encoding",
+        default="",
+        help="Encoding of the file, if it is neither UTF-8 nor UTF-16: cp1252.",
+    )
 
 
 def given_values(form: forms.BaseForm, options: dict[str, Any]) -> dict[str, Any]:

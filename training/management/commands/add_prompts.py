@@ -25,7 +25,6 @@ class Command(SiteCommand):
             help="The prompts: one a line, or in any format of docs/formats.md.",
         )
         add_file_options(parser)
-        parser.add_argument("--encoding", default="", help="Encoding of the file (default: UTF-8 or UTF-16).")
         parser.add_argument(
             "--words",
             type=int,

@@ -72,7 +72,12 @@ class Command(SiteCommand):
                 raise InputError("prompt: is not valid UTF-8; pass it in UTF-8, or with --file")
             if file:
                 path = Path("/dev/stdin" if file == "-" else file)
-                read = read_prompts(path, format=options["format"], columns=options["columns"])
+                read = read_prompts(
+                    path,
+                    format=options["format"],
+                    columns=options["columns"],
+                    encoding=options["encoding"],
+                )
                 prompts = [*prompts, *(as_prompt(each.prompt.text, each.prompt.messages) for each in read)]
             if chat:
                 prompts = [ask(prompt, system=system) for prompt in prompts]

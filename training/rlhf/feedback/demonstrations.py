@@ -72,9 +72,10 @@ def read_demonstrations(
     *,
     format: str = AUTO,  # noqa: A002 - as in the option
     columns: str = "",
+    encoding: str = "",
 ) -> list[Demonstration]:
     """The demonstrations of a file, without its held-out rows; see `demonstrations_and_notes`."""
-    return demonstrations_and_notes(path, format=format, columns=columns)[0]
+    return demonstrations_and_notes(path, format=format, columns=columns, encoding=encoding)[0]
 
 
 def demonstrations_and_notes(
@@ -82,6 +83,7 @@ def demonstrations_and_notes(
     *,
     format: str = AUTO,  # noqa: A002 - as in the option
     columns: str = "",
+    encoding: str = "",
 ) -> tuple[list[Demonstration], FileNotes]:
     """The demonstrations of a file of any format, and what was made of it.
 
@@ -90,7 +92,7 @@ def demonstrations_and_notes(
     none. Of `messages`, a policy with a chat template learns every turn of the assistant. Raises InputError
     that names the file, its rows and their columns.
     """
-    notes, records = read_file(path, format=format, columns=columns)
+    notes, records = read_file(path, format=format, columns=columns, encoding=encoding)
     found: list[Demonstration] = []
     problems: list[Problem] = []
     for record in records:

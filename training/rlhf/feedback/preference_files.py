@@ -40,17 +40,29 @@ class FileNotes:
 
 
 def file_options(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """How a run reads its file: its `format` and `columns`, which older runs do not have."""
-    return {"format": parameters.get("format") or AUTO, "columns": parameters.get("columns") or ""}
+    """How a run reads its file, which older runs do not have."""
+    return {
+        "format": parameters.get("format") or AUTO,
+        "columns": parameters.get("columns") or "",
+        "encoding": parameters.get("encoding") or "",
+    }
 
 
-def read_file(path: str | Path, *, format: str = AUTO, columns: str = "") -> tuple[FileNotes, list[Record]]:  # noqa: A002
+def read_file(
+    path: str | Path,
+    *,
+    format: str = AUTO,  # noqa: A002 - as in the option
+    columns: str = "",
+    encoding: str = "",
+) -> tuple[FileNotes, list[Record]]:
     """The records of a file for training, and notes about it; held-out rows are left out.
 
     `columns` is as in `--columns`. Raises InputError that names the file, its rows and their columns.
     """
     try:
-        reader, records = all_records(Path(path), format=format, columns=parse_columns(columns))
+        reader, records = all_records(
+            Path(path), format=format, columns=parse_columns(columns), encoding=encoding
+        )
     except FileProblem as error:
         raise InputError(str(error)) from None
     notes = FileNotes(reader)
@@ -67,9 +79,10 @@ def read_preferences(
     *,
     format: str = AUTO,  # noqa: A002 - as in the option
     columns: str = "",
+    encoding: str = "",
 ) -> tuple[list[Comparison], list[Rating]]:
     """The comparisons and the ratings of a file, without its held-out rows; see `preferences_and_notes`."""
-    return preferences_and_notes(path, format=format, columns=columns)[:2]
+    return preferences_and_notes(path, format=format, columns=columns, encoding=encoding)[:2]
 
 
 def preferences_and_notes(
@@ -77,13 +90,14 @@ def preferences_and_notes(
     *,
     format: str = AUTO,  # noqa: A002 - as in the option
     columns: str = "",
+    encoding: str = "",
 ) -> tuple[list[Comparison], list[Rating], FileNotes]:
     """The comparisons and the ratings of a file, and what was made of it.
 
     A ranking becomes all its pairs. Scores are scaled to 0 … 1; several in one row are ratings of one group.
     Raises InputError that names the file, its rows and their columns.
     """
-    notes, records = read_file(path, format=format, columns=columns)
+    notes, records = read_file(path, format=format, columns=columns, encoding=encoding)
     comparisons: list[Comparison] = []
     ratings: list[Rating] = []
     problems: list[Problem] = []
