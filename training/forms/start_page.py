@@ -77,13 +77,11 @@ GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
 
 FOLDED_GROUPS: dict[str, tuple[str, ...]] = {
     "Corpus and tokenizer": (
-        "source", "stories", "encoding", "field", "documents", "normalise", "drop_duplicates", "min_length",
+        "source", "stories", "documents", "normalise", "drop_duplicates", "min_length",
         "holdout", "shares", "split", "stride", "tokenizer", "vocab_size", "vocabulary_megabytes",
     ),
-    "Preference data": (
-        "format", "columns", "encoding", "loss", "criteria", "heldout", "learning_curve", "label_smoothing",
-        "prompts",
-    ),
+    "Files": ("format", "columns", "encoding", "field"),
+    "Preference data": ("loss", "criteria", "heldout", "learning_curve", "label_smoothing", "prompts"),
     "Generation": (
         "temperature", "max_new_tokens", "best_of", "reward", "top_k", "top_p", "min_p", "repetition_penalty",
         "stop", "beams", "length_penalty", "missing_eos_penalty",
