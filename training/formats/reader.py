@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from training.formats import (
+    answer_records,
     arena,
     argilla,
     distilabel,
@@ -37,6 +38,7 @@ from training.formats.shape import Shape
 from training.formats.text_rows import Paragraphs, normalise_name
 
 SHAPES: tuple[Shape, ...] = (
+    *answer_records.SHAPES,
     *label_studio.SHAPES,
     *argilla.SHAPES,
     *openai.SHAPES,
@@ -60,6 +62,7 @@ SHAPES: tuple[Shape, ...] = (
 AUTO = "auto"
 FORMATS = {
     "trl": "TRL, and Hone's own exports",
+    "answers": "Hone's answers, complete",
     "hh": "Anthropic HH-RLHF",
     "columns": "A prompt with samples in columns or a list",
     "label-studio": "Label Studio",

@@ -78,4 +78,4 @@ class Record:
     is_text: bool = False
     """Whether the prompt is all there is, and may just as well be a whole text to learn."""
     extra: Mapping[str, object] = field(default_factory=dict)
-    """Columns that were left out, by name."""
+    """The row as it was, of formats that an import reads whole (`answers`)."""
