@@ -162,6 +162,17 @@ def test_a_folder_of_shards_is_read_in_order_with_the_splits_of_its_names(tmp_pa
         read_records(tmp_path / "none")
 
 
+def test_a_folder_of_several_data_sets_asks_for_one_of_them(tmp_path: Path) -> None:
+    for name in ("preferences", "prompts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.parquet").write_bytes(parquet())
+    card = "---\nconfigs:\n- config_name: preferences\n- config_name: prompts\n---\n"
+    (tmp_path / "README.md").write_text(card)
+    with pytest.raises(FileProblem, match="give one of its folders, preferences, prompts"):
+        read_records(tmp_path)
+    assert triples(tmp_path / "preferences") == ROWS
+
+
 def test_a_wrapper_by_split_gives_the_splits() -> None:
     content = json.dumps({"train": ROWS[:1], "test": ROWS[1:]}).encode()
     splits = [each.split for each in read_records(io.BytesIO(content)) if isinstance(each, Record)]

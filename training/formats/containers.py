@@ -34,6 +34,7 @@ NOT_ROWS = re.compile(
     r"[._].*|.*\.md|licen[cs]e.*|notice.*|requirements.*\.txt|dataset_infos?\.json|dataset_dict\.json|state\.json|croissant.*\.json",
     re.IGNORECASE,
 )
+CONFIGURATION = re.compile(r"^\s*- config_name: *(\S+)", re.MULTILINE)
 JSON_ENDING = re.compile(r"\.(jsonl|ndjson|json)\b", re.IGNORECASE)
 TABLE_ENDING = re.compile(r"\.(csv|tsv|tab)\b", re.IGNORECASE)
 SPLIT_IN_NAME = re.compile(
@@ -92,6 +93,7 @@ def _files_of(folder: Path) -> list[tuple[Path, str]]:
     if (state := folder / "state.json").is_file():
         files = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
         return [(folder / each["filename"], "") for each in files]
+    _refuse_several(folder)
     found = [
         path
         for path in sorted(folder.rglob("*"))
@@ -101,6 +103,17 @@ def _files_of(folder: Path) -> list[tuple[Path, str]]:
     if not found:
         raise FileProblem("is a folder without rows: give one of JSON Lines, CSV, Parquet or Arrow.")
     return [(path, _split_in(path.relative_to(folder))) for path in found]
+
+
+def _refuse_several(folder: Path) -> None:
+    """Raise FileProblem for a data set whose card names several configurations: their rows differ."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    names = CONFIGURATION.findall(text.split("\n---")[0]) if text.startswith("---") else []
+    if len(names) > 1:
+        raise FileProblem(
+            f"is a data set with several configurations: give one of its folders, {', '.join(names)}."
+        )
 
 
 def _split_in(path: Path) -> str:

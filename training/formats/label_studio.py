@@ -176,7 +176,7 @@ def _rated(result: Mapping[str, Any], names: Sequence[str]) -> int:
         return 0
     for where in (str(result.get("to_name", "")), str(result.get("from_name", ""))):
         for position, name in enumerate(names):
-            if normalise_name(where) == name or re.search(rf"\D{position + 1}\Z", where):
+            if name in normalise_name(where) or re.search(rf"\D{position + 1}\Z", where):
                 return position
     return -1
 

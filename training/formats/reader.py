@@ -184,11 +184,11 @@ class _Reading:
     def start(self) -> RecordReader:
         """The reader, after its first rows were looked at."""
         first = list(islice(self.reader.entries, PEEKED))
-        if self.unknown and not any(isinstance(each, Record) for each in first):
-            raise FileProblem(self.unknown)
         if self.unseen and first:
             missing = ", ".join(f"“{column}”" for column in self.unseen.values())
             raise FileProblem(f"columns: there is no column {missing}.")
+        if self.unknown and not any(isinstance(each, Record) for each in first):
+            raise FileProblem(self.unknown)
         rest = self.reader.entries
         self.reader.entries = chain(first, rest)
         return self.reader
