@@ -199,7 +199,7 @@ TABLE = [
     # What admins do
     *rows(SITE, ADMIN, "get", "", "labeling:new_project"),
     *rows(SITE, ADMIN, "post", "", "labeling:preview"),
-    *rows(IN_PROJECT, ADMIN, "get", "slug", "labeling:setup", "training:samples"),
+    *rows(IN_PROJECT, ADMIN, "get", "slug", "labeling:setup", "training:samples", "training:playground"),
     *rows(
         IN_PROJECT,
         ADMIN,
@@ -210,6 +210,8 @@ TABLE = [
         "labeling:import_tasks",
         "labeling:members",
         "training:samples",
+        "training:playground",
+        "training:live_settings",
         "training:rounds",
         "training:begin_round",
         "training:stop_round",
@@ -263,6 +265,13 @@ ELSEWHERE = {
     "labeling:accept_invitation": "tests/labeling/test_invitations.py",
     "training:seen": "tests/training/test_watching.py",
     "training:delete_answers": "tests/labeling/test_deletion.py",
+    **dict.fromkeys(
+        (f"training:{name}" for name in ("live", "new_live", "live_turn", "vote", "retry_answer")),
+        "tests/training/test_live_comparisons.py",
+    ),
+    **dict.fromkeys(
+        ("training:playground_turn", "training:playground_retry"), "tests/training/test_playground.py"
+    ),
 }
 TABLES: dict[type, tuple[str, str]] = {
     # Of each table of the admin: who adds rows, and who deletes them.

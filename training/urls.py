@@ -6,7 +6,9 @@ from training.views import (
     dashboard,
     gates,
     leaderboard,
+    live,
     notifications,
+    playground,
     provenance,
     rounds,
     run_records,
@@ -63,6 +65,17 @@ urlpatterns = [
     path("models/<str:name>/gate/", gates.open_gate, name="open_gate"),
     # /projects/<slug>/leaderboard/
     path("projects/<slug:slug>/leaderboard/", leaderboard.leaderboard, name="leaderboard"),
+    # /projects/<slug>/live/, /live/turns/, /live/answers/
+    path("projects/<slug:slug>/live/", live.live, name="live"),
+    path("projects/<slug:slug>/live/new/", live.new_live, name="new_live"),
+    path("live/turns/<int:pk>/", live.live_turn, name="live_turn"),
+    path("live/turns/<int:pk>/vote/", live.vote, name="vote"),
+    path("live/answers/<int:pk>/retry/", live.retry_answer, name="retry_answer"),
+    # /projects/<slug>/playground/, /playground/turns/, /playground/answers/
+    path("projects/<slug:slug>/playground/", playground.playground, name="playground"),
+    path("projects/<slug:slug>/playground/live/", playground.live_settings, name="live_settings"),
+    path("playground/turns/<int:pk>/", playground.playground_turn, name="playground_turn"),
+    path("playground/answers/<int:pk>/retry/", playground.playground_retry, name="playground_retry"),
     # /projects/<slug>/samples/
     path("projects/<slug:slug>/samples/", samples.generate_samples, name="samples"),
 ]

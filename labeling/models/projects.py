@@ -163,6 +163,21 @@ class Project(models.Model):
         "open to every annotator", default=True, help_text="Otherwise only members can see it."
     )
     members = models.ManyToManyField(User, through="Membership", blank=True, related_name="projects")
+    live_comparisons = models.BooleanField(
+        default=False,
+        help_text="Annotators may write to two models, which are not named, and compare their answers.",
+    )
+    live_generators = models.ManyToManyField(
+        "Generator",
+        blank=True,
+        related_name="+",
+        help_text="Who answers in live comparisons, besides the version in production.",
+    )
+    live_max_tokens = models.PositiveIntegerField(
+        default=512,
+        validators=[MinValueValidator(1)],
+        help_text="Longest answer in live comparisons, in tokens.",
+    )
     is_active = models.BooleanField(
         default=True, help_text="Annotators can get tasks only from active projects."
     )
@@ -220,6 +235,11 @@ class Project(models.Model):
         stored = Project.objects.filter(pk=self.pk).exclude(feedback=self.feedback)
         if stored.filter(tasks__isnull=False).exists():
             raise ValidationError({"feedback": "The kind of feedback cannot change once there are tasks."})
+
+    @property
+    def has_live_comparisons(self) -> bool:
+        """Whether annotators may compare models live: only in projects that compare two samples."""
+        return self.live_comparisons and self.feedback == Pair.name
 
     @property
     def kind(self) -> Feedback:

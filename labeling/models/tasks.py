@@ -71,6 +71,7 @@ class Task(models.Model):
         RANDOM = "random", "At random"
         DISAGREEMENT = "disagreement", "Ensemble members disagree"
         CLOSENESS = "closeness", "Rewards are close"
+        LIVE = "live", "Live comparison"  # the annotator wrote the prompt
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")

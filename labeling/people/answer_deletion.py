@@ -17,6 +17,7 @@ from labeling.models import (
     Membership,
     PreferenceSnapshot,
     Project,
+    Prompt,
     SnapshotAnswer,
     Task,
 )
@@ -87,8 +88,9 @@ def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> De
     """Delete a person's answers, skips and drafts in these projects; returns what was deleted.
 
     Their rows are removed from snapshots, which count them as withdrawn; their slots reopen; their repeats
-    are deleted; where their answer was the final decision, all answers count again. The deletion is logged in
-    the admin. Raises PermissionDenied.
+    are deleted, and so are their live comparisons, whose prompts they wrote, unless others answered them too;
+    where their answer was the final decision, all answers count again. The deletion is logged in the admin.
+    Raises PermissionDenied.
     """
     chosen = sorted(projects, key=lambda project: project.pk)
     if not can_delete_answers(by, person) or not all(
@@ -116,13 +118,26 @@ def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> De
         theirs.delete()
         cursors.delete()
         occupied = [each.task_id for each in held if each.state in OCCUPYING_STATES]
-        Task.objects.filter(pk__in=occupied).exclude(kind=Task.Kind.REPEAT).update(open=F("open") + 1)
-        # Repeats belong to one person.
+        own = Q(kind=Task.Kind.REPEAT) | Q(choice=Task.Choice.LIVE)
+        Task.objects.filter(pk__in=occupied).exclude(own).update(open=F("open") + 1)
+        # Repeats and live comparisons belong to one person.
         tasks.filter(kind=Task.Kind.REPEAT).delete()
+        _delete_live_tasks(tasks)
         names = ", ".join(project.name for project in chosen)
         counts = f"{summary.answers} answers, {summary.skipped} skips"
         log_change(person, f"Deleted all answers in {names}: {counts}.", by=by)
     return summary
+
+
+def _delete_live_tasks(tasks: QuerySet[Task]) -> None:
+    """Delete those of the tasks that are live comparisons which nobody else answered, with what was written
+    in them: prompts that no other task has, and their samples."""
+    live = tasks.filter(
+        choice=Task.Choice.LIVE, kind=Task.Kind.ORDINARY, assignments=None, copies__assignments=None
+    ).values_list("pk", "prompt")
+    found = list(live)
+    Task.objects.filter(pk__in=[task for task, _ in found]).delete()
+    Prompt.objects.filter(pk__in=[prompt for _, prompt in found], tasks=None).delete()
 
 
 def _remove_from_snapshots(assignments: QuerySet[Assignment]) -> None:

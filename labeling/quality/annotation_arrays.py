@@ -39,8 +39,9 @@ class AnnotationArrays:
     kinds: Ints
     origins: Ints
     """The original task of a repeat or a gold task; 0 for none."""
-    is_actively_chosen: Bools
-    """Whether the task was chosen by its acquisition score: such tasks are harder than most."""
+    is_random: Bools
+    """Whether the task was chosen at random: tasks chosen by an acquisition score are harder than most, and
+    in a live comparison one person wrote the prompt and gave the only answer."""
     annotators: Ints
     submitted: npt.NDArray[np.datetime64]
     """When first submitted, in the site's time zone."""
@@ -147,7 +148,7 @@ def load_annotation_arrays(project: Project, *, tasks: Any = None) -> Annotation
         tasks=_int_array(columns[2]),
         kinds=_int_array([codes[kind] for kind in columns[3]]),
         origins=_int_array([origin or 0 for origin in columns[4]]),
-        is_actively_chosen=np.array([choice != Task.Choice.RANDOM for choice in columns[13]], dtype=bool),
+        is_random=np.array([choice == Task.Choice.RANDOM for choice in columns[13]], dtype=bool),
         annotators=_int_array(columns[5]),
         submitted=_int_array(columns[6]).astype("datetime64[s]"),
         seconds=np.where(_int_array(columns[8]) > 1, np.nan, seconds),

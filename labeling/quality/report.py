@@ -123,11 +123,10 @@ class QualityReport:
 
     @cached_property
     def agreement(self) -> list[AgreementMetric]:
-        """All agreement metrics of the project's kind of feedback, of randomly chosen tasks only: actively
-        chosen ones are harder than most."""
+        """All agreement metrics of the project's kind of feedback, of randomly chosen tasks only."""
         votes, feedback = self.answers.votes, self.project.feedback
-        if self.has_actively_chosen:
-            votes = votes.select(~self.answers.is_actively_chosen[self.answers.vote_rows])
+        if self.has_other_than_random:
+            votes = votes.select(self.answers.is_random[self.answers.vote_rows])
         rows: list[AgreementMetric | None] = []
         if feedback != Project.FeedbackKind.REWRITE:
             rows.append(
@@ -155,9 +154,9 @@ class QualityReport:
         return [row for row in rows if row is not None]
 
     @property
-    def has_actively_chosen(self) -> bool:
-        """Whether some tasks were chosen by their acquisition scores."""
-        return bool(self.answers.is_actively_chosen.any())
+    def has_other_than_random(self) -> bool:
+        """Whether some tasks were chosen by their acquisition scores, or are live comparisons."""
+        return not self.answers.is_random.all()
 
     @property
     def shared_tasks(self) -> int:

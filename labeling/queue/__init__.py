@@ -22,6 +22,7 @@ from labeling.queue.submission import (
     MAX_EDITABLE_ANSWERS,
     NotEditable,
     editable_assignments,
+    record_answered_task,
     revise,
     submit,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "expire",
     "no_task_reason",
     "reclaim",
+    "record_answered_task",
     "release",
     "release_all",
     "renew",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.functions import Now
 
 from labeling.feedback import Answer, AnswerError, Verdict
 from labeling.models import Annotation, Assignment, Project, Task
@@ -38,6 +39,28 @@ def submit(assignment: Assignment, answer: Answer, *, client_key: str) -> Annota
     if stored is None:
         raise LeaseLost
     return stored
+
+
+def record_answered_task(
+    task: Task, answer: Answer, *, annotator: User, shown_order: Sequence[int], client_key: str
+) -> Annotation:
+    """Store the answer to a task that was never in the queue, inside the caller's transaction.
+
+    `shown_order` are the ids of the samples as they were shown. Raises AnswerError.
+    """
+    assignment = Assignment(
+        task=task,
+        project=task.project,
+        annotator=annotator,
+        state=Assignment.State.SUBMITTED,
+        shown_order=list(shown_order),
+        lease_until=Now(),
+        claimed=Now(),
+        finished=Now(),
+    )
+    verdicts = _validate_answer(assignment, answer, client_key)
+    assignment.save()
+    return Annotation.record(assignment, answer, verdicts, client_key=client_key)
 
 
 def revise(assignment: Assignment, answer: Answer, *, client_key: str) -> Annotation:

@@ -33,7 +33,9 @@ def recent_answers(request: UserRequest, slug: str) -> HttpResponse:
     """The recent answers in a project, for the dialog on the task page."""
     project = active_project(request.user, slug)
     return render(
-        request, "labeling/_recent_answers.html", {"entries": answer_history(request.user, project)}
+        request,
+        "labeling/_recent_answers.html",
+        {"entries": answer_history(request.user, project), "next_url": next_url(request)},
     )
 
 

@@ -80,13 +80,16 @@ def preview(request: UserRequest, slug: str = "") -> HttpResponse:
     prompt, samples, is_example = preview_content(project, data=request.POST)
     context = task_context(
         project=project,
-        assignment=Assignment(pk=0, project=project, annotator=request.user),
         prompt=prompt,
         samples=samples,
         user=request.user,
+        task_key="preview",
+        submit_url="",
     )
     guidelines = request.POST.get("guidelines_text", "")
     context |= {
+        "assignment": Assignment(pk=0, project=project, annotator=request.user),
+        "is_leased": True,
         "is_example": is_example,
         "guidelines_html": render_markdown(guidelines) if guidelines.strip() else "",
     }

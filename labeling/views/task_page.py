@@ -47,13 +47,17 @@ SCRIPT_MODULES = (
 
 
 def task_context(
-    *, project: Project, assignment: Assignment, prompt: Prompt, samples: Sequence[str], user: User
+    *, project: Project, prompt: Prompt, samples: Sequence[str], user: User, task_key: str, submit_url: str
 ) -> dict[str, Any]:
-    """The context of `labeling/task.html`; `samples` are plain texts in the order shown."""
+    """The context of `labeling/task.html`; `samples` are plain texts in the order shown.
+
+    `task_key` names the task's draft in the browser.
+    """
     longest = max(map(len, samples), default=0)
     return {
         "project": project,
-        "assignment": assignment,
+        "task_key": task_key,
+        "submit_url": submit_url,
         "prompt": render_prompt(prompt, project),
         "samples": [render_completion(text, project) for text in samples],
         "width": "wide"
@@ -68,15 +72,16 @@ def task_context(
         "max_text_length": MAX_TEXT_LENGTH,
         "skip_reasons": SKIP_REASONS,
         "client_key": uuid4().hex,
-        "lease_seconds": project.lease_minutes * 60,
         "keys": key_labels(keys_for(user)),
     }
 
 
 def held_task_context(user: User, assignment: Assignment) -> dict[str, Any]:
     """A task the annotator holds, with its draft."""
-    return _own_task(user, assignment) | {
+    return _own_task(user, assignment, submit_url=reverse("labeling:submit", args=[assignment.pk])) | {
         "content_template": "labeling/task.html",
+        "is_leased": True,
+        "lease_seconds": assignment.project.lease_minutes * 60,
         "draft": _to_json(assignment.draft) if assignment.draft else "",
     }
 
@@ -84,7 +89,7 @@ def held_task_context(user: User, assignment: Assignment) -> dict[str, Any]:
 def stored_answer_context(user: User, assignment: Assignment) -> dict[str, Any]:
     """An answered task with the annotator's answer, for editing."""
     annotation = Annotation.objects.filter(assignment=assignment).latest("revision")
-    return _own_task(user, assignment) | {
+    return _own_task(user, assignment, submit_url=reverse("labeling:revise", args=[assignment.pk])) | {
         "content_template": "labeling/task.html",
         "stored_annotation": annotation,
         "answer": _to_json(annotation.answer.as_json()),
@@ -120,14 +125,15 @@ def training_feedback_context(user: User, annotation: Annotation) -> dict[str, A
     }
 
 
-def _own_task(user: User, assignment: Assignment) -> dict[str, Any]:
+def _own_task(user: User, assignment: Assignment, *, submit_url: str = "") -> dict[str, Any]:
     return task_context(
         project=assignment.project,
-        assignment=assignment,
         prompt=assignment.task.prompt,
         samples=[sample.text for sample in assignment.shown_samples()],
         user=user,
-    )
+        task_key=str(assignment.pk),
+        submit_url=submit_url,
+    ) | {"assignment": assignment}
 
 
 def _to_json(value: Any) -> str:
@@ -138,15 +144,18 @@ def _to_json(value: Any) -> str:
 
 
 def render_work_page(request: UserRequest, content: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-    """The content as a whole page, or for htmx as a fragment with the parts around it that change."""
+    """The content as a whole page, or for htmx as a fragment with the parts around it that change.
+
+    `content` has at least `project`, `keys` and `content_template`.
+    """
     project: Project = content["project"]
     last = queue.editable_assignments(annotator=request.user, project=project)
     goal = current_goal(request.user, project)
     context = {
+        "previous_answer_url": _previous_answer_url(last, content.get("assignment")),
         **content,
         **_guidelines(project, last, whole_page=not request.htmx),
         "next_url": next_url(request),
-        "previous_answer_url": _previous_answer_url(last, content["assignment"]),
         "goal": goal,
         "answers_today": goal.done if goal else answers_today(request.user, project),
         "keys_template": f"labeling/kinds/{project.feedback}_keys.html",
@@ -154,12 +163,9 @@ def render_work_page(request: UserRequest, content: Mapping[str, Any], *, status
     if not request.htmx:
         context |= _shortcuts(request.user, project)
         context["script_modules"] = [f"labeling/{name}.js" for name in SCRIPT_MODULES]
-    return render(
-        request,
-        "labeling/_work_fragment.html" if request.htmx else "labeling/work.html",
-        context,
-        status=status,
-    )
+    page_template = content.get("page_template", "labeling/work.html")
+    template = "labeling/_work_fragment.html" if request.htmx else page_template
+    return render(request, template, context, status=status)
 
 
 def _shortcuts(user: User, project: Project) -> dict[str, Any]:

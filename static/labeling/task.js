@@ -18,10 +18,10 @@ const KINDS = { pair: PairAnswer, rank: RankAnswer, best: BestAnswer, score: Sco
 const MAX_SECONDS = 86_400;
 
 export class Task {
-  constructor(form) {
-    const { assignment, feedback, answer, draft, draftUrl, renewUrl } = form.dataset;
+  constructor(form, since = activity.total) {
+    const { task, feedback, answer, draft, draftUrl, renewUrl } = form.dataset;
     this.form = form;
-    this.id = assignment;
+    this.id = task;
     this.isEdit = answer !== undefined;
     this.comment = form.querySelector("#comment");
     this.notice = form.querySelector("#notice");
@@ -29,7 +29,7 @@ export class Task {
     this.flagged = false;
     this.touched = false; // all bad, flag or comment changed
     this.secondsBefore = 0; // from a draft or a stored answer
-    this.start = activity.total;
+    this.start = since; // of the active time
     this.kind = new KINDS[feedback](form, (message) => this.onChange(message));
     this.textView = new TextView(form);
     if (this.isEdit) this.load(JSON.parse(answer));

@@ -1,5 +1,6 @@
 // The task page: loads tasks into #work and passes key presses and clicks to the current one.
 
+import { activity } from "./activity.js";
 import { announce } from "./announce.js";
 import { deleteOldDrafts } from "./draft.js";
 import { listenForKeys } from "./shortcuts.js";
@@ -9,6 +10,7 @@ const POLL_MS = 5000;
 const DIALOGS = new Set(["guidelines", "help", "last", "skip"]);
 
 let current = null; // the Task on the page, if any
+let readingSince; // the active time when the samples of the next task began to appear, if they can be read already
 
 // -- Actions; each returns whether it did something -----------------------------------------------------
 
@@ -59,9 +61,10 @@ document.addEventListener("click", (event) => {
 
 function mount() {
   const form = document.getElementById("task");
-  current = form ? new Task(form) : null;
+  current = form ? new Task(form, readingSince) : null;
+  readingSince = document.querySelector("#work .arriving") ? activity.total : undefined;
   const begin = form ?? document.querySelector("#work [autofocus]") ?? document.getElementById("idle");
-  begin?.focus({ preventScroll: true });
+  begin?.focus({ preventScroll: !begin.matches("[data-composer]") });
 }
 
 // The answer is stored or the task skipped: the draft is no longer needed.
@@ -80,8 +83,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "work") return;
   const previous = current;
-  mount();
   window.scrollTo(0, 0);
+  mount();
   const path = event.detail.pathInfo.requestPath;
   if (path.endsWith("/claim/") && previous && current && !previous.isEdit) {
     const same = current.id === previous.id;
@@ -91,7 +94,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
   } else if (path.endsWith("/edit/")) {
     announce("Your answer is open for editing.");
   } else if (current) {
-    announce("Next task.");
+    announce(current.form.dataset.announcement ?? "Next task.");
   } else {
     announce(document.querySelector("#work h2")?.textContent);
   }

@@ -128,8 +128,8 @@ def test_two_tabs_hold_one_task(page: Page, problems: Problems) -> None:
     start(page)
     other = page.context.new_page()
     start(other)
-    assert page.locator("#task").get_attribute("data-assignment") == other.locator("#task").get_attribute(
-        "data-assignment"
+    assert page.locator("#task").get_attribute("data-task") == other.locator("#task").get_attribute(
+        "data-task"
     )
     rank(page, "ABC")
     page.keyboard.press("Enter")

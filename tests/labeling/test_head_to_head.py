@@ -122,7 +122,7 @@ def test_a_blind_task_looks_like_any_task_of_two_samples(client: Client) -> None
         for page in pages
     ]
     for number in (0, 1):
-        assignment = pages[number].split('data-assignment="')[1].split('"')[0]
+        assignment = pages[number].split('data-task="')[1].split('"')[0]
         shapes[number] = shapes[number].replace(f"/{assignment}/", "/N/").replace("/blind/", "/plain/")
     assert shapes[0] == shapes[1]
 

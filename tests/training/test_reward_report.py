@@ -100,7 +100,7 @@ def test_where_tasks_were_chosen_those_at_random_stand_first(client: Client) -> 
     assert named["This model, random tasks"].count == 70
     assert named["This model, all tasks"].rate == 0.62
     only = reward_report(finished(heldout_chosen=120))
-    assert next(name for name, _ in only.accuracy_rows) == "This model, tasks selected by score"
+    assert next(name for name, _ in only.accuracy_rows) == "This model, no random tasks"
 
 
 def test_all_that_is_drawn_lies_in_the_picture() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -17,6 +17,9 @@ from typing import NoReturn, Self, TypeVar
 
 import httpx2
 import openai
+from openai.types import Completion as CompletionChunk
+from openai.types import CompletionChoice
+from openai.types.chat import ChatCompletionChunk
 
 from labeling.models import Prompt
 from training.endpoints.addresses import CheckedTransport
@@ -80,7 +83,7 @@ class EndpointClient:
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._final: EndpointError | None = None
         """What showed that no request can succeed; further ones are not sent."""
-        self._key = read_key(endpoint)
+        self._key = self.read_key()
         # Not what the environment may hold for another server.
         left_out = ["OpenAI-Organization", "OpenAI-Project", *([] if self._key else ["Authorization"])]
         self._options: openai.RequestOptions = {"headers": dict.fromkeys(left_out, openai.omit)}
@@ -94,10 +97,18 @@ class EndpointClient:
             max_retries=0,
             timeout=limit,
             http_client=httpx2.AsyncClient(
-                transport=CheckedTransport(limits=limits), timeout=limit, follow_redirects=False
+                transport=self.open_transport(limits), timeout=limit, follow_redirects=False
             ),
         )
         return self
+
+    def read_key(self) -> str:
+        """The API key; empty if none is sent. Raises EndpointError."""
+        return read_key(self.endpoint)
+
+    def open_transport(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
+        """What opens the connections."""
+        return CheckedTransport(limits=limits)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -124,6 +135,48 @@ class EndpointClient:
             except EndpointError as error:
                 self._final = error
                 raise
+
+    async def stream(self, prompt: Prompt, sampling: SamplingConfig) -> AsyncIterator[str]:
+        """One completion piece by piece, asked for once; raises as `complete` does, also in the middle."""
+        body = prompt_to_send(self.endpoint, prompt) | {"stream": True}
+        body |= parameters_to_send(self.endpoint, prompt, sampling, seed=None)
+        path = PATHS[Endpoint.Api(self.endpoint.api)]
+
+        async def ask() -> openai.AsyncStream[ChatCompletionChunk] | openai.AsyncStream[CompletionChunk]:
+            if self.endpoint.api == Endpoint.Api.CHAT:
+                return await self._client.post(
+                    path,
+                    cast_to=ChatCompletionChunk,
+                    body=body,
+                    options=self._options,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[ChatCompletionChunk],
+                )
+            return await self._client.post(
+                path,
+                cast_to=CompletionChunk,
+                body=body,
+                options=self._options,
+                stream=True,
+                stream_cls=openai.AsyncStream[CompletionChunk],
+            )
+
+        is_finished = False
+        try:
+            async for chunk in await self._repeat(ask):
+                for choice in chunk.choices:
+                    is_finished = is_finished or choice.finish_reason is not None
+                    yield (
+                        choice.text if isinstance(choice, CompletionChoice) else choice.delta.content
+                    ) or ""
+        except openai.APIError as error:
+            raise RequestFailed(self._line(f"the server ended the answer: {error.message}")) from None
+        except httpx2.TimeoutException:
+            raise RequestFailed(self._line(f"no more text within {self._timeout:g} s")) from None
+        except (httpx2.HTTPError, ValueError) as error:
+            raise RequestFailed(self._line(f"the answer cannot be read: {error}")) from None
+        if not is_finished:
+            raise RequestFailed(self._line("the answer was cut off"))
 
     async def models(self) -> list[str]:
         """The names of the models that the server lists."""

@@ -11,7 +11,9 @@ from training.forms.base import RunForm, require_comparisons
 from training.gpt.config import HardwareConfig
 from training.models import ModelVersion, Run
 
-ACQUISITION_FUNCTIONS = [(str(each), each.label) for each in Task.Choice if each != Task.Choice.RANDOM]
+ACQUISITION_FUNCTIONS = [
+    (str(each), each.label) for each in (Task.Choice.DISAGREEMENT, Task.Choice.CLOSENESS)
+]
 
 
 class OrderTasksForm(RunForm):

@@ -1,7 +1,9 @@
-"""The tables of training: runs and their records, model versions, endpoints, gates, decisions and rounds."""
+"""The tables of training: runs and their records, model versions, endpoints, live conversations, gates,
+decisions and rounds."""
 
 from training.models.decisions import Decision, Gate
 from training.models.endpoints import Endpoint
+from training.models.live import LiveAnswer, LiveConversation, LiveTurn
 from training.models.records import LogLine, MetricPoint, RunSample
 from training.models.rounds import Automation, Round
 from training.models.runs import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Run
@@ -14,6 +16,9 @@ __all__ = [
     "Decision",
     "Endpoint",
     "Gate",
+    "LiveAnswer",
+    "LiveConversation",
+    "LiveTurn",
     "LogLine",
     "MetricPoint",
     "ModelVersion",

@@ -11,12 +11,13 @@ from django.db.models import QuerySet
 
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.people import answer_deletion
-from training.models import ModelVersion, Run
+from training.models import LiveConversation, ModelVersion, Run
 from training.provenance.ancestry import Ancestry
 
 
 def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> answer_deletion.DeletionSummary:
-    """Delete a person's answers in these projects, and the metrics about them in runs and versions.
+    """Delete a person's answers and conversations in these projects, and the metrics about them in runs and
+    versions.
 
     Unfinished runs that were trained on the answers start over when they are resumed. Returns the extent of
     the deletion; raises PermissionDenied. See `labeling.people.answer_deletion`.
@@ -25,6 +26,7 @@ def delete_answers(person: User, *, projects: Iterable[Project], by: User) -> an
     with transaction.atomic():
         learning = affected_by(person, chosen).runs
         there_was = answer_deletion.delete_answers(person, projects=chosen, by=by)
+        LiveConversation.objects.filter(person=person, project__in=chosen).delete()
         _discard_saved_states(Run.objects.filter(pk__in=learning))
         runs = Run.objects.select_for_update(of=("self",)).filter(project__in=chosen).order_by("pk")
         for run in runs.filter(kind__in=(Run.Kind.TRAIN_REWARD, Run.Kind.EVALUATE)):

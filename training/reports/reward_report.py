@@ -100,12 +100,12 @@ def measured_interval(row: Mapping[str, Any], *, share: str, prefix: str = "") -
 def accuracy_rows(found: Mapping[str, Any]) -> list[NamedInterval]:
     """Held-out accuracy of the model, and of a baseline that prefers the longer text.
 
-    If tasks were prioritised by score, the accuracy on random tasks comes first.
+    If some tasks were prioritised by score or are live comparisons, the accuracy on random tasks comes first.
     """
     count, chosen = found["heldout_comparisons"], found.get("heldout_chosen", 0)
     asked = ""
     if chosen:
-        asked = ", random tasks" if chosen < count else ", tasks selected by score"
+        asked = ", random tasks" if chosen < count else ", no random tasks"
         count -= chosen if chosen < count else 0
     rows = []
     for name, share, ends in (
