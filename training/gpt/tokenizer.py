@@ -212,9 +212,8 @@ class Tokenizer:
     def encode_conversations(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of conversations, or pieces of them, that ``write_conversation`` wrote."""
         if self.chat_template is None:
-            return self.with_chat(always=True, template=self.plain_chat_template()).encode_conversations(
-                texts
-            )
+            own = self.with_chat(always=True, template=self.plain_chat_template())
+            return own.encode_conversations(texts)
         return [self.chat.encode_written(text) for text in texts]
 
     def with_chat(self, *, always: bool, template: ChatTemplate | None = None) -> "Tokenizer":
