@@ -6,8 +6,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +14,7 @@ from django.db import transaction
 from labeling.feedback import MAX_GRADE, Verdict
 from labeling.models import Annotation, PreferenceSnapshot, Project, SnapshotAnswer
 from labeling.stored_answers import StoredAnswer, read_answers, training_annotations
+from training.formats.joining import joining_whitespace
 
 MAX_BYTES_IN_MEMORY = 1 << 26
 """Ratings or demonstrations beyond this size are spooled to a file until the comparisons are written."""
@@ -120,17 +120,6 @@ def demonstration_row(answer: StoredAnswer) -> Row:
     edited = [sample.text for sample in answer.samples if sample.pk == answer.edited and sample.text.strip()]
     join = joining_whitespace(answer.prompt, edited or [sample.text for sample in answer.samples])
     return {"completion": join + answer.text, **source_fields(answer)}
-
-
-def joining_whitespace(prompt: str, samples: Iterable[str]) -> str:
-    """The white space between a prompt and a completion: the most common leading white space of the samples.
-
-    Without samples, a space, unless the prompt is empty or ends in white space.
-    """
-    texts = [text for text in samples if text.strip()]
-    if texts:
-        return Counter(text[: len(text) - len(text.lstrip())] for text in texts).most_common(1)[0][0]
-    return " " if prompt and not prompt[-1].isspace() else ""
 
 
 def json_line(row: Row) -> bytes:

@@ -81,8 +81,8 @@ def training_annotations(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
 
 
 def read_answers(annotations: AnnotationQuerySet) -> Iterator[StoredAnswer]:
-    """These annotations with their tasks and verdicts, by task and annotator, streamed from the database."""
-    rows = annotations.order_by("assignment__task_id", "assignment__annotator_id", "pk")
+    """These annotations with their tasks and verdicts, streamed: by task, in the order of the assignments."""
+    rows = annotations.order_by("assignment__task_id", "assignment_id", "pk")
     for portion in batched(rows.values_list(*_FIELDS).iterator(chunk_size=PORTION), PORTION):
         samples = samples_of_tasks({row[1] for row in portion})
         verdicts = verdicts_of([row[0] for row in portion])

@@ -1,7 +1,7 @@
 """The rows of the format `answers`: one for each person and task, with everything that is stored.
 
-Samples are in the task's own order, by id, and so is everything said about them. Tasks and people are
-numbered in the order in which they were created, so that an import that keeps the order gives the same rows.
+Samples are in the task's own order, by id, and so is everything said about them. Tasks are numbered in the
+order in which they were created, so that an import that keeps the order gives the same rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def answer_rows(
             "task", "assignment", "note"
         )
     }
-    rows = done.order_by("task_id", "annotator_id").values_list(*_FIELDS)
+    rows = done.order_by("task_id", "pk").values_list(*_FIELDS)
     for portion in batched(rows.iterator(chunk_size=PORTION), PORTION):
         annotations = _annotations([row[0] for row in portion], snapshot)
         samples = samples_of_tasks({row[1] for row in portion}, parameters=True)
@@ -160,10 +160,15 @@ def _decision_row(assignment: int, decision: tuple[int | None, str] | None) -> R
 
 
 def _task_numbers(done: QuerySet[Assignment]) -> dict[int, int]:
-    """Each task with answers, and each origin of one, numbered from 1 in the order of creation."""
+    """Each task with answers numbered from 1 in the order of creation; then origins that have none."""
     pairs = done.order_by().values_list("task_id", "task__origin_id").distinct()
-    keys = {key for pair in pairs.iterator(chunk_size=PORTION) for key in pair if key is not None}
-    return {key: number for number, key in enumerate(sorted(keys), start=1)}
+    origins: set[int] = set()
+    tasks: set[int] = set()
+    for task, origin in pairs.iterator(chunk_size=PORTION):
+        tasks.add(task)
+        origins |= {origin} if origin is not None else set()
+    in_order = [*sorted(tasks), *sorted(origins - tasks)]
+    return {key: number for number, key in enumerate(in_order, start=1)}
 
 
 def _explanations(project: Project) -> dict[int, str]:

@@ -7,10 +7,12 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from labeling.imports.bulk import copy_rows, fetch
+from labeling.imports.moved_answers import MovedAnswer, MovedAnswerStore
 from labeling.imports.options import ImportOptions, ImportResult, Source
 from labeling.imports.planning import PlannedRow, Planner
 from labeling.imports.store import Store
 from labeling.models import Cursor, Project
+from training.formats.answers import FORMAT as ANSWERS
 from training.formats.records import Record, RecordSample
 from training.formats.rows import Problem, problem_of
 
@@ -64,6 +66,9 @@ def import_records(
         store = Store(project, options, result, author=author)
         for source in sources:
             store.source = source.format
+            if source.format == ANSWERS and options.import_as in {"auto", "answers"}:
+                _add_moved_answers(project, source, options, result, author=author, progress=progress)
+                continue
             for batch in _batches(planner, source, result, progress):
                 if result.problem_count and not options.leave_out and not options.dry_run:
                     continue  # nothing will be stored: only the other problems are of interest
@@ -78,6 +83,35 @@ def import_records(
         if not result.stored:
             transaction.set_rollback(True)
     return result
+
+
+def _add_moved_answers(
+    project: Project,
+    source: Source,
+    options: ImportOptions,
+    result: ImportResult,
+    *,
+    author: User | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Store the answers that another site exported, with all that is known of them."""
+    store = MovedAnswerStore(project, options, result, author)
+    batch: list[MovedAnswer] = []
+    for record in source.records:
+        result.rows += 1
+        if isinstance(record, Record):
+            try:
+                batch.append(store.plan(record))
+            except ValueError as error:
+                result.add_problem(problem_of(record.row, str(error)), file=source.name)
+        else:
+            result.add_problem(record, file=source.name)
+        if len(batch) >= BATCH_ROWS:
+            store.add(batch)
+            batch = []
+        if progress is not None and result.rows % BATCH_ROWS == 0:
+            progress(result.rows)
+    store.add(batch)
 
 
 def _lock(project: Project, *, wait: bool) -> None:

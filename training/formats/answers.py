@@ -10,6 +10,8 @@ from typing import Any
 
 from training.formats.writer import Columns
 
+FORMAT = "answers"
+
 ANSWER_COLUMNS: Columns = {
     "task": "int64",
     "kind": "string",
@@ -86,11 +88,6 @@ MEANINGS: Mapping[str, str] = {
     "adjudication_note": "the reviewer's reason",
 }
 """What each column means, for data cards."""
-
-
-def is_answer_row(row: Mapping[str, Any]) -> bool:
-    """Whether a row is of this format."""
-    return set(row) >= REQUIRED
 
 
 def parse_answer_row(row: Mapping[str, Any]) -> dict[str, Any]:
