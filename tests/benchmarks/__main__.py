@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-SUITES = ("gpt", "rlhf", "serve")
+SUITES = ("formats", "gpt", "rlhf", "serve")
 
 
 def main() -> None:

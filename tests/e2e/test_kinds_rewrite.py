@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from labeling.text_limits import MAX_TEXT_LENGTH
 from labeling.models import Annotation
 from labeling.preferences import comparisons, demonstrations
+from labeling.text_limits import MAX_TEXT_LENGTH
 from tests.e2e.task_page import (
     card,
     fits_touch_targets,

@@ -2,12 +2,11 @@
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from training.formats.reader import AUTO, FORMATS, RecordReader, parse_columns, read_records
+from training.formats.reader import RecordReader, parse_columns, read_records
 from training.formats.records import Record, RecordJudgement
 from training.formats.rows import FileProblem, Problem
 
@@ -456,9 +455,3 @@ def test_what_cannot_be_used_is_refused_with_its_reason(row: Any, says: str) -> 
 def test_splits_have_several_names(split: str, expected: str) -> None:
     assert record({"prompt": "p", "split": split}).split == expected
     assert "“split” is sideways: write train or heldout" in problem({"prompt": "p", "split": "sideways"})
-
-
-def test_every_format_is_called_something() -> None:
-    shapes: Iterator[str] = iter(FORMATS)
-    assert AUTO not in FORMATS
-    assert all(FORMATS[name] for name in shapes)

@@ -2,11 +2,14 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
 import pytest
 
 from training.formats.messages import Message, Role
 from training.gpt.errors import InputError
-from training.rlhf.feedback.preference_files import read_preferences
+from training.rlhf.feedback.preference_files import preferences_and_notes, read_preferences
 from training.rlhf.feedback.preferences import Comparison, Rating
 
 GOOD = '{"prompt": "p", "chosen": " a", "rejected": " b"}'
@@ -175,3 +178,68 @@ def test_a_conversation_is_rated_whole_or_with_its_completion_apart(tmp_path: Pa
             messages=(message("user", "Hi"),),
         )
     ] * len(lines)
+
+
+def test_held_out_rows_are_not_trained_on_and_notes_say_what_was_made_of_a_file(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "p", "chosen": "a", "rejected": "b", "split": split, "lang": "en"}
+        for split in ("train", "heldout", "test", None)
+    ]
+    comparisons, _, notes = preferences_and_notes(write(tmp_path, *map(json.dumps, rows)))
+    assert len(comparisons) == 2
+    assert "read as trl (preference): prompt (prompt), chosen (better sample)" in str(notes)
+    assert "columns left out: lang; 2 held-out rows are not trained on" in str(notes)
+    with pytest.raises(InputError, match="every row is held out"):
+        read_preferences(write(tmp_path, json.dumps(rows[1])))
+
+
+def test_columns_of_any_name_are_mapped(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"conversation_so_far": "p", "selected": " a", "rejected": " b"}')
+    columns = "prompt=conversation_so_far,chosen=selected"
+    assert read_preferences(path, columns=columns)[0] == [Comparison(prompt="p", chosen=" a", rejected=" b")]
+    with pytest.raises(InputError, match="there is no column “question”"):
+        read_preferences(path, columns="prompt=question")
+
+
+def test_a_table_and_parquet_are_read_as_json_lines_are(tmp_path: Path) -> None:
+    expected = read_preferences(write(tmp_path, GOOD, GOOD.replace(" a", " c")))
+    table = pyarrow.json.read_json(tmp_path / "pairs.jsonl")
+    pyarrow.csv.write_csv(table, tmp_path / "pairs.csv")
+    pyarrow.parquet.write_table(table, tmp_path / "pairs.parquet")
+    assert read_preferences(tmp_path / "pairs.csv") == expected
+    assert read_preferences(tmp_path / "pairs.parquet") == expected
+
+
+def test_rankings_scores_and_answers_of_tools_become_examples(tmp_path: Path) -> None:
+    ranked = {"prompt": "p", "responses": ["a", "b", "c"], "ranks": [2, 1, 2], "annotator": "ann"}
+    comparisons, _ = read_preferences(write(tmp_path, json.dumps(ranked)))
+    pairs = [(each.chosen, each.rejected, each.tie, each.group) for each in comparisons]
+    assert pairs == [
+        ("b", "a", False, "row 1"),
+        ("a", "c", True, "row 1"),
+        ("b", "c", False, "row 1"),
+    ]
+    scored = {"instruction": "p", "generations": ["a", "b"], "ratings": [5, 2]}
+    _, ratings = read_preferences(write(tmp_path, json.dumps(scored)))
+    assert [(each.completion, each.score, each.group) for each in ratings] == [
+        (" a", 1.0, "row 1"),
+        (" b", 0.25, "row 1"),
+    ]
+    sides = {
+        f"conversation_{name}": [message("user", "Hi"), message("assistant", name)] for name in ("a", "b")
+    }
+    good = {**sides, "winner": "model_b"}
+    comparisons, _ = read_preferences(
+        write(tmp_path, json.dumps({**good, "winner": "both_bad"}), json.dumps(good))
+    )
+    assert [(each.chosen, each.rejected) for each in comparisons] == [(" b", " a")]
+
+
+def test_at_most_twenty_problems_are_listed(tmp_path: Path) -> None:
+    bad = GOOD.replace('" a"', "3")
+    with pytest.raises(InputError) as error:
+        read_preferences(write(tmp_path, GOOD, *[bad] * 30))
+    lines = str(error.value).splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(f"{tmp_path / 'pairs.jsonl'}, row 2: “chosen” is not a string")
+    assert lines[-1] == "… and 10 more."
