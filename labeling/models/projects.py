@@ -168,7 +168,7 @@ class Project(models.Model):
         help_text="Annotators may write to two models, which are not named, and compare their answers.",
     )
     live_generators = models.ManyToManyField(
-        "Generator",
+        "labeling.Generator",
         blank=True,
         related_name="+",
         help_text="Who answers in live comparisons, besides the version in production.",
