@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView
 from labeling.views.admin_sign_in import admin_sign_in
 from labeling.views.sign_out import SignOut
 
+handler400 = "feedback_site.errors.bad_request"
 urlpatterns = [
     # /accounts/
     path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),

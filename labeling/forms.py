@@ -1,5 +1,6 @@
 """Forms for projects and imports, on the setup pages and in the admin."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -7,9 +8,14 @@ from django.contrib.auth.models import User
 from django.utils.text import slugify
 
 from labeling.feedback import KINDS
+from labeling.imports import DEFAULT_GENERATOR, DEFAULT_HELDOUT, IMPORT_AS
+from labeling.imports.uploads import MAX_UPLOAD_BYTES
 from labeling.models import Project
 from labeling.people.memberships import can_open_project, ensure_membership
-from labeling.setup.imports import ENCODINGS, MAX_FILE_BYTES
+from labeling.text_limits import MAX_NAME_LENGTH
+from training.formats.encodings import ENCODINGS
+from training.formats.reader import AUTO, FORMATS
+from training.formats.text_rows import normalise_name
 
 DEPENDENT_FIELDS = ("feedback", "samples_per_task")
 """Fields that are validated together."""
@@ -163,8 +169,8 @@ def unique_slug(name: str) -> str:
     return slug
 
 
-class ImportForm(forms.Form):
-    """Prompts and samples to import, from pasted text or a file."""
+class UploadForm(forms.Form):
+    """What is to be imported: pasted text or a file."""
 
     text = forms.CharField(
         label="Paste prompts",
@@ -172,32 +178,73 @@ class ImportForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "dir": "auto"}),
     )
+    file = forms.FileField(
+        label="or choose a file",
+        required=False,
+        allow_empty_file=True,
+        help_text="JSON Lines, JSON, CSV, Parquet, Arrow or plain text; also gz, zst or zip. At most 2 GB.",
+    )
+
+    def clean_file(self) -> Any:
+        """Limit the size."""
+        file = self.cleaned_data["file"]
+        if file and file.size > MAX_UPLOAD_BYTES:
+            raise forms.ValidationError(
+                f"This file has {file.size / 2**30:.1f} GB; at most {MAX_UPLOAD_BYTES / 2**30:.0f} GB can be "
+                "uploaded. Import it with “manage.py import”, or in parts."
+            )
+        if file and not file.size:
+            raise forms.ValidationError("This file is empty.")
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        """Allow only one source."""
+        cleaned = super().clean() or {}
+        if cleaned.get("file") and cleaned.get("text", "").strip():
+            raise forms.ValidationError("Choose either a file or pasted text, not both.")
+        return cleaned
+
+
+LEFT_OUT = "-"
+COLUMN_ROLES = {
+    "": "as recognised",
+    LEFT_OUT: "left out",
+    **dict.fromkeys(
+        ("prompt", "messages", "chosen", "rejected", "completion", "response_1", "response_2", "response_3",
+         "response_4", "label", "score", "margin", "annotator", "split", "model", "gold_answer", "group")
+    ),
+}  # fmt: skip
+"""What a column can be taken for, by hand."""
+
+
+class ImportOptionsForm(forms.Form):
+    """How an upload is read, and what is made of it."""
+
+    import_as = forms.ChoiceField(
+        label="Import", required=False, choices=[(name, what) for name, what in IMPORT_AS.items()]
+    )
+    format = forms.ChoiceField(
+        label="Format", required=False, choices=[(AUTO, "Detect"), *((name, name) for name in FORMATS)]
+    )
     paragraphs = forms.ChoiceField(
         label="Each prompt is",
         required=False,
         choices=[("lines", "one line"), ("blocks", "a block, separated by blank lines")],
         initial="lines",
-        widget=forms.RadioSelect,
-    )
-    file = forms.FileField(
-        label="or choose a file",
-        required=False,
-        allow_empty_file=True,
-        help_text="CSV, JSON Lines, JSON or plain text, at most 20 MB.",
     )
     heldout = forms.IntegerField(
         label="Held out, percent",
         required=False,
         min_value=0,
-        max_value=100,
-        initial=10,
+        max_value=99,
+        initial=round(DEFAULT_HELDOUT * 100),
         help_text="Prompts reserved for evaluation. A row with its own split (train or heldout) keeps it.",
     )
     generator = forms.CharField(
         label="Generator of the samples",
         required=False,
-        max_length=150,
-        initial="import",
+        max_length=MAX_NAME_LENGTH,
+        initial=DEFAULT_GENERATOR,
         help_text="Used for rows that do not name one. Annotators never see it.",
     )
     encoding = forms.ChoiceField(
@@ -205,29 +252,44 @@ class ImportForm(forms.Form):
         required=False,
         choices=[("", "Detect (UTF-8)"), *list(ENCODINGS.items())[1:]],
     )
-    leave_out = forms.BooleanField(label="Skip these rows", required=False)
+    leave_out = forms.BooleanField(label="Leave these rows out", required=False)
 
-    def clean_file(self) -> Any:
-        """Limit the size."""
-        file = self.cleaned_data["file"]
-        if file and file.size > MAX_FILE_BYTES:
-            megabytes = file.size / 1024 / 1024
-            raise forms.ValidationError(
-                f"This file has {megabytes:.0f} MB; at most 20 MB are allowed. Import it in parts."
+    def __init__(self, data: Any = None, *, columns: Iterable[str] = (), **kwargs: Any) -> None:
+        """`columns` are the names of the file's columns, each of which can be given a role."""
+        super().__init__(data, **kwargs)
+        self.columns = list(columns)
+        mapped = {column: role for role, column in (self.initial.get("columns") or {}).items()}
+        absent = {role for role, column in (self.initial.get("columns") or {}).items() if not column}
+        for number, column in enumerate(self.columns):
+            role = mapped.get(column, LEFT_OUT if normalise_name(column) in absent else "")
+            roles = [(value, label or value) for value, label in COLUMN_ROLES.items()]
+            self.fields[f"column-{number}"] = forms.ChoiceField(
+                label=f"Column {column}", required=False, choices=roles, initial=role
             )
-        return file
 
-    def clean_generator(self) -> str:
-        """A name is required."""
-        name: str = self.cleaned_data["generator"].strip()
-        return name or "import"
+    def column_fields(self) -> list[forms.BoundField]:
+        """The fields of the columns, in their order."""
+        return [self[f"column-{number}"] for number in range(len(self.columns))]
 
     def clean(self) -> dict[str, Any]:
-        """Fill in defaults; allow only one source."""
+        """Fill in defaults; give each role to one column only."""
         cleaned = super().clean() or {}
         for name in ("paragraphs", "heldout"):
             if cleaned.get(name) in (None, ""):
                 cleaned[name] = self.fields[name].initial
-        if cleaned.get("file") and cleaned.get("text", "").strip():
-            raise forms.ValidationError("Choose either a file or pasted text, not both.")
-        return cleaned
+        columns: dict[str, str] = {}
+        for number, column in enumerate(self.columns):
+            role = cleaned.pop(f"column-{number}", "")
+            if role == LEFT_OUT:
+                columns.setdefault(normalise_name(column), "")
+            elif role and columns.get(role):
+                raise forms.ValidationError(f"Two columns are taken for “{role}”: choose one of them.")
+            elif role:
+                columns[role] = column
+        return cleaned | {"columns": columns}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options to keep with the upload. The form must be valid."""
+        given = self.cleaned_data
+        return {**given, "heldout": given["heldout"] / 100}

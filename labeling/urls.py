@@ -6,6 +6,7 @@ from labeling.views import (
     adjudication,
     exports,
     guidelines,
+    imports,
     members,
     my_answers,
     my_work,
@@ -41,7 +42,9 @@ urlpatterns = [
     path("projects/preview/", setup.preview, name="preview"),
     path("projects/<slug:slug>/setup/", setup.setup, name="setup"),
     path("projects/<slug:slug>/preview/", setup.preview, name="preview"),
-    path("projects/<slug:slug>/import/", setup.import_tasks, name="import_tasks"),
+    path("projects/<slug:slug>/imports/", imports.upload, name="upload"),
+    path("projects/<slug:slug>/imports/<int:pk>/", imports.data_import, name="data_import"),
+    path("projects/<slug:slug>/imports/<int:pk>/cancel/", imports.cancel, name="cancel_import"),
     path("projects/<slug:slug>/members/", members.members, name="members"),
     # /projects/<slug>/export/
     path("projects/<slug:slug>/export/", exports.export, name="export"),

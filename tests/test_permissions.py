@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from labeling import control_tasks, queue
 from labeling.feedback import Answer
+from labeling.imports.uploads import store_upload
 from labeling.models import (
     Adjudication,
     Generator,
@@ -96,6 +97,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
     gold = control_tasks.create_gold_task(task=task, answer=Answer(ranks=(1, 2, 3)), author=None)
     last_word = Adjudication.objects.create(task=answered.task, assignment=answered)
     invitation, _ = invitations.invite(name="Ben", projects=[project], by=boss)
+    upload = store_upload(project, author=boss, text="Once")
     prompt = Prompt.objects.filter(project=project).earliest("pk")
     sample = Sample.objects.filter(prompt=prompt).earliest("pk")
     writer = Generator.objects.create(name=f"{slug} writer")
@@ -116,6 +118,7 @@ def contents(project: Project, owner: User, boss: User) -> dict[str, list[Any]]:
         "snapshot": [snapshot.pk],
         "annotation": [annotation.pk],
         "invitation": [invitation.pk],
+        "import": [slug, upload.pk],
         "app": ["labeling"],
         "page": [type_of_projects, project.pk],
         "group": [Group.objects.earliest("pk").pk],
@@ -221,7 +224,7 @@ def test_every_address_lets_in_whom_it_should_and_nobody_else(
             if actor is NOBODY and got == "forbidden" and row.name.startswith("admin:"):
                 got = "signs in"
             # Who has no part in a project does not learn that it is there.
-            by_name = row.args in {"slug", "task", "person in"} and actor.level(project) is None
+            by_name = row.args in {"slug", "task", "person in", "import"} and actor.level(project) is None
             reveals = by_name and actor.highest > NOTHING and got != "hidden"
             if got not in right or reveals:
                 mistakes.append(

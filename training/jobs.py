@@ -19,6 +19,7 @@ from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
+from labeling.models import DataImport
 from training import notifications, rounds, runs
 from training.models import LogLine, Run
 from training.registry import gates
@@ -39,6 +40,7 @@ UPKEEP: tuple[Callable[[], object], ...] = (
     rounds.advance_all,
     gates.close_decided,
     notifications.queue_due_notifications,
+    DataImport.tidy,
 )
 """Executed every few seconds. Each is idempotent, and cheap if there is nothing to do."""
 

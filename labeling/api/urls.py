@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.authtoken.views import obtain_auth_token
 
-from labeling.api import assignments, views
+from labeling.api import assignments, imports, views
 
 urlpatterns = [
     # /api/token/
@@ -15,6 +15,13 @@ urlpatterns = [
     path("projects/<slug:slug>/comparisons/", views.Comparisons.as_view(), name="api-comparisons"),
     path("projects/<slug:slug>/ratings/", views.Ratings.as_view(), name="api-ratings"),
     path("projects/<slug:slug>/demonstrations/", views.Demonstrations.as_view(), name="api-demonstrations"),
+    path("projects/<slug:slug>/imports/", imports.Imports.as_view(), name="api-imports"),
+    path("projects/<slug:slug>/imports/<int:pk>/", imports.ImportDetail.as_view(), name="api-import"),
+    path(
+        "projects/<slug:slug>/imports/<int:pk>/cancel/",
+        imports.ImportCancel.as_view(),
+        name="api-cancel-import",
+    ),
     # /api/assignments/
     path("assignments/last/", assignments.EditableAssignments.as_view(), name="api-last-answers"),
     path("assignments/<int:pk>/submit/", assignments.Submit.as_view(), name="api-submit"),

@@ -188,6 +188,8 @@ def _add_waiting(planner: Planner, store: Store, result: ImportResult) -> None:
             try:
                 tasks = list(planner.divide(list(samples.values())))
             except ValueError as error:
+                if planner.options.is_beginning:
+                    continue
                 file, row = rows[0]
                 result.add_problem(Problem(row, str(error)), file=file)
                 continue

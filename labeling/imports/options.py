@@ -40,6 +40,8 @@ class ImportOptions:
     """Leave out rows with problems; otherwise one of them stops the import."""
     dry_run: bool = False
     """Work out everything, and store nothing."""
+    is_beginning: bool = False
+    """The records are only the first of the file: samples may be waiting for others of their prompt."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What an import did, or would do, in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from labeling.imports.options import ImportResult
 
@@ -14,19 +15,24 @@ def count(number: int, noun: str) -> str:
 
 def describe_new(result: ImportResult) -> str:
     """What is new, such as `3 prompts (1 held out), 2 tasks with 4 samples, 2 answers by 1 annotator`."""
+    return describe_json(result.as_json())
+
+
+def describe_json(counts: Mapping[str, Any]) -> str:
+    """The same from a result as it is kept."""
     parts = []
-    if result.prompts:
-        heldout = f" ({result.heldout:,} held out)" if result.heldout else ""
-        parts.append(count(result.prompts, "prompt") + heldout)
-    if result.tasks:
-        parts.append(f"{count(result.tasks, 'task')} with {count(result.samples, 'sample')}")
-    if result.gold:
-        parts.append(count(result.gold, "gold task"))
-    if result.answers:
-        parts.append(f"{count(result.answers, 'answer')} by {count(len(result.annotators), 'annotator')}")
-    if result.skips:
-        parts.append(count(result.skips, "skip"))
-    return ", ".join(parts)
+    if counts["prompts"]:
+        heldout = f" ({counts['heldout']:,} held out)" if counts["heldout"] else ""
+        parts.append(count(counts["prompts"], "prompt") + heldout)
+    if counts["tasks"]:
+        parts.append(f"{count(counts['tasks'], 'task')} with {count(counts['samples'], 'sample')}")
+    if counts["gold"]:
+        parts.append(count(counts["gold"], "gold task"))
+    if counts["answers"]:
+        parts.append(f"{count(counts['answers'], 'answer')} by {count(counts['annotators'], 'annotator')}")
+    if counts["skips"]:
+        parts.append(count(counts["skips"], "skip"))
+    return ", ".join(parts) or "nothing new"
 
 
 def describe_rest(result: ImportResult) -> Iterator[str]:

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from labeling.models.projects import Project
 
+STORAGE = "artifacts"
+"""Where uploads lie: workers on other machines reach it."""
 STALLED_AFTER = timedelta(minutes=1)
 """A running import that was not heard of for this long has died with its process."""
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -98,7 +100,7 @@ class DataImport(models.Model):
     def delete_upload(self) -> None:
         """Delete the uploaded file."""
         if self.stored:
-            storages["default"].delete(self.stored)
+            storages[STORAGE].delete(self.stored)
             DataImport.objects.filter(pk=self.pk).update(stored="")
 
     @classmethod

@@ -15,11 +15,12 @@ from rest_framework.test import APIClient
 
 from labeling import queue
 from labeling.feedback import Answer
+from labeling.imports import ImportResult
 from labeling.models import Generator, Project, Prompt
 from labeling.preferences import comparisons, create_snapshot
 from labeling.prompts import add_prompts
-from labeling.setup.imports import ImportPlan, plan_import, read_rows
 from labeling.tasks import create_tasks
+from tests.labeling.importing import import_text, json_lines
 from tests.labeling.objects import admin, annotator, claimed, make_project
 from training.formats.messages import Message
 from training.formats.prompt_completions import parse_prompt
@@ -33,10 +34,9 @@ TEXT = "Be kind.\n\nHuman: Hi\n\nAssistant:"
 HELLO: Message = {"role": "assistant", "content": "Hello"}
 
 
-def plan_of(*rows: object, name: str = "a.jsonl", **settings: Any) -> ImportPlan:
+def bring(*rows: object, **settings: Any) -> ImportResult:
     project = make_project(**{"feedback": "pair", "samples_per_task": 2, **settings})
-    text = "\n".join(json.dumps(row) for row in rows)
-    return plan_import(project=project, rows=read_rows(text, name=name), generator="import")
+    return import_text(project, json_lines(*rows))
 
 
 def stored() -> list[tuple[str, Any]]:
@@ -58,9 +58,7 @@ def stored() -> list[tuple[str, Any]]:
     ],
 )
 def test_an_import_stores_messages_and_the_text_of_the_prompt(row: dict[str, Any]) -> None:
-    plan = plan_of(row)
-    assert (plan.problems, plan.unused) == ([], [])
-    plan.store(author=admin())
+    assert bring(row).problems == []
     assert stored() == [(TEXT, ASKED)]
     [task] = Prompt.objects.get().tasks.all()
     assert [sample.text for sample in task.samples.order_by("task_samples__position")] == [" Hello", " Hey"]
@@ -68,18 +66,14 @@ def test_an_import_stores_messages_and_the_text_of_the_prompt(row: dict[str, Any
 
 def test_the_cells_of_a_table_may_hold_conversations() -> None:
     cell = json.dumps(ASKED).replace('"', '""')
-    plan = plan_import(
-        project=make_project(),
-        rows=read_rows(f'messages,split\n"{cell}",train\n', name="t.csv"),
-        generator="import",
-    )
-    assert [each.prompt for each in plan.prompts] == [(TEXT, tuple(ASKED))]
+    import_text(make_project(), f'messages,split\n"{cell}",train\n', "t.csv")
+    assert stored() == [(TEXT, ASKED)]
 
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"prompt": []}, "no prompt"),
+        ({"prompt": []}, "empty"),
         ({"messages": [HELLO]}, '"messages": no prompt, and no message before the assistant'),
         ({"messages": [1, 2]}, '"messages": message 1 is not an object'),
         (
@@ -98,8 +92,8 @@ def test_the_cells_of_a_table_may_hold_conversations() -> None:
     ],
 )
 def test_an_import_says_what_is_wrong_with_a_conversation(row: dict[str, Any], says: str) -> None:
-    [problem] = plan_of(row).problems
-    assert says in problem.message
+    [problem] = bring(row).problems
+    assert says in str(problem).replace("“", '"').replace("”", '"')
 
 
 def add(path: Path, *rows: object, **options: Any) -> None:

@@ -6,7 +6,8 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from labeling.models import Assignment, Cursor, Invitation, Project, Prompt, Sample, Task
+from labeling.imports import background
+from labeling.models import Assignment, Cursor, DataImport, Invitation, Project, Prompt, Sample, Task
 from labeling.prompts import add_prompts
 from tests.labeling.objects import admin, annotator, joins, make_project, make_tasks
 
@@ -43,14 +44,23 @@ def settings(**changes: object) -> dict[str, object]:
     }
 
 
-def bring(client: Client, slug: str = "stories", **given: Any) -> str:
-    response = client.post(f"/projects/{slug}/import/", given, headers=HTMX)
+def upload(client: Client, slug: str = "stories", **given: Any) -> str:
+    """Upload something, and see its preview."""
+    response = client.post(f"/projects/{slug}/imports/", given, headers=HTMX)
     assert response.status_code == 200
     return response.text
 
 
-def digest(page: str) -> str:
-    return page.partition('name="confirm" value="')[2].partition('"')[0]
+def change(client: Client, slug: str = "stories", **given: Any) -> str:
+    """Read the latest upload in another way, or start its import."""
+    latest = DataImport.objects.latest("pk")
+    response = client.post(f"/projects/{slug}/imports/{latest.pk}/", given, headers=HTMX)
+    assert response.status_code == 200
+    return response.text
+
+
+def can_start(page: str) -> bool:
+    return 'name="start"' in page
 
 
 # -- A project --------------------------------------------------------------------------------------------
@@ -153,7 +163,7 @@ def test_only_admins_set_projects_up(client: Client, address: str) -> None:
     client.force_login(annotator())
     assert client.get(address).status_code == 403
     assert client.post(address, settings(name="Mine")).status_code == 403
-    for part in ("preview", "import"):
+    for part in ("preview", "imports"):
         assert client.post(f"/projects/stories/{part}/", settings()).status_code == 403
     assert Project.objects.get().name == "Stories"
 
@@ -178,7 +188,7 @@ def test_markup_in_settings_is_shown_and_not_run(ada: Client) -> None:
         ),
         headers=HTMX,
     ).text
-    planned = bring(ada, text=f"<b>bold</b> {bad}")
+    planned = upload(ada, text=f"<b>bold</b> {bad}")
     for text in (page, seen, planned):
         for tag in ("<img", "<i>kind", "<script>alert", "<b>bold", 'href="javascript'):
             assert tag not in text.replace("<script src", "").replace('<script type="module"', "")
@@ -228,89 +238,136 @@ def test_the_preview_bears_settings_that_are_wrong(ada: Client) -> None:
 # -- Imports ----------------------------------------------------------------------------------------------
 
 
-def test_an_import_is_looked_at_first_and_stored_when_confirmed(ada: Client) -> None:
+def test_an_import_is_looked_at_first_and_stored_when_started(ada: Client) -> None:
     make_project()
-    page = bring(ada, text="Once\nTwice\nOnce", heldout=0)
+    page = upload(ada, text="Once\nTwice\nOnce")
     assert "2 prompts" in page
-    assert "1 row" in page
+    assert "1 row is in the project already, or repeated in the file" in page
     assert not Prompt.objects.exists()
-    stored = bring(ada, text="Once\nTwice\nOnce", heldout=0, confirm=digest(page))
-    assert "Imported:" in stored
+    stored = change(ada, heldout=0, start=1)
+    assert "Imported: 2 prompts" in stored
     assert 'id="steps"' in stored
     assert list(Prompt.objects.values_list("text", "split")) == [("Once", "train"), ("Twice", "train")]
+    assert DataImport.objects.get().stored == ""  # the upload is gone
 
 
 def test_a_file_with_samples_opens_tasks(ada: Client) -> None:
     make_project()
     rows = "\n".join(json.dumps({"prompt": f"P{n}", "responses": ["a", "b"], "model": "x"}) for n in range(3))
-
-    def file() -> SimpleUploadedFile:
-        return SimpleUploadedFile("../../etc/passwd.jsonl", rows.encode())
-
-    page = bring(ada, file=file())
+    page = upload(ada, file=SimpleUploadedFile("../../etc/passwd.jsonl", rows.encode()))
     assert "3 tasks" in page
-    bring(ada, file=file(), confirm=digest(page))
+    change(ada, start=1)
     assert Task.objects.filter(open=1).count() == 3
     assert set(Sample.objects.values_list("generator__name", flat=True)) == {"x"}
 
 
-def test_only_what_was_looked_at_is_stored(ada: Client) -> None:
+def test_the_same_upload_is_stored_once_however_often_it_is_started(ada: Client) -> None:
     make_project()
-    looked_at = digest(bring(ada, text="Once"))
-    page = bring(ada, text="Twice", confirm=looked_at)
-    assert "has changed since you checked it" in page
-    assert not Prompt.objects.exists()
-    bring(ada, text="Once", confirm=looked_at)
-    again = bring(ada, text="Once", confirm=looked_at)
-    assert "Nothing new to import" in again
+    upload(ada, text="Once")
+    change(ada, start=1)
+    assert "Imported: 1 prompt" in change(ada, start=1)
+    assert "Nothing new to import" in upload(ada, text="Once")
     assert Prompt.objects.count() == 1
 
 
 def test_rows_that_are_wrong_stop_the_import_until_they_are_left_out(ada: Client) -> None:
     make_project()
-    rows = '{"prompt": "Once"}\n{"x": 1}'
-    page = bring(ada, text=rows)
-    assert "Line 2: no prompt" in page
-    assert digest(page) == ""
-    page = bring(ada, text=rows, leave_out="on")
-    assert "1 row that cannot be imported is left out" in page
-    bring(ada, text=rows, leave_out="on", confirm=digest(page))
+    page = upload(ada, text='{"prompt": "Once"}\n{"prompt": 1}')
+    assert "Row 2, “prompt”" in page
+    assert not can_start(page)
+    assert "1 row cannot be imported" in change(ada, start=1)
+    page = change(ada, leave_out="on")
+    assert can_start(page)
+    change(ada, leave_out="on", start=1)
     assert Prompt.objects.get().text == "Once"
+
+
+def test_columns_of_no_known_name_are_named_by_hand(ada: Client) -> None:
+    make_project(feedback="pair", samples_per_task=2)
+    rows = [{"q_text": f"Q{n}", "winner_text": "a", "loser_text": "b"} for n in range(3)]
+    page = upload(ada, file=SimpleUploadedFile("t.json", json.dumps(rows).encode()))
+    assert "are not known" in page
+    assert not can_start(page)
+    columns = ["q_text", "winner_text", "loser_text"]
+    for name in columns:
+        assert f'value="{name}"' in page
+    named: dict[str, Any] = {
+        "columns": columns,
+        "column-0": "prompt",
+        "column-1": "chosen",
+        "column-2": "rejected",
+    }
+    assert "3 answers by 1 annotator" in change(ada, **named)
+    change(ada, **named, start=1)
+    assert Sample.objects.count() == 6
+    assert Assignment.objects.submitted().count() == 3
+
+
+def test_what_answers_are_is_chosen(ada: Client) -> None:
+    make_project(feedback="pair", samples_per_task=2)
+    upload(ada, text=json.dumps({"prompt": "Q", "chosen": "a", "rejected": "b", "annotator": "7"}))
+    page = change(ada, import_as="tasks")
+    assert "1 answer in the file not used" in page
+    change(ada, import_as="tasks", start=1)
+    assert Task.objects.get().open == 1
 
 
 def test_a_file_in_another_encoding_is_shown_as_guessed_and_asked_about(ada: Client) -> None:
     make_project()
     content = "prompt\n从前有一只小熊，住在绿色的森林里。\n".encode("gb18030")
-    page = bring(ada, file=SimpleUploadedFile("t.csv", content))
-    assert "looks like “Chinese, simplified (GB 18030)”" in page
+    page = upload(ada, file=SimpleUploadedFile("t.csv", content))
+    assert "looks like Chinese, simplified (GB 18030)" in page
     assert "从前有一只小熊" in page
-    assert digest(page) == ""
-    page = bring(ada, file=SimpleUploadedFile("t.csv", content), encoding="gb18030")
-    assert digest(page)
+    assert not can_start(page)
+    assert can_start(change(ada, encoding="gb18030"))
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"file": SimpleUploadedFile("t.csv", b"")}, "This file is empty"),
-        ({"file": SimpleUploadedFile("t.xlsx", b"PK\x03\x04")}, "spreadsheet workbook"),
+        ({"file": SimpleUploadedFile("t.xlsx", b"%PDF-1.7")}, "a PDF"),
         ({"file": SimpleUploadedFile("t.csv", b"a,b\n1,2\n")}, "one of them “prompt”"),
         ({"file": SimpleUploadedFile("t.txt", b"a"), "text": "b"}, "not both"),
-        ({"text": "a", "heldout": 101}, "less than or equal to 100"),
         ({"text": "a\x00b"}, "Null characters are not allowed"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_a_line(ada: Client, given: dict[str, Any], says: str) -> None:
     make_project()
-    page = bring(ada, **given)
+    page = upload(ada, **given)
     assert says in page
-    assert digest(page) == ""
+    assert not can_start(page)
 
 
 def test_a_file_that_is_too_large_is_not_read(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project()
-    monkeypatch.setattr("labeling.forms.MAX_FILE_BYTES", 10)
-    assert "at most 20 MB are allowed" in bring(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
+    monkeypatch.setattr("labeling.forms.MAX_UPLOAD_BYTES", 10)
+    assert "can be uploaded" in upload(ada, file=SimpleUploadedFile("t.txt", b"a" * 11))
+
+
+def test_too_much_pasted_text_is_answered_in_words(ada: Client) -> None:
+    make_project()
+    response = ada.post("/projects/stories/imports/", {"text": "a" * (17 * 2**20)}, headers=HTMX)
+    assert response.status_code == 413
+    assert "Save it as a file" in response.text
+
+
+def test_a_large_file_is_for_a_worker_and_can_be_cancelled(
+    ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_project()
+    monkeypatch.setattr("labeling.imports.uploads.PREVIEWED_ROWS", 10)
+    page = upload(ada, text="\n".join(f"Prompt {number}" for number in range(30)))
+    assert "In the first 10 rows" in page
+    page = change(ada, start=1)
+    assert "waits for a worker" in page
+    assert "waits for a worker" in ada.get("/projects/stories/setup/").text
+    number = DataImport.objects.get().pk
+    page = ada.post(f"/projects/stories/imports/{number}/cancel/", headers=HTMX).text
+    assert "Cancelled. Nothing was imported." in page
+    background.execute(number)
+    assert not Prompt.objects.exists()
+    assert DataImport.objects.get().stored == ""
 
 
 def test_invited_people_are_counted_until_they_come(ada: Client) -> None:

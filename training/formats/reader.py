@@ -5,7 +5,7 @@ parser gives records. What is wrong with a row is a `Problem` with the row, the 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -116,7 +116,12 @@ class RecordReader:
     def __init__(self, entries: Iterator[Record | Problem]) -> None:
         self.columns_used: dict[str, str] = {}
         self.columns_left_out: list[str] = []
-        self.entries = entries
+        self.entries = self._generator = entries
+
+    def close(self) -> None:
+        """End the reading early, before the source is closed."""
+        if isinstance(self._generator, Generator):
+            self._generator.close()
 
     def __iter__(self) -> Iterator[Record | Problem]:
         return self.entries

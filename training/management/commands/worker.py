@@ -11,6 +11,7 @@ from django.db import connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
+from labeling.imports import background
 from training import notifications, runs
 from training.jobs import STALLED_AFTER
 from training.management.site_command import SiteCommand
@@ -50,8 +51,8 @@ class Command(SiteCommand):
             await asyncio.sleep(1)
 
     async def work(self, *, queue: str, concurrency: int) -> None:
-        """Run three workers: for runs, for upkeep, which must not wait for a training, and for notifications,
-        which wait for other servers."""
+        """Run four workers: for runs; for upkeep and imports, which must not wait for a training; and for
+        notifications, which wait for other servers."""
         common: dict[str, Any] = {
             "install_signal_handlers": False,
             "delete_jobs": "always",
@@ -74,7 +75,7 @@ class Command(SiteCommand):
                         asyncio.create_task(
                             worker.run_worker_async(queues=[each], concurrency=1, name=each, **common)
                         )
-                        for each in ("upkeep", notifications.QUEUE)
+                        for each in ("upkeep", notifications.QUEUE, background.QUEUE)
                     ),
                 ]
                 try:
