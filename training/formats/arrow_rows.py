@@ -31,10 +31,16 @@ def read_arrow(file: BinaryIO, *, is_stream: bool) -> Rows:
         found: Iterable[Any] = (
             reader if is_stream else (reader.get_batch(number) for number in range(reader.num_record_batches))
         )
-    parts = (
-        batch.slice(start, BATCH) for batch in found for start in range(0, max(batch.num_rows, 1), BATCH)
-    )
-    return _rows(parts, pa.ArrowException)
+    return _rows(_parts(found), pa.ArrowException)
+
+
+def _parts(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches in small parts, each checked: a damaged one would end the process."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH):
+            part = batch.slice(start, BATCH)
+            part.validate(full=True)
+            yield part
 
 
 class _readable:  # noqa: N801 - used as `with _readable(…)`

@@ -144,6 +144,8 @@ class _Opener:
                 container, rows = self._open(buffered, name, stack)
             except FileProblem:
                 raise
+            except UnicodeDecodeError as error:
+                raise FileProblem(f"is not {error.encoding}: name the encoding of the file.") from None
             except DAMAGED as error:
                 raise FileProblem(f"is damaged ({_short(error)}): copy or download it again.") from None
             yield Part(name, container + how, _with_split(_until_damage(rows), split))

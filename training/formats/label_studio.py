@@ -118,7 +118,10 @@ def _annotation(
     kind: JudgementKind = "pair" if len(names) == 2 else "rank" if len(names) > 2 else "score"
     if parse_flag("was_cancelled", annotation.get("was_cancelled")):
         return RecordJudgement(kind=kind, skipped="skipped in Label Studio", **about_it)
-    results = [each for each in annotation.get("result") or [] if isinstance(each, Mapping)]
+    given = annotation.get("result") or []
+    if not isinstance(given, list):
+        raise ValueError(f'"annotations" has the result {shorten(given)}, not a list.')
+    results = [each for each in given if isinstance(each, Mapping)]
     if not results:
         return None
     found = _judge(results, data, names, keys)

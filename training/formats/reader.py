@@ -245,6 +245,10 @@ class _Reading:
                 yield record
         except ValueError as error:
             yield problem_of(row.number, str(error))
+        except (TypeError, AttributeError, LookupError):  # such as a number where the format has a list
+            yield Problem(
+                row.number, f"is not as {FORMATS[shape.format]} writes it: a value is of another kind."
+            )
         except RecursionError:
             yield Problem(row.number, "is nested too deeply: write the row as plain columns.")
 

@@ -53,7 +53,7 @@ def _score(completion: dict[str, Any]) -> float | None:
 def _aspects(annotations: Any) -> dict[str, float]:
     """The ratings by aspect; N/A is left out."""
     found = {}
-    for name, each in (annotations or {}).items():
+    for name, each in annotations.items() if isinstance(annotations, dict) else ():
         try:
             found[name] = float(each["Rating"])
         except (TypeError, KeyError, ValueError):
