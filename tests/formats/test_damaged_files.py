@@ -1,5 +1,6 @@
 """Whatever is wrong with a file, it is said: nothing ends in an error of Python."""
 
+import contextlib
 import io
 import json
 import random
@@ -13,8 +14,8 @@ from training.formats.rows import FileProblem
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 ODD: list[Any] = [
-    None, 3, -1, 1e300, True, "", [], {}, [[]], [None], {"a": None}, "x", ["a"], [{"role": "user"}], "[", "{'a': ",
-    [{"role": "user", "content": 3}], float("nan"),
+    None, 3, -1, 1e300, True, "", [], {}, [[]], [None], {"a": None}, "x", ["a"], "[", "{'a': ", float("nan"),
+    [{"role": "user"}], [{"role": "user", "content": 3}],
 ]  # fmt: skip
 
 
@@ -55,7 +56,5 @@ def test_damage_is_a_problem_and_never_an_error_of_python(seed: int) -> None:
             content = json.dumps(changed(rows, chance)).encode()
         except ValueError:
             content = damaged(content, chance)
-        try:
+        with contextlib.suppress(FileProblem):
             assert all(str(each) for each in read_records(io.BytesIO(content), name=path.name))
-        except FileProblem as problem:
-            assert str(problem)
