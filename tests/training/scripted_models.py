@@ -16,6 +16,8 @@ class ScriptedModels:
         self.replies: dict[str, str] = {}
         self.failures: dict[str, tuple[int, str]] = {}
         """Models that answer with this status and message."""
+        self.cut: set[str] = set()
+        """Models whose streams end in the middle, as if their server had died."""
         self.may_go_on = threading.Event()
         """Cleared: after half of its words, each answer waits."""
         self.may_go_on.set()
@@ -63,7 +65,9 @@ def scripted_models() -> Iterator[ScriptedModels]:
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.end_headers()
-            for piece, reason in chain(zip(models.pieces(name), repeat(None)), [("", "stop")]):
+            for piece, reason in chain(
+                zip(models.pieces(name), repeat(None)), [] if name in models.cut else [("", "stop")]
+            ):
                 choice = {"delta": {"content": piece}} if is_chat else {"text": piece}
                 chunk = {
                     "id": "1",
@@ -74,7 +78,8 @@ def scripted_models() -> Iterator[ScriptedModels]:
                 }
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
-            self.wfile.write(b"data: [DONE]\n\n")
+            if name not in models.cut:
+                self.wfile.write(b"data: [DONE]\n\n")
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True

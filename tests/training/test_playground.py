@@ -111,6 +111,18 @@ def test_a_failure_says_why_and_can_be_repeated(ada: Client, models: ScriptedMod
     assert eventually(lambda: LiveAnswer.objects.filter(status="done").count() == 2)
 
 
+def test_an_answer_that_is_cut_off_has_failed_and_what_came_is_shown(
+    ada: Client, models: ScriptedModels
+) -> None:
+    models.cut.add("large")
+    send(ada, "Where to?")
+    failed = LiveAnswer.objects.get(status="failed")
+    assert (failed.text, failed.generator.name) == ("South it is.", "elsewhere")
+    assert "cut off" in failed.error
+    refused = send(ada, "And then?", conversation=LiveConversation.objects.get().pk)
+    assert refused.status_code == 422
+
+
 def test_an_endpoint_inside_the_own_network_is_refused(
     ada: Client, models: ScriptedModels, settings: Settings
 ) -> None:
