@@ -78,6 +78,30 @@ FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
         "qwen3",
         {"head_dim": 8, "tie_word_embeddings": True, "attention_bias": True},
     ),
+    "gemma": ("gemma", {"head_dim": 16, "num_key_value_heads": 1}),
+    "gemma as it was first published": ("gemma", {"head_dim": 8, "hidden_act": "gelu"}),
+    "smollm3": ("smollm3", {"num_hidden_layers": 5, "no_rope_layer_interval": 2}),
+    "smollm3 whose every layer has positions": (
+        "smollm3",
+        {"no_rope_layers": [1, 1], "tie_word_embeddings": False},
+    ),
+    "phi3": ("phi3", {}),
+    "phi3 with partial rotation": (
+        "phi3",
+        {
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 500.0,
+                "partial_rotary_factor": 0.75,
+            },
+        },
+    ),
+    "mistral": ("mistral", {"sliding_window": None}),
+    "mistral with a window as wide as its context": ("mistral", {"sliding_window": 64, "head_dim": 12}),
+    "olmo": ("olmo", {}),
+    "olmo, tied, with biases": ("olmo", {"tie_word_embeddings": True, "attention_bias": True}),
 }
 """Folders to read: family, and what its config says beside the sizes."""
 

@@ -23,7 +23,7 @@ Spoil = Callable[[Path], object]
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders named by their family, the one called `shards` in several files."""
     home = tmp_path_factory.mktemp("published")
-    for family in ("gpt2", "llama", "qwen2"):
+    for family in ("gpt2", "llama", "qwen2", "gemma", "mistral", "olmo", "phi3", "smollm3"):
         huggingface_folders.save_folder(home / family, family)
     huggingface_folders.save_folder(home / "shards", "llama", shards="30KB")
     return home
@@ -97,6 +97,12 @@ def pointing_outside(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def twice(folder: Path) -> None:
+    first, last = (folder / f"model-0000{number}-of-00005.safetensors" for number in (1, 5))
+    for path in (first, last):
+        save_file({**load_file(path), "lm_head.weight": torch.ones(320, 32)}, path)
+
+
 def too_many_tokens(folder: Path) -> None:
     backend = huggingface_folders.published_tokenizer("llama")
     backend.add_tokens([f"<{number}>" for number in range(40)])
@@ -110,7 +116,7 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     "no family": (
         "gpt2",
         config(model_type=None),
-        "config.json: model_type: None is unknown; readable: gpt2, llama, qwen2, qwen3",
+        "config.json: model_type: None is unknown; readable: gpt2, llama, mistral, qwen2,",
     ),
     "an unknown family": ("gpt2", config(model_type="bert"), "model_type: 'bert' is unknown"),
     "our own checkpoint": (
@@ -157,7 +163,7 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     ),
     "an unknown scaling": (
         "llama",
-        config(rope_scaling={"type": "yarn", "factor": 4.0}),
+        config(rope_parameters=None, rope_scaling={"type": "yarn", "factor": 4.0}),
         "rope_scaling: 'yarn' is unknown; readable: default, dynamic, linear, llama3",
     ),
     "positions that differ by layer": (
@@ -235,7 +241,135 @@ BAD: dict[str, tuple[str, Spoil, str]] = {
     "a tokenizer of another model": (
         "llama",
         too_many_tokens,
-        "tokenizer.json: 351 tokens, but the model knows 320; take the tokenizer that belongs to the model",
+        "the token '<9>' has the id 320, but the model embeds 320 tokens; take the tokenizer that belongs to",
+    ),
+    "another head beside a tied embedding": (
+        "llama",
+        config(tie_word_embeddings=True),
+        (
+            "model.safetensors: lm_head.weight differs from the embedding, but the model is tied; set"
+            " tie_word_embeddings to false in config.json to keep this output"
+        ),
+    ),
+    "no head in an untied model": (
+        "llama",
+        weights(lambda tensors: tensors.pop("lm_head.weight")),
+        (
+            "tensor 'lm_head.weight' is missing, but the model is not tied; if its output is its embedding, set"
+            " tie_word_embeddings to true"
+        ),
+    ),
+    "no head and nothing said of it": (
+        "llama",
+        both(weights(lambda tensors: tensors.pop("lm_head.weight")), config(tie_word_embeddings=None)),
+        "set tie_word_embeddings to true in config.json",
+    ),
+    "a tensor in two files": (
+        "shards",
+        twice,
+        "tensor 'lm_head.weight' is in model-00001-of-00005.safetensors too; copy the model again",
+    ),
+    "a mask that is not causal": (
+        "gpt2",
+        weights(lambda tensors: tensors.update({"transformer.h.0.attn.bias": torch.ones(1, 1, 64, 64)})),
+        "tensor 'transformer.h.0.attn.bias' is unexpected in a gpt2 model",
+    ),
+    "frequencies of another base": (
+        "llama",
+        weights(
+            lambda tensors: tensors.update(
+                {"model.layers.0.self_attn.rotary_emb.inv_freq": 1e6 ** -(torch.arange(0, 8, 2) / 8)}
+            )
+        ),
+        "model.layers.0.self_attn.rotary_emb.inv_freq differs from rope_theta 10000 in config.json",
+    ),
+    "bases that contradict each other": (
+        "llama",
+        config(rope_theta=1e6),
+        "rope_theta: 10000.0 in rope_parameters, but 1000000.0 in config.json; delete the one",
+    ),
+    "scalings that contradict each other": (
+        "llama",
+        config(rope_scaling={"type": "linear", "factor": 2.0}),
+        "rope_type: 'default' in rope_parameters, but 'linear' in rope_scaling; delete the one",
+    ),
+    "an unknown field of a scaling": (
+        "llama",
+        config(rope_parameters={"rope_type": "linear", "factor": 2.0, "mscale": 2}),
+        "rope_parameters: 'mscale' is unknown; readable: factor,",
+    ),
+    "sizes that contradict each other": (
+        "gpt2",
+        config(hidden_size=48),
+        "n_embd: 32 in config.json, but 48 in its other spelling hidden_size; delete the one",
+    ),
+    "capped logits": (
+        "llama",
+        config(final_logit_softcapping=30.0),
+        "final_logit_softcapping: 30.0 cannot be read; only a model without it can",
+    ),
+    "clipped queries": ("olmo", config(clip_qkv=8.0), "clip_qkv: 8.0 cannot be read; only a model without"),
+    "layers without positions here and there": (
+        "smollm3",
+        config(no_rope_layers=[0, 1]),
+        "no_rope_layers: only one layer without positions every so many layers can be read",
+    ),
+    "Mistral's window": (
+        "mistral",
+        config(sliding_window=32),
+        (
+            "sliding_window: layers that see only the last 32 tokens cannot be read; import with a context of at"
+            " most 32"
+        ),
+    ),
+    "Phi's long positions": (
+        "phi3",
+        config(rope_parameters={"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}),
+        "rope_scaling: 'longrope' is unknown",
+    ),
+    "activations that contradict each other": (
+        "gemma",
+        config(hidden_activation="silu"),
+        "hidden_act: 'gelu_pytorch_tanh', but hidden_activation: 'silu'; delete the wrong one",
+    ),
+    **{
+        f"a model of the family {family}": (
+            "llama",
+            config(model_type=family),
+            f"model_type: '{family}' cannot be read: its {reason}",
+        )
+        for family, reason in {
+            "gemma2": "layers normalise what they give",
+            "gemma3_text": "layers normalise what they give",
+            "olmo2": "layers normalise what they give",
+            "phi": "attention and feed-forward layers stand side by side",
+            "mixtral": "feed-forward layers are mixtures of experts",
+            "qwen3_moe": "feed-forward layers are mixtures of experts",
+            "granite": "embeddings, residuals and logits are multiplied by factors",
+        }.items()
+    },
+    "an added token of another id": (
+        "llama",
+        text("added_tokens.json", '{"<tool>": 7}'),
+        "added_tokens.json: the id 7 of '<tool>' is ",
+    ),
+    "added tokens after a gap": (
+        "llama",
+        text("added_tokens.json", '{"<more>": 318}'),
+        "added_tokens.json: '<more>' has the id 318, but the next free one is 311; copy the tokenizer again",
+    ),
+    "an added token without an id": (
+        "llama",
+        text("added_tokens.json", '{"<more>": "318"}'),
+        "added_tokens.json: '318' is not the id of a token",
+    ),
+    "added tokens that contradict each other": (
+        "llama",
+        both(
+            text("added_tokens.json", '{"<more>": 311}'),
+            says("tokenizer_config.json", added_tokens_decoder={"311": {"content": "<less>"}}),
+        ),
+        "added_tokens.json: the id 311 is that of '<more>', but in tokenizer_config.json that of '<less>'",
     ),
     "an end beyond the vocabulary": (
         "gpt2",
@@ -297,7 +431,7 @@ def test_a_window_as_wide_as_the_context_is_no_window(saved: Path, tmp_path: Pat
         ({"bias": "all"}, "norm: 'layer' cannot be exported; norm is 'rms' in the qwen3 layout"),
         (
             {"activation": "gelu"},
-            "activation: 'gelu' cannot be exported; activation is 'swiglu' or 'relu2' in",
+            "activation: 'gelu' cannot be exported; activation is 'swiglu', 'geglu' or 'relu2'",
         ),
         (
             {"norm": "rms", "bias": "all"},

@@ -139,3 +139,50 @@ def test_our_own_tokenizers_are_read_as_what_they_are(layout: str, kind: str, tm
     )
     for text in TEXTS:
         assert again.encode(text) == tokenizer.encode(text)
+
+
+def gpt2_of_two_files(folder: Path, *, vocab_size: int, added: dict[str, int]) -> None:
+    """A folder as GPT-2 was first published, and tokens that were added later."""
+    huggingface_folders.save_folder(folder, "gpt2", vocab_size=vocab_size)
+    stored = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(stored["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in stored["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    (folder / "tokenizer.json").unlink()
+
+
+def test_tokens_in_a_file_of_their_own_are_read(tmp_path: Path) -> None:
+    added = {"<|call|>": 310, "<|turn|>": 311}
+    gpt2_of_two_files(tmp_path, vocab_size=320, added=added)
+    named = {"eos_token": "<|turn|>", "additional_special_tokens": ["<|call|>"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(named))
+    for name in ("config.json", "generation_config.json"):
+        stored = json.loads((tmp_path / name).read_text())
+        (tmp_path / name).write_text(json.dumps(stored | {"eos_token_id": 311}))
+    _, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.eos_ids == (311,)
+    assert [tokenizer.token(each) for each in added.values()] == list(added)
+    assert tokenizer.decode([*tokenizer.encode("the cat"), 310, 311]) == "the cat"
+    assert tokenizer.vocab_size == 312
+
+
+def test_a_pad_that_the_model_does_not_embed_is_left_out(tmp_path: Path) -> None:
+    huggingface_folders.save_folder(tmp_path, "llama", vocab_size=311, pad_token_id=None)
+    theirs = huggingface_folders.read_tokenizer(tmp_path)
+    theirs.add_special_tokens({"pad_token": "[PAD]"})
+    assert theirs.pad_token_id == 311
+    theirs.save_pretrained(tmp_path)
+    model, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.vocab_size == model.config.vocab_size == 311
+    assert tokenizer.pad_id not in tokenizer.eos_ids
+    assert tokenizer.pad_id < 311
+    assert tokenizer.decode(tokenizer.encode("a [PAD] b")) == "a [PAD] b"
+
+
+def test_an_id_without_a_token_is_spelled_by_its_number_and_decoded_to_nothing(tmp_path: Path) -> None:
+    huggingface_folders.save_folder(tmp_path, "llama", vocab_size=340)
+    _, tokenizer, _ = import_folder(tmp_path)
+    assert tokenizer.token(339) == "<id 339>"
+    cat = tokenizer.encode("the cat")
+    assert tokenizer.decode([*cat, 339]) == tokenizer.decode(cat)

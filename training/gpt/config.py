@@ -14,8 +14,8 @@ from training.gpt.errors import InputError
 class ModelConfig:
     """The shape of one decoder-only transformer.
 
-    Covers the layouts of GPT-2, Llama, Qwen2 and Qwen3, and mixtures of them. A 0 that stands for a default
-    is replaced by its value when the config is made.
+    Covers the layouts of GPT-2, Llama, Mistral, Qwen2, Qwen3, Gemma, Phi-3, OLMo and SmolLM3, and mixtures
+    of them. A 0 that stands for a default is replaced by its value when the config is made.
     """
 
     vocab_size: int = field(metadata={"help": "vocabulary size in tokens", "minimum": 2})
@@ -32,6 +32,10 @@ class ModelConfig:
     norm_eps: float = option(1e-5, "added to the variance before its root", minimum=0.0)
     qk_norm: bool = option(True, "normalise queries and keys (steadier at high learning rates)")
     positions: str = option("rotary", "position encoding", choices=("rotary", "learned"))
+    rotary_width: int = option(
+        0, "how many of the first values of a head rotary positions turn (0: all)", minimum=0
+    )
+    rotary_skip: int = option(0, "every how many layers one has no positions (0: none has none)", minimum=0)
     rotary_base: float = option(10_000.0, "base of the rotary wavelengths", minimum=1.0)
     rotary_scaling: str = option(
         "none",
@@ -48,14 +52,16 @@ class ModelConfig:
     )
     activation: str = option(
         "relu2",
-        "feed-forward activation (gelu: exact; gelu_tanh: GPT-2's; relu2: squared; swiglu: gated SiLU)",
-        choices=("swiglu", "gelu", "gelu_tanh", "relu2"),
+        "feed-forward activation (gelu: exact; gelu_tanh: GPT-2's; relu2: squared; swiglu: gated SiLU;"
+        " geglu: gated gelu_tanh)",
+        choices=("swiglu", "geglu", "gelu", "gelu_tanh", "relu2"),
     )
     bias: str = option(
         "none",
         "biases: of queries, keys and values; of all attention; of every linear layer and layer norm",
         choices=("none", "qkv", "attention", "all"),
     )
+    scaled_embedding: bool = option(False, "multiply what is embedded by the root of the width")
     tied: bool = option(True, "share one matrix between embedding and output")
     dropout: float = option(0.0, "share of activations dropped in training", minimum=0.0, maximum=0.9)
 
@@ -67,6 +73,12 @@ class ModelConfig:
             object.__setattr__(self, "head_width", self.width // self.heads)
         if self.head_width % 2 and self.positions == "rotary":
             raise InputError(f"heads: rotary positions need an even width per head, not {self.head_width}")
+        if not self.rotary_width:
+            object.__setattr__(self, "rotary_width", self.head_width)
+        if self.rotary_width > self.head_width or (self.rotary_width % 2 and self.positions == "rotary"):
+            raise InputError(
+                f"rotary_width: {self.rotary_width} must be even, and at most a head's {self.head_width}"
+            )
         if not self.kv_heads:
             object.__setattr__(self, "kv_heads", self.heads)
         if self.heads % self.kv_heads:
@@ -83,7 +95,7 @@ class ModelConfig:
     @property
     def gated(self) -> bool:
         """Whether the feed-forward layer has a gate beside its values."""
-        return self.activation == "swiglu"
+        return self.activation in {"swiglu", "geglu"}
 
     @property
     def parameters(self) -> int:

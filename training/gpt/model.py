@@ -1,4 +1,4 @@
-"""The transformer: one decoder whose config covers the layouts of GPT-2, Llama, Qwen2 and Qwen3.
+"""The transformer: one decoder whose config covers the layouts of GPT-2, Llama and their kin.
 
 Shapes: B sequences, T tokens given, S tokens attended to (cached ones and the T given), D width, H heads.
 """
@@ -119,6 +119,7 @@ class Attention(nn.Module):
         self.split = [config.heads, config.kv_heads, config.kv_heads]
         self.head_width = config.head_width
         self.dropout = config.dropout
+        self.rotates = not config.rotary_skip or (layer + 1) % config.rotary_skip != 0
         inner, wide = config.heads * config.head_width, sum(self.split) * config.head_width
         self.qkv = nn.Linear(config.width, wide, bias=config.bias != "none")
         self.out = nn.Linear(inner, config.width, bias=config.bias in {"attention", "all"})
@@ -140,7 +141,7 @@ class Attention(nn.Module):
         query, key, value = heads.split(self.split, dim=2)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        if rotation is not None:
+        if rotation is not None and self.rotates:
             query, key = apply_rotary(query, rotation), apply_rotary(key, rotation)
         if layout is not None:
             query, key, value = layout.unpack(query), layout.unpack(key), layout.unpack(value)
@@ -166,7 +167,8 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around a GELU (exact, or GPT-2's tanh form), a squared ReLU, or a gated SiLU."""
+    """Two linear layers around a GELU (exact, or GPT-2's tanh form), a squared ReLU, or a gated SiLU or
+    GELU."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -185,7 +187,8 @@ class FeedForward(nn.Module):
             x = F.gelu(x, approximate="tanh")
         else:
             gate, x = x.chunk(2, dim=-1)
-            x = F.silu(gate) * x
+            gate = F.silu(gate) if self.activation == "swiglu" else F.gelu(gate, approximate="tanh")
+            x = gate * x
         return cast("Tensor", self.down(x))
 
 
@@ -291,6 +294,8 @@ class GPT(nn.Module):
     def _embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
         """The input of the first block, and the rotation of queries and keys with rotary positions."""
         x = self.embedding(tokens)
+        if self.config.scaled_embedding:
+            x = x * math.sqrt(self.config.width)
         if self.position_embedding is not None:
             return self.dropout(x + self.position_embedding(places)), None
         return self.dropout(x), self.rotation[places].unsqueeze(-3)
@@ -351,10 +356,8 @@ def single_query_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tens
 
 
 def rotary_table(config: ModelConfig) -> Tensor:
-    """Cosine and sine [context, head width / 2, 2] of each pair's angle at each place (Su et al. 2021)."""
-    exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-    # Rounded as in the published models: far into a long context, the last bit of a frequency matters.
-    frequencies = 1.0 / config.rotary_base**exponents
+    """Cosine and sine [context, rotary width / 2, 2] of each pair's angle at each place (Su et al. 2021)."""
+    frequencies = rotary_frequencies(config)
     if config.rotary_scaling == "linear":
         frequencies = frequencies / config.rotary_factor
     elif config.rotary_scaling == "llama3":
@@ -367,11 +370,22 @@ def rotary_table(config: ModelConfig) -> Tensor:
     return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
+def rotary_frequencies(config: ModelConfig) -> Tensor:
+    """By how much each pair is turned from one place to the next, without scaling. [rotary width / 2]"""
+    exponents = torch.arange(0, config.rotary_width, 2, dtype=torch.float32) / config.rotary_width
+    # Rounded as in the published models: far into a long context, the last bit of a frequency matters.
+    return 1.0 / config.rotary_base**exponents
+
+
 def apply_rotary(x: Tensor, rotation: Tensor) -> Tensor:
     """Turn each pair (2i, 2i + 1) of ``x`` [B, T, heads, head width] by its angle, given as ``rotary_table``.
 
     The pairs are neighbours, as in the paper, so that they are complex numbers: one product turns them all.
+    What is beyond the rotary width stays as it is.
     """
+    width = 2 * rotation.shape[-2]
+    if width < x.shape[-1]:
+        return torch.cat((apply_rotary(x[..., :width], rotation), x[..., width:]), dim=-1)
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     if torch.compiler.is_compiling():  # real numbers only, but fused into one pass
         (a, b), (cos, sin) = pairs.unbind(-1), rotation.unbind(-1)

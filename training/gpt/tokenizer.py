@@ -111,11 +111,10 @@ class Tokenizer:
         return 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
 
     def token(self, token_id: int) -> str:
-        """How the vocabulary spells an id; ``InputError`` if it has none."""
+        """How the vocabulary spells an id. Embeddings may have more rows than there are tokens: an id without
+        one is spelled by its number, and decoded to nothing."""
         spelled: str | None = self._backend.id_to_token(token_id)
-        if spelled is None:
-            raise InputError(f"tokenizer.json: no token has the id {token_id}")
-        return spelled
+        return f"<id {token_id}>" if spelled is None else spelled
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` alone, without special tokens."""

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer as Backend
 
 from training.gpt.chat_encoder import ChatEncoder
 from training.gpt.errors import InputError
+from training.gpt.huggingface.added_tokens import add_tokens, drop_pad, read_json, spelling
 from training.gpt.huggingface.chat_templates import read_chat_template, write_chat_template
 from training.gpt.tokenizer import SpecialTokens, Tokenizer, read_backend
 
@@ -29,11 +30,13 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], *, chat_template: bo
     own. So does the token that ends a turn in the chat template. Special tokens are marked as such, even
     where ``tokenizer.json`` forgets to.
     """
-    backend = _read_vocabulary(folder, family=config["model_type"])
     named_tokens = _read_named(folder)
+    backend = _read_vocabulary(folder, family=config["model_type"])
+    backend = add_tokens(backend, folder, named_tokens)
+    backend = drop_pad(backend, folder, named_tokens, rows=config.get("vocab_size"))
     template = read_chat_template(folder, named_tokens) if chat_template else None
     own = _token_ids(folder, named_tokens, backend)
-    generation = _read_json(folder / "generation_config.json")
+    generation = read_json(folder / "generation_config.json")
     model = {**config, **{name: value for name, value in generation.items() if value is not None}}
     named = _ids(model.get("eos_token_id"), folder)
     ends = [each for each in named if backend.id_to_token(each) is not None]
@@ -96,7 +99,7 @@ def has_qwen2_pretokenizer(path: Path) -> bool:
     ``transformers`` builds the tokenizer of every folder of that family by Qwen2's rules, whatever the file
     says, so another tokenizer would be read wrongly.
     """
-    cut = _read_json(path)
+    cut = read_json(path)
     patterns = [step.get("pattern", {}).get("Regex") for step in _steps(cut.get("pre_tokenizer"))]
     forms = [step["type"] for step in _steps(cut.get("normalizer"))]
     return _QWEN2_SPLIT in patterns and forms == ["NFC"]
@@ -111,17 +114,15 @@ def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 def _read_named(folder: Path) -> dict[str, Any]:
     """The tokenizer's configuration, with the names of its special tokens."""
-    return {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+    return {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
 
 
 def _token_ids(folder: Path, named: Mapping[str, Any], backend: Backend) -> dict[str, int]:
     """The ids of the tokens that the tokenizer's configuration names, by ``eos``, ``bos`` and ``pad``."""
     ids = {}
     for role in ("eos", "bos", "pad"):
-        token = named.get(f"{role}_token")
-        # Written as its text, or as an object that holds it.
-        text = token.get("content") if isinstance(token, Mapping) else token
-        found = backend.token_to_id(text) if isinstance(text, str) else None
+        text = spelling(named.get(f"{role}_token"))
+        found = None if text is None else backend.token_to_id(text)
         if found is not None:
             ids[role] = found
         elif text and role == "eos":
@@ -158,19 +159,6 @@ def _gpt2_backend(vocabulary: Path, merges: Path) -> Backend:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return backend
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if there is no such file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); copy the model again") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object; copy the model again")
-    return content
 
 
 def _ids(value: object, folder: Path) -> list[int]:
