@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from pytest_django import Settings
 
-from labeling.models import Project
+from labeling.models import Generator, Project
 from tests.e2e.task_page import PHONE_WIDTH, fits_touch_targets, log_in, phone_page
 from tests.labeling.objects import admin, annotator, make_project
 from tests.training.lineage_factories import make_version
@@ -81,7 +81,7 @@ def test_a_live_comparison_is_watched_compared_and_gone_on_with(
     page: Page, project: Project, models: ScriptedModels, axe: Callable[[Page], None]
 ) -> None:
     Project.objects.filter(pk=project.pk).update(live_comparisons=True)
-    project.live_generators.set([version.generator for version in project.versions.all()])
+    project.live_generators.set(Generator.objects.filter(model_version__project=project))
     log_in(page, annotator())
     page.goto("/")
     page.get_by_role("link", name="Live comparison").click()
@@ -129,7 +129,7 @@ def test_both_pages_fit_a_phone(
     open_context: Callable[..., BrowserContext], project: Project, models: ScriptedModels
 ) -> None:
     Project.objects.filter(pk=project.pk).update(live_comparisons=True)
-    project.live_generators.set([version.generator for version in project.versions.all()])
+    project.live_generators.set(Generator.objects.filter(model_version__project=project))
     page = phone_page(open_context)
     log_in(page, annotator())
     page.goto("/projects/stories/live/")
