@@ -5,20 +5,23 @@ import gzip
 import io
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.db.models import F
 from django.test import Client
 from rest_framework.test import APIClient
 
 from labeling import queue
 from labeling.exports.export import Export
+from labeling.exports.formats import FORMATS
 from labeling.exports.options import ExportError, parse_options
 from labeling.feedback import Answer
 from labeling.models import Generator, Project, Prompt, Task
@@ -35,6 +38,7 @@ from tests.labeling.objects import (
     says,
 )
 from training.formats.prompt_completions import ParsedPrompt
+from training.formats.writer import CONTAINERS
 
 pytestmark = pytest.mark.django_db
 
@@ -405,3 +409,20 @@ def test_choices_that_do_not_go_together_are_marked_on_the_page(client: Client) 
     response = client.get("/projects/stories/export/file/?format=answers&container=jsonl&ties=keep")
     assert response.status_code == 400
     assert "answers cannot say that two are equal; trl-preference can." in response.text
+
+
+# -- The guide --------------------------------------------------------------------------------------------
+
+
+def test_the_guide_lists_every_format_with_its_default_prompts_and_every_option() -> None:
+    guide = (Path(settings.BASE_DIR) / "labeling" / "README.md").read_text(encoding="utf-8")
+    section = guide.split("\n## Export\n")[1]
+    listed = dict(re.findall(r"^\| `([a-z-]+)` \| .+ \| `(train|all)` \|$", section, flags=re.MULTILINE))
+    assert listed == {each.name: each.split for each in FORMATS.values()}
+    for container in CONTAINERS:
+        assert f"`.{container}`" in section
+    parser = load_command_class("training", "export").create_parser("manage.py", "export")
+    options = {name for action in parser._actions for name in action.option_strings if name[:2] == "--"}
+    django_own = load_command_class("training", "worker").create_parser("manage.py", "worker")
+    shared = {name for action in django_own._actions for name in action.option_strings}
+    assert {name for name in options - shared if name not in section} == set()

@@ -5,6 +5,7 @@ Needs `.venv-bench`, which `script/bench rlhf` makes.
 
 import json
 import math
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from labeling.tasks import create_tasks
 from tests.gpt.chat_templates import FAMILIES, save_chat_folder
 from tests.labeling.objects import annotator, make_project, says
 from training.formats.prompt_completions import ParsedPrompt, parse_prompt
+from training.models import ModelVersion
 
 PEER = Path(settings.BASE_DIR) / ".venv-bench" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "trl_training.py"
@@ -119,3 +121,20 @@ def test_a_data_set_is_trained_on_by_the_name_of_its_folder(model: Path, tmp_pat
     call_command("export", project.slug, "--to", tmp_path / "data", verbosity=0)
     found = train("RewardTrainer", model, "folder", tmp_path / "data", tmp_path / "out")
     assert math.isfinite(found["loss"])
+
+
+def test_the_tutorial_runs_as_it_is_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(settings.BASE_DIR) / "docs" / "going-to-trl.md").read_text(encoding="utf-8")
+    project = answered_project(conversations=False)
+    Project.objects.filter(pk=project.pk).update(slug="stories")
+    ModelVersion.objects.filter(name="tiny").update(name="base")
+    model.rename(tmp_path / "published model")
+    monkeypatch.chdir(tmp_path)
+    for line in re.findall(r"^\$ .venv/bin/python manage.py (.+)$", page, flags=re.MULTILINE):
+        call_command(*line.split(), verbosity=0)
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        done = subprocess.run([PEER, "-c", block], capture_output=True, text=True, check=False, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert {"reward", "DPOTrainer", "KTOTrainer", "SFTTrainer"} <= {path.name for path in tmp_path.iterdir()}
