@@ -167,5 +167,5 @@ def test_the_estimate_costs_few_queries(client: Client, django_assert_max_num_qu
     client.force_login(admin())
     for _ in range(30):
         make_finished_run("finetune", seconds=240, **FINETUNE)
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(32):
         client.get(reverse("training:estimate"), {"kind": "finetune", **FINETUNE})

@@ -71,7 +71,7 @@ class CheckedTransport(httpx2.AsyncHTTPTransport):
     """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        host, scheme = request.url.host, request.url.scheme
+        host, scheme = request.url.raw_host.decode("ascii"), request.url.scheme
         port = request.url.port or (443 if scheme == "https" else 80)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -17,6 +17,8 @@ from training.models import Endpoint
 MAX_EXTRA = 2
 """Further completions of a prompt that are asked for in place of equal or unusable ones."""
 POLL_SECONDS = 0.2
+CLOSING_SECONDS = 0.05
+"""How long the loop goes on at the end, so that connections are closed and not just dropped."""
 MAX_FAILURES_IN_A_ROW = 10
 """After so many prompts without a completion, one after the other, the run ends instead of asking for all."""
 
@@ -48,6 +50,11 @@ class Tally:
         self.in_a_row += 1
         if self.in_a_row >= MAX_FAILURES_IN_A_ROW:
             raise EndpointError(f"{self.in_a_row} prompts in a row failed; the last one: {self.last}")
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.refused) + len(self.failed)
 
     @property
     def last(self) -> str:
@@ -91,6 +98,7 @@ def complete_prompts(
             outcomes.put(error)
         finally:
             outcomes.put(None)
+            loop.run_until_complete(asyncio.sleep(CLOSING_SECONDS))
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
 

@@ -41,12 +41,12 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
     )
     with closing(outcomes):
         for outcome in outcomes:
+            if outcome.completions:
+                written.add(outcome.prompt.pk)
+                store(run, project, endpoint, outcome, step=len(written))
             tally.add(outcome)
-            if not outcome.completions:
-                continue
-            written.add(outcome.prompt.pk)
-            store(run, project, endpoint, outcome, step=len(written))
-            attempt.report(f"{len(written)} of {total} prompts", progress=len(written) / total)
+            without = f", {tally.count} without samples" if tally.count else ""
+            attempt.report(f"{len(written)} of {total} prompts{without}", progress=len(written) / total)
     attempt.raise_if_stopped()
     tally.raise_if_failed()
     if not written:

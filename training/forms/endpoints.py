@@ -36,7 +36,7 @@ class EndpointForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["extra_parameters"].initial = None  # the model's default would be shown as code
+        self.fields["extra_parameters"].initial = {}  # the model's default is a function
         for name, field in self.fields.items():
             field.required = field.required and name in MISSING
             if name in MISSING:
