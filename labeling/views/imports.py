@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -35,8 +36,23 @@ def upload(request: UserRequest, slug: str) -> HttpResponse:
     file, text = form.cleaned_data.get("file"), form.cleaned_data["text"]
     if not file and not text.strip():
         return HttpResponse()
-    stored = store_upload(project, author=request.user, file=file, text=text)
+    options = _replace_earlier(project, request.user, is_text=not file)
+    stored = store_upload(project, author=request.user, file=file, text=text, options=options)
     return _render_preview(request, stored)
+
+
+def _replace_earlier(project: Project, user: User, *, is_text: bool) -> dict[str, Any]:
+    """Delete what this person was looking at before; of a text that goes on being typed, keep the options."""
+    options: dict[str, Any] = {}
+    earlier = DataImport.objects.filter(
+        project=project, author=user, state=DataImport.State.PREVIEWED, idempotency_key=""
+    )
+    for each in earlier.order_by("pk"):
+        if is_text and not each.file_name:
+            options = each.options
+        each.delete_upload()
+        each.delete()
+    return options
 
 
 # /projects/<slug>/imports/<id>/

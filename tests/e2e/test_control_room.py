@@ -69,10 +69,12 @@ def test_from_an_empty_site_to_a_second_version_in_production(
     page.get_by_label("Name", exact=True).fill("Short tales")
     page.get_by_role("button", name="Create the project").click()
     page.wait_for_url("**/setup/#import")
-    page.locator("#import summary", has_text="More").click()
-    page.get_by_label("Held out, percent").fill("50")
     page.get_by_label("Paste prompts").fill("\n".join(OPENINGS))
     expect(page.locator("#import-plan")).to_contain_text("80 prompts")
+    page.locator("#import-options summary", has_text="Advanced").click()
+    with page.expect_response("**/imports/*/"):
+        page.get_by_label("Held out, percent").fill("50")
+        page.get_by_label("Held out, percent").blur()
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("Imported: 80 prompts")).to_be_visible()
 

@@ -114,7 +114,7 @@ def test_what_is_typed_survives_what_is_wrong(
 
     # Rows that are wrong are named, and can be left out.
     page.get_by_label("Paste prompts").fill('{"prompt": "Once"}\n{"x": 1}')
-    expect(page.get_by_text("Line 2: no prompt")).to_be_visible()
+    expect(page.get_by_text("Row 2: the columns “x” are not known")).to_be_visible()
     expect(page.get_by_role("button", name="Import")).to_have_count(0)
     page.get_by_label("Leave this row out").check()
     page.get_by_role("button", name="Import").click()

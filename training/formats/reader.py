@@ -238,7 +238,8 @@ class _Reading:
             return
         try:
             for record in shape.parse(row.number, values):
-                if not record.prompt.text and record.samples and (why := self._why_no_prompt(shape, values)):
+                is_split = record.prompt.messages is None and not _names_prompt(shape, values)
+                if record.samples and is_split and (why := self._why_no_prompt(shape, values)):
                     self.unknown = self.unknown or why
                     yield Problem(row.number, why)
                     return
@@ -323,6 +324,11 @@ class _Reading:
             f"no column is taken for the prompt: name it, as in --columns prompt={texts[0]}, "
             "or say with --columns prompt= that there is none."
         )
+
+
+def _names_prompt(shape: Shape, values: Mapping[str, Any]) -> bool:
+    """Whether a column holds the prompt, so that it was not found as the common beginning of the samples."""
+    return any("prompt" in role or "messages" in role for role in map(shape.role_of, values))
 
 
 def parse_columns(text: str) -> dict[str, str]:
