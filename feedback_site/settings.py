@@ -8,6 +8,7 @@ the embedded database.
 import ipaddress
 import os
 import secrets
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 # Form data without files: enough for the longest draft (1.1 million characters, 9 bytes each in a form).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 2**20
 
-STATIC_URL = "static/"
+STATIC_URL = "/static/"  # below the path of a request: see static_files
 STATIC_ROOT = Path(os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
@@ -159,9 +160,9 @@ STORAGES = {
         "OPTIONS": {"location": HONE_HOME / "artifacts"},
     },
     "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        "BACKEND": "feedback_site.static_files.PrefixedStaticFiles"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+        else "feedback_site.static_files.HashedStaticFiles",
     },
 }
 RUN_FOLDERS = HONE_HOME / "runs"
@@ -228,6 +229,15 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# Browsers keep cookies by host, not by port: two sites on one host need names of their own. All processes of
+# a site have its secret key in common, and the name of its database or its folder.
+SITE_HASH = blake2b(
+    (str(DATABASES["default"]["NAME"]) if os.environ.get("DATABASE_URL") else str(HONE_HOME)).encode(),
+    key=sha256(SECRET_KEY.encode()).digest(),
+    digest_size=4,
+).hexdigest()
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"sessionid_{SITE_HASH}", f"csrftoken_{SITE_HASH}"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 # Production is expected behind TLS; for plain http set HTTPS=0.

@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.urls import get_script_prefix
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
@@ -117,7 +118,8 @@ def compose(run_id: int, *, ended: str) -> Notification | None:
         return None
     version = getattr(run, "version", None)
     subject = f"{run} {run.get_status_display().lower()}" + (f": {run.project.name}" if run.project else "")
-    url = settings.SITE_URL + run.get_absolute_url()
+    # SITE_URL has the path that a proxy puts the site under, and so has what a request reverses.
+    url = f"{settings.SITE_URL}/{run.get_absolute_url().removeprefix(get_script_prefix())}"
     lines = [f"{run} {run.get_status_display().lower()} after {run.elapsed}."]
     lines += [f"Project: {run.project.name}"] if run.project else []
     lines += [f"It made {version.name}."] if version else []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import BrowserContext, Page, expect
 
 from labeling import queue
@@ -148,7 +149,7 @@ def test_a_stale_lease_keeps_the_draft_and_claims_again(page: Page, problems: Pr
 
 def test_signed_out_elsewhere_the_answer_stays_and_the_page_says_so(page: Page) -> None:
     project = open_task(page, "rank")
-    page.context.clear_cookies(name="sessionid")
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
     press_digits_of(page, "BA")
     expect(page.locator("#notice")).to_contain_text("You are signed out")
     log_in(page, Assignment.objects.get().annotator)

@@ -109,7 +109,9 @@ class Command(BaseCommand):
             while not self.stop_requests and not (exited := children.first_exited()):
                 children.forward_output()
                 if readiness.has_answered():
-                    self.say("up", f"Hone is at {listener_url(listener)} (Ctrl-C stops it)")
+                    prefix = os.environ.get("SCRIPT_NAME", "").strip("/")
+                    url = listener_url(listener) + (f"{prefix}/" if prefix else "")
+                    self.say("up", f"Hone is at {url} (Ctrl-C stops it)")
             if exited:
                 self.say("up", f"{exited.name} {exited.exit_description}; stopping the rest")
             else:
