@@ -78,7 +78,7 @@ def test_a_draft_comes_back_with_the_task() -> None:
     assert claim(client)["draft"] == {"order": [2, 1]}
 
 
-@pytest.mark.parametrize("draft", ["text", None, [1], {"a": "x" * 200_000}, {"a": "\ud83d"}, {"a": "\x00"}])
+@pytest.mark.parametrize("draft", ["text", None, [1], {"a": "x" * 2_000_000}, {"a": "\ud83d"}, {"a": "\x00"}])
 def test_a_draft_that_cannot_be_kept_is_refused(draft: object) -> None:
     make_tasks(make_project())
     client = api(annotator())
