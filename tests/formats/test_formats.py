@@ -404,6 +404,8 @@ def test_columns_are_named_or_refused() -> None:
     assert texts(records(*rows, columns={"prompt": ""})[0]) == ("", ["a", "b"])
     with pytest.raises(FileProblem, match="there is no column “nothing”"):
         opened(*rows, columns={"prompt": "nothing"})
+    with pytest.raises(FileProblem, match="“favourite” is nothing that a column can be; such are prompt"):
+        opened(*rows, columns={"favourite": "selected"})
     with pytest.raises(FileProblem, match=r"the columns “foo”, “bar” are not known"):
         opened({"foo": "a", "bar": "b"})
 

@@ -1,6 +1,7 @@
 """Rows of Parquet and Arrow files, batch by batch. pyarrow is imported when one is read: it takes time."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from training.formats.rows import FileProblem, Row, Rows, checked
@@ -43,23 +44,16 @@ def _parts(batches: Iterable[Any]) -> Iterator[Any]:
             yield part
 
 
-class _readable:  # noqa: N801 - used as `with _readable(…)`
-    """Turns the errors of pyarrow into problems of the file."""
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Turn the errors of pyarrow into problems of the file."""
+    import pyarrow as pa
 
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        import pyarrow as pa
-
-        if isinstance(error, pa.ArrowException | OSError):
-            reason = str(error).split("\n")[0][:120]
-            raise FileProblem(
-                f"is damaged, or not {self.what} ({reason}): copy or download it again."
-            ) from None
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise FileProblem(f"is damaged, or not {what} ({reason}): copy or download it again.") from None
 
 
 def _refuse_media(schema: Any) -> None:

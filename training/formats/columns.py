@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from training.formats.column_names import MODELS, PROMPTS
 from training.formats.messages import is_message, parse_messages
 from training.formats.prompt_completions import (
     CONVERSATION_COLUMNS,
@@ -16,17 +17,7 @@ from training.formats.prompt_completions import (
 from training.formats.records import Record, RecordJudgement, RecordSample
 from training.formats.shape import Shape, about
 from training.formats.text_rows import normalise_name
-from training.formats.trl import (
-    CONTROL,
-    MODELS,
-    PROMPT,
-    PROMPTS,
-    control_fields,
-    decode_parts,
-    judged,
-    parse_scale,
-    prompt_of,
-)
+from training.formats.trl import CONTROL, PROMPT, control_fields, decode_parts, judged, parse_scale, prompt_of
 from training.formats.values import Values, decode, first_of, parse_identity, parse_number, shorten
 from training.formats.votes import order, vote
 

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
@@ -259,25 +259,18 @@ class _Readinto(io.RawIOBase):
         return len(piece)
 
 
-class _seekable:  # noqa: N801 - used as `with _seekable(…)`
+@contextmanager
+def _seekable(file: Buffered) -> Iterator[BinaryIO]:
     """A file as one that can be sought: itself, or a copy on disk."""
-
-    def __init__(self, file: Buffered) -> None:
-        self.file = file
-
-    def __enter__(self) -> BinaryIO:
-        self.copy = None
-        if self.file.seekable() and not isinstance(self.file.raw, gzip.GzipFile):
-            self.file.seek(0)
-            return cast(BinaryIO, self.file)
-        self.copy = tempfile.TemporaryFile()
-        shutil.copyfileobj(self.file, self.copy, 1 << 20)
-        self.copy.seek(0)
-        return cast(BinaryIO, self.copy)
-
-    def __exit__(self, *_: object) -> None:
-        if self.copy is not None:
-            self.copy.close()
+    is_packed = isinstance(file.raw, gzip.GzipFile | zipfile.ZipExtFile)  # seeking would unpack it again
+    if file.seekable() and not is_packed:
+        file.seek(0)
+        yield cast(BinaryIO, file)
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def _until_damage(rows: Rows) -> Rows:

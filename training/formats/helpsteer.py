@@ -1,11 +1,12 @@
 """HelpSteer 1, 2 and 3: answers scored from 0 to 4 by attributes, and preferences (Wang et al. 2023-2025)."""
 
+import hashlib
 from collections.abc import Iterator
 
 from training.formats.records import Record, RecordJudgement
 from training.formats.shape import Shape, annotator_of, record_of
 from training.formats.trl import decode_parts
-from training.formats.values import Values, first_of, parse_number, parse_text
+from training.formats.values import Values, first_of, parse_number
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 SCALE = (0.0, 4.0)
@@ -13,7 +14,7 @@ MAX_STRENGTH = 3
 
 
 def parse_scores(number: int, values: Values) -> Iterator[Record]:
-    """Helpfulness is the score; all attributes are criteria."""
+    """Helpfulness is the score; all attributes are criteria. Answers to one prompt are a group."""
     criteria = {name: parse_number(name, values[name]) for name in ATTRIBUTES if name in values}
     yield record_of(
         number,
@@ -29,7 +30,7 @@ def parse_scores(number: int, values: Values) -> Iterator[Record]:
                 annotator=annotator_of(values),
             )
         ],
-        group=parse_text("prompt", values["prompt"]) if isinstance(values["prompt"], str) else "",
+        group=hashlib.sha256(str(values["prompt"]).encode()).hexdigest()[:16],
     )
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from training.formats.column_names import PROMPTS
 from training.formats.columns import NUMBERED_SAMPLE, SAMPLE, SAMPLE_LIST, find_samples, parse_samples
 from training.formats.prompt_completions import find_conversation, is_missing
 from training.formats.records import JudgementKind, Record, RecordJudgement
 from training.formats.shape import Shape, about, annotator_of, record_of
 from training.formats.text_rows import normalise_name
-from training.formats.trl import PROMPTS, parse_conversation, parse_prompt_only, parse_text_only, prompt_of
+from training.formats.trl import parse_conversation, parse_prompt_only, parse_text_only, prompt_of
 from training.formats.values import (
     Values,
     decode,

@@ -6,7 +6,6 @@ parser gives records. What is wrong with a row is a `Problem` with the row, the 
 
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -82,6 +81,10 @@ FORMATS = {
     "red-team": "Red team attempts",
 }
 """Names of formats, as in `--format`, and what they are called."""
+ROLES = (
+    "such are prompt, chosen, rejected, completion, label, score, messages, system, response_1, response_2, "
+    "winner, model, annotator, group, id and split"
+)
 MAX_PROBLEMS = 20
 """Problems that a message lists."""
 PEEKED = 20
@@ -102,18 +105,15 @@ class _Plan(NamedTuple):
     shapes: list[Shape]
 
 
-@dataclass
 class RecordReader:
-    """Iterates once over the records of a source, and the problems with its rows."""
+    """Iterates once over the records of a source, and the problems with its rows.
 
-    format: str = ""
-    """The format of the first row that was recognised."""
-    shape: str = ""
-    """What its rows are, for people."""
-    container: str = ""
-    """What contains the rows, such as `JSON, gzip`."""
+    `format` is that of the first row that was recognised, `shape` what the row is, for people; `container` is
+    what contains it, such as `JSON, gzip`. `columns_used` says what each column was taken for so far.
+    """
 
     def __init__(self, entries: Iterator[Record | Problem]) -> None:
+        self.format = self.shape = self.container = ""
         self.columns_used: dict[str, str] = {}
         self.columns_left_out: list[str] = []
         self.entries = self._generator = entries
@@ -180,7 +180,9 @@ class _Reading:
         self.shapes = [each for each in SHAPES if format_name in (AUTO, each.format)]
         self.roles = {normalise_name(column): role for role, column in columns.items() if column}
         self.absent = [role for role, column in columns.items() if not column]
-        self.unseen = dict(zip(self.roles, columns.values(), strict=False))
+        self.unseen = {normalise_name(column): column for column in columns.values() if column}
+        if unknown := [role for role in columns if not any(shape.names(role) for shape in self.shapes)]:
+            raise FileProblem(f"columns: “{unknown[0]}” is nothing that a column can be; {ROLES}.")
         self.plans: dict[tuple[str, ...], _Plan] = {}
         self.seen: set[tuple[int, int]] = set()
         self.unknown = ""

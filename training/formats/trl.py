@@ -7,6 +7,17 @@ prompts alone; messages; texts. Scores, ties, margins, groups and annotators are
 from collections.abc import Iterator
 from typing import Any
 
+from training.formats.column_names import (
+    CHOSEN,
+    COMPLETIONS,
+    MODELS,
+    MODELS_CHOSEN,
+    MODELS_REJECTED,
+    PROMPTS,
+    REJECTED,
+    SCORES_CHOSEN,
+    SCORES_REJECTED,
+)
 from training.formats.messages import parse_messages
 from training.formats.prompt_completions import (
     CONVERSATION_COLUMNS,
@@ -33,31 +44,6 @@ from training.formats.values import (
     present,
     shorten,
 )
-
-CHOSEN = (
-    "chosen", "selected", "preferred", "accepted", "chosen_response", "preferred_response",
-    "better_response", "response_chosen", "win", "better",
-)  # fmt: skip
-REJECTED = (
-    "rejected", "dispreferred", "non_preferred", "rejected_response", "dispreferred_response",
-    "worse_response", "response_rejected", "lose", "worse",
-)  # fmt: skip
-PROMPTS = ("prompt", "question", "instruction", "query", "input", "context", "history")
-COMPLETIONS = (
-    "completion",
-    "response",
-    "answer",
-    "output",
-    "generation",
-    "sample",
-    "prediction",
-    "candidate",
-)
-SCORES_CHOSEN = ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen")
-SCORES_REJECTED = ("score_rejected", "rejected_score", "rejected_rating", "rating_rejected")
-MODELS_CHOSEN = ("model_chosen", "chosen_model", "chosen_generator", "generator_chosen")
-MODELS_REJECTED = ("model_rejected", "rejected_model", "rejected_generator", "generator_rejected")
-MODELS = ("generator", "model")
 
 
 def prompt_of(values: Values) -> tuple[str, Any]:

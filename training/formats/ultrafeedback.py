@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from training.formats.column_names import SCORES_CHOSEN, SCORES_REJECTED
 from training.formats.records import Record, RecordJudgement
 from training.formats.shape import Shape, record_of
-from training.formats.trl import PAIR, PAIR_MORE, PROMPT, SCORES_CHOSEN, SCORES_REJECTED, parse_preference
+from training.formats.trl import PAIR, PAIR_MORE, PROMPT, parse_preference
 from training.formats.values import Values, parse_identity, parse_list, parse_text
 
 SCALE = (1.0, 10.0)
