@@ -35,8 +35,9 @@ class ExportForm(forms.Form):
     split = forms.ChoiceField(
         required=False,
         label="Prompts",
+        help_text="Usually those for training; for other labelling tools, all of them.",
         choices=[
-            ("", "for training; all of them for other labelling tools"),
+            ("", "as usual for the format"),
             ("train", "for training"),
             ("heldout", "held out"),
             ("all", "all of them"),
@@ -44,7 +45,7 @@ class ExportForm(forms.Form):
     )
     aggregate = forms.ChoiceField(
         required=False,
-        label="Answers of several people to a task",
+        label="Several people’s answers",
         choices=[
             ("none", "each on its own"),
             ("majority", "as one, by majority"),
@@ -58,7 +59,7 @@ class ExportForm(forms.Form):
         required=False,
         label="Conversations",
         choices=[
-            ("", "messages if any prompt is a conversation"),
+            ("", "messages, if there are any"),
             ("true", "messages"),
             ("false", "text"),
         ],
