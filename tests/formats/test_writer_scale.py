@@ -1,4 +1,4 @@
-"""A million comparisons into files, without the database: pytest -m slow -s tests/formats/test_writer_scale.py."""
+"""A million comparisons into files, without the database; `pytest -m slow -s` prints how fast."""
 
 import subprocess
 import sys
@@ -16,7 +16,8 @@ from training.formats.writer import container_of, encode, write_file
 columns = dict.fromkeys(("prompt", "chosen", "rejected", "group", "annotator", "split"), "string")
 rows = (
     {"prompt": f"Prompt {n} " + "word " * 20, "chosen": f" one {n} " + "text " * 40,
-     "rejected": f" two {n} " + "text " * 40, "group": str(n // 6), "annotator": str(n % 40), "split": "train"}
+     "rejected": f" two {n} " + "text " * 40, "group": str(n // 6), "annotator": str(n % 40),
+     "split": "train"}
     for n in range(1_000_000)
 )
 start = time.perf_counter()
