@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.gpt.corpus_files import shared, write
 from tests.gpt.tiny_models import tiny_tokenizer
 from training.gpt.config import CorpusConfig, TokenizerConfig
 from training.gpt.corpus.prepare import ALL, PreparedCorpus, prepare, tokenize
+from training.gpt.corpus.shards import Shards, TokenizedSplit
 from training.gpt.errors import InputError
 from training.gpt.tokenizer import SpecialTokens, Tokenizer
 
@@ -315,3 +317,22 @@ def test_the_source_may_be_called_anything(tmp_path: Path) -> None:
     assert prepared(path, tmp_path / "home").folder.name.startswith("co-")
     path = write(tmp_path / "日本", lines(10))
     assert prepared(path, tmp_path / "home").folder.name.startswith("corpus-")
+
+
+def test_corpora_that_differ_in_their_last_token_alone_have_other_digests() -> None:
+    tokens = np.zeros(2**22 + 2**21, dtype=np.uint16)
+    changed = tokens.copy()
+    changed[-1] = 1
+    split = TokenizedSplit(tokens=tokens, documents=1, text_bytes=1)
+    shards = Shards(train=split, validation=split, test=split)
+    for name in ("train", "validation"):
+        other = replace(shards, **{name: replace(split, tokens=changed)})
+        assert other.digest() != shards.digest()
+
+
+def test_the_digest_made_while_writing_is_that_of_what_was_written(tmp_path: Path) -> None:
+    write(tmp_path / "lines.txt", lines(200))
+    shards = prepared(tmp_path / "lines.txt", tmp_path).shards
+    for split in (shards.train, shards.validation, shards.test):
+        assert split.stored_digest
+        assert split.digest() == replace(split, stored_digest="").digest()

@@ -187,7 +187,8 @@ class _PretrainTrainer(Trainer):
     def step(self, number: int, progress: float) -> dict[str, float]:
         """Update the weights once."""
         config, model, device = self.config, self.model, self.model.device
-        started, rate = time.monotonic(), learning_rate(progress, config)
+        after = self.progress_after(number, progress)
+        started, rate = time.monotonic(), learning_rate(progress, config, after=after)
         loss = torch.zeros((), device=device)
         model.train()
         for index, start in enumerate(self.micro_batches):
@@ -214,6 +215,14 @@ class _PretrainTrainer(Trainer):
             "gradient_norm": gradient_norm,
             "tokens_per_second": self.tokens_per_step / max(time.monotonic() - started, 1e-9),
         }
+
+    def progress_after(self, number: int, progress: float) -> float:
+        """The share of the budget spent after one more step like the ``number`` steps before; of a budget in
+        minutes, the first step counts for nothing."""
+        if number:
+            return min(1.0, progress * (number + 1) / number)
+        limits = (self.config.steps, self.config.tokens / self.tokens_per_step)
+        return min(1.0, max(1 / limit if limit else 0.0 for limit in limits))
 
     def evaluate(self, number: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Evaluate on the validation split and keep the best model; None if stopped before the end."""

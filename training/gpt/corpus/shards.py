@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Self
@@ -17,7 +18,11 @@ from training.gpt.tokenizer import Tokenizer
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 MAX_PIECE_CHARACTERS = 2**16  # long documents are cut, so that memory does not depend on their length
+_DIGEST_TOKENS = 2**22  # read at once
 _BATCH_CHARACTERS = 2**19  # tokenised together: enough for all cores, with little memory
+
+
+_new_digest = partial(blake2b, digest_size=16)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,16 @@ class TokenizedSplit:
     text_bytes: int  # in UTF-8, for bits per byte
     # Where each document begins, at the token that begins it; None if that token is in no document.
     starts: npt.NDArray[np.uint64] | None = None
+    stored_digest: str = ""  # made while the tokens were written; older corpora have none
+
+    def digest(self) -> str:
+        """A digest of all tokens."""
+        if self.stored_digest:
+            return self.stored_digest
+        digest = _new_digest()
+        for start in range(0, len(self.tokens), _DIGEST_TOKENS):
+            digest.update(self.tokens[start : start + _DIGEST_TOKENS].tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -40,11 +55,12 @@ class Shards:
     test: TokenizedSplit
 
     def digest(self) -> str:
-        """A digest of the corpus: the number of tokens, and the first of them."""
-        digest = blake2b(digest_size=16)
+        """A digest of all that a training reads: every token, and what is known of the texts."""
+        digest = _new_digest()
         for split in (self.train, self.validation):
-            digest.update(f"{len(split.tokens)} {split.documents} {split.text_bytes}\n".encode())
-            digest.update(split.tokens[: 1 << 20].tobytes())
+            known = f"{split.tokens.dtype} {len(split.tokens)} {split.documents} {split.text_bytes}"
+            digest.update(f"{known} {split.digest()}\n".encode())
+            digest.update(b"" if split.starts is None else split.starts.tobytes())
         return digest.hexdigest()
 
 
@@ -146,7 +162,12 @@ def write_shards(
         "longest_document": max(shard.longest for shard in shards.values()),
         "unknown_rate": sum(shard.unknown for shard in shards.values()) / max(words, 1),
         "splits": {
-            name: {"documents": shard.documents, "tokens": shard.tokens, "text_bytes": shard.text_bytes}
+            name: {
+                "documents": shard.documents,
+                "tokens": shard.tokens,
+                "text_bytes": shard.text_bytes,
+                "digest": shard.digest.hexdigest(),
+            }
             for name, shard in shards.items()
         },
     }
@@ -159,7 +180,11 @@ def open_split(folder: Path, summary: dict[str, Any], name: str) -> TokenizedSpl
     path = folder / f"{name}.starts"
     starts = np.fromfile(path, dtype=np.uint64) if path.exists() else None
     return TokenizedSplit(
-        tokens=tokens, documents=held["documents"], text_bytes=held["text_bytes"], starts=starts
+        tokens=tokens,
+        documents=held["documents"],
+        text_bytes=held["text_bytes"],
+        starts=starts,
+        stored_digest=held.get("digest", ""),
     )
 
 
@@ -188,6 +213,7 @@ class _Shard:
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer, dtype: str) -> None:
         self.tokens = self.documents = self.text_bytes = self.words = self.unknown = self.longest = 0
         self._file, self._dtype, self._tokenizer = file, dtype, tokenizer
+        self.digest = _new_digest()
         self.starts: list[int] = []
         self._length = 0  # of the document that is open
         self._open = False
@@ -215,5 +241,7 @@ class _Shard:
         self._write([*ids, end] if part.ends else ids)
 
     def _write(self, ids: list[int]) -> None:
-        self._file.write(np.array(ids, dtype=self._dtype).tobytes())
+        written = np.array(ids, dtype=self._dtype).tobytes()
+        self._file.write(written)
+        self.digest.update(written)
         self.tokens += len(ids)
