@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from django.core.files import File
 from django.core.files.storage import Storage, storages
 
-from training.models import ModelVersion
+from training.models import ModelVersion, Run
 
 
 class ArtifactError(Exception):
@@ -37,20 +38,60 @@ def hash_files(files: Mapping[str, Callable[[str], Any]]) -> str:
     return total.hexdigest()
 
 
-def store(folder: Path, *, name: str) -> tuple[str, str]:
-    """Copy a flat folder of files into the storage; returns its path there and its hash."""
+def store(folder: Path, *, name: str, run: Run | None = None) -> tuple[str, str]:
+    """Copy a flat folder of files into the storage, safe on its disk; returns its path there and its hash.
+
+    If that fails, nothing stays. A process that is killed before the version's row is there leaves files
+    behind: for a `run`, their place is noted first, and `collect_unpublished` finds them.
+    """
     storage = artifact_storage()
     place = f"{name}-{uuid.uuid4().hex[:8]}"
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            storage.save(f"{place}/{path.name}", File(file))
+    if run is not None:
+        note_of(run).parent.mkdir(parents=True, exist_ok=True)
+        note_of(run).write_text(place)
+    try:
+        for path in sorted(folder.iterdir()):
+            with path.open("rb") as file:
+                storage.save(f"{place}/{path.name}", File(file))
+        sync(place)
+    except BaseException:
+        discard(place)
+        raise
     return place, folder_hash(folder)
+
+
+def sync(place: str) -> None:
+    """Have the files at `place` written to the disk, if the storage is local: a power cut keeps them."""
+    try:
+        folder = Path(artifact_storage().path(place))
+    except NotImplementedError:
+        return  # an object store answers when it has them
+    for path in (*folder.iterdir(), folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def note_of(run: Run) -> Path:
+    """The file that says where the run stores its version; beside its folder, which may be removed before."""
+    return run.folder.with_suffix(".artifact")
+
+
+def collect_unpublished(run: Run) -> None:
+    """Discard what an ended attempt of the run stored without a version, and forget where that was."""
+    with contextlib.suppress(FileNotFoundError):
+        place = note_of(run).read_text()
+        if place and not ModelVersion.objects.filter(artifact=place).exists():
+            discard(place)
+        note_of(run).unlink()
 
 
 def discard(place: str) -> None:
     """Delete what `store` saved at `place`; does nothing if it is already gone."""
     storage = artifact_storage()
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in storage.listdir(place)[1]:
             storage.delete(f"{place}/{name}")
         storage.delete(place)

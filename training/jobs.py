@@ -20,7 +20,7 @@ from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
 from labeling.models import DataImport
-from training import notifications, rounds, runs
+from training import artifacts, notifications, rounds, runs
 from training.models import LogLine, Run
 from training.registry import gates
 
@@ -110,7 +110,8 @@ def record_crash(run_id: int, code: int, stderr: str) -> None:
     if run.status == Run.Status.RUNNING:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
         hint = "; if the machine ran out of memory, try a smaller batch or model" if code == -9 else ""
-        run.finish(Run.Status.FAILED, error=f"The process of this run {how}{hint}.")
+        if run.finish(Run.Status.FAILED, error=f"The process of this run {how}{hint}."):
+            artifacts.collect_unpublished(run)
 
 
 @app.periodic(cron="* * * * * */5")

@@ -10,8 +10,9 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
 from labeling.models import PreferenceSnapshot
+from training import artifacts
 from training.forms import FORMS
-from training.forms.base import RunForm, name_is_taken, next_free_name
+from training.forms.base import RunForm, lock_names, next_free_name
 from training.models import Run
 
 EXECUTE_TASK = "training.jobs.execute"
@@ -29,11 +30,16 @@ def start(
     detached: bool = True,
     snapshot: PreferenceSnapshot | None = None,
 ) -> Run:
-    """Create a run from a valid form, and queue it for a worker unless the caller executes it."""
+    """Create a run from a valid form, and queue it for a worker unless the caller executes it.
+
+    The name of its version is reserved from now on.
+    """
+    parameters = form.parameters()
     with transaction.atomic():
+        reserve_name(parameters)
         run = Run.objects.create(
             kind=form.kind,
-            parameters=form.parameters(),
+            parameters=parameters,
             owner=owner if isinstance(owner, User) else None,
             detached=detached,
             snapshot=snapshot,
@@ -42,6 +48,17 @@ def start(
         if detached:
             wake_worker(run)
     return run
+
+
+def reserve_name(parameters: dict[str, Any], *, besides: Run | None = None) -> None:
+    """Keep the name of the version to come for the run that is saved with these parameters.
+
+    Until the transaction ends, no other run gets a name. If this one was taken meanwhile, except by the run
+    `besides`, it becomes the next free one.
+    """
+    if name := parameters.get("name"):
+        lock_names()
+        parameters["name"] = next_free_name(name, besides=besides)
 
 
 def form_for(kind: str, data: dict[str, Any], *, user: User | AnonymousUser | None = None) -> RunForm:
@@ -108,8 +125,7 @@ def resume(run: Run, *, detached: bool = True) -> None:
             row.status, row.detached, row.error = Run.Status.QUEUED, detached, ""
             row.cancel_requested = row.pause_requested = False
             row.finished_at = row.announced_at = row.seen_at = None
-            if (name := row.parameters.get("name")) and name_is_taken(name):
-                row.parameters["name"] = next_free_name(name)
+            reserve_name(row.parameters, besides=row)
             row.save()
             if detached:
                 wake_worker(row)
@@ -137,13 +153,16 @@ def recover_dead_runs() -> int:
     dead = 0
     for run in Run.objects.without_heartbeat():
         if run.cancel_requested:
-            dead += run.finish(Run.Status.CANCELLED)
+            ended = run.finish(Run.Status.CANCELLED)
         elif run.pause_requested:
-            dead += run.finish(Run.Status.PAUSED)
+            ended = run.finish(Run.Status.PAUSED)
         elif run.detached:
-            dead += run.release()
+            ended = run.release()
         else:
-            dead += run.finish(Run.Status.FAILED, error="The command that executed this run was killed.")
+            ended = run.finish(Run.Status.FAILED, error="The command that executed this run was killed.")
+        if ended:
+            artifacts.collect_unpublished(run)
+        dead += ended
     for run in Run.objects.filter(status=Run.Status.QUEUED, detached=True):
         wake_worker(run)
     return dead

@@ -123,14 +123,17 @@ def test_an_attempt_that_lost_its_run_saves_nothing_more() -> None:
 
 
 def test_a_run_whose_model_could_not_be_stored_needs_no_second_training() -> None:
-    run = queue_run(Run.Kind.PRETRAIN, name="taken", **QUICK)
-    make_policy("taken")
+    run = queue_run(Run.Kind.PRETRAIN, name="small", **QUICK)
+    storage = Path(artifacts.artifact_storage().path(""))
+    storage.write_text("not a folder")
     assert not execute(run)
     assert run.status == Run.Status.FAILED
+    storage.unlink()
+    make_policy("small")
     runs.resume(run, detached=False)
-    assert run.parameters["name"] == "taken-2"
+    assert run.parameters["name"] == "small-2"
     assert execute(run), run.error
-    assert ModelVersion.objects.get(run=run).name == "taken-2"
+    assert ModelVersion.objects.get(run=run).name == "small-2"
     assert [step for step, _ in curve(run)] == list(range(13))
 
 

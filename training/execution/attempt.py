@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from training.execution.database_retries import PATIENCE, retry_while_database_is_away
 from training.execution.json_safe import json_safe
 from training.execution.resources import Usage
 from training.execution.run_log import RunLog
@@ -62,6 +63,7 @@ class Attempt:
         self._flushed = time.monotonic()
         self._log, self._usage = RunLog(run), Usage()
         self._stage = ""
+        self._database_was_away = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -83,8 +85,8 @@ class Attempt:
         failed = self.run.status == Run.Status.FAILED
         self._log.add(end_message(self.run), level=LogLine.Level.ERROR if failed else LogLine.Level.INFO)
         with suppress(DatabaseError):  # the result is in the run's row already
-            self._log.write()
-            self.run.record_resources(self._usage.read())
+            retry_while_database_is_away(self._log.write)
+            retry_while_database_is_away(lambda: self.run.record_resources(self._usage.read()))
 
     @property
     def callbacks(self) -> "Callbacks":
@@ -107,6 +109,7 @@ class Attempt:
         """Whether to stop. Raises Stopped if the attempt was lost, as it must not save anything."""
         if self.stop_reason is StopReason.LOST:
             raise Stopped
+        self._reconnect()
         return self.stop_reason is not None
 
     def raise_if_stopped(self) -> None:
@@ -116,6 +119,7 @@ class Attempt:
 
     def report(self, message: str, *, progress: float | None = None) -> None:
         """Report the status message and progress. Each new stage (message without numbers) is logged."""
+        self._reconnect()
         self._message = message
         stage = re.sub(r"\d+", "", message)
         if stage != self._stage:
@@ -137,14 +141,17 @@ class Attempt:
 
     def on_samples(self, step: int, samples: "Sequence[Sample]") -> None:
         """Record the samples of a step, replacing those of an earlier attempt."""
-        RunSample.objects.bulk_create(
-            [
-                RunSample(run=self.run, step=step, position=position, **json_safe(asdict(each)))
-                for position, each in enumerate(samples)
-            ],
-            update_conflicts=True,
-            unique_fields=["run", "step", "position"],
-            update_fields=["prompt", "text", "score"],
+        rows = [
+            RunSample(run=self.run, step=step, position=position, **json_safe(asdict(each)))
+            for position, each in enumerate(samples)
+        ]
+        retry_while_database_is_away(
+            lambda: RunSample.objects.bulk_create(
+                rows,
+                update_conflicts=True,
+                unique_fields=["run", "step", "position"],
+                update_fields=["prompt", "text", "score"],
+            )
         )
 
     @contextmanager
@@ -155,22 +162,30 @@ class Attempt:
         """
         self.flush()
         yield
-        self.run.record_saved_step(step)
+        retry_while_database_is_away(lambda: self.run.record_saved_step(step))
 
     def on_resume(self, step: int) -> None:
         """The training continues from the state at `step`."""
-        self.run.rewind_to(step)
+        retry_while_database_is_away(lambda: self.run.rewind_to(step))
         self.report(f"resuming from step {step}")
 
     def flush(self) -> None:
         """Write pending metrics and log lines to the database. A second row for a step replaces the first."""
-        self._log.write()
+        retry_while_database_is_away(self._log.write)
         rows = {point.step: point for point in self._points}
-        MetricPoint.objects.bulk_create(
-            rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["values"]
+        retry_while_database_is_away(
+            lambda: MetricPoint.objects.bulk_create(
+                rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["values"]
+            )
         )
         self._points.clear()
         self._flushed = time.monotonic()
+
+    def _reconnect(self) -> None:
+        """After the heartbeat found the database away: what is read next needs a new connection."""
+        if self._database_was_away.is_set() and not connection.in_atomic_block:
+            self._database_was_away.clear()
+            connection.close()
 
     def _beat(self) -> None:
         failing_since: float | None = None
@@ -183,8 +198,9 @@ class Attempt:
                 except DatabaseError:
                     # The database may be back before this run is considered dead.
                     connection.close()
+                    self._database_was_away.set()
                     failing_since = failing_since or time.monotonic()
-                    if time.monotonic() - failing_since > 60:
+                    if time.monotonic() - failing_since > PATIENCE:
                         self.stop(StopReason.INTERRUPTED)
                     continue
                 failing_since = None

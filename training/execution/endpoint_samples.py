@@ -5,6 +5,7 @@ lost or written twice, however an attempt ended.
 """
 
 from contextlib import closing
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from training.endpoints.batch import Outcome, Tally, complete_prompts
 from training.endpoints.errors import EndpointError
 from training.execution.attempt import Attempt, Stopped
 from training.execution.configs import config_of
+from training.execution.database_retries import retry_while_database_is_away
 from training.execution.json_safe import json_safe
 from training.execution.result import RunResult
 from training.gpt.config import SamplingConfig
@@ -43,7 +45,9 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
         for outcome in outcomes:
             if outcome.completions:
                 written.add(outcome.prompt.pk)
-                store(run, project, endpoint, outcome, step=len(written))
+                retry_while_database_is_away(
+                    partial(store, run, project, endpoint, outcome, step=len(written))
+                )
             tally.add(outcome)
             without = f", {tally.count} without samples" if tally.count else ""
             attempt.report(f"{len(written)} of {total} prompts{without}", progress=len(written) / total)
@@ -60,6 +64,8 @@ def store(run: Run, project: Project, endpoint: Endpoint, outcome: Outcome, *, s
         # First, so that another attempt waits for this row before it looks for what is stored.
         if not run.record_saved_step(step):
             raise Stopped
+        if samples_of(run).filter(prompt=outcome.prompt).exists():
+            return  # the database went away after it had stored them
         create_tasks(
             project=project,
             generator=endpoint.generator,

@@ -1,5 +1,6 @@
 """Execute a run of any kind from beginning to end, for commands and the worker alike."""
 
+import errno
 import logging
 from collections.abc import Callable
 from importlib import import_module
@@ -12,12 +13,15 @@ from training.artifacts import ArtifactError
 from training.endpoints.errors import EndpointError
 from training.execution.attempt import Attempt, HelperAttempt, Observer, Stopped, StopReason, no_observer
 from training.execution.code_version import code_version
+from training.execution.database_retries import retry_while_database_is_away
 from training.execution.json_safe import json_safe
 from training.execution.result import RunResult
 from training.gpt.errors import InputError
 from training.models import ModelVersion, Run
 
 logger = logging.getLogger(__name__)
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Executor = Callable[[Run, Attempt, Path], RunResult]
 OnAttempt = Callable[[Attempt], object]
@@ -49,6 +53,7 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
     """
     if not run.begin(code_version=code_version()):
         return False
+    artifacts.collect_unpublished(run)  # of an attempt that was killed
     with Attempt(run, observer=observer) as attempt:
         on_attempt(attempt)
         following: Run | None = None
@@ -62,15 +67,18 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
             end_stopped_attempt(run, attempt)
         except (InputError, ArtifactError, EndpointError) as error:
             attempt.flush()
-            run.finish(Run.Status.FAILED, error=str(error))
+            fail(run, str(error))
             if not run.detached and run.saved_step is None and not run.points.exists():
                 # Invalid input, which the command reports: the row is not worth keeping.
                 run.delete()
         except MemoryError:
-            run.finish(Run.Status.FAILED, error="Out of memory: try a smaller batch_size or preset.")
+            fail(run, "Out of memory: try a smaller batch_size or preset.")
         except Exception as error:
             logger.exception("%s failed", run)
-            run.finish(Run.Status.FAILED, error=f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                fail(run, "The disk is full: free some space, then resume the run or start it again.")
+            else:
+                fail(run, f"{type(error).__name__}: {error}")
     # Decided by the row alone: a late heartbeat may have found the run ended and set LOST.
     if not run.is_active and not run.is_resumable:
         run.remove_folder()
@@ -79,49 +87,68 @@ def execute(run: Run, *, observer: Observer = no_observer, on_attempt: OnAttempt
     return run.status == Run.Status.SUCCEEDED
 
 
+def fail(run: Run, error: str) -> None:
+    """End the attempt as failed, for this reason."""
+    retry_while_database_is_away(lambda: run.finish(Run.Status.FAILED, error=error))
+
+
 def end_stopped_attempt(run: Run, attempt: Attempt) -> None:
     """End an attempt that was asked to stop."""
     if attempt.stop_reason is not StopReason.LOST:
         attempt.flush()
-    run.refresh_from_db(fields=["cancel_requested"])
+    retry_while_database_is_away(lambda: run.refresh_from_db(fields=["cancel_requested"]))
     if attempt.stop_reason is StopReason.INTERRUPTED and run.detached:
-        run.release()
+        retry_while_database_is_away(run.release)
     elif attempt.stop_reason is StopReason.PAUSED and not run.cancel_requested:
-        run.finish(Run.Status.PAUSED)
+        retry_while_database_is_away(lambda: run.finish(Run.Status.PAUSED))
     elif attempt.stop_reason is not StopReason.LOST:
-        run.finish(Run.Status.CANCELLED)
+        retry_while_database_is_away(lambda: run.finish(Run.Status.CANCELLED))
 
 
 def save_result(run: Run, outcome: RunResult) -> Run | None:
-    """Save the result of a run in one transaction; returns the run that follows, if any."""
+    """Save the result of a run in one transaction; returns the run that follows, if any.
+
+    The transaction is repeated if the database goes away. What is stored without a version is removed.
+    """
     place = digest = ""
-    metrics = json_safe(outcome.metrics)
-    name = run.parameters.get("name", "")
     if outcome.version is not None:
-        place, digest = artifacts.store(outcome.version.folder, name=name)
+        place, digest = artifacts.store(outcome.version.folder, name=run.parameters["name"], run=run)
     try:
-        with transaction.atomic():
-            version = None
-            if outcome.version is not None:
-                version = ModelVersion.objects.publish(
-                    name=name,
-                    kind=outcome.version.kind,
-                    parent=outcome.version.parent,
-                    run=run,
-                    artifact=place,
-                    artifact_hash=digest,
-                    metrics=metrics,
-                )
-            outcome.record()
-            if outcome.snapshot is not None:
-                Run.objects.filter(pk=run.pk).update(snapshot=outcome.snapshot)
-            if not run.finish(Run.Status.SUCCEEDED, metrics=metrics):
-                raise Stopped
-            return start_sampling(run, version)
-    except BaseException:
-        if place:
-            artifacts.discard(place)
-        raise
+        return retry_while_database_is_away(lambda: record_result(run, outcome, place, digest))
+    finally:
+        retry_while_database_is_away(lambda: artifacts.collect_unpublished(run))
+
+
+def record_result(run: Run, outcome: RunResult, place: str, digest: str) -> Run | None:
+    """Write the rows of a result, with the stored files of its version if there is one.
+
+    Does nothing if they are there: the database may have gone away right after it wrote them.
+    """
+    with transaction.atomic():
+        metrics = json_safe(outcome.metrics)
+        written = Run.objects.filter(pk=run.pk, status=Run.Status.SUCCEEDED, attempts=run.attempts)
+        if written.exists():
+            run.refresh_from_db()
+            return None
+        version = None
+        if outcome.version is not None:
+            runs.reserve_name(run.parameters, besides=run)  # it is, unless rows were made by hand
+            Run.objects.filter(pk=run.pk).update(parameters=run.parameters)
+            version = ModelVersion.objects.publish(
+                name=run.parameters["name"],
+                kind=outcome.version.kind,
+                parent=outcome.version.parent,
+                run=run,
+                artifact=place,
+                artifact_hash=digest,
+                metrics=metrics,
+            )
+        outcome.record()
+        if outcome.snapshot is not None:
+            Run.objects.filter(pk=run.pk).update(snapshot=outcome.snapshot)
+        if not run.finish(Run.Status.SUCCEEDED, metrics=metrics):
+            raise Stopped
+        return start_sampling(run, version)
 
 
 def start_sampling(run: Run, version: ModelVersion | None) -> Run | None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
 from django.db.models import Model
 from django.http import QueryDict
 
@@ -226,20 +227,33 @@ class NewVersionForm(VersionNameMixin, RunForm):
     """A run that creates a model version."""
 
 
-def name_is_taken(name: str) -> bool:
+def name_is_taken(name: str, *, besides: Run | None = None) -> bool:
+    """Whether a version or endpoint has the name, or a run that has not ended will give it to its version.
+
+    `besides` is a run that does not count.
+    """
     return (
         ModelVersion.objects.filter(name=name).exists()
         or Generator.objects.filter(name=name, project=None).exists()
-        or Run.objects.active().filter(parameters__name=name).exists()
+        or Run.objects.unended()
+        .filter(parameters__name=name)
+        .exclude(pk=besides.pk if besides else 0)
+        .exists()
     )
 
 
-def next_free_name(name: str) -> str:
+def lock_names() -> None:
+    """Until the transaction ends, let no other one reserve a name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('training.names'))")
+
+
+def next_free_name(name: str, *, besides: Run | None = None) -> str:
     """`name` if it is free, else the first free one of `name`-2, `name`-3, …"""
     stem, _, tail = name.rpartition("-")
     number = int(tail) if stem and tail.isdigit() else 1
     base = stem if stem and tail.isdigit() else name
-    while name_is_taken(name):
+    while name_is_taken(name, besides=besides):
         number += 1
         name = f"{base}-{number}"
     return name

@@ -27,10 +27,21 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=20)
 """An attempt without a heartbeat for this long is considered dead."""
 
 
+class DatabaseStart(models.Func):
+    """When the database server was started."""
+
+    function = "pg_postmaster_start_time"
+    output_field = models.DateTimeField()
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         """Runs that are queued or running."""
         return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+
+    def unended(self) -> Self:
+        """Runs that are queued, running or paused."""
+        return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.PAUSED))
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """Runs the user may view: those of projects they have the permission in, and of no project."""
@@ -42,8 +53,16 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(seen)
 
     def without_heartbeat(self) -> Self:
-        """Runs whose attempt died: running, but without a heartbeat for `HEARTBEAT_TIMEOUT`."""
-        return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=timezone.now() - HEARTBEAT_TIMEOUT)
+        """Runs whose attempt died: running, but without a heartbeat for `HEARTBEAT_TIMEOUT`.
+
+        The clock is that of the database, which also dates heartbeats. After the database has started,
+        attempts get the time to reach it again.
+        """
+        return self.alias(database_started_at=DatabaseStart()).filter(
+            status=Run.Status.RUNNING,
+            heartbeat_at__lt=Now() - HEARTBEAT_TIMEOUT,
+            database_started_at__lt=Now() - 3 * HEARTBEAT_INTERVAL,
+        )
 
     def resumable(self) -> Self:
         """Paused runs, and failed or cancelled runs with a saved state."""
