@@ -64,7 +64,9 @@ def split_of(text: str, *, heldout: float) -> str:
     return Prompt.Split.HELDOUT if draw < heldout else Prompt.Split.TRAIN
 
 
-def prompts_with_fewest_tasks(project: Project, *, count: int, without: Collection[int] = ()) -> list[Prompt]:
+def prompts_with_fewest_tasks(
+    project: Project, *, count: int | None = None, without: Collection[int] = ()
+) -> list[Prompt]:
     """At most `count` training prompts of the project, those with the fewest tasks first, in random order.
 
     `without` are the ids of prompts to leave out.

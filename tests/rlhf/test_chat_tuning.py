@@ -13,11 +13,12 @@ from training.formats.messages import Message
 from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.huggingface.import_export import import_folder
-from training.rlhf.config import FinetuneConfig
+from training.rlhf.config import DpoConfig, FinetuneConfig
 from training.rlhf.feedback.demonstrations import Demonstration, read_demonstrations
 from training.rlhf.feedback.preferences import Comparison
 from training.rlhf.reward.reward_model import RewardModel
-from training.rlhf.tuning.offline import completion_logprobs, encode_completions
+from training.rlhf.tuning.dpo import ComparisonDataset
+from training.rlhf.tuning.offline import completion_logprobs
 from training.rlhf.tuning.policy_gradient import finetune
 from training.rlhf.tuning.rollouts import sample
 from training.rlhf.tuning.supervised import DemonstrationDataset
@@ -33,7 +34,8 @@ def test_policy_gradient_dpo_and_reward_model_read_the_same_tokens(name: str, tm
     model, tokenizer, _ = import_folder(tmp_path)
     prompt, answer = Conversation(ASKED), " Yes, most of it."
     pair = Comparison(str(prompt), answer, " No.", messages=tuple(ASKED))
-    (chosen, rejected) = encode_completions(tokenizer, pair.texts, context=256)
+    dataset = ComparisonDataset([pair], tokenizer, DpoConfig(), context=256)
+    ((chosen, rejected),) = dataset.examples
     (demonstrated,) = DemonstrationDataset([Demonstration(prompt, answer)], tokenizer, context=256).texts
     (judged,) = RewardModel.from_policy(model, tokenizer, seed=0).encode([pair.prompt], [pair.chosen])
     rollouts = sample(model, tokenizer, [prompt], SamplingConfig(max_new_tokens=4), samples=1, generator=None)
@@ -77,23 +79,21 @@ def test_of_a_prompt_with_its_completion_only_the_completion_is_learned(tmp_path
     assert turn.learned is None
 
 
-def test_a_conversation_that_does_not_fit_is_named_before_anything_is_learned(tmp_path: Path) -> None:
+def test_a_conversation_that_does_not_fit_is_left_out_and_named(tmp_path: Path) -> None:
     save_chat_folder(tmp_path, FAMILIES["SmolLM2"], context=96)
     model, tokenizer, _ = import_folder(tmp_path)
     long = Conversation(conversation("Tell me a story about the sea.", "Once upon a time. " * 20, "Go on."))
-    with pytest.raises(InputError, match=r"prompt 2: \d+ tokens leave no room in a context of 96") as caught:
-        finetune(
-            policy=model,
-            tokenizer=tokenizer,
-            scorer=lambda prompts, completions: [0.0] * len(completions),
-            prompts=[Conversation(conversation("Hi?")), long],
-            heldout_prompts=[Conversation(conversation("Oh?"))],
-            config=FinetuneConfig(steps=1),
-            folder=tmp_path / "state",
-        )
-    assert "leave out its first turns" in str(caught.value)
-    assert "Human: Tell me a story about the sea." in str(caught.value)
-    assert not (tmp_path / "state").exists()
+    result = finetune(
+        policy=model,
+        tokenizer=tokenizer,
+        scorer=lambda prompts, completions: [float(len(each)) for each in completions],
+        prompts=[Conversation(conversation("Hi?")), long],
+        heldout_prompts=[Conversation(conversation("Oh?"))],
+        config=FinetuneConfig(steps=1, prompts_per_step=2, samples_per_prompt=2, max_new_tokens=4),
+    )
+    note = next(note for note in result.notes if note.startswith("1 of 2 prompts was left out"))
+    assert "tokens leave no room in a context of 96; leave out its first turns" in note
+    assert "Human: Tell me a story about the sea." in note
 
 
 def test_a_conversation_that_its_template_refuses_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """DPO: its loss in closed form, its optimum on an enumerable problem, and what the reference costs."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from tests.rlhf.tiny_offline import HELDOUT, likes_a, tuned
 from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.rlhf.config import DpoConfig
-from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons, split_by_prompt
 from training.rlhf.tuning import offline
 from training.rlhf.tuning.dpo import ComparisonDataset, dpo, dpo_loss, implicit_rewards
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator
@@ -114,16 +115,86 @@ def test_a_ranking_counts_as_one_comparison_does() -> None:
     assert dataset.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
 
 
-def test_texts_beyond_the_context_lose_the_beginning_of_the_prompt_and_then_their_end() -> None:
+def dataset_of(*pairs: tuple[str, str, str], context: int = 8, tie: bool = False) -> ComparisonDataset:
+    given = [Comparison(*pair, tie=tie) for pair in pairs]
+    return ComparisonDataset(given, tiny_policy()[1], DpoConfig(), context=context)
+
+
+def test_both_sides_follow_the_same_prompt_cut_by_the_longer_one() -> None:
     _, tokenizer = tiny_policy()
-    (long_prompt,), (long_text,) = (
-        offline.encode_completions(tokenizer, [texts], context=8)
-        for texts in (("abcdefghabc", "hh"), ("ab", "h" * 20))
+    for pair in (("abcdefghabc", "hh", "a"), ("abcdefghabc", "a", "hh")):
+        dataset = dataset_of(pair)
+        ((chosen, rejected),) = dataset.examples
+        kept = [tokenizer.bos_id, *tokenizer.prompt("abcdefghabc")[-5:]]  # the token that begins a text stays
+        assert chosen.prompt == rejected.prompt == kept
+        assert max(len(chosen.completion), len(rejected.completion)) == 9 - len(kept)
+        assert chosen.completion[-1] == rejected.completion[-1] == tokenizer.eos_id
+        assert (dataset.truncation.prompts, dataset.truncation.completions) == (1, 0)
+
+
+def test_a_completion_beyond_the_context_loses_its_end() -> None:
+    _, tokenizer = tiny_policy()
+    dataset = dataset_of(("ab", "h" * 20, "a"))
+    ((chosen, rejected),) = dataset.examples
+    assert chosen.prompt == rejected.prompt == [tokenizer.bos_id]
+    assert chosen.completion == tokenizer.encode("h" * 8)
+    assert rejected.completion == [*tokenizer.encode("a"), tokenizer.eos_id]
+    assert (dataset.truncation.prompts, dataset.truncation.completions) == (1, 1)
+
+
+def test_sides_that_are_equal_in_tokens_teach_nothing() -> None:
+    dataset = dataset_of(("a", "h" * 8 + "a", "h" * 8 + "b"), ("a", "b", "c"), ("a", "z", "y"))
+    assert len(dataset.examples) == len(dataset.weights) == len(dataset.margins) == 1
+    assert dataset.truncation.left_out == 2  # one after the cut, one of unknown letters
+
+
+@pytest.mark.parametrize(
+    ("pair", "context"), [(("a", "h" * 32 + "a", "h" * 32 + "b"), 32), (("a", "z", "y"), 32)]
+)
+def test_comparisons_whose_sides_are_all_equal_in_tokens_are_refused(
+    pair: tuple[str, str, str], context: int
+) -> None:
+    policy, tokenizer = tiny_policy(context=context)
+    with pytest.raises(InputError, match="preferences: every preferred text is the same as the other one"):
+        dpo(
+            policy=policy,
+            tokenizer=tokenizer,
+            comparisons=[Comparison(*pair)],
+            heldout_prompts=HELDOUT,
+            config=DpoConfig(),
+        )
+
+
+def test_what_is_cut_is_counted_and_said() -> None:
+    policy, tokenizer = tiny_policy()
+    long = [Comparison("h" * 30 + letter, "aaaa", "bb") for letter in "abcd"]
+    found = dpo(
+        policy=policy,
+        tokenizer=tokenizer,
+        comparisons=[*likes_a(20), *long, Comparison("a", "c" * 40, "b"), Comparison("b", "x", "y")],
+        heldout_prompts=HELDOUT,
+        config=DpoConfig(epochs=0.1, max_new_tokens=4, batch_size=8),
     )
-    assert len(long_prompt[0]) + len(long_prompt[1]) == 9  # the last token is predicted, not read
-    assert long_prompt[0] == tokenizer.prompt("abcdefghabc")[-6:]
-    assert long_prompt[1][-1] == tokenizer.eos_id
-    assert long_text[:2] == (tokenizer.prompt("ab")[-1:], tokenizer.encode("h" * 8))
+    assert found.notes[:3] == [
+        "5 of 26 comparisons: the prompt was cut at its beginning to fit the context of 32 tokens.",
+        "1 of 26 comparisons: a completion was cut at its end to fit the context of 32 tokens.",
+        "1 of 26 comparisons were left out: both sides are the same in the policy's tokens.",
+    ]
+
+
+def test_the_message_says_if_the_split_held_out_all_that_teaches() -> None:
+    teaching = [Comparison("a", "c", "d"), Comparison("b", "c", "d")]
+    _, heldout = split_by_prompt(teaching, heldout=0.5, seed=DpoConfig().seed)
+    (_, tied) = sorted(teaching, key=lambda pair: pair not in heldout)
+    policy, tokenizer = tiny_policy()
+    with pytest.raises(InputError, match="preferences: what would teach a preference was all held out"):
+        dpo(
+            policy=policy,
+            tokenizer=tokenizer,
+            comparisons=[*heldout, dataclasses.replace(tied, tie=True)],
+            heldout_prompts=HELDOUT,
+            config=DpoConfig(),
+        )
 
 
 def test_it_learns_what_people_like_without_a_reward_model() -> None:

@@ -38,7 +38,16 @@ def test_a_long_text_loses_its_beginning_and_keeps_its_end() -> None:
     model = make()
     (row,) = model.encode(["abcdefgh" * 10], ["hh"])
     assert len(row) == model.trunk.config.context
+    assert row[0] == model.tokenizer.bos_id
     assert row[-3:] == model.encode([""], ["hh"])[0][1:]
+
+
+def test_a_completion_beyond_the_context_loses_its_end_but_keeps_the_token_that_ends_a_text() -> None:
+    model = make()
+    (row,) = model.encode(["ab"], ["c" + "h" * 80])
+    assert len(row) == model.trunk.config.context
+    assert row[:3] == model.encode([""], ["ch"])[0][:3]
+    assert row[-1] == model.tokenizer.eos_id
 
 
 def test_scores_do_not_depend_on_order_or_batch_size() -> None:

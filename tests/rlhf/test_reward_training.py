@@ -8,7 +8,8 @@ from tests.rlhf.tiny_policy import tiny_policy
 from training.gpt.errors import InputError
 from training.gpt.training_loop import Callbacks
 from training.rlhf.config import RewardConfig
-from training.rlhf.feedback.preferences import Comparison, ranking_to_comparisons
+from training.rlhf.feedback.preferences import Comparison, Rating, ranking_to_comparisons
+from training.rlhf.feedback.rankings import plackett_luce_choices, rebuild_rankings
 from training.rlhf.feedback.splits import Feedback
 from training.rlhf.reward.batching import FeedbackBatches
 from training.rlhf.reward.reward_model import RewardModel
@@ -205,3 +206,54 @@ def test_a_batch_in_pieces_gives_the_same_steps() -> None:
 def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
     with pytest.raises(InputError, match=r"^learning_rate: the loss became (nan|inf) at step \d+; lower it"):
         taught(rankings(30), learning_rate=1e30)
+
+
+def batches_of(feedback: Feedback) -> FeedbackBatches:
+    model = RewardModel.from_policy(*tiny_policy(), seed=0)
+    return FeedbackBatches(feedback, model, annotator_weight=lambda _: 1.0, device=model.trunk.device)
+
+
+def test_the_texts_of_a_prompt_follow_the_same_tokens_of_it_cut_by_the_longest() -> None:
+    pair = Comparison("abcdefgh" * 4, "a", "hhhh")
+    batches = batches_of(Feedback(pairs=[pair, Comparison("abc", "a", "b")]))
+    assert batches.truncation.notes("examples", context=32, nothing="") == [
+        "1 of 2 examples: the prompt was cut at its beginning to fit the context of 32 tokens."
+    ]
+    short, long = batches.rows[:2]
+    assert len(long) == 32
+    assert short[: len(short) - 2] == long[: len(long) - 5]
+    assert len(short) == len(long) - 3
+
+
+def test_sides_that_are_equal_in_tokens_are_left_out() -> None:
+    beyond = "h" * 40
+    (ranking,), _ = rebuild_rankings(
+        ranking_to_comparisons(
+            prompt="b", completions=[beyond + "a", "a", beyond], ranks=[2, 1, 3], group="x"
+        )
+    )
+    pairs = [Comparison("a", beyond + "a", beyond), Comparison("a", "z", "y"), Comparison("a", "b", "c")]
+    batches = batches_of(Feedback(pairs=pairs, rankings=[ranking]))
+    assert (batches.truncation.units, batches.truncation.left_out) == (4, 2)
+    assert batches.pairs is not None
+    assert batches.pairs.split_keys == ["a"]
+    assert batches.count == 1 + len(plackett_luce_choices((1, 2)))
+
+
+def test_a_training_that_has_nothing_to_tell_apart_is_refused() -> None:
+    with pytest.raises(InputError, match="preferences: every preferred text is the same as the others"):
+        taught([Comparison("a", "h" * 40 + "a", "h" * 40)], heldout=0.0)
+
+
+def test_what_is_cut_and_left_out_is_said() -> None:
+    given = [*rankings(20), Comparison("a" * 40, "b", "c"), Comparison("a", "z", "y")]
+    notes = taught(given, epochs=1).metrics["notes"]
+    assert notes[:2] == [
+        "1 of 62 examples: the prompt was cut at its beginning to fit the context of 32 tokens.",
+        "1 of 62 examples were left out: their texts are all the same in the policy's tokens.",
+    ]
+
+
+def test_the_message_says_if_the_split_held_out_all_that_teaches() -> None:
+    with pytest.raises(InputError, match="preferences: what would teach a preference was all held out"):
+        taught([], [Rating("a", "b", 0.1), Rating("b", "a", 0.9)], epochs=1)

@@ -79,18 +79,18 @@ def make_project(slug: str = "letters", *, train: int = 24, heldout: int = 6) ->
     return project
 
 
-def letter_model(seed: int = 0) -> tuple[GPT, Tokenizer]:
+def letter_model(seed: int = 0, *, context: int = 32) -> tuple[GPT, Tokenizer]:
     """A policy of random weights over the letters a to h, each a token."""
     tokenizer = Tokenizer.train([LETTERS] * 2, TokenizerConfig(tokenizer="char", vocab_size=16))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = ModelConfig(vocab_size=tokenizer.vocab_size, context=32, layers=1, heads=2, width=32)
+        config = ModelConfig(vocab_size=tokenizer.vocab_size, context=context, layers=1, heads=2, width=32)
         return GPT(config).eval(), tokenizer
 
 
-def make_policy(name: str = "base", *, seed: int = 0) -> ModelVersion:
+def make_policy(name: str = "base", *, seed: int = 0, context: int = 32) -> ModelVersion:
     """A policy version with its files, as a run would have left it; another seed, other weights."""
-    model, tokenizer = letter_model(seed)
+    model, tokenizer = letter_model(seed, context=context)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), model, tokenizer)
         place, digest = artifacts.store(Path(folder), name=name)

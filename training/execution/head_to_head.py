@@ -28,12 +28,14 @@ from training.execution.comparison_metrics import (
 from training.execution.configs import config_of
 from training.execution.endpoint_completions import complete_with_endpoint
 from training.execution.json_safe import json_safe
-from training.execution.model_loading import load_for_generation, load_scorer
+from training.execution.model_loading import load_for_generation, load_scorer, load_tokenizer
 from training.execution.result import RunResult
 from training.forms.judges import PEOPLE, parse_judges
 from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
+from training.gpt.generation.prompts import sift_prompts
+from training.gpt.tokenizer import Tokenizer
 from training.models import Endpoint, ModelVersion, Run
 from training.rlhf.evaluation.best_of_n import choose_best
 from training.rlhf.evaluation.text_statistics import text_statistics
@@ -89,9 +91,9 @@ def execute(run: Run, attempt: Attempt) -> RunResult:
         if wanted
         else contest.project.prompts.filter(split=Prompt.Split.HELDOUT).order_by("pk")
     )
-    prompts = list(heldout[: max(wanted, scored)])
-    sampling, rival_sampling = sampling_configs(run, contest)
     notes: list[str] = []
+    prompts = prompts_for_both(run, contest, heldout, count=max(wanted, scored), notes=notes)
+    sampling, rival_sampling = sampling_configs(run, contest)
     ours = write_completions(
         run, attempt, contest.writer, prompts, sampling, samples=run.parameters["best_of"], notes=notes
     )
@@ -194,6 +196,30 @@ def sampling_configs(run: Run, contest: Contest) -> tuple[SamplingConfig, Sampli
     return ours, theirs
 
 
+def prompts_for_both(
+    run: Run, contest: Contest, prompts: Iterable[Prompt], *, count: int, notes: list[str]
+) -> list[Prompt]:
+    """The first `count` prompts that leave room in the contexts of both, before either writes anything.
+
+    Those left out are mentioned in `notes`. Endpoints say themselves what they refuse.
+    """
+    if not count:
+        return []
+    prompts = list(prompts)
+    for writer in (contest.writer, contest.opponent):
+        if not isinstance(writer, Endpoint):
+            tokenizer, context = load_tokenizer(writer)
+            sifted = sift_prompts(
+                reading_as_asked(run, tokenizer),
+                prompts,
+                context=context,
+                text=lambda prompt: prompt.for_models,
+            )
+            notes += [f"{writer}: {note}" for note in sifted.notes]
+            prompts = sifted.kept
+    return prompts[:count]
+
+
 def write_completions(
     run: Run,
     attempt: Attempt,
@@ -218,10 +244,9 @@ def write_completions(
     model, tokenizer = load_for_generation(
         writer, config_of(HardwareConfig, run), chat=chat and writer == run.policy
     )
-    tokenizer = tokenizer.with_chat(always=tokenizer.always_chat or chat)  # the other may have no template
     completions = complete(
         model,
-        tokenizer,
+        reading_as_asked(run, tokenizer),
         [prompt.for_models for prompt in prompts],
         sampling,
         samples_per_prompt=samples,
@@ -233,6 +258,14 @@ def write_completions(
         prompt.pk: [SampleText(json_safe(each.text), parameters) for each in texts]
         for prompt, texts in zip(prompts, completions, strict=True)
     }
+
+
+def reading_as_asked(run: Run, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer of one of the two, which reads prompts as the run's option `chat` says.
+
+    One of the two may have no chat template.
+    """
+    return tokenizer.with_chat(always=tokenizer.always_chat or run.parameters.get("chat", False))
 
 
 def differing_completions(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from training import artifacts
 from training.formats.conversation import messages_of
 from training.forms.judges import STORY_REWARD_FUNCTION, canonical_scorer_name
-from training.gpt.checkpoint import load_checkpoint
+from training.gpt.checkpoint import load_checkpoint, load_vocabulary
 from training.gpt.config import HardwareConfig
 from training.gpt.devices import choose_device, choose_precision
 from training.gpt.errors import InputError
@@ -30,6 +30,13 @@ def load_policy(version: ModelVersion, *, chat: bool = False) -> tuple[GPT, Toke
             " have one."
         )
     return model, tokenizer.with_chat(always=True) if chat else tokenizer
+
+
+def load_tokenizer(version: ModelVersion) -> tuple[Tokenizer, int]:
+    """The tokenizer of a policy version, and the length of its context in tokens."""
+    with artifacts.local_folder(version) as folder:
+        config, tokenizer = load_vocabulary(folder)
+    return tokenizer, config.context
 
 
 def load_policy_of(run: Run) -> tuple[GPT, Tokenizer]:

@@ -4,7 +4,9 @@ from itertools import cycle, islice
 
 from labeling.models import Sample
 from training.gpt.config import SamplingConfig
+from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
+from training.gpt.generation.prompts import sift_prompts
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
@@ -49,7 +51,10 @@ def generate_samples(
         return []
     context = policy.config.context
     room = min(MAX_NEW_TOKENS, context // 2)
-    fitting = [prompt for prompt in prompts[:count] if len(tokenizer.prompt(prompt)) + room <= context]
+    try:
+        fitting = sift_prompts(tokenizer, prompts, context=context, room=room, count=count).kept
+    except InputError:
+        fitting = []  # the samples only set a scale: those of an empty prompt do too
     target_prompts = list(islice(cycle(fitting or [""]), count))
     sampling = SamplingConfig(max_new_tokens=room, seed=seed)
     completions = complete(policy, tokenizer, target_prompts, sampling)

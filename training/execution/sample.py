@@ -34,6 +34,7 @@ def sample_policy(run: Run, attempt: Attempt) -> RunResult:
     """Generate all samples with a policy, then open the tasks."""
     from training.execution.model_loading import load_for_generation
     from training.gpt.generation.generate import complete
+    from training.gpt.generation.prompts import sift_prompts
 
     project, policy = run.project, run.policy
     assert project is not None
@@ -44,7 +45,14 @@ def sample_policy(run: Run, attempt: Attempt) -> RunResult:
     model, tokenizer = load_for_generation(
         policy, config_of(HardwareConfig, run), chat=run.parameters.get("chat", False)
     )
-    prompts = prompts_with_fewest_tasks(project, count=run.parameters["tasks"])
+    sifted = sift_prompts(
+        tokenizer,
+        prompts_with_fewest_tasks(project),
+        context=model.config.context,
+        count=run.parameters["tasks"],
+        text=lambda prompt: prompt.for_models,
+    )
+    prompts = sifted.kept
     sampling = config_of(SamplingConfig, run)
     completions: dict[Prompt, list[str]] = {}
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
@@ -64,7 +72,11 @@ def sample_policy(run: Run, attempt: Attempt) -> RunResult:
         done = len(completions)
         attempt.report(f"{done} of {len(prompts)} prompts", progress=done / len(prompts))
     return RunResult(
-        metrics={"tasks": len(completions), "samples": sum(map(len, completions.values()))},
+        metrics={
+            "tasks": len(completions),
+            "samples": sum(map(len, completions.values())),
+            "notes": sifted.notes,
+        },
         record=lambda: create_tasks(
             project=project,
             generator=generator,

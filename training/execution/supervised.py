@@ -23,6 +23,7 @@ from training.gpt.devices import choose_device
 from training.gpt.distributed import ProcessGroup, process_group
 from training.gpt.errors import InputError
 from training.gpt.generation.generate import complete
+from training.gpt.generation.prompts import sift_prompts
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.models import Run
@@ -132,8 +133,16 @@ def best_of_n_demonstrations(
     """The best of several own completions of the policy for each training prompt."""
     assert run.project is not None
     assert judges.scorer is not None
-    prompts = prompt_texts(run.project, "train")[: run.parameters["prompts"]]
     config = config_of(SupervisedConfig, run)
+    sifted = sift_prompts(
+        tokenizer,
+        prompt_texts(run.project, "train"),
+        context=policy.config.context,
+        count=run.parameters["prompts"],
+    )
+    prompts = sifted.kept
+    for note in sifted.notes:
+        attempt.report(note)
     policy = policy.to(choose_device(run.parameters["device"]))
     found = []
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):

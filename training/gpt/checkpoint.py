@@ -51,15 +51,21 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[GPT, Tokenizer]:
     """Read what ``save_checkpoint`` wrote, ready for evaluation; raise ``InputError`` naming a bad file."""
+    config, tokenizer = load_vocabulary(folder)
+    model = GPT(config)
+    load_weights(model, folder / "model.safetensors")
+    return model.to(device).eval(), tokenizer
+
+
+def load_vocabulary(folder: Path) -> tuple[ModelConfig, Tokenizer]:
+    """Read what ``save_checkpoint`` wrote, except the weights; raise ``InputError`` naming a bad file."""
     stored = read_config(folder)
     config = ModelConfig.from_dict(stored["model"])
     special = SpecialTokens.from_dict(stored.get("special_tokens"))
     template, always = _load_chat_template(folder, stored.get("chat"))
     tokenizer = Tokenizer.load(folder / "tokenizer.json", special, chat_template=template, always_chat=always)
     check_vocabulary(tokenizer, config, folder / "tokenizer.json")
-    model = GPT(config)
-    load_weights(model, folder / "model.safetensors")
-    return model.to(device).eval(), tokenizer
+    return config, tokenizer
 
 
 def _load_chat_template(folder: Path, stored: Any) -> tuple[ChatTemplate | None, bool]:

@@ -46,7 +46,7 @@ CAUSES = (
     ),
     Cause(
         r"no (comparisons|demonstrations) yet|nobody preferred anything|nobody wrote an answer|"
-        r"no comparison prefers|"
+        r"no comparison prefers|what would teach a preference|"
         r"answers? no more|collect more answers",
         "There is too little data. Collect more annotations in the project, then clone it.",
     ),
@@ -94,7 +94,7 @@ CAUSES = (
         "The device is not available. Clone it with the device “Automatic”.",
     ),
     Cause(
-        r"No space left on device|Errno 28|disk quota",
+        r"No space left on device|Errno 28|disk quota|disk is full",
         "The disk is full. Free space where the site stores its files, then resume or clone the run.",
     ),
     Cause(

@@ -12,9 +12,10 @@ from training.gpt.errors import InputError
 from training.gpt.generation.beam_search import Hypothesis, beam_search
 from training.gpt.generation.decoding import Decoder, Generation, eval_mode
 from training.gpt.generation.detokenizer import Detokenizer, strip_incomplete_character
+from training.gpt.generation.prompts import encode_prompts
 from training.gpt.generation.stop_strings import find_stop_string
 from training.gpt.model import GPT
-from training.gpt.tokenizer import Tokenizer, beginning
+from training.gpt.tokenizer import Tokenizer
 
 
 def never_stop() -> bool:
@@ -156,30 +157,6 @@ def complete(
             for row in range(0, len(completions), samples_per_prompt)
         ]
     return written
-
-
-def encode_prompts(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
-    """The ids of prompts; raise ``InputError`` for one that leaves no room in the context, naming it."""
-    context = model.config.context
-    rows = []
-    for number, prompt in enumerate(prompts, start=1):
-        name = f"prompt {number}" if len(prompts) > 1 else "prompt"
-        try:
-            ids = tokenizer.prompt(prompt)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
-        if len(ids) >= context:
-            advice = (
-                f"shorten it to at most {context - 1} tokens, of which the first only says that a text begins"
-                if tokenizer.messages(prompt) is None
-                else "leave out its first turns, or take a model with a longer context"
-            )
-            raise InputError(
-                f"{name}: {len(ids)} tokens leave no room in a context of {context}; {advice}; it begins"
-                f" “{beginning(prompt)}”"
-            )
-        rows.append(ids)
-    return rows
 
 
 def sampling_generator(sampling: SamplingConfig, device: torch.device) -> torch.Generator | None:

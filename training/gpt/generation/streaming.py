@@ -9,7 +9,8 @@ from training.gpt.config import SamplingConfig
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import Decoder, eval_mode
 from training.gpt.generation.detokenizer import Detokenizer
-from training.gpt.generation.generate import encode_prompts, never_stop, sampling_generator
+from training.gpt.generation.generate import never_stop, sampling_generator
+from training.gpt.generation.prompts import encode_prompts
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 

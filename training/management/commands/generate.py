@@ -134,7 +134,8 @@ class Command(SiteCommand):
     ) -> None:
         """Generate one completion after another, printing tokens as they come."""
         from training.execution.model_loading import load_for_generation
-        from training.gpt.generation.generate import encode_prompts, sampling_generator
+        from training.gpt.generation.generate import sampling_generator
+        from training.gpt.generation.prompts import encode_prompts
         from training.gpt.generation.streaming import stream_text
 
         sampling = form.config(SamplingConfig)

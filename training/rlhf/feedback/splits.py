@@ -75,11 +75,24 @@ def split_feedback(
         comparisons=_comparisons_in(train),
         heldout_comparisons=_comparisons_in(kept_back),
     )
-    if not splits.train.has_preference:
-        if "scores" in loss and not ratings:
-            raise InputError(f"loss: {loss} needs scores, and there are none; choose pairs or ranking")
-        raise InputError("preferences: no comparison prefers one text to another; collect more answers")
+    if not splits.train.has_preference and "scores" in loss and not ratings:
+        raise InputError(f"loss: {loss} needs scores, and there are none; choose pairs or ranking")
+    require_preference(
+        train=splits.train.has_preference, everywhere=_feedback_for_loss(examples, loss).has_preference
+    )
     return splits
+
+
+def require_preference(*, train: bool, everywhere: bool) -> None:
+    """Raise InputError unless the training split prefers a text to another; say so if only the others do."""
+    if train:
+        return
+    if everywhere:
+        raise InputError(
+            "preferences: what would teach a preference was all held out, as there are too few answers to "
+            "split; collect answers to more prompts, or set heldout to 0"
+        )
+    raise InputError("preferences: no comparison prefers one text to another; collect more answers")
 
 
 def _add_rating_comparisons(

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.gpt.errors import InputError
 from training.gpt.random_seeds import permute
 from training.rlhf.feedback.splits import Feedback
 from training.rlhf.reward.loss_terms import AnnotatorWeight, LossTerm, PairwiseTerm, RankingTerm, ScoreTerm
 from training.rlhf.reward.reward_model import BaseRewardModel
+from training.rlhf.truncation import TruncationCounts
+
+Text = tuple[str, str]
+"""A prompt and a completion."""
 
 BATCHES_PER_SORT = 8  # prompts are sorted by length within this many batches
 PREFERENCE_TERMS = ("pairs", "choices")  # terms with a common divisor; scores are divided separately
@@ -41,11 +46,17 @@ class FeedbackBatches:
         training: "FeedbackBatches | None" = None,
     ) -> None:
         """Held-out scores are standardised as those of the `training` split."""
+        rows, self.truncation = encode_by_prompt(feedback, reward_model)
+        given, feedback = feedback, distinguishable_feedback(feedback, rows)
+        self.truncation.left_out = self.truncation.units - len(list(feedback.examples))
+        if training is None and given.has_preference and not feedback.has_preference:
+            raise InputError(
+                "preferences: every preferred text is the same as the others in the policy's tokens that fit "
+                "its context; collect shorter texts, or take a policy with a longer context"
+            )
         texts = list(dict.fromkeys(text for example in feedback.examples for text in example.texts))
         index = {text: number for number, text in enumerate(texts)}
-        self.rows = reward_model.encode(
-            [prompt for prompt, _ in texts], [completion for _, completion in texts]
-        )
+        self.rows = [rows[text] for text in texts]
         self.device = device
         self.terms: dict[str, LossTerm] = {}
         self.pairs: PairwiseTerm | None = None
@@ -174,6 +185,58 @@ class FeedbackBatches:
         difference = self.pairs.differences(rewards, rows).mean(dim=1)[~self.pairs.tie[rows, 0]]
         right = ((difference.sign() + 1) / 2).sum()
         return torch.stack([right, difference.sum(), torch.ones_like(difference).sum()]).cpu()
+
+
+def encode_by_prompt(
+    feedback: Feedback, reward_model: BaseRewardModel
+) -> tuple[dict[Text, list[int]], TruncationCounts]:
+    """The ids of each text, of which those with the same prompt read the same tokens of it; what was cut."""
+    texts = list(dict.fromkeys(text for example in feedback.examples for text in example.texts))
+    rows = reward_model.tokenizer.encode_texts(
+        [prompt for prompt, _ in texts], [completion for _, completion in texts]
+    )
+    longest: defaultdict[str, int] = defaultdict(int)
+    for (prompt, _), row in zip(texts, rows, strict=True):
+        longest[prompt] = max(longest[prompt], len(row))
+    context = reward_model.context
+    size = {
+        prompt: len(reward_model.tokenizer.prompt(prompt))
+        for prompt, length in longest.items()
+        if length > context
+    }
+    units = [prompt for ((prompt, _), *_) in (example.texts for example in feedback.examples)]
+    cut = TruncationCounts(
+        units=len(units),
+        prompts=sum(size.get(prompt, 0) > 1 for prompt in units),
+        completions=sum(longest[each] - size[each] + 1 > context for each in units if each in size),
+    )
+    fitted = {
+        text: reward_model.fit(row, text[0], longest=longest[text[0]])
+        for text, row in zip(texts, rows, strict=True)
+    }
+    return fitted, cut
+
+
+def distinguishable_feedback(feedback: Feedback, rows: Mapping[Text, Sequence[int]]) -> Feedback:
+    """The feedback without pairs and rankings of texts that are all the same tokens.
+
+    Of equal texts in a ranking the best stays.
+    """
+    pairs = [pair for pair in feedback.pairs if len({tuple(rows[text]) for text in pair.texts}) > 1]
+    rankings = []
+    for ranking in feedback.rankings:
+        best: dict[tuple[int, ...], int] = {}
+        for item in sorted(range(len(ranking.ranks)), key=ranking.ranks.__getitem__):
+            best.setdefault(tuple(rows[ranking.texts[item]]), item)
+        items = sorted(best.values())
+        if len(items) > 1:
+            rankings.append(
+                ranking._replace(
+                    completions=[ranking.completions[item] for item in items],
+                    ranks=tuple(ranking.ranks[item] for item in items),
+                )
+            )
+    return Feedback(pairs=pairs, rankings=rankings, ratings=feedback.ratings)
 
 
 def bootstrap_counts(prompts: int, *, members: int, seed: int) -> Tensor | None:

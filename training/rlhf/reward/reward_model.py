@@ -21,6 +21,7 @@ from training.gpt.errors import InputError
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.reward_functions import Scorer
+from training.rlhf.truncation import fit_row
 
 HEAD_FILE = "reward_head.safetensors"
 
@@ -67,11 +68,19 @@ class BaseRewardModel(nn.Module, ABC):
         """Rewards [N, M] in the units of the training loss, up to a constant."""
 
     def encode(self, prompts: Sequence[str], completions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, `<begin> prompt + completion <end>`; long texts lose their beginning.
+        """Token ids of each text, `<begin> prompt + completion <end>`, cut to the context by `fit_row`.
 
         A conversation and its answer are what the chat template makes of them.
         """
-        return [row[-self.context :] for row in self.tokenizer.encode_texts(prompts, completions)]
+        rows = self.tokenizer.encode_texts(prompts, completions)
+        return [self.fit(row, prompt, longest=len(row)) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def fit(self, row: list[int], prompt: str, *, longest: int) -> list[int]:
+        """The row of a text cut to the context, so that the longest text with this prompt fits."""
+        if longest <= self.context:
+            return row
+        tokens = len(self.tokenizer.prompt(prompt))
+        return fit_row(row, prompt=tokens, context=self.context, longest=longest)
 
     def member_scores(
         self, prompts: Sequence[str], completions: Sequence[str], *, batch_size: int = 128

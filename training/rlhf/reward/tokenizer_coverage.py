@@ -16,10 +16,11 @@ WARN_ABOVE = 0.02  # fraction from which on a warning is given
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerCoverage:
-    """What a reward model cannot read of some texts, as fractions."""
+    """What a reward model cannot read of some texts."""
 
     unknown: float  # of the tokens
-    truncated: float  # of the texts: longer than the context
+    truncated: int  # texts longer than the context
+    texts: int
 
     def warnings(self, name: str, *, option: str = "reward") -> list[str]:
         """Warnings, one sentence each. Raises InputError if most tokens are unknown.
@@ -37,10 +38,10 @@ class TokenizerCoverage:
                 f"The reward model's tokenizer does not know {self.unknown:.0%} of the tokens of {name}: "
                 "texts that differ only in them get the same reward."
             )
-        if self.truncated >= WARN_ABOVE:
+        if self.truncated:
             warnings.append(
-                f"{self.truncated:.0%} of {name} are longer than the reward model's context; it reads only "
-                "their end."
+                f"{self.truncated} of {self.texts} of {name} are longer than the reward model's context; it "
+                "reads only their end."
             )
         return warnings
 
@@ -54,4 +55,4 @@ def tokenizer_coverage(
     tokens = sum(len(row) - 2 for row in rows)  # without those that begin and end a text
     missed = sum(row.count(unknown) for row in rows) if unknown is not None else 0
     truncated = sum(len(row) > reward_model.context for row in rows)
-    return TokenizerCoverage(unknown=missed / max(1, tokens), truncated=truncated / max(1, len(rows)))
+    return TokenizerCoverage(unknown=missed / max(1, tokens), truncated=truncated, texts=len(rows))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ MIN_HELDOUT_TO_STOP = 30
 
 MAX_NORMALISATION_TEXTS = 512
 """Texts used to check the tokenizer, and to normalise the rewards if there are no reference samples."""
+
+NOTHING_TO_LEARN = "their texts are all the same in the policy's tokens"
+"""Why an example is left out."""
 
 # Options that may change when a training is resumed: they change where and how fast, not what.
 FREE = frozenset({"accumulate", "device", "learning_curve", "parallel", "save_every"})
@@ -102,7 +105,12 @@ def train_reward_model(
         texts = list(dict.fromkeys(text for each in splits.train.examples for text in each.texts))
         some = texts[:: math.ceil(len(texts) / MAX_NORMALISATION_TEXTS)]
         coverage = tokenizer_coverage(trainer.learners[0].model, *zip(*some, strict=True))
-        notes = coverage.warnings("the texts judged", option="policy")
+        cut = trainer.truncation
+        notes = [
+            *cut.notes("examples", context=trunk.config.context, nothing=NOTHING_TO_LEARN),
+            # What is cut was counted above, on all texts.
+            *replace(coverage, truncated=0).warnings("the texts judged", option="policy"),
+        ]
         state = None
         if folder is not None:
             examples = repr([*splits.train.examples, *splits.heldout.examples]).encode()
@@ -181,6 +189,7 @@ class _RewardTrainer(Trainer):
         self.heldout = FeedbackBatches(
             splits.heldout, models[0], annotator_weight=weight, device=device, training=batches
         )
+        self.truncation = batches.truncation + self.heldout.truncation
         self.learners = [
             RewardLearner(
                 f"model-{number}",

@@ -91,6 +91,6 @@ class CheckpointSelector:
             before=before,
             after=best,
             heldout_prompts=self.evaluator.prompts,
-            notes=list(notes),
+            notes=[*self.evaluator.notes, *notes],
             metrics={**common, **(metrics or {})},
         )

@@ -21,10 +21,12 @@ from training.gpt.training_loop import Callbacks
 from training.gpt.training_state import module_digest
 from training.rlhf.config import DpoConfig, EarlyStoppingConfig
 from training.rlhf.feedback.preferences import Comparison, split_by_prompt
+from training.rlhf.feedback.splits import require_preference
 from training.rlhf.losses import bradley_terry_loss
 from training.rlhf.reward_functions import Scorer
+from training.rlhf.truncation import TruncationCounts, fit_turns
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.offline import OfflineDataset, encode_completions, tune_offline
+from training.rlhf.tuning.offline import OfflineDataset, tune_offline
 
 
 def dpo(
@@ -53,14 +55,19 @@ def dpo(
     `tune_offline` for folder and processes. Raises InputError if there is nothing to learn.
     """
     train, heldout = split_by_prompt(comparisons, heldout=config.heldout, seed=config.seed)
-    if not any(not pair.tie and pair.chosen != pair.rejected for pair in train):
-        raise InputError("preferences: no comparison prefers one text to another; collect more answers")
+    require_preference(train=prefers(train), everywhere=prefers(comparisons))
     digest = blake2b(repr(list(comparisons)).encode(), digest_size=16).hexdigest()
     context = policy.config.context
+    dataset = ComparisonDataset(train, tokenizer, config, context=context)
+    if dataset.ties.all():
+        raise InputError(
+            "preferences: every preferred text is the same as the other one in the policy's tokens, of which "
+            f"{context} fit its context; collect shorter texts, or take a policy with a longer context"
+        )
     return tune_offline(
         policy=policy,
         tokenizer=tokenizer,
-        dataset=ComparisonDataset(train, tokenizer, config, context=context),
+        dataset=dataset,
         heldout_dataset=ComparisonDataset(heldout, tokenizer, config, context=context),
         heldout_prompts=heldout_prompts,
         config=config,
@@ -75,29 +82,52 @@ def dpo(
     )
 
 
+def prefers(comparisons: Sequence[Comparison]) -> bool:
+    """Whether any comparison prefers one text to another."""
+    return any(not pair.tie and pair.chosen != pair.rejected for pair in comparisons)
+
+
 class ComparisonDataset(OfflineDataset):
     """Comparisons: each example has two texts, chosen and rejected."""
 
+    unit = "comparisons"
+    nothing_to_learn = "both sides are the same in the policy's tokens"
     measure = "preference"
     needs_reference = True
 
     def __init__(
         self, comparisons: Sequence[Comparison], tokenizer: Tokenizer, config: DpoConfig, *, context: int
     ) -> None:
-        """A ranking of K, which gives K(K-1)/2 comparisons, weighs as much as one comparison."""
-        flat = [text for pair in comparisons for text in pair.texts]
-        ids = encode_completions(tokenizer, flat, context=context)
-        rankings = Counter((pair.prompt, pair.group, pair.annotator) for pair in comparisons if pair.group)
+        """A ranking of K, which gives K(K-1)/2 comparisons, weighs as much as one comparison.
+
+        Both sides follow the same tokens of the prompt. Comparisons of two equal sides are left out.
+        """
+        turns = iter(
+            tokenizer.encode_turns(
+                [pair.prompt for pair in comparisons for _ in pair.texts],
+                [completion for pair in comparisons for _, completion in pair.texts],
+            )
+        )
+        cut = TruncationCounts()
+        units = [fit_turns([next(turns), next(turns)], context, cut) for _ in comparisons]
+        kept = [
+            (pair, unit)
+            for pair, unit in zip(comparisons, units, strict=True)
+            if unit[0].completion != unit[1].completion
+        ]
+        cut.left_out = len(comparisons) - len(kept)
+        rankings = Counter((pair.prompt, pair.group, pair.annotator) for pair, _ in kept if pair.group)
         super().__init__(
-            examples=list(zip(ids[::2], ids[1::2], strict=True)),
+            examples=[unit for _, unit in kept],
             weights=[
                 1 / rankings[pair.prompt, pair.group, pair.annotator] if pair.group else 1.0
-                for pair in comparisons
+                for pair, _ in kept
             ],
+            truncation=cut,
         )
         self.config = config
-        self.margins = torch.tensor([pair.margin for pair in comparisons])
-        self.ties = torch.tensor([pair.tie for pair in comparisons], dtype=torch.bool)
+        self.margins = torch.tensor([pair.margin for pair, _ in kept])
+        self.ties = torch.tensor([pair.tie for pair, _ in kept], dtype=torch.bool)
 
     def loss_and_metrics(
         self, examples: Sequence[int], logprobs: Tensor, reference_logprobs: Tensor

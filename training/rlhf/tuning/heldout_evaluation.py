@@ -12,6 +12,7 @@ from training.gpt.distributed import ProcessGroup
 from training.gpt.errors import InputError
 from training.gpt.generation.decoding import eval_mode
 from training.gpt.generation.generate import never_stop
+from training.gpt.generation.prompts import sift_prompts
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.evaluation.win_rate import win_points
@@ -57,13 +58,17 @@ class HeldoutEvaluator:
     ) -> None:
         """At most `max_prompts` of the held-out `prompts` are used, drawn by the seed.
 
+        Those that leave no room in the context are left out, as `notes` says.
+
         The `reference` is the policy before tuning: KL is measured to it, and win rates are against its
         completions. `disagreement` gives the deviation over the ensemble members.
         """
         if not prompts:
             raise InputError("heldout_prompts: there is none; give at least one")
         self.reference, self.tokenizer = reference, tokenizer
-        self.prompts = random.Random(seed).sample(list(prompts), min(len(prompts), max_prompts))
+        sifted = sift_prompts(tokenizer, prompts, context=reference.config.context)
+        self.notes = [f"Held out: {note}" for note in sifted.notes]
+        self.prompts = random.Random(seed).sample(sifted.kept, min(len(sifted.kept), max_prompts))
         self.scorer, self.gold, self.disagreement = scorer, gold, disagreement
         # No top-k and top-p, or the KL would be that of another distribution than was sampled from.
         self.sampling = SamplingConfig(temperature=temperature, max_new_tokens=max_new_tokens)

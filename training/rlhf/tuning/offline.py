@@ -31,6 +31,7 @@ from training.gpt.training_loop import Callbacks, Sample, Trainer, run_training_
 from training.gpt.training_state import StateFolder
 from training.rlhf.config import EarlyStoppingConfig, OfflineConfig, SupervisedEarlyStoppingConfig
 from training.rlhf.reward_functions import Scorer
+from training.rlhf.truncation import TruncationCounts
 from training.rlhf.tuning.checkpoint_selection import CheckpointSelector
 from training.rlhf.tuning.heldout_evaluation import HeldoutEvaluator, TuningResult
 from training.rlhf.tuning.learner import Learner, LogprobModel, LossFunction, default_learning_rate
@@ -48,14 +49,20 @@ _TRAIN, _HELDOUT = "material", "kept-back"
 class OfflineDataset(ABC):
     """Examples to learn from, and their loss given a policy's log-probabilities."""
 
+    unit: str
+    """What an example is, in the plural."""
+    nothing_to_learn: str
+    """Why an example is left out."""
     measure: str
     """The name of the negative loss as a held-out measure."""
     needs_reference: bool
     """Whether the loss needs the reference policy's log-probabilities too."""
 
-    def __init__(self, examples: Sequence[Sequence[Turn]], weights: Sequence[float]) -> None:
-        """Each example as its texts, and its weight in the loss."""
-        self.examples, self.weights = examples, weights
+    def __init__(
+        self, examples: Sequence[Sequence[Turn]], weights: Sequence[float], truncation: TruncationCounts
+    ) -> None:
+        """Each example as its texts, and its weight in the loss; what was cut of them."""
+        self.examples, self.weights, self.truncation = examples, weights, truncation
 
     @property
     def texts(self) -> list[Turn]:
@@ -68,27 +75,6 @@ class OfflineDataset(ABC):
     ) -> dict[str, Tensor]:
         """`loss` and metrics of each example [b], from the log-probabilities of its texts [b, R] by the
         policy, and by the reference policy if they are needed."""
-
-
-def encode_completions(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, context: int) -> list[Turn]:
-    """Ids of prompts and their completions, each followed by an end of text, as in reward models.
-
-    If both do not fit the context, the prompt loses its beginning, then the completion its end.
-    """
-    if not texts:
-        return []
-    prompts, completions = zip(*texts, strict=True)
-    return [cut_to_context(turn, context) for turn in tokenizer.encode_turns(prompts, completions)]
-
-
-def cut_to_context(turn: Turn, context: int) -> Turn:
-    """The turn without the beginning of its prompt, and then the end of its completion, that do not fit."""
-    completion = turn.completion[:context]
-    return Turn(
-        turn.prompt[-(context + 1 - len(completion)) :],
-        completion,
-        None if turn.learned is None else turn.learned[:context],
-    )
 
 
 def completion_logprobs(
@@ -181,7 +167,11 @@ def tune_offline(
             group=group,
             callbacks=callbacks,
         )
-        notes = tuning_notes(loop_result.stop_reason, trainer.selector)
+        cut = dataset.truncation + heldout_dataset.truncation
+        notes = [
+            *cut.notes(dataset.unit, context=policy.config.context, nothing=dataset.nothing_to_learn),
+            *tuning_notes(loop_result.stop_reason, trainer.selector),
+        ]
         result = trainer.selector.roll_back(loop_result, notes=notes)
         del trainer  # it uses the process group, which ends here
         return result

@@ -24,7 +24,7 @@ from training.gpt.config import HardwareConfig, SamplingConfig
 from training.gpt.devices import autocast, choose_device, choose_precision
 from training.gpt.distributed import ProcessGroup, full_model, process_group, shard_batch
 from training.gpt.errors import InputError
-from training.gpt.generation.generate import encode_prompts
+from training.gpt.generation.prompts import sift_prompts
 from training.gpt.model import GPT
 from training.gpt.random_seeds import seeded_generator, shuffled_index
 from training.gpt.tokenizer import Tokenizer
@@ -103,14 +103,13 @@ def finetune(
     torchrun the processes share the prompts of each step.
 
     `on_step` gets, at each step, the metrics of `PolicyGradientTrainer.step`, and at each evaluation (the
-    first is before the first step) `Evaluation.metrics`. Raises InputError without prompts, for a batch that
-    does not divide evenly, for scores that are not finite, and if the log-probabilities of the policy's
-    samples do not match those of sampling.
+    first is before the first step) `Evaluation.metrics`. Prompts that leave no room in the context are left
+    out, with a note. Raises InputError if none is left, for a batch that does not divide evenly, for scores
+    that are not finite, and if the log-probabilities of the policy's samples do not match those of sampling.
     """
     if not prompts:
         raise InputError("prompts: there is none; give at least one")
-    for some in (prompts, heldout_prompts):
-        encode_prompts(policy, tokenizer, some)  # refuse one that is too long now, not when its turn comes
+    sifted = sift_prompts(tokenizer, prompts, context=policy.config.context)
     device = choose_device(hardware.device)
     policy = policy.to(device)
     reward_model = scorer.to(device) if isinstance(scorer, BaseRewardModel) else None
@@ -126,7 +125,7 @@ def finetune(
             tokenizer=tokenizer,
             scorer=scorer,
             gold=gold,
-            prompts=prompts,
+            prompts=sifted.kept,
             heldout_prompts=heldout_prompts,
             config=config,
             early_stopping=early_stopping,
@@ -142,7 +141,7 @@ def finetune(
             group=group,
             callbacks=callbacks,
         )
-        result = trainer.result(loop_result)
+        result = trainer.result(loop_result, notes=sifted.notes)
         del trainer  # it uses the process group, which ends here
         return result
 
@@ -448,15 +447,15 @@ class PolicyGradientTrainer(Trainer):
         if self.value:
             self.value.restore(tensors)
 
-    def result(self, loop_result: LoopResult) -> TuningResult:
+    def result(self, loop_result: LoopResult, *, notes: Sequence[str] = ()) -> TuningResult:
         """Roll back to the best checkpoint; gives the result of the tuning."""
         best = self.selector.early_stopping.best
-        notes = self.sanity_checks.notes(
+        found = self.sanity_checks.notes(
             best_step=best.step if best else 0, stop_reason=loop_result.stop_reason
         )
         return self.selector.roll_back(
             loop_result,
-            notes=self.notes + notes,
+            notes=[*notes, *self.notes, *found],
             metrics={
                 "kl_coefficient": self.kl_controller.value,
                 "num_tokens": float(self.tokens_seen),

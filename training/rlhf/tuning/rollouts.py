@@ -12,7 +12,8 @@ from torch import Tensor
 from training.gpt.config import SamplingConfig
 from training.gpt.devices import autocast
 from training.gpt.generation.decoding import Generation
-from training.gpt.generation.generate import encode_prompts, generate
+from training.gpt.generation.generate import generate
+from training.gpt.generation.prompts import encode_prompts
 from training.gpt.model import GPT
 from training.gpt.tokenizer import Tokenizer
 from training.rlhf.reward.reward_model import BaseRewardModel, RewardModel

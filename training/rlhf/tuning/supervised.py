@@ -19,8 +19,9 @@ from training.rlhf.config import EarlyStoppingConfig, SupervisedConfig, Supervis
 from training.rlhf.feedback.demonstrations import Demonstration
 from training.rlhf.feedback.preferences import split_by_prompt
 from training.rlhf.reward_functions import Scorer
+from training.rlhf.truncation import TruncationCounts, fit_turns
 from training.rlhf.tuning.heldout_evaluation import TuningResult
-from training.rlhf.tuning.offline import OfflineDataset, cut_to_context, tune_offline
+from training.rlhf.tuning.offline import OfflineDataset, tune_offline
 
 
 def supervised(
@@ -55,10 +56,16 @@ def supervised(
     texts = repr(list(demonstrations)) + "".join("+" for each in demonstrations if each.all_turns)
     digest = blake2b(texts.encode(), digest_size=16).hexdigest()
     context = policy.config.context
+    dataset = DemonstrationDataset(train, tokenizer, context=context)
+    if not dataset.examples:
+        raise InputError(
+            f"demonstrations: nothing of what they teach fits the context of {context} tokens; shorten them, "
+            "or take a policy with a longer context"
+        )
     return tune_offline(
         policy=policy,
         tokenizer=tokenizer,
-        dataset=DemonstrationDataset(train, tokenizer, context=context),
+        dataset=dataset,
         heldout_dataset=DemonstrationDataset(heldout, tokenizer, context=context),
         heldout_prompts=heldout_prompts,
         config=config,
@@ -86,6 +93,8 @@ def demonstrated_turns(demonstration: Demonstration, tokenizer: Tokenizer) -> li
 class DemonstrationDataset(OfflineDataset):
     """Demonstrations: each example has one text."""
 
+    unit = "demonstrations"
+    nothing_to_learn = "nothing of what they teach fits the context"
     measure = "likelihood"
     needs_reference = False
 
@@ -95,17 +104,23 @@ class DemonstrationDataset(OfflineDataset):
         """All tokens that are learned count equally, times the weight of their demonstration."""
         texts: list[Turn] = []
         weights: list[float] = []
+        lengths: list[int] = []
+        cut = TruncationCounts()
         for each in demonstrations:
             for turn in demonstrated_turns(each, tokenizer):
-                texts.append(cut_to_context(turn, context))
+                (text,) = fit_turns([turn], context, cut)
+                learned = len(text.completion) if text.learned is None else sum(text.learned)
+                if not learned:
+                    cut.left_out += 1
+                    continue
+                texts.append(text)
                 weights.append(each.weight)
-        lengths = [
-            len(text.completion) if text.learned is None else max(1, sum(text.learned)) for text in texts
-        ]
+                lengths.append(learned)
         self.lengths = torch.tensor(lengths)
         super().__init__(
             examples=[(text,) for text in texts],
             weights=[weight * length for weight, length in zip(weights, lengths, strict=True)],
+            truncation=cut,
         )
 
     def loss_and_metrics(
