@@ -109,8 +109,7 @@ class Command(BaseCommand):
             while not self.stop_requests and not (exited := children.first_exited()):
                 children.forward_output()
                 if readiness.has_answered():
-                    prefix = os.environ.get("SCRIPT_NAME", "").strip("/")
-                    url = listener_url(listener) + (f"{prefix}/" if prefix else "")
+                    url = listener_url(listener).rstrip("/") + path_below_host()
                     self.say("up", f"Hone is at {url} (Ctrl-C stops it)")
             if exited:
                 self.say("up", f"{exited.name} {exited.exit_description}; stopping the rest")
@@ -129,13 +128,19 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
+def path_below_host() -> str:
+    """The path that a proxy serves the site below, as `SCRIPT_NAME` says: `/`, or such as `/hone/`."""
+    path = os.environ.get("SCRIPT_NAME", "").strip("/")
+    return f"/{path}/" if path else "/"
+
+
 class ReadinessProbe:
     """Tells when the web is up: by the answer to a request that waits in the listener's queue."""
 
     def __init__(self, listener: socket.socket) -> None:
         host, port = local_address(listener)
         self._connection: socket.socket | None = socket.create_connection((host, port))
-        self._connection.sendall(f"GET / HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        self._connection.sendall(f"GET {path_below_host()} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
         self._connection.setblocking(False)
 
     def has_answered(self) -> bool:
