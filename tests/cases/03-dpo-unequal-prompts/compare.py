@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ready import check
+from ready import check  # type: ignore[import-not-found]
 
 from training.gpt.huggingface.import_export import import_folder
 from training.rlhf.config import DpoConfig
@@ -11,7 +11,7 @@ from training.rlhf.feedback.preference_files import preferences_and_notes
 from training.rlhf.tuning.dpo import ComparisonDataset
 
 model, tokenizer, _ = import_folder(Path(sys.argv[1]))
-comparisons, _, _ = preferences_and_notes(sys.argv[2])
+comparisons = preferences_and_notes(sys.argv[2])[0]
 pairs = ComparisonDataset(comparisons, tokenizer, DpoConfig(), context=model.config.context)
 for number, (chosen, rejected) in enumerate(pairs.examples, start=1):
     check(f"pair {number}: both after the same prompt", chosen.prompt == rejected.prompt)
