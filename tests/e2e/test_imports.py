@@ -62,7 +62,7 @@ def test_a_large_file_is_mapped_imported_and_cancelled(
         page.get_by_role("button", name="Cancel", exact=True).click()
         expect(page.get_by_text("Cancelled. Nothing was imported.")).to_be_visible()
         for model in (Prompt, Sample, Task, Assignment, Generator, ImportedAnnotator):
-            assert not model.objects.exists()  # type: ignore[attr-defined]
+            assert not model.objects.exists()
         assert User.objects.count() == 1
         assert not list((tmp_path / "artifacts" / "imports").iterdir())
 

@@ -28,6 +28,7 @@ def project(settings: Settings, tmp_path: Path) -> Iterator[Project]:
     for seed, name in enumerate(NAMES):
         stage = ModelVersion.Stage.CANDIDATE if seed else ModelVersion.Stage.PRODUCTION
         version = publish(name, seed=seed, project=project, stage=stage)
+        assert version.generator is not None
         project.live_generators.add(version.generator)
     server = RunningServer(tmp_path)
     settings.SERVE_URL = server.url
