@@ -6,6 +6,7 @@ from itertools import groupby
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from labeling.imports.ahead import read_ahead
 from labeling.imports.bulk import copy_rows, fetch
 from labeling.imports.moved_answers import MovedAnswer, MovedAnswerStore
 from labeling.imports.options import ImportOptions, ImportResult, Source
@@ -19,6 +20,8 @@ from training.formats.rows import Problem, problem_of
 BATCH_ROWS = 2000
 BATCH_CHARACTERS = 4_000_000
 """A batch ends after this many rows, or once its texts are this long."""
+MAX_BATCH_READ = 10_000
+"""A batch ends too when this many rows were read, however many of them had problems."""
 _LOCK_SPACE = 7_204_614
 """Arbitrary, but different from other advisory locks on the same database."""
 
@@ -69,7 +72,9 @@ def import_records(
             if source.format == ANSWERS and options.import_as in {"auto", "answers"}:
                 _add_moved_answers(project, source, options, result, author=author, progress=progress)
                 continue
-            for batch in _batches(planner, source, result, progress):
+            for batch, rows in read_ahead(_batches(planner, source, result)):
+                if progress is not None:
+                    progress(rows)
                 if result.problem_count and not options.leave_out and not options.dry_run:
                     continue  # nothing will be stored: only the other problems are of interest
                 _set_aside(store.add(batch), source.name)
@@ -123,12 +128,9 @@ def _lock(project: Project, *, wait: bool) -> None:
 
 
 def _batches(
-    planner: Planner,
-    source: Source,
-    result: ImportResult,
-    progress: Callable[[int], None] | None,
-) -> Iterator[list[PlannedRow]]:
-    """The planned rows, in batches; problems are added to the result."""
+    planner: Planner, source: Source, result: ImportResult
+) -> Iterator[tuple[list[PlannedRow], int]]:
+    """The planned rows, in batches, and how many rows were read; problems are added to the result."""
     batch: list[PlannedRow] = []
     characters = 0
     for record in source.records:
@@ -145,13 +147,10 @@ def _batches(
                 )
         else:
             result.add_problem(record, file=source.name)
-        if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
-            yield batch
+        if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS or result.rows % MAX_BATCH_READ == 0:
+            yield batch, result.rows
             batch, characters = [], 0
-        if progress is not None and result.rows % BATCH_ROWS == 0:
-            progress(result.rows)
-    if batch:
-        yield batch
+    yield batch, result.rows
 
 
 # -- Rows with a single sample ----------------------------------------------------------------------------

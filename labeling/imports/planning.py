@@ -220,6 +220,8 @@ def check_text(text: str) -> None:
     """Raise ValueError unless a text can be stored and shown."""
     if len(text) > MAX_TEXT_LENGTH:
         raise ValueError(f"a text of {len(text):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
+    if text.isascii() and "\x00" not in text:
+        return
     if found := UNSTORABLE_CHARACTERS.search(text):
         raise ValueError(
             "a NUL character: the file is damaged or not a text file."

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-SUITES = ("formats", "gpt", "rlhf", "serve")
+SUITES = ("formats", "gpt", "imports", "rlhf", "serve")
 
 
 def main() -> None:
