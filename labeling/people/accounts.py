@@ -9,7 +9,7 @@ from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from labeling import queue
-from labeling.models import Assignment, Membership, Project
+from labeling.models import Assignment, ImportedAnnotator, Membership, Project
 from labeling.people.audit_log import log_change
 from labeling.people.groups import ADMINS, ANNOTATORS, REVIEWERS
 from labeling.people.memberships import prefetch_visible_memberships, visible_people
@@ -63,9 +63,15 @@ def project_annotators(project: Project) -> QuerySet[User]:
     return User.objects.filter(Q(pk__in=theirs.values("pk")) | Q(pk__in=annotators().values("pk")))
 
 
+def is_imported(person: User) -> bool:
+    """Whether a user stands for somebody whose answers were imported, and who never signs in."""
+    return ImportedAnnotator.objects.filter(person=person).exists()
+
+
 def can_deactivate(actor: User, person: User) -> bool:
-    """Whether one person may deactivate another: never themselves; staff only as a superuser."""
-    if actor == person or not actor.has_perm("labeling.invite"):
+    """Whether one person may deactivate another, or reactivate them: never themselves, nor somebody whose
+    answers were imported; staff only as a superuser."""
+    if actor == person or not actor.has_perm("labeling.invite") or is_imported(person):
         return False
     return actor.is_superuser or not (person.is_staff or person.is_superuser)
 

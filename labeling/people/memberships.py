@@ -7,7 +7,7 @@ from django.db.models import Prefetch, Q, QuerySet
 
 from labeling import queue
 from labeling.access import role_permissions
-from labeling.models import Membership, Project
+from labeling.models import Assignment, ImportedAnnotator, Membership, Project
 from labeling.people.audit_log import log_change
 
 Role = Membership.Role
@@ -93,9 +93,12 @@ def prefetch_visible_memberships(viewer: User) -> Prefetch:
 
 
 def visible_people(viewer: User) -> QuerySet[User]:
-    """The people an inviter manages: everybody, or the members of their projects."""
+    """The people an inviter manages: everybody, or the members of their projects, and the annotators whose
+    answers were imported there."""
     if viewer.has_perm("labeling.invite"):
         return User.objects.all()
     theirs = Project.objects.allowed(viewer, "labeling.invite")
     members = Membership.objects.filter(project__in=theirs)
-    return User.objects.filter(Q(pk__in=members.values("person")))
+    answered = Assignment.objects.filter(project__in=theirs).order_by().values("annotator")
+    imported = ImportedAnnotator.objects.filter(person__in=answered)
+    return User.objects.filter(Q(pk__in=members.values("person")) | Q(pk__in=imported.values("person")))

@@ -34,9 +34,11 @@ can_invite = permission_required("labeling.invite", any_project=True)
 @can_invite
 @never_cache
 def people(request: UserRequest) -> HttpResponse:
-    """The people this user manages, and the open invitations."""
+    """The people this user manages, and open invitations; with `imported`, the annotators of other tools."""
     query = request.GET.get("q", "").strip()
-    rows = accounts.people_with_activity(request.user)
+    everybody = accounts.people_with_activity(request.user)
+    shows_imported = bool(request.GET.get("imported"))
+    rows = everybody.filter(imported_annotator__isnull=not shows_imported)
     if query and "\x00" not in query:
         rows = rows.filter(username__icontains=query)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -47,6 +49,8 @@ def people(request: UserRequest) -> HttpResponse:
         "page": page,
         "rows": [(each, accounts.site_role(each)) for each in page],
         "query": query,
+        "shows_imported": shows_imported,
+        "imported_count": 0 if shows_imported else everybody.exclude(imported_annotator=None).count(),
         "form": form,
         **_invitations(request.user),
     }
@@ -85,7 +89,7 @@ def person(request: UserRequest, pk: int) -> HttpResponse:
         "labeling/people/person.html",
         {
             "person": found,
-            "role": accounts.site_role(found),
+            "role": "Imported annotator" if accounts.is_imported(found) else accounts.site_role(found),
             "form": RolesForm(person=found, by=request.user),
             "can_manage": accounts.can_deactivate(request.user, found),
             "can_delete_answers": answer_deletion.can_delete_answers(request.user, found),

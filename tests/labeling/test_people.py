@@ -5,9 +5,11 @@ from django.test import Client
 
 from labeling import queue
 from labeling.feedback import Answer
+from labeling.imports.people import imported_annotator
 from labeling.models import Assignment, Project, Task
 from labeling.people import accounts, memberships
-from tests.labeling.objects import admin, annotator, claimed, joins, make_project, make_tasks
+from tests.labeling.importing import import_text, json_lines
+from tests.labeling.objects import admin, annotator, claimed, joins, make_project, make_tasks, member
 
 pytestmark = pytest.mark.django_db
 
@@ -133,3 +135,30 @@ def test_tasks_of_other_people_are_kept_when_one_goes(ada: Client) -> None:
     assert held.is_leased
     assert Task.objects.filter(open=1).count() == 1
     assert Project.objects.for_annotator(User.objects.get(pk=ann.pk)).count() == 0
+
+
+def test_imported_annotators_are_listed_apart_and_never_reactivated(client: Client) -> None:
+    boss = admin("boss")
+    client.force_login(boss)
+    person = imported_annotator("label-studio", "2")
+    page = client.get("/people/").text
+    assert "label-studio:2" not in page
+    assert "1 imported annotator" in page
+    assert "label-studio:2" in client.get("/people/?imported=1").text
+    page = client.get(f"/people/{person.pk}/").text
+    assert "Imported annotator" in page
+    assert "Reactivate" not in page
+    assert client.post(f"/people/{person.pk}/reactivate/").status_code == 403
+    person.refresh_from_db()
+    assert not person.is_active
+
+
+def test_an_admin_of_a_project_sees_whose_answers_were_imported_into_it(client: Client) -> None:
+    ours, theirs = make_project("ours", feedback="pair"), make_project("theirs", feedback="pair")
+    for project, name in ((ours, "ls1"), (theirs, "ls2")):
+        row = {"prompt": "Q", "chosen": "a", "rejected": "b", "annotator": name}
+        import_text(project, json_lines(row))
+    client.force_login(member(ours, "admins"))
+    page = client.get("/people/?imported=1").text
+    assert "trl:ls1" in page
+    assert "trl:ls2" not in page
