@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection, reset_queries, transaction
 
 from labeling.imports.ahead import read_ahead
 from labeling.imports.bulk import copy_rows, fetch
@@ -78,6 +78,7 @@ def import_records(
                 if result.problem_count and not options.leave_out and not options.dry_run:
                     continue  # nothing will be stored: only the other problems are of interest
                 _set_aside(store.add(batch), source.name)
+                reset_queries()  # with DEBUG, Django keeps every statement, and these hold whole texts
         _add_waiting(planner, store, result)
         if store.has_open_tasks:
             Cursor.objects.rewind(project, priority=0)
