@@ -294,3 +294,15 @@ def test_argilla_keeps_everybodys_judgement(record: Record) -> None:
     assert [each.text for each in found.samples] == followed(record)
     assert essence(found, person=False) == essence(record, person=False)
     assert len({each.annotator for each in found.judgements}) == 2
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"a": 1}', "()"])
+def test_texts_in_brackets_come_back_from_argilla_as_texts(text: str) -> None:
+    record = Record(
+        row=1,
+        prompt=ParsedPrompt("Say it."),
+        samples=(RecordSample(text=" no"),),
+        judgements=(RecordJudgement(kind="demonstration", annotator="1", text=f" {text}"),),
+    )
+    (found,) = read(written(argilla.argilla_records(record, task=7), "json"), "records.json", "argilla")
+    assert [each.text for each in found.judgements] == [f" {text}"]

@@ -81,7 +81,7 @@ def test_sampling_opens_a_task_for_each_prompt_with_as_many_samples_as_the_proje
     project = make_project()
     make_policy()
     run = execute_run(Run.Kind.SAMPLE, project=project.slug, policy="base", tasks=10, max_new_tokens=5)
-    assert run.metrics == {"tasks": 10, "samples": 30}
+    assert run.metrics == {"tasks": 10, "samples": 30, "notes": []}
     assert {task.samples.count() for task in Task.objects.all()} == {3}
     assert {task.prompt.split for task in Task.objects.all()} == {"train"}
 

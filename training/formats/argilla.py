@@ -145,20 +145,18 @@ def _judge(answers: Mapping[str, Any], names: Sequence[str], fields: Values) -> 
     for question, given in answers.items():
         value = decode(given)
         if isinstance(value, list):
-            found = (
-                found
-                or _ranking(value, names)
-                or next(filter(None, (vote(each, names) for each in value)), None)
-            )
+            said = _ranking(value, names) or next(filter(None, (vote(each, names) for each in value)), None)
+            found = found or said
+            comments += [given] if said is None and isinstance(given, str) else []  # a text in brackets
         elif isinstance(value, bool):
             found = found or vote(str(value), names)
         elif isinstance(value, int | float):
             if (position := _position(question, names)) is not None:
                 scores[position] = float(value)
-        elif isinstance(value, str):
-            said = vote(value, names)
+        elif isinstance(given, str):
+            said = vote(given, names)
             found = found or said
-            comments += [] if said else [value]
+            comments += [] if said else [given]
     if found is None and scores:
         found = RecordJudgement(kind="score", scores=tuple(scores.get(at) for at in range(len(names))))
     if found is not None:
