@@ -27,6 +27,12 @@ began = time.perf_counter()
 count = sum(1 for _ in load_dataset(kind, data_files=sys.argv[1], split="train", streaming=True))
 print(count / (time.perf_counter() - began), 0)
 """
+CONVERT = """
+import sys
+import pyarrow.csv, pyarrow.json, pyarrow.parquet
+table = pyarrow.json.read_json(sys.argv[1])
+(pyarrow.csv.write_csv if sys.argv[2].endswith("csv") else pyarrow.parquet.write_table)(table, sys.argv[2])
+"""
 
 
 def rows() -> Iterator[Row]:
@@ -78,11 +84,6 @@ def write_comparisons(folder: Path, kind: str) -> Path:
             file.writelines(f",{line}" if number else line for number, line in enumerate(source))
             file.write("]")
     elif kind != "jsonl":
-        import pyarrow.csv
-        import pyarrow.json
-        import pyarrow.parquet
-
-        table = pyarrow.json.read_json(lines)
-        write = pyarrow.csv.write_csv if kind == "csv" else pyarrow.parquet.write_table
-        write(table, path)
+        # In a process of its own: what is started from a process with a large table counts its memory, too.
+        subprocess.run([sys.executable, "-c", CONVERT, str(lines), str(path)], check=True)
     return path
