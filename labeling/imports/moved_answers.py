@@ -3,7 +3,7 @@
 Tasks keep their order, kind and origin, answers their order shown, time, revision and final decision:
 agreement figures and the hash of a snapshot are then the same here as there. What is there already is left as
 it is: a task by its prompt, kind and samples (the second of equal ones is the second here), and an answer by
-its task and annotator.
+its task and annotator, or by its moment if somebody gave it here.
 """
 
 import json
@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -237,14 +238,27 @@ class MovedAnswerStore:
     # -- Answers ------------------------------------------------------------------------------------------
 
     def _add_answers(self, rows: Sequence[MovedAnswer]) -> None:
-        places = [(self._tasks[each.row["task"]].pk, self._annotator(each.row["annotator"])) for each in rows]
+        # An export of this very project: the same answer, which a person here gave at the same moment.
+        given_here = set(
+            Assignment.objects.filter(
+                task__in={self._tasks[each.row["task"]].pk for each in rows},
+                annotator__imported_annotator=None,
+                finished__in={each.finished for each in rows},
+            ).values_list("task", "finished")
+        )
+        others = [
+            each for each in rows if (self._tasks[each.row["task"]].pk, each.finished) not in given_here
+        ]
+        places = [
+            (self._tasks[each.row["task"]].pk, self._annotator(each.row["annotator"])) for each in others
+        ]
         there = set(
             Assignment.objects.filter(
                 task__in={task for task, _ in places}, annotator__in={person for _, person in places}
             ).values_list("task", "annotator")
         )
         new: dict[tuple[int, int], MovedAnswer] = {}
-        for place, each in zip(places, rows, strict=True):
+        for place, each in zip(places, others, strict=True):
             if place not in there:
                 new.setdefault(place, each)
         self.result.known += len(rows) - len(new)
@@ -316,7 +330,9 @@ class MovedAnswerStore:
             if task in there:
                 continue
             person = self._annotator(each.row["annotator"])
-            final = Assignment.objects.get(task=task, annotator=person)
+            final = Assignment.objects.filter(
+                Q(annotator=person) | Q(annotator__imported_annotator=None, finished=each.finished), task=task
+            ).first()
             Adjudication.objects.create(
                 task_id=task,
                 assignment=final if each.row["adjudication"] == "final" else None,

@@ -167,6 +167,21 @@ def test_a_file_twice_adds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert Task.objects.count() == tasks
 
 
+@pytest.mark.parametrize("kind", ["rank", "rewrite"])
+def test_the_answers_of_a_project_are_known_to_it(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = rich_project(kind)
+    before = rows(project)
+    file = tmp_path / "answers.jsonl"
+    call_command("export", project.slug, "--format", "answers", "--to", file)
+    capsys.readouterr()
+    call_command("import", project.slug, file)
+    assert "Nothing new to import." in capsys.readouterr().out
+    assert rows(project) == before
+    assert not ImportedAnnotator.objects.exists()
+
+
 def test_who_answered_elsewhere_is_a_placeholder_with_the_number_of_the_file(tmp_path: Path) -> None:
     other = moved(rich_project("rank"), tmp_path / "answers.jsonl")
     people = ImportedAnnotator.objects.filter(person__assignments__project=other).distinct()
