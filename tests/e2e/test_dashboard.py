@@ -33,5 +33,5 @@ def test_a_round_is_begun_from_the_dashboard_and_stopped(page: Page, axe: Callab
     page.set_viewport_size({"width": 390, "height": 844})
     for name in ("Rounds", "Dashboard"):
         page.get_by_role("navigation", name="Letters").get_by_role("link", name=name).click()
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        expect(page.locator("html")).to_have_js_property("scrollWidth", 390)
     axe(page)

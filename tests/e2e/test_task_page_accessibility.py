@@ -11,6 +11,7 @@ from labeling.feedback import Answer
 from labeling.models import Project
 from tests.e2e.task_page import fits_touch_targets, log_in, open_task, phone_page, press_digits_of
 from tests.labeling.objects import admin, annotator, make_project, make_tasks
+from tests.processes import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("midday")]
 
@@ -134,7 +135,7 @@ def test_the_next_task_is_there_in_an_instant(page: Page) -> None:
         page.keyboard.press("b")
         page.keyboard.press("Enter")
         expect(page.locator(".prompt .text")).to_have_text(f"Prompt {number}")
-    page.wait_for_function("window.times.length >= 3")
+    assert eventually(lambda: page.evaluate("window.times.length") >= 3)
     assert min(page.evaluate("window.times")) < 150
 
 

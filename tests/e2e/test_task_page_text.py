@@ -10,6 +10,7 @@ from labeling.prompts import add_prompts
 from labeling.tasks import create_tasks
 from tests.e2e.task_page import log_in
 from tests.labeling.objects import annotator, make_project
+from tests.processes import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,7 +120,7 @@ def test_long_samples_keep_prompt_number_and_buttons_in_sight(page: Page) -> Non
     show(page, "Go on.", [LONG * 3, LONG * 3])
     page.mouse.move(400, 500)
     page.mouse.wheel(0, 900)
-    page.wait_for_function("window.scrollY > 500")
+    assert eventually(lambda: page.evaluate("window.scrollY") > 500)
     for part in (".prompt h2", ".sample .number", ".sample footer button", ".actions .primary"):
         expect(page.locator(part).first).to_be_in_viewport()
     wide = page.locator(".sample > .text").first.evaluate(
