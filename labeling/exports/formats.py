@@ -25,11 +25,6 @@ class ExportFormat:
     """Whether a row can say that neither sample is better."""
     can_aggregate: bool = True
 
-    @property
-    def is_for_training(self) -> bool:
-        """Whether the rows are what a model learns from, rather than all that was answered."""
-        return self.source in {"comparisons", "labels", "completions"}
-
 
 _JSON = ("jsonl", "jsonl.gz", "jsonl.zst", "json")
 

@@ -21,14 +21,13 @@ from django.utils.dateparse import parse_datetime
 from labeling.control_tasks import UNLIMITED_SLOTS
 from labeling.feedback import Answer, AnswerError, Verdict, parse_answer
 from labeling.imports.bulk import copy_rows, fetch, next_keys
+from labeling.imports.names import ImportedNames
 from labeling.imports.options import ImportOptions, ImportResult
-from labeling.imports.people import imported_annotator
 from labeling.imports.planning import check_name, check_text
 from labeling.models import (
     Adjudication,
     Annotation,
     Assignment,
-    Generator,
     Gold,
     Guidelines,
     Judgement,
@@ -88,9 +87,10 @@ class MovedAnswerStore:
     """By their number in the file."""
     _met: Counter[tuple[int, str, Any]] = field(default_factory=Counter)
     """How many tasks of the same prompt, kind and samples the file had so far."""
-    _annotators: dict[str, int] = field(default_factory=dict)
-    _generators: dict[str, int] = field(default_factory=dict)
     _guidelines: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names = ImportedNames(self.project, self.options, self.result)
 
     def plan(self, record: Record) -> MovedAnswer:
         """The row of a record, checked; raises ValueError with the reason why it cannot be stored."""
@@ -195,7 +195,7 @@ class MovedAnswerStore:
             else:
                 task.samples = next_keys(Sample, len(row["samples"]))
                 samples += [
-                    (key, prompt, self._generator(sample["model"] or ""), sample["text"],
+                    (key, prompt, self._names.generator(sample["model"] or ""), sample["text"],
                      json.dumps(parameters, ensure_ascii=False), now)
                     for key, sample, parameters in zip(
                         task.samples, row["samples"], _parameters(row), strict=True
@@ -250,7 +250,8 @@ class MovedAnswerStore:
             each for each in rows if (self._tasks[each.row["task"]].pk, each.finished) not in given_here
         ]
         places = [
-            (self._tasks[each.row["task"]].pk, self._annotator(each.row["annotator"])) for each in others
+            (self._tasks[each.row["task"]].pk, self._names.annotator(FORMAT, each.row["annotator"]))
+            for each in others
         ]
         there = set(
             Assignment.objects.filter(
@@ -329,7 +330,7 @@ class MovedAnswerStore:
         for task, each in decided.items():
             if task in there:
                 continue
-            person = self._annotator(each.row["annotator"])
+            person = self._names.annotator(FORMAT, each.row["annotator"])
             final = Assignment.objects.filter(
                 Q(annotator=person) | Q(annotator__imported_annotator=None, finished=each.finished), task=task
             ).first()
@@ -338,21 +339,6 @@ class MovedAnswerStore:
                 assignment=final if each.row["adjudication"] == "final" else None,
                 note=each.row["adjudication_note"],
             )
-
-    # -- Names --------------------------------------------------------------------------------------------
-
-    def _annotator(self, name: str) -> int:
-        if name not in self._annotators:
-            self._annotators[name] = imported_annotator(FORMAT, name).pk
-        return self._annotators[name]
-
-    def _generator(self, name: str) -> int:
-        name = name.strip() or self.options.generator
-        if name not in self._generators:
-            made, _ = Generator.objects.get_or_create(project=self.project, name=name)
-            self._generators[name] = made.pk
-        self.result.generators[name] += 1
-        return self._generators[name]
 
     def _guidelines_of(self, version: int | None) -> int | None:
         """The guidelines of this version; the rows do not have their text."""

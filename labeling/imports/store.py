@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from labeling import control_tasks
 from labeling.imports.bulk import copy_rows, fetch, next_keys
+from labeling.imports.names import ImportedNames
 from labeling.imports.options import ImportOptions, ImportResult
-from labeling.imports.people import imported_annotator
 from labeling.imports.planning import PlannedAnswer, PlannedRow, PlannedTask
-from labeling.models import Annotation, Assignment, Generator, Project, Sample, Task
+from labeling.models import Annotation, Assignment, Project, Sample, Task
 
 ORDER_IS_SHOWN = frozenset({"label-studio", "argilla", "arena", "answers"})
 """Formats whose samples stand in the order in which people saw them; in others the better one is first."""
@@ -68,8 +68,7 @@ class Store:
         self.source = "import"
         """The format of the file that is being stored."""
         self.has_open_tasks = False
-        self._annotators: dict[tuple[str, str], int] = {}
-        self._generators: dict[str, int] = {}
+        self._names = ImportedNames(project, options, result)
         self._samples: dict[tuple[int, int, str], int] = {}
 
     def add(self, rows: Sequence[PlannedRow]) -> list[tuple[PlannedRow, int]]:
@@ -183,7 +182,7 @@ class Store:
         for key, (prompt, task) in tasks.items():
             texts: dict[str, list[int]] = defaultdict(list)
             for sample in task.samples:
-                place = (prompt, self._generator(sample.generator), sample.text)
+                place = (prompt, self._names.generator(sample.generator), sample.text)
                 held = self._samples.get(place)
                 if held is None or held in texts[sample.text]:
                     missing.append(place)
@@ -253,7 +252,7 @@ class Store:
         wanted: dict[tuple[int, int], tuple[int, int, PlannedTask, PlannedAnswer]] = {}
         for number, key, task in given:
             for answer in task.answers:
-                place = (key, self._annotator(answer.annotator))
+                place = (key, self._names.annotator(self.source, answer.annotator))
                 wanted.setdefault(place, (number, key, task, answer))
         asked = [place for place in wanted if place[0] in known_tasks]
         if asked:
@@ -279,7 +278,7 @@ class Store:
             answer = given.answer
             state = "skipped" if answer is None else "submitted"
             assignment_rows.append(
-                (key, task_key, self.project.pk, self._annotator(given.annotator), state,
+                (key, task_key, self.project.pk, self._names.annotator(self.source, given.annotator), state,
                  _array(self._shown_order(order, task)), now, now, now, given.skip_reason)
             )  # fmt: skip
             self.result.annotators.add(given.annotator)
@@ -343,22 +342,6 @@ class Store:
         )
         self.result.gold += 1
         return True
-
-    # -- Names --------------------------------------------------------------------------------------------
-
-    def _annotator(self, name: str) -> int:
-        key = self.source, name
-        if key not in self._annotators:
-            self._annotators[key] = imported_annotator(*key).pk
-        return self._annotators[key]
-
-    def _generator(self, name: str) -> int:
-        name = name.strip() or self.options.generator
-        if name not in self._generators:
-            made, _ = Generator.objects.get_or_create(project=self.project, name=name)
-            self._generators[name] = made.pk
-        self.result.generators[name] += 1
-        return self._generators[name]
 
 
 def _array(keys: Sequence[int]) -> str:

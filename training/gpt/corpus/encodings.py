@@ -5,17 +5,11 @@ import io
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from training.formats.encodings import BYTE_ORDER_MARKS
 from training.gpt.errors import InputError
 
 AUTO = "auto"
 
-_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it comes first
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _SAMPLE_BYTES = 2**16  # bytes to guess from
 
 
@@ -36,7 +30,7 @@ def detect_encoding(chunks: Iterable[bytes], declared: str, *, name: str) -> str
     """
     stream = iter(chunks)
     head = next(stream, b"")
-    for mark, encoding in _BYTE_ORDER_MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             return encoding
     if declared != AUTO:
